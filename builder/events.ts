@@ -1,0 +1,47 @@
+import type { Digest } from '../registry-client/oci/index.ts'
+
+/**
+ * Everything a progress printer, a log or a test needs to know about a build, in order. `atMs` is milliseconds since the
+ * build began. A step (one node of the graph, or an internal action such as a push) starts once and ends once.
+ */
+export type StepId = number
+
+export type StepOutcome = 'done' | 'cached' | 'failed' | 'canceled'
+
+export type BuildEvent =
+  | { readonly type: 'step-started'; readonly atMs: number; readonly step: StepId; readonly title: string }
+  /** Output of a RUN; `text` may end inside a line. */
+  | { readonly type: 'step-log'; readonly atMs: number; readonly step: StepId; readonly stream: 'stdout' | 'stderr'; readonly text: string }
+  /** Bytes moved for a part of a step (a layer pulled, pushed, exported). `totalBytes` undefined: not known. */
+  | {
+      readonly type: 'step-progress'
+      readonly atMs: number
+      readonly step: StepId
+      readonly part: string
+      readonly currentBytes: number
+      readonly totalBytes: number | undefined
+      readonly isDone: boolean
+      /** e.g. `layer already exists`, `mounted from library/x`. */
+      readonly note: string | undefined
+    }
+  | {
+      readonly type: 'step-ended'
+      readonly atMs: number
+      readonly step: StepId
+      readonly outcome: StepOutcome
+      /** One line, for `failed`. */
+      readonly error: string | undefined
+    }
+  | { readonly type: 'notice'; readonly atMs: number; readonly text: string }
+  | { readonly type: 'warning'; readonly atMs: number; readonly text: string; readonly step: StepId | undefined }
+
+export type BuildEventSink = (event: BuildEvent) => void
+
+/** The result of a build for stdout, --iidfile and --metadata-file. */
+export interface BuildSummary {
+  /** Config digest: the image id. */
+  readonly imageId: Digest
+  /** Digest of the manifest or index that was exported. */
+  readonly manifestDigest: Digest
+  readonly names: readonly string[]
+}

@@ -1,0 +1,82 @@
+import type { Compression, Platform } from '../registry-client/oci/index.ts'
+
+/** Everything that the command line says about one build, validated and defaulted; nothing is read from disk yet except secrets' existence. */
+export interface BuildRequest {
+  readonly context: ContextLocation
+  readonly dockerfile: DockerfileLocation
+  readonly target: string | undefined
+  readonly buildArgs: ReadonlyMap<string, string>
+  readonly namedContexts: ReadonlyMap<string, ContextLocation>
+  /** Applied last, over every LABEL (features row D87). */
+  readonly labels: ReadonlyMap<string, string>
+  /** At least one; the machine's own when none was asked for. */
+  readonly platforms: readonly Platform[]
+  readonly isPlatformExplicit: boolean
+  readonly noCache: boolean
+  readonly noCacheFilter: readonly string[]
+  readonly pull: boolean
+  /** Normalised `host/repository:tag`. */
+  readonly tags: readonly string[]
+  readonly outputs: readonly OutputRequest[]
+  readonly cacheFrom: readonly CacheLocation[]
+  readonly cacheTo: readonly CacheLocation[]
+  readonly secrets: readonly SecretSource[]
+  readonly ssh: readonly { readonly id: string; readonly paths: readonly string[] }[]
+  readonly network: 'default' | 'none' | 'host'
+  readonly extraHosts: readonly { readonly name: string; readonly address: string }[]
+  readonly ulimits: readonly { readonly name: string; readonly soft: number; readonly hard: number }[]
+  readonly shmSizeBytes: number | undefined
+  readonly cgroupParent: string | undefined
+  readonly allow: readonly string[]
+  readonly annotations: readonly AnnotationRequest[]
+  /** Default 2 per machine core: RUN steps that may run at once. */
+  readonly parallelStepsMax: number
+}
+
+export type ContextLocation =
+  | { readonly kind: 'none' }
+  | { readonly kind: 'directory'; readonly path: string }
+  /** Archive bytes from stdin or a downloaded URL, already on disk. */
+  | { readonly kind: 'archive'; readonly path: string; readonly origin: string }
+  | { readonly kind: 'git'; readonly url: string }
+  | { readonly kind: 'http'; readonly url: string }
+  | { readonly kind: 'image'; readonly reference: string }
+  | { readonly kind: 'oci-layout'; readonly path: string; readonly reference: string | undefined }
+
+export type DockerfileLocation =
+  /** Relative paths are relative to the cwd; `isDefault`: `Dockerfile` then `dockerfile` in the context (features row D1). */
+  | { readonly kind: 'path'; readonly path: string; readonly isDefault: boolean }
+  | { readonly kind: 'text'; readonly text: string; readonly name: string }
+
+export interface SecretSource {
+  readonly id: string
+  readonly source: { readonly kind: 'file'; readonly path: string } | { readonly kind: 'env'; readonly name: string }
+}
+
+export interface CacheLocation {
+  readonly type: 'registry' | 'local' | 'inline'
+  readonly attributes: ReadonlyMap<string, string>
+}
+
+export interface AnnotationRequest {
+  readonly level: 'manifest' | 'index' | 'manifest-descriptor' | 'index-descriptor'
+  readonly platform: string | undefined
+  readonly key: string
+  readonly value: string
+}
+
+/** How new layers are written (features rows C72, C73, C76). */
+export interface LayerFormat {
+  readonly compression: Compression
+  readonly level: number | undefined
+  readonly isForced: boolean
+  readonly useOciMediaTypes: boolean
+  readonly rewriteTimestamp: boolean
+}
+
+export type OutputRequest =
+  | { readonly type: 'image'; readonly names: readonly string[]; readonly push: boolean; readonly pushByDigest: boolean; readonly store: boolean; readonly isInsecure: boolean; readonly format: LayerFormat; readonly annotations: readonly AnnotationRequest[] }
+  | { readonly type: 'oci' | 'docker'; readonly dest: string | undefined; readonly isTar: boolean; readonly names: readonly string[]; readonly format: LayerFormat; readonly annotations: readonly AnnotationRequest[] }
+  /** dest `-` = stdout. */
+  | { readonly type: 'local' | 'tar'; readonly dest: string; readonly platformSplit: boolean | undefined }
+  | { readonly type: 'cacheonly' }

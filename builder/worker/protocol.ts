@@ -1,0 +1,127 @@
+import type { Compression, DiffId, Digest } from '../../registry-client/oci/index.ts'
+import type { LayerDirectory, LayerPath, PackEntry, PackResult } from '../../snapshotter/index.ts'
+
+/**
+ * What the worker does for the planner. The worker is one process in its own mount namespace (and user namespace when not
+ * root), started on first use; everything that needs a privilege or a mount happens there. The calls travel as messages
+ * over an inherited channel (`client.ts` <-> `main.ts`); each takes a signal, and a worker that dies fails every call with
+ * `worker-died` and its last words.
+ */
+export interface Worker extends AsyncDisposable {
+  readonly info: WorkerInfo
+  /** Unpacks a layer blob into `<directory>/fs` and writes its table of contents. Errors: `bad-archive`, `digest-mismatch`, `diff-id-mismatch`. */
+  unpackLayer(request: UnpackRequest, signal: AbortSignal): Promise<UnpackResult>
+  /** Runs one process over layers. A non-zero exit is a value, not an error; errors are about what kept it from starting (`sandbox-*`). */
+  run(request: RunRequest, output: OutputSink, signal: AbortSignal): Promise<RunResult>
+  /** Packs the diff of a committed run (may be called while later runs are under way); writes blob and table of contents. */
+  packRun(request: PackRunRequest, signal: AbortSignal): Promise<PackResult>
+  /** Packs entries that the planner chose (COPY --from): sources are paths below layer directories. Streams `entries` in batches. */
+  packEntries(
+    entries: AsyncIterable<readonly PackEntry[]>,
+    request: PackTarget,
+    signal: AbortSignal,
+  ): Promise<PackResult>
+  /** Reads whole small files below layer directories (bounded; for /etc/passwd, Dockerfile of a context layer ...). */
+  readFile(root: LayerDirectory, path: LayerPath, sizeBytesMax: number, signal: AbortSignal): Promise<Uint8Array>
+  /** Removes trees that an ordinary user could not (files owned by sub-ids). */
+  removeTrees(paths: readonly string[], signal: AbortSignal): Promise<void>
+}
+
+/** Which rung of the rootless ladder was taken (design.md) and what it costs, in one line. */
+export interface WorkerInfo {
+  readonly rung: 'root' | 'userns-subids' | 'userns-single-id' | 'no-namespaces'
+  readonly driver: 'overlay' | 'copy'
+  /** One line for the user; undefined when nothing is lost. */
+  readonly notice: string | undefined
+}
+
+export interface UnpackRequest {
+  readonly blob: string
+  readonly compression: Compression | 'auto'
+  readonly expect: { readonly diffId: DiffId; readonly digest: Digest | undefined }
+  /** New directory to make (its parent exists). Nothing is left of it on failure. */
+  readonly directory: string
+  /** File to write the table of contents to. */
+  readonly contents: string
+}
+
+export interface UnpackResult {
+  readonly uncompressedSizeBytes: number
+  readonly entryCount: number
+}
+
+export type OutputSink = (stream: 'stdout' | 'stderr', bytes: Uint8Array) => void
+
+export interface RunRequest {
+  /** Bottom first; empty = scratch. */
+  readonly layers: readonly LayerDirectory[]
+  readonly args: readonly string[]
+  /** Complete environment except what the sandbox adds when absent (PATH, HOME, HOSTNAME). */
+  readonly env: readonly string[]
+  readonly cwd: string
+  /** `user[:group]` as in USER; looked up in the sandbox's own /etc/passwd and /etc/group (features row D90, X57). */
+  readonly user: string
+  readonly hostname: string
+  readonly network: 'default' | 'none' | 'host'
+  readonly security: 'sandbox' | 'insecure'
+  readonly mounts: readonly SandboxMount[]
+  readonly extraHosts: readonly { readonly name: string; readonly address: string }[]
+  readonly ulimits: readonly { readonly name: string; readonly soft: number; readonly hard: number }[]
+  readonly shmSizeBytes: number
+  readonly cgroupParent: string | undefined
+  readonly limits: ResourceLimits
+  /** `terminal`: the worker's own stdin/stdout/stderr are given to the process (`tsbuild run -it`). */
+  readonly stdio: 'captured' | 'inherited' | 'terminal'
+  /** New layer directory that the writes become; undefined: they are thrown away. */
+  readonly commitTo: string | undefined
+}
+
+export interface ResourceLimits {
+  readonly memoryBytes?: number
+  readonly memorySwapBytes?: number
+  readonly cpuShares?: number
+  readonly cpuPeriodUs?: number
+  readonly cpuQuotaUs?: number
+  readonly cpusetCpus?: string
+  readonly cpusetMems?: string
+  readonly pidsMax?: number
+}
+
+export type SandboxMount =
+  /** A path inside a stack of layers; writes are possible unless read-only, and thrown away (features row D68). */
+  | { readonly type: 'layers'; readonly target: string; readonly layers: readonly LayerDirectory[]; readonly source: string; readonly isReadonly: boolean }
+  /** A directory of ours (cache mount) or of the user (`run -v`); `source` is resolved below it by descriptor. */
+  | { readonly type: 'directory'; readonly target: string; readonly directory: string; readonly source: string; readonly isReadonly: boolean }
+  | { readonly type: 'tmpfs'; readonly target: string; readonly sizeBytes: number | undefined }
+  /** Bytes in a tmpfs (secrets, heredoc scripts), never on disk. */
+  | { readonly type: 'file'; readonly target: string; readonly content: Uint8Array; readonly mode: number; readonly uid: number; readonly gid: number }
+  /** A unix socket of the host (ssh agent). */
+  | { readonly type: 'socket'; readonly target: string; readonly socket: string; readonly mode: number; readonly uid: number; readonly gid: number }
+
+export interface RunResult {
+  readonly exitCode: number
+  /** Set when a signal ended the process; exitCode is then 128 + signal (features row X37). */
+  readonly signal: number | undefined
+  readonly isOutOfMemory: boolean
+  readonly cpuTimeMs: number
+  readonly peakMemoryBytes: number | undefined
+  /** Names the committed diff for `packRun`; set when `commitTo` was given and exitCode is 0. */
+  readonly diff: string | undefined
+}
+
+export interface PackTarget {
+  /** Blob file to create; undefined: only the diffId and the contents. */
+  readonly output: string | undefined
+  readonly compression: Compression
+  readonly level: number | undefined
+  /** File to write the table of contents to. */
+  readonly contents: string
+}
+
+export interface PackRunRequest extends PackTarget {
+  readonly diff: string
+  /** Tables of contents of the layers below, bottom first: an opaque directory becomes explicit whiteouts (features row O18). */
+  readonly parentContents: readonly string[]
+  /** SOURCE_DATE_EPOCH with rewrite-timestamp: later mtimes are clamped to it (features row O37). */
+  readonly clampMtimeSec: number | undefined
+}

@@ -1,0 +1,137 @@
+import type { Compression, DiffId, Digest } from '../../registry-client/oci/index.ts'
+import type { LayerEntry, LayerPath } from '../layer/entry.ts'
+
+/**
+ * What the native addon offers, typed. `kernel.ts` is the only importer of the `.node` file; it validates and converts.
+ * Every function that can block runs on threads of the addon's own and takes a signal; failures are `KernelError`
+ * { syscall, errno, code, path }. Paths inside trees are resolved by descriptor below the root (openat2
+ * RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS for parents), never as strings.
+ */
+export interface ScannedEntry {
+  /** Relative to the scan's root, as in LayerPath. */
+  readonly path: LayerPath
+  readonly type: 'dir' | 'file' | 'symlink' | 'char' | 'block' | 'fifo' | 'socket'
+  readonly mode: number
+  readonly uid: number
+  readonly gid: number
+  readonly sizeBytes: number
+  readonly mtimeSec: number
+  readonly mtimeNsec: number
+  readonly ctimeSec: number
+  readonly ctimeNsec: number
+  readonly dev: number
+  readonly ino: number
+  readonly nlink: number
+  /** Symlinks only. */
+  readonly target?: string
+  /** Devices only. */
+  readonly major?: number
+  readonly minor?: number
+  /** Present when asked for and not empty; sorted by name. */
+  readonly xattrs?: readonly { readonly name: string; readonly value: Uint8Array }[]
+}
+
+export interface ListOptions {
+  /** Host path of the tree. */
+  readonly root: string
+  readonly withXattrs: boolean
+  readonly signal: AbortSignal
+}
+
+/** Where the bytes of a file entry come from. */
+export type PackSource =
+  | { readonly kind: 'path'; /** Host directory. */ readonly root: string; /** Path below it, opened by descriptor, no symlink followed. */ readonly path: LayerPath }
+  | { readonly kind: 'bytes'; readonly bytes: Uint8Array }
+
+/**
+ * An entry to write into a layer tar. File digests are computed while packing (the bytes that are packed are the truth);
+ * when `expect` is given and the file's bytes differ from it, packing fails with code `content-changed` naming the file.
+ */
+export type PackEntry =
+  | (Exclude<LayerEntry, { type: 'file' }>)
+  | (Omit<Extract<LayerEntry, { type: 'file' }>, 'digest'> & {
+      readonly source: PackSource
+      readonly expect?: Digest
+    })
+
+export interface PackOptions {
+  /** Blob file to create (O_EXCL); undefined: only the diffId is wanted. */
+  readonly output: string | undefined
+  readonly compression: Compression
+  /** gzip 0-9, zstd 1-22; undefined: the default. */
+  readonly level: number | undefined
+  readonly signal: AbortSignal
+}
+
+export interface PackResult {
+  readonly diffId: DiffId
+  readonly uncompressedSizeBytes: number
+  /** Of `output`; for `uncompressed` equal to the diffId. Absent without output. */
+  readonly digest: Digest | undefined
+  readonly sizeBytes: number | undefined
+  /** e.g. `zlib-1.3.1/6`, `isal-2.31/1`, `zstd-1.5.4/3`: recorded with the blob. */
+  readonly engine: string
+}
+
+/** Entries are added in the order of the tar; `add` resolves when the queue has room (bounded memory). */
+export interface LayerPacker extends AsyncDisposable {
+  add(entries: readonly PackEntry[]): Promise<void>
+  /** The entries as packed, with digests, for the table of contents, in batches as they are done. */
+  finish(): Promise<PackResult & { readonly entries: readonly LayerEntry[] }>
+}
+
+export interface ReadLayerOptions {
+  /** Blob file. */
+  readonly blob: string
+  /** Told by magic bytes when `auto`; archives of ADD also allow bzip2 and xz. */
+  readonly compression: Compression | 'auto'
+  /** Directory to unpack into (must exist, may hold entries); undefined: only the contents are read. */
+  readonly extractTo: string | undefined
+  /**
+   * `overlay`: whiteouts become what overlayfs understands (char 0/0, `trusted.` or `user.overlay.opaque`).
+   * `apply`: whiteouts remove what is in the directory already (copy driver).
+   * `plain`: no whiteout meaning (ADD of an archive): `.wh.` names are ordinary files.
+   */
+  readonly whiteouts: 'overlay' | 'apply' | 'plain'
+  /** overlayfs attributes in the `user.` namespace (mounts made in a user namespace). */
+  readonly userXattr: boolean
+  /** `owners`: chown, mknod, all xattrs. `none`: as an ordinary user without namespaces: modes only, no devices. */
+  readonly ownership: 'owners' | 'none'
+  readonly limits: { readonly uncompressedSizeBytesMax: number; readonly entryCountMax: number }
+  readonly signal: AbortSignal
+}
+
+export interface ReadLayerResult {
+  readonly digest: Digest
+  readonly sizeBytes: number
+  readonly diffId: DiffId
+  readonly uncompressedSizeBytes: number
+  /** In tar order, later duplicates win when applied. */
+  readonly entries: readonly LayerEntry[]
+}
+
+export interface Kernel {
+  /** Stats of the children of each of `paths` ('' = root), in the order asked; a directory that vanished gives an empty list. */
+  listDirectories(paths: readonly LayerPath[], options: ListOptions): Promise<ScannedEntry[][]>
+  /** The whole tree below root, without the root itself, sorted by path components (byte order), parents first. Stays on one filesystem. */
+  scanTree(options: ListOptions): Promise<ScannedEntry[]>
+  /** sha256 of each regular file, several threads; an unreadable or vanished file gives its KernelError in place. */
+  hashFiles(root: string, paths: readonly LayerPath[], signal: AbortSignal): Promise<(Digest | Error)[]>
+  createPacker(options: PackOptions): LayerPacker
+  /** Verifies nothing by itself: the caller compares digest and diffId. Refuses hostile archives (code `bad-archive`). */
+  readLayer(options: ReadLayerOptions): Promise<ReadLayerResult>
+  /** Removes a tree of any size, never following symlinks or crossing mounts; missing is fine. Makes directories writable when it has to. */
+  removeTree(path: string, signal: AbortSignal): Promise<void>
+  /** Copies a tree with all metadata (reflink or copy_file_range where possible), hardlinks kept; dest must be empty. */
+  copyTree(source: string, dest: string, signal: AbortSignal): Promise<void>
+  /** flock(2), non-blocking: false when somebody else holds it. */
+  tryLock(fd: number, mode: 'shared' | 'exclusive'): boolean
+  unlock(fd: number): void
+  /** syncfs(2) of the filesystem that holds `path`. */
+  syncFilesystem(path: string): Promise<void>
+  /** Opens `path` below `root` for reading following symlinks inside root (openat2 RESOLVE_IN_ROOT), regular files only; the fd is the caller's. */
+  openInRoot(root: string, path: string): number
+  getXattr(path: string, name: string): Uint8Array | undefined
+  setXattr(path: string, name: string, value: Uint8Array): void
+  makeNode(path: string, type: 'char' | 'block' | 'fifo', options: { mode: number; major: number; minor: number }): void
+}
