@@ -1,0 +1,39 @@
+import type { Digest } from '../../registry-client/oci/index.ts'
+import type { BuildResult, ImageLayer } from '../image/built-image.ts'
+import type { LayerFormat } from '../request.ts'
+import type { StepReporter } from '../solver/steps.ts'
+
+/**
+ * One output of a build. `build` calls `layerReady` for each layer of the result as soon as it is known, in no
+ * particular order, and `export` once at the end. When the build fails, `export` is never called and `signal` of
+ * the early calls is aborted.
+ */
+export interface Exporter {
+  /**
+   * How this output wants new layers. Outputs with equal formats share one BuildResult; for others one is made
+   * for each. `local` and `tar` read layers back and ask for `uncompressed`.
+   */
+  readonly format: LayerFormat
+  /** True when nothing of the image is needed (`cacheonly`): layers are not packed for it and `export` is not called. */
+  readonly isEmpty?: boolean
+  /**
+   * A layer of the result is decided: a new one is in the blob store, a base layer may still be remote (see
+   * `ExportServices.ensureBlob`). May start an upload; a failure of it is kept and thrown by `export`.
+   */
+  layerReady?(layer: ImageLayer, services: ExportServices, signal: AbortSignal): void
+  export(result: BuildResult, services: ExportServices, signal: AbortSignal): Promise<ExportOutcome>
+}
+
+export interface ExportServices {
+  /** Host path of the layer's blob in the store; downloads and verifies it when it is not there yet. */
+  ensureBlob(layer: ImageLayer, signal: AbortSignal): Promise<string>
+  /** Progress: `steps.start('exporting to image')`, `pushing layers`, ... */
+  readonly steps: StepReporter
+}
+
+export interface ExportOutcome {
+  /** What was exported: manifest, or index. Undefined for outputs without one (`local`, `tar`, `docker`). */
+  readonly digest: Digest | undefined
+  /** Names that now point to the result. */
+  readonly names: readonly string[]
+}
