@@ -17,7 +17,14 @@ export interface ImageIndex {
   readonly mediaType: MediaType
   readonly manifests: readonly Descriptor[]
   readonly annotations?: Readonly<Record<string, string>>
+  readonly artifactType?: string
+  readonly subject?: Descriptor
 }
+
+/** What a manifest body turned out to be. */
+export type ParsedManifest =
+  | { readonly kind: 'manifest'; readonly manifest: ImageManifest }
+  | { readonly kind: 'index'; readonly index: ImageIndex }
 
 /** A manifest or index with the exact bytes it was read from or will be written as. */
 export interface ManifestBytes {
