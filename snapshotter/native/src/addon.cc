@@ -1,0 +1,3 @@
+#include <napi.h>
+static Napi::Object init(Napi::Env, Napi::Object exports) { return exports; }
+NODE_API_MODULE(tsbuild, init)
