@@ -1,0 +1,131 @@
+import assert from 'node:assert/strict'
+import { chmod, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import { requires } from '../../snapshotter/testing/requires.ts'
+import type { CommandResult } from './lab/cli.ts'
+import { Lab } from './lab/lab.ts'
+import { labRegistry } from './lab/registry.ts'
+
+/** The exit status, words that must be said, and a state root without garbage. */
+async function assertFails(
+  lab: Lab,
+  result: CommandResult,
+  status: number,
+  ...said: readonly RegExp[]
+): Promise<void> {
+  assert.equal(result.status, status, result.text)
+  for (const pattern of said) assert.match(result.stderr, pattern)
+  assert.doesNotMatch(result.stderr, /^\s+at .*\.js:\d+/m, 'a stack trace is not a message')
+  assert.deepEqual(await lab.unfinished(), [])
+}
+
+describe('bad input', () => {
+  it('says that the Dockerfile is missing and where it looked', async () => {
+    await using lab = await Lab.open()
+    const context = await lab.context({ 'a.txt': '' })
+    const result = await lab.tsbuild(['-t', 'x', context])
+    await assertFails(lab, result, 1, /Dockerfile/, new RegExp(context))
+  })
+
+  it('says that the context is missing', async () => {
+    await using lab = await Lab.open()
+    const missing = join(lab.dir, 'nowhere')
+    await assertFails(lab, await lab.tsbuild(['-t', 'x', missing]), 1, new RegExp(missing), /not found/)
+  })
+
+  it('refuses an unknown flag as wrong usage and suggests the nearest', async () => {
+    await using lab = await Lab.open()
+    await assertFails(lab, await lab.tsbuild(['build', '--targt', 'x', '.']), 2, /--targt/, /--target/)
+  })
+
+  it('names an unknown target stage and the nearest one', async () => {
+    await using lab = await Lab.open()
+    const context = await lab.context({ Dockerfile: 'FROM scratch AS release\nCOPY Dockerfile /\n' })
+    const result = await lab.tsbuild(['--target', 'relase', context])
+    await assertFails(lab, result, 1, /relase/, /release/)
+  })
+
+  it('shows the line of a missing COPY source', async () => {
+    await using lab = await Lab.open()
+    const context = await lab.context({ Dockerfile: 'FROM scratch\nCOPY missing.txt /\n' })
+    const result = await lab.tsbuild(['-t', 'x', context])
+    await assertFails(lab, result, 1, /missing\.txt/, /not found/, /Dockerfile:2/, />>> COPY missing\.txt/)
+  })
+
+  it('does not let a COPY source leave the context', async () => {
+    await using lab = await Lab.open()
+    await writeFile(join(lab.dir, 'secret.txt'), 'secret')
+    const context = await lab.context({ Dockerfile: 'FROM scratch\nCOPY ../secret.txt /\n' })
+    const result = await lab.tsbuild(['-t', 'x', context])
+    await assertFails(lab, result, 1, /secret\.txt/, /not found/)
+  })
+
+  it('reports every syntax error of a file at once, each with its line', async () => {
+    await using lab = await Lab.open()
+    const context = await lab.context({
+      Dockerfile: 'FROM scratch\nCOPYY a b\nLABEL x=it\'s\nENV ONLY\nCOPY a /\n',
+    })
+    const result = await lab.tsbuild(['-t', 'x', context])
+    await assertFails(lab, result, 1, /COPYY/, /COPY\b/, /Dockerfile:2/, /Dockerfile:4/)
+  })
+
+  it('names a registry that cannot be reached', async () => {
+    await using lab = await Lab.open()
+    const context = await lab.context({ Dockerfile: 'FROM 127.0.0.1:1/library/busybox\n' })
+    const result = await lab.tsbuild(['-t', 'x', context])
+    await assertFails(lab, result, 1, /127\.0\.0\.1:1/, /ECONNREFUSED|refused/, /Dockerfile:1/)
+  })
+
+  it('refuses a wrong password and stores nothing', async () => {
+    await using lab = await Lab.open()
+    const server = createServer((_request, response) => {
+      response.writeHead(401, { 'WWW-Authenticate': 'Basic realm="lab"' })
+      response.end('{"errors":[{"code":"UNAUTHORIZED","message":"authentication required"}]}')
+    })
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    try {
+      const host = `127.0.0.1:${(server.address() as AddressInfo).port}`
+      const result = await lab.tsbuild(['login', '-u', 'me', '--password-stdin', host], { input: 'pass word\n' })
+      await assertFails(lab, result, 1, new RegExp(host), /unauthorized|credentials|password/i)
+      assert.doesNotMatch(result.text, /pass word/)
+      const context = await lab.context({ Dockerfile: `FROM ${host}/x\n` })
+      await assertFails(lab, await lab.tsbuild([context]), 1, new RegExp(host), /tsbuild login/)
+    } finally {
+      server.close()
+    }
+  })
+
+  it('names the image whose digest does not exist', async () => {
+    await using lab = await Lab.open()
+    const { host } = await labRegistry()
+    const digest = `sha256:${'0'.repeat(64)}`
+    const context = await lab.context({ Dockerfile: `FROM ${host}/library/busybox@${digest}\n` })
+    await assertFails(lab, await lab.tsbuild([context]), 1, /not found/, /busybox/)
+  })
+})
+
+describe('bad input at the time of execution', () => {
+  requires('root')
+
+  it('says what a failing RUN printed, its exit code and its line', async () => {
+    await using lab = await Lab.open()
+    const { host } = await labRegistry()
+    const context = await lab.context({
+      Dockerfile: `FROM ${host}/library/busybox\nRUN echo last words; exit 42\n`,
+    })
+    const result = await lab.tsbuild(['-t', 'x', context])
+    await assertFails(lab, result, 1, /last words/, /exit code: 42/, /Dockerfile:2/)
+  })
+
+  it('says that it may not write the state root', async () => {
+    await using lab = await Lab.open()
+    const context = await lab.context({ Dockerfile: 'FROM scratch\nCOPY Dockerfile /\n' })
+    await chmod(lab.dir, 0o755)
+    const result = await lab.tsbuild(['-t', 'x', context], { uid: 65534, env: { TSBUILD_ROOT: '/proc/nope' } })
+    assert.equal(result.status, 1, result.text)
+    assert.match(result.stderr, /\/proc\/nope/)
+    assert.match(result.stderr, /TSBUILD_ROOT|--root/)
+  })
+})

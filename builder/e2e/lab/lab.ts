@@ -1,0 +1,81 @@
+import { lstat, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { CLI, type CommandOptions, type CommandResult, mustRun, runCommand } from './cli.ts'
+
+/** A file of a context: its text, or its text with a mode. */
+export type ContextFile = string | { readonly content: string; readonly mode: number }
+
+/** A place of its own for one test: a state root, contexts, outputs. Everything goes when it is disposed of. */
+export class Lab implements AsyncDisposable {
+  readonly dir: string
+  readonly stateRoot: string
+
+  private constructor(dir: string) {
+    this.dir = dir
+    this.stateRoot = join(dir, 'state')
+  }
+
+  static async open(): Promise<Lab> {
+    return new Lab(await mkdtemp(join(tmpdir(), 'tsbuild-e2e-')))
+  }
+
+  /** Writes a context directory and returns its path. */
+  async context(files: Readonly<Record<string, ContextFile>>, name = 'context'): Promise<string> {
+    const dir = join(this.dir, name)
+    await mkdir(dir, { recursive: true })
+    for (const [path, file] of Object.entries(files)) {
+      const content = typeof file === 'string' ? file : file.content
+      await mkdir(dirname(join(dir, path)), { recursive: true })
+      await writeFile(join(dir, path), content, {
+        mode: typeof file === 'string' ? 0o644 : file.mode,
+      })
+    }
+    return dir
+  }
+
+  /** Runs the command line with this lab's state root and an environment without the user's configuration. */
+  tsbuild(args: readonly string[], options: CommandOptions = {}): Promise<CommandResult> {
+    return runCommand(process.execPath, [CLI, ...args], { ...options, env: this.#env(options) })
+  }
+
+  /** The same, throwing what it said when it fails. */
+  build(args: readonly string[], options: CommandOptions = {}): Promise<CommandResult> {
+    return mustRun(process.execPath, [CLI, 'build', '--progress=plain', ...args], {
+      ...options,
+      env: this.#env(options),
+    })
+  }
+
+  #env(options: CommandOptions): NodeJS.ProcessEnv {
+    return {
+      PATH: process.env['PATH'] ?? '',
+      HOME: this.dir,
+      TMPDIR: this.dir,
+      LC_ALL: 'C',
+      TSBUILD_ROOT: this.stateRoot,
+      DOCKER_CONFIG: join(this.dir, 'docker-config'),
+      ...options.env,
+    }
+  }
+
+  /** What a build left unfinished: empty when it cleaned up. */
+  async unfinished(): Promise<string[]> {
+    const work = join(this.stateRoot, 'work')
+    return (await exists(work)) ? await readdir(work) : []
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (await exists(this.stateRoot)) {
+      await this.tsbuild(['prune', '-af'])
+    }
+    await rm(this.dir, { recursive: true, force: true })
+  }
+}
+
+async function exists(path: string): Promise<boolean> {
+  return await lstat(path).then(
+    () => true,
+    () => false,
+  )
+}
