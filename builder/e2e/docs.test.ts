@@ -1,0 +1,59 @@
+import assert from 'node:assert/strict'
+import { chmod, mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { requires } from '../../snapshotter/testing/requires.ts'
+import { CLI, PROJECT, runCommand } from './lab/cli.ts'
+import { Lab } from './lab/lab.ts'
+import { labRegistry } from './lab/registry.ts'
+
+/** The `sh` code blocks of a document, in order. `console`, `yaml` and others are for reading only. */
+function shellBlocks(markdown: string): string[] {
+  return [...markdown.matchAll(/^```sh\n([^]*?)^```$/gm)].map((match) => match[1] ?? '')
+}
+
+/** Documents name public images and a registry on localhost:5000; here both are the lab's registry. */
+function withLabRegistry(text: string, host: string): string {
+  return text
+    .replaceAll('localhost:5000', host)
+    .replaceAll(/\bFROM (busybox|debian|node)\b/g, `FROM ${host}/library/$1`)
+    .replaceAll(/\bpull (busybox|debian|node)\b/g, `pull ${host}/library/$1`)
+}
+
+async function documents(): Promise<string[]> {
+  const docs = (await readdir(join(PROJECT, 'docs'))).filter((name) => name.endsWith('.md'))
+  return ['README.md', ...docs.map((name) => join('docs', name))]
+}
+
+describe('the code blocks of the documents', function () {
+  this.timeout(300_000)
+  requires('root')
+
+  it('do what they say, one document after the other', async () => {
+    const { host } = await labRegistry()
+    let count = 0
+    for (const document of await documents()) {
+      const blocks = shellBlocks(await readFile(join(PROJECT, document), 'utf8'))
+      if (blocks.length === 0) continue
+      await using lab = await Lab.open()
+      const bin = join(lab.dir, 'bin')
+      const work = join(lab.dir, 'work')
+      for (const dir of [bin, work]) await mkdir(dir)
+      await writeFile(join(bin, 'tsbuild'), `#!/bin/sh\nexec ${process.execPath} ${CLI} "$@"\n`)
+      await chmod(join(bin, 'tsbuild'), 0o755)
+      const script = withLabRegistry(blocks.join('\n'), host)
+      const result = await runCommand('bash', ['-euxo', 'pipefail', '-c', script], {
+        cwd: work,
+        timeoutMs: 240_000,
+        env: {
+          PATH: `${bin}:${process.env['PATH']}`,
+          HOME: lab.dir,
+          TSBUILD_ROOT: lab.stateRoot,
+          DOCKER_CONFIG: join(lab.dir, 'docker-config'),
+        },
+      })
+      assert.equal(result.status, 0, `${document}:\n${result.text}`)
+      count += blocks.length
+    }
+    assert.ok(count > 0, 'no document has a code block')
+  })
+})
