@@ -1,4 +1,4 @@
-import { type DiffId, parseDiffId, parseDigest } from '../../registry-client/oci/index.ts'
+import { type Digest, type DiffId, digestHex, parseDiffId, parseDigest } from '../../registry-client/oci/index.ts'
 import type { CacheKey, KeyInputs } from '../solver/cache-key.ts'
 
 /** What a step left behind: enough to use its layer again and to say why a later step is another one. */
@@ -10,81 +10,73 @@ export interface StepRecord {
   readonly inputs: KeyInputs
 }
 
-/** Where records are kept: small values under a key; a write is whole or not there (features row K20). */
-export interface RecordStore {
-  read(key: string): Promise<Uint8Array | undefined>
-  write(key: string, bytes: Uint8Array): Promise<void>
+/** The content key that an alias key stood for last time. */
+export interface AliasRecord {
+  readonly key: CacheKey
 }
 
-/** The records of steps, aliases and positions. Anything unreadable is a miss, never an error. */
-export class CacheRecords {
-  readonly #store: RecordStore
+/** Inputs of the step that was last seen at a position (a stage's n-th instruction of a project), for `explain`. */
+export interface PositionRecord {
+  readonly inputs: KeyInputs
+}
 
-  constructor(store: RecordStore) {
-    this.#store = store
+/** A snapshotter `RecordStore`: small values by name; a write is whole or not there (features row K20). */
+export interface RecordTable<Value> {
+  get(name: string): Promise<Value | undefined>
+  put(name: string, record: Value): Promise<void>
+}
+
+export interface RecordTables {
+  readonly steps: RecordTable<StepRecord>
+  readonly aliases: RecordTable<AliasRecord>
+  readonly positions: RecordTable<PositionRecord>
+}
+
+/** What steps left behind, by key. Anything unreadable is a miss, never an error. */
+export class CacheRecords {
+  readonly #tables: RecordTables
+
+  constructor(tables: RecordTables) {
+    this.#tables = tables
   }
 
   async readStep(key: CacheKey): Promise<StepRecord | undefined> {
-    return parseStep(await this.#read(`step-${hex(key)}`))
+    return await this.#tables.steps.get(digestHex(key))
   }
 
   async writeStep(key: CacheKey, record: StepRecord): Promise<void> {
-    await this.#write(`step-${hex(key)}`, record)
+    await this.#tables.steps.put(digestHex(key), record)
   }
 
-  /** The content key that an alias key stood for last time. */
   async readAlias(alias: CacheKey): Promise<CacheKey | undefined> {
-    const value = await this.#read(`alias-${hex(alias)}`)
-    return isObject(value) ? parseKey(value['key']) : undefined
+    return (await this.#tables.aliases.get(digestHex(alias)))?.key
   }
 
   async writeAlias(alias: CacheKey, key: CacheKey): Promise<void> {
-    await this.#write(`alias-${hex(alias)}`, { key })
+    await this.#tables.aliases.put(digestHex(alias), { key })
   }
 
-  /** Inputs of the step that was last seen at a position (a stage's n-th instruction of a project), for `explain`. */
-  async readPosition(position: string): Promise<KeyInputs | undefined> {
-    const value = await this.#read(`position-${hex(position)}`)
-    return isObject(value) ? parseInputs(value['inputs']) : undefined
+  async readPosition(position: Digest): Promise<KeyInputs | undefined> {
+    return (await this.#tables.positions.get(digestHex(position)))?.inputs
   }
 
-  async writePosition(position: string, inputs: KeyInputs): Promise<void> {
-    await this.#write(`position-${hex(position)}`, { inputs })
-  }
-
-  async #read(key: string): Promise<unknown> {
-    const bytes = await this.#store.read(key)
-    if (bytes === undefined) {
-      return undefined
-    }
-    try {
-      return JSON.parse(Buffer.from(bytes).toString())
-    } catch (error) {
-      if (error instanceof SyntaxError) {
-        return undefined
-      }
-      throw error
-    }
-  }
-
-  async #write(key: string, value: object): Promise<void> {
-    await this.#store.write(key, Buffer.from(JSON.stringify(value)))
+  async writePosition(position: Digest, inputs: KeyInputs): Promise<void> {
+    await this.#tables.positions.put(digestHex(position), { inputs })
   }
 }
 
-/** The diffId that a stored record keeps alive, for garbage collection; undefined for records without a layer. */
-export function layerOfRecord(bytes: Uint8Array): DiffId | undefined {
-  try {
-    return parseStep(JSON.parse(Buffer.from(bytes).toString()))?.diffId
-  } catch (error) {
-    if (error instanceof SyntaxError) {
-      return undefined
-    }
-    throw error
-  }
+/** Reads for `RecordStore`: undefined when the value is not such a record. */
+export function readAliasRecord(value: unknown): AliasRecord | undefined {
+  const key = isObject(value) && typeof value['key'] === 'string' ? parseDigest(value['key']) : undefined
+  return key === undefined ? undefined : { key }
 }
 
-function parseStep(value: unknown): StepRecord | undefined {
+export function readPositionRecord(value: unknown): PositionRecord | undefined {
+  const inputs = isObject(value) ? parseInputs(value['inputs']) : undefined
+  return inputs === undefined ? undefined : { inputs }
+}
+
+export function readStepRecord(value: unknown): StepRecord | undefined {
   if (!isObject(value)) {
     return undefined
   }
@@ -116,14 +108,6 @@ function isInputs(value: unknown): value is KeyInputs {
     typeof value['parent'] === 'string' &&
     (value['kind'] === 'run' || value['kind'] === 'copy' || value['kind'] === 'mkdir')
   )
-}
-
-function parseKey(value: unknown): CacheKey | undefined {
-  return typeof value === 'string' ? parseDigest(value) : undefined
-}
-
-function hex(key: string): string {
-  return key.replace('sha256:', '')
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

@@ -7,8 +7,9 @@ import {
   type HistoryEntry,
   type ImageConfig,
   OCI_CONFIG,
+  serializeImageConfig,
 } from '../../registry-client/oci/index.ts'
-import { assembleHistory, clampTime, fitBaseHistory, type NewHistoryEntry } from './history.ts'
+import { assembleHistory, clampTime, fitBaseHistory, formatTime, type NewHistoryEntry } from './history.ts'
 
 export interface ConfigParts {
   /** Config of the target stage: the base's with the Dockerfile's changes. */
@@ -44,17 +45,17 @@ export function assembleConfig(parts: ConfigParts): ImageConfig {
   if (created !== undefined) {
     config.created = clampTime(created, parts.epochSec)
   } else if (parts.epochSec !== undefined) {
-    config.created = new Date(parts.epochSec * 1000).toISOString().replace('.000Z', 'Z')
+    config.created = formatTime(parts.epochSec * 1000)
   }
   return config
 }
 
-/** A config as bytes with its descriptor. Keys are sorted, so the image id depends on the content alone (O7). */
+/** A config as bytes with its descriptor. The image id is its digest and depends on the content alone (O7). */
 export function encodeConfig(
   config: ImageConfig,
   useOciMediaTypes: boolean,
 ): { readonly bytes: Uint8Array; readonly descriptor: Descriptor } {
-  const bytes = Buffer.from(JSON.stringify(sortKeys(config)))
+  const bytes = serializeImageConfig(config)
   return {
     bytes,
     descriptor: {
@@ -63,15 +64,4 @@ export function encodeConfig(
       sizeBytes: bytes.byteLength,
     },
   }
-}
-
-function sortKeys(value: unknown): unknown {
-  if (Array.isArray(value)) {
-    return value.map(sortKeys)
-  }
-  if (typeof value !== 'object' || value === null) {
-    return value
-  }
-  const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0))
-  return Object.fromEntries(entries.map(([key, field]) => [key, sortKeys(field)]))
 }

@@ -5,7 +5,6 @@ import {
   DOCKER_LAYER_GZIP,
   DOCKER_LAYER_TAR,
   DOCKER_MANIFEST,
-  digestOf,
   type ManifestBytes,
   type MediaType,
   OCI_INDEX,
@@ -14,6 +13,8 @@ import {
   OCI_LAYER_ZSTD,
   OCI_MANIFEST,
   type Platform,
+  serializeIndex,
+  serializeManifest,
 } from '../../registry-client/oci/index.ts'
 import { BuildError } from '../errors.ts'
 
@@ -58,13 +59,10 @@ export interface ManifestParts {
 /** The manifest of one image. Layers of the other family are relabelled, never recompressed (features row O3). */
 export function encodeManifest(parts: ManifestParts): ManifestBytes {
   const mediaType = parts.useOciMediaTypes ? OCI_MANIFEST : DOCKER_MANIFEST
-  return encode(mediaType, {
-    schemaVersion: 2,
+  return serializeManifest({
     mediaType,
-    config: descriptorJson(parts.config),
-    layers: parts.layers.map((layer) =>
-      descriptorJson(relabel(layer, parts.useOciMediaTypes)),
-    ),
+    config: parts.config,
+    layers: parts.layers.map((layer) => relabel(layer, parts.useOciMediaTypes)),
     ...annotationsField(parts.annotations),
   })
 }
@@ -82,15 +80,14 @@ export interface IndexParts {
 /** The index over the images of several platforms, in the order asked for (features row O41). */
 export function encodeIndex(parts: IndexParts): ManifestBytes {
   const mediaType = parts.useOciMediaTypes ? OCI_INDEX : DOCKER_INDEX
-  return encode(mediaType, {
-    schemaVersion: 2,
+  return serializeIndex({
     mediaType,
     manifests: parts.manifests.map(({ manifest, platform, annotations }) => ({
       mediaType: manifest.mediaType,
       digest: manifest.digest,
-      size: manifest.bytes.byteLength,
+      sizeBytes: manifest.bytes.byteLength,
+      platform,
       ...annotationsField(annotations),
-      platform: platformJson(platform),
     })),
     ...annotationsField(parts.annotations),
   })
@@ -106,34 +103,8 @@ export function relabel(layer: Descriptor, useOciMediaTypes: boolean): Descripto
   return { ...layer, mediaType: layerMediaType(compression, useOciMediaTypes) }
 }
 
-function encode(mediaType: MediaType, json: object): ManifestBytes {
-  const bytes = Buffer.from(JSON.stringify(json, undefined, 2))
-  return { mediaType, digest: digestOf(bytes), bytes }
-}
-
-function descriptorJson(descriptor: Descriptor): object {
-  return {
-    mediaType: descriptor.mediaType,
-    digest: descriptor.digest,
-    size: descriptor.sizeBytes,
-    ...(descriptor.urls === undefined ? {} : { urls: descriptor.urls }),
-    ...(descriptor.annotations === undefined ? {} : { annotations: descriptor.annotations }),
-  }
-}
-
-function platformJson(platform: Platform): object {
-  return {
-    architecture: platform.architecture,
-    os: platform.os,
-    ...(platform.osVersion === undefined ? {} : { 'os.version': platform.osVersion }),
-    ...(platform.variant === undefined ? {} : { variant: platform.variant }),
-  }
-}
-
-function annotationsField(annotations: ReadonlyMap<string, string>): object {
-  if (annotations.size === 0) {
-    return {}
-  }
-  const sorted = [...annotations].sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0))
-  return { annotations: Object.fromEntries(sorted) }
+function annotationsField(annotations: ReadonlyMap<string, string>): {
+  readonly annotations?: Record<string, string>
+} {
+  return annotations.size === 0 ? {} : { annotations: Object.fromEntries(annotations) }
 }

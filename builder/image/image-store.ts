@@ -1,0 +1,229 @@
+import {
+  type Descriptor,
+  type Digest,
+  digestHex,
+  digestOf,
+  type ImageConfig,
+  type ImageManifest,
+  parseDigest,
+  parseImageConfig,
+  parseManifest,
+  type Platform,
+} from '../../registry-client/oci/index.ts'
+import { BuildError } from '../errors.ts'
+import type { LayerOrigin } from '../solver/layer.ts'
+
+/** An image in the local store: a manifest or index whose bytes are in the blob store, and what it is called. */
+export interface StoredImage {
+  /** `registry/repository:tag`; undefined: it has no name (built without `-t`, or its name was taken by another). */
+  readonly name: string | undefined
+  readonly target: { readonly mediaType: string; readonly digest: Digest; readonly sizeBytes: number }
+  /** When it was put here, RFC 3339. */
+  readonly storedAt: string
+  /** Registries it was pulled from: blobs that are not here yet are fetched there. */
+  readonly origins: readonly LayerOrigin[]
+}
+
+/** A snapshotter `RecordStore` over `images/`. */
+export interface ImageTable {
+  get(name: string): Promise<StoredImage | undefined>
+  put(name: string, record: StoredImage): Promise<void>
+  remove(name: string): Promise<void>
+  names(): Promise<string[]>
+}
+
+export interface SmallBlobs {
+  size(digest: Digest, signal: AbortSignal): Promise<number | undefined>
+  read(digest: Digest, sizeBytesMax: number, signal: AbortSignal): Promise<Uint8Array>
+}
+
+/** One platform of a stored image. */
+export interface StoredPlatform {
+  readonly platform: Platform | undefined
+  readonly manifestDigest: Digest
+  readonly manifest: ImageManifest
+  readonly config: ImageConfig
+}
+
+const MANIFEST_BYTES_MAX = 4 * 1024 * 1024
+const CONFIG_BYTES_MAX = 8 * 1024 * 1024
+const ID_PREFIX = /^(?:sha256:)?([a-f0-9]{4,64})$/
+
+/**
+ * Names of images: one small record per name below `images/`, replaced atomically. Manifests, configs and layers are
+ * blobs; what no name leads to is garbage. `docker images`, `tag`, `rmi` semantics (features rows C112-C114).
+ */
+export class ImageStore {
+  readonly #table: ImageTable
+  readonly #blobs: SmallBlobs
+
+  constructor(table: ImageTable, blobs: SmallBlobs) {
+    this.#table = table
+    this.#blobs = blobs
+  }
+
+  /** Every image, named ones by name, then the others by time. */
+  async list(): Promise<StoredImage[]> {
+    const images = await Promise.all((await this.#table.names()).map((key) => this.#table.get(key)))
+    return images
+      .filter((image) => image !== undefined)
+      .sort((a, b) => compare(a.name ?? '\u{10ffff}', b.name ?? '\u{10ffff}') || compare(a.storedAt, b.storedAt))
+  }
+
+  /** The image with exactly this normalised name. */
+  async get(name: string): Promise<StoredImage | undefined> {
+    return await this.#table.get(keyOf(name))
+  }
+
+  /** Points the name at the image. One that had it before and has no other name stays, without one. */
+  async put(image: StoredImage): Promise<void> {
+    if (image.name === undefined) {
+      await this.#table.put(digestHex(image.target.digest), image)
+      return
+    }
+    const previous = await this.get(image.name)
+    await this.#table.put(keyOf(image.name), image)
+    await this.#table.remove(digestHex(image.target.digest))
+    if (previous !== undefined && previous.target.digest !== image.target.digest) {
+      await this.#keepUnnamed(previous)
+    }
+  }
+
+  /** `docker tag`. Errors: as `resolve`. */
+  async tag(source: string, name: string, storedAt: string, signal: AbortSignal): Promise<StoredImage> {
+    const image = await this.resolve(source, signal)
+    const tagged = { ...image, name, storedAt }
+    await this.put(tagged)
+    return tagged
+  }
+
+  /** Removes the record of one name, or of an image without a name; its blobs go with the next collection. */
+  async remove(image: StoredImage): Promise<void> {
+    await this.#table.remove(image.name === undefined ? digestHex(image.target.digest) : keyOf(image.name))
+  }
+
+  /**
+   * The image that a person means: a normalised name, the digest of a manifest or index, or (a prefix of) an image id.
+   * Errors: `name-missing`, `name-ambiguous`.
+   */
+  async resolve(text: string, signal: AbortSignal): Promise<StoredImage> {
+    const named = await this.get(text)
+    if (named !== undefined) {
+      return named
+    }
+    const prefix = ID_PREFIX.exec(text)?.[1]
+    const found = prefix === undefined ? [] : await this.#byPrefix(prefix, signal)
+    const targets = new Set(found.map((image) => image.target.digest))
+    const [first] = found
+    if (first === undefined) {
+      throw new BuildError('name-missing', `could not find image ${text}: the store holds no such name or id`)
+    }
+    if (targets.size > 1) {
+      const names = [...targets].join(', ')
+      throw new BuildError('name-ambiguous', `could not choose an image for ${text}: it is the beginning of ${names}`)
+    }
+    return first
+  }
+
+  /** The images of an index, or the one image. A platform whose manifest or config was never fetched is left out. */
+  async platforms(image: StoredImage, signal: AbortSignal): Promise<StoredPlatform[]> {
+    const bytes = await this.#read(image.target.digest, MANIFEST_BYTES_MAX, signal)
+    if (bytes === undefined) {
+      return []
+    }
+    const parsed = parseManifest(bytes, image.target.mediaType)
+    if (parsed.kind === 'manifest') {
+      const one = await this.#platform(image.target.digest, parsed.manifest, undefined, signal)
+      return one === undefined ? [] : [one]
+    }
+    const all = await Promise.all(parsed.index.manifests.map((child) => this.#child(child, signal)))
+    return all.filter((platform) => platform !== undefined)
+  }
+
+  async #child(child: Descriptor, signal: AbortSignal): Promise<StoredPlatform | undefined> {
+    const bytes = await this.#read(child.digest, MANIFEST_BYTES_MAX, signal)
+    const parsed = bytes === undefined ? undefined : parseManifest(bytes, child.mediaType)
+    return parsed?.kind === 'manifest'
+      ? await this.#platform(child.digest, parsed.manifest, child.platform, signal)
+      : undefined
+  }
+
+  async #platform(
+    manifestDigest: Digest,
+    manifest: ImageManifest,
+    platform: Platform | undefined,
+    signal: AbortSignal,
+  ): Promise<StoredPlatform | undefined> {
+    const bytes = await this.#read(manifest.config.digest, CONFIG_BYTES_MAX, signal)
+    return bytes === undefined
+      ? undefined
+      : { platform, manifestDigest, manifest, config: parseImageConfig(bytes) }
+  }
+
+  async #byPrefix(prefix: string, signal: AbortSignal): Promise<StoredImage[]> {
+    const matches: StoredImage[] = []
+    for (const image of await this.list()) {
+      const platforms = await this.platforms(image, signal)
+      const ids = [image.target.digest, ...platforms.flatMap((one) => [one.manifestDigest, one.manifest.config.digest])]
+      if (ids.some((id) => digestHex(id).startsWith(prefix))) {
+        matches.push(image)
+      }
+    }
+    return matches
+  }
+
+  async #keepUnnamed(image: StoredImage): Promise<void> {
+    const others = await this.list()
+    if (!others.some((other) => other.target.digest === image.target.digest)) {
+      await this.#table.put(digestHex(image.target.digest), { ...image, name: undefined })
+    }
+  }
+
+  async #read(digest: Digest, sizeBytesMax: number, signal: AbortSignal): Promise<Uint8Array | undefined> {
+    return (await this.#blobs.size(digest, signal)) === undefined
+      ? undefined
+      : await this.#blobs.read(digest, sizeBytesMax, signal)
+  }
+}
+
+/** For `RecordStore`: undefined when the value is not a stored image. */
+export function readStoredImage(value: unknown): StoredImage | undefined {
+  if (!isObject(value) || !isObject(value['target'])) {
+    return undefined
+  }
+  const { name, storedAt, origins } = value
+  const { mediaType, digest, sizeBytes } = value['target']
+  const parsed = typeof digest === 'string' ? parseDigest(digest) : undefined
+  if (
+    (name !== undefined && typeof name !== 'string') ||
+    typeof storedAt !== 'string' ||
+    typeof mediaType !== 'string' ||
+    typeof sizeBytes !== 'number' ||
+    parsed === undefined
+  ) {
+    return undefined
+  }
+  const target = { mediaType, digest: parsed, sizeBytes }
+  return { name, target, storedAt, origins: Array.isArray(origins) ? origins.flatMap(readOrigin) : [] }
+}
+
+function readOrigin(value: unknown): LayerOrigin[] {
+  if (!isObject(value)) {
+    return []
+  }
+  const { registry, repository } = value
+  return typeof registry === 'string' && typeof repository === 'string' ? [{ registry, repository }] : []
+}
+
+/** Names are free text with slashes and colons; as file names they are hashed. Unnamed images go by their digest. */
+function keyOf(name: string): string {
+  return `n-${digestHex(digestOf(name))}`
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}

@@ -1,0 +1,121 @@
+import type { RunNode } from '../../frontend/graph.ts'
+import type { LayerDirectory } from '../../snapshotter/index.ts'
+import { BuildError } from '../errors.ts'
+import type { BuildRequest } from '../request.ts'
+import type { Step } from '../solver/steps.ts'
+import type { RunRequest, RunResult, SandboxMount, Worker } from '../worker/protocol.ts'
+import { OutputTail } from './output-tail.ts'
+
+/** Docker's default when `--shm-size` is not given (features row X11). */
+const SHM_BYTES_DEFAULT = 64 * 1024 * 1024
+/** Features row D52. */
+const HOSTNAME_DEFAULT = 'buildkitsandbox'
+const OUTPUT_TAIL_LINES = 20
+
+/** What the command line says about every RUN. */
+export type RunOptions = Pick<
+  BuildRequest,
+  'network' | 'extraHosts' | 'ulimits' | 'shmSizeBytes' | 'cgroupParent' | 'allow'
+>
+
+/** Mounts and variables of a step, ready: made by run-mounts.ts. */
+export interface PreparedMounts {
+  readonly mounts: readonly SandboxMount[]
+  readonly env: readonly string[]
+}
+
+export interface RunStep {
+  readonly node: RunNode
+  readonly layers: readonly LayerDirectory[]
+  readonly prepared: PreparedMounts
+  readonly options: RunOptions
+  /** New directory for what the step writes. */
+  readonly commitTo: string
+}
+
+/** The network that a RUN gets: its own flag, else the build's. */
+export function networkOf(node: RunNode, options: RunOptions): 'default' | 'none' | 'host' {
+  return node.network === 'default' ? options.network : node.network
+}
+
+export function hostnameOf(node: RunNode): string {
+  return node.hostname ?? HOSTNAME_DEFAULT
+}
+
+/** Refuses what needs `--allow` and did not get it (features rows D76, D77). Errors: `entitlement-missing`, `unsupported`. */
+export function checkEntitlements(node: RunNode, options: RunOptions): void {
+  const needed: string[] = []
+  if (networkOf(node, options) === 'host') {
+    needed.push('network.host')
+  }
+  if (node.security === 'insecure') {
+    needed.push('security.insecure')
+  }
+  const missing = needed.find((entitlement) => !options.allow.includes(entitlement))
+  if (missing !== undefined) {
+    throw new BuildError(
+      'entitlement-missing',
+      `could not run the step: ${missing} is not allowed; run tsbuild with --allow ${missing}`,
+    )
+  }
+  const device = node.devices.find((candidate) => candidate.required)
+  if (device !== undefined) {
+    throw new BuildError('unsupported', `could not run the step: device ${device.name}: CDI devices are not supported`)
+  }
+}
+
+/**
+ * Runs one RUN over its layers; what it wrote is then at `commitTo` and is named by the result's `diff`.
+ * Errors: `step-failed` when the process did not end with 0 (text of features row X37), `sandbox-*` from the worker.
+ */
+export async function executeRun(
+  run: RunStep,
+  worker: Worker,
+  step: Step,
+  signal: AbortSignal,
+): Promise<RunResult & { readonly diff: string }> {
+  const tail = new OutputTail(OUTPUT_TAIL_LINES)
+  const result = await worker.run(
+    requestOf(run),
+    (stream, bytes) => step.log(stream, tail.add(stream, bytes)),
+    signal,
+  )
+  if (result.exitCode !== 0 || result.diff === undefined) {
+    signal.throwIfAborted()
+    const reason = result.isOutOfMemory
+      ? 'cannot allocate memory'
+      : `exit code: ${result.exitCode}`
+    throw new BuildError(
+      'step-failed',
+      `process ${JSON.stringify(run.node.display)} did not complete successfully: ${reason}`,
+      {
+        exitCode: result.exitCode,
+        outputTail: tail.lines,
+        step: run.node.origin.title,
+        ...(run.node.origin.range === undefined ? {} : { range: run.node.origin.range }),
+      },
+    )
+  }
+  return { ...result, diff: result.diff }
+}
+
+function requestOf({ node, layers, prepared, options, commitTo }: RunStep): RunRequest {
+  return {
+    layers,
+    args: node.args,
+    env: [...node.env, ...node.proxyEnv, ...prepared.env],
+    cwd: node.cwd,
+    user: node.user,
+    hostname: hostnameOf(node),
+    network: networkOf(node, options),
+    security: node.security,
+    mounts: prepared.mounts,
+    extraHosts: options.extraHosts,
+    ulimits: options.ulimits,
+    shmSizeBytes: options.shmSizeBytes ?? SHM_BYTES_DEFAULT,
+    cgroupParent: options.cgroupParent,
+    limits: {},
+    stdio: 'captured',
+    commitTo,
+  }
+}

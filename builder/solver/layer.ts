@@ -1,0 +1,101 @@
+import type { Descriptor, DiffId } from '../../registry-client/oci/index.ts'
+import type { LayerDirectory } from '../../snapshotter/index.ts'
+
+/** A registry that holds a layer's blob. */
+export interface LayerOrigin {
+  readonly registry: string
+  readonly repository: string
+}
+
+/** What is known once a layer is packed, or was known all along. */
+export interface PackedLayer {
+  readonly diffId: DiffId
+  /** RFC 3339; undefined for layers of base images, whose history has their times. */
+  readonly createdAt: string | undefined
+}
+
+/**
+ * A layer of a stage's filesystem, as far as this build knows it. A layer that a RUN just wrote has a directory at once,
+ * and a diffId only when packing is done; any other has its diffId from the start.
+ *
+ *   base, cached, copied:  packed ───────────────────────────────> used by diffId
+ *   just executed:         directory ──(background: pack, record)─> packed
+ */
+export class BuildLayer {
+  /** Rejects when packing failed; that failure also fails the build, so nobody has to wait here. */
+  readonly packing: Promise<PackedLayer>
+  /** Blob as the base image's manifest lists it, and where it can be fetched. */
+  readonly base: BaseLayer | undefined
+  /** Where a just executed step wrote; undefined: ask the store by diffId. */
+  readonly directory: LayerDirectory | undefined
+  readonly title: string
+  #packed: PackedLayer | undefined
+
+  private constructor(parts: {
+    readonly title: string
+    readonly packing: Promise<PackedLayer>
+    readonly packed?: PackedLayer
+    readonly base?: BaseLayer
+    readonly directory?: LayerDirectory
+  }) {
+    this.title = parts.title
+    this.packing = parts.packing
+    this.base = parts.base
+    this.directory = parts.directory
+    this.#packed = parts.packed
+  }
+
+  static ofBase(title: string, diffId: DiffId, base: BaseLayer): BuildLayer {
+    const packed = { diffId, createdAt: undefined }
+    return new BuildLayer({ title, packing: Promise.resolve(packed), packed, base })
+  }
+
+  static ofRecord(title: string, packed: PackedLayer): BuildLayer {
+    return new BuildLayer({ title, packing: Promise.resolve(packed), packed })
+  }
+
+  static ofRun(title: string, directory: LayerDirectory, packing: Promise<PackedLayer>): BuildLayer {
+    const layer = new BuildLayer({ title, packing, directory })
+    packing.then(
+      (packed) => {
+        layer.#packed = packed
+      },
+      // Reported by the scheduler, which watches the same work.
+      () => undefined,
+    )
+    return layer
+  }
+
+  /** Undefined while the layer is being packed. */
+  get packed(): PackedLayer | undefined {
+    return this.#packed
+  }
+}
+
+export interface BaseLayer {
+  readonly descriptor: Descriptor
+  readonly origins: readonly LayerOrigin[]
+  /** Set for layers of an `oci-layout://` directory: its blob file. */
+  readonly file: string | undefined
+}
+
+/** A filesystem: layers, bottom first. Empty is scratch. */
+export type LayerStack = readonly BuildLayer[]
+
+/** DiffIds of all layers; undefined while one of them is being packed. */
+export function knownDiffIds(stack: LayerStack): DiffId[] | undefined {
+  const diffIds: DiffId[] = []
+  for (const layer of stack) {
+    if (layer.packed === undefined) {
+      return undefined
+    }
+    diffIds.push(layer.packed.diffId)
+  }
+  return diffIds
+}
+
+/** Waits until every layer is packed. */
+export async function packedDiffIds(stack: LayerStack): Promise<DiffId[]> {
+  const packed = await Promise.all(stack.map((layer) => layer.packing))
+  return packed.map((layer) => layer.diffId)
+}
