@@ -9,9 +9,9 @@ const SECRET_BYTES_MAX = 500 * 1024
 export class Secrets {
   readonly #secrets: ReadonlyMap<string, SecretSource>
   readonly #agents: ReadonlyMap<string, readonly string[]>
-  readonly #env: NodeJS.ProcessEnv
+  readonly #env: Readonly<Record<string, string | undefined>>
 
-  constructor(request: Pick<BuildRequest, 'secrets' | 'ssh'>, env: NodeJS.ProcessEnv) {
+  constructor(request: Pick<BuildRequest, 'secrets' | 'ssh'>, env: Readonly<Record<string, string | undefined>>) {
     this.#secrets = new Map(request.secrets.map((secret) => [secret.id, secret]))
     this.#agents = new Map(request.ssh.map((agent) => [agent.id, agent.paths]))
     this.#env = env

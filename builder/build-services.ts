@@ -1,0 +1,34 @@
+import type { Kernel, Store } from '../snapshotter/index.ts'
+import type { BuildEventSink, BuildSummary } from './events.ts'
+import type { ExportOutcome, Exporter } from './export/exporter.ts'
+import type { BuildResult } from './image/built-image.ts'
+import type { ImageStore } from './image/image-store.ts'
+import type { RegistrySource } from './ops/image-source.ts'
+import type { Worker } from './worker/protocol.ts'
+
+/** What `build(request, services)` works with; the command line makes it, tests pass fakes. */
+export interface BuildServices {
+  /** Open state root; the caller disposes it after the build. */
+  readonly store: Store
+  readonly images: ImageStore
+  readonly kernel: Kernel
+  /** Called at most once, when something must execute or unpack; `build` disposes the worker. */
+  readonly startWorker: (signal: AbortSignal) => Promise<Worker>
+  readonly registry: RegistrySource
+  /** In the order of the request's outputs. */
+  readonly exporters: readonly Exporter[]
+  readonly events: BuildEventSink
+  /** Environment of the command: SSH_AUTH_SOCK and `--secret env=`. */
+  readonly env: Readonly<Record<string, string | undefined>>
+  readonly signal: AbortSignal
+  /** Wall clock, for `created`; tests inject it. */
+  readonly nowMs?: () => number
+}
+
+export interface BuildOutcome {
+  readonly summary: BuildSummary
+  /** In the format of the first exporter. */
+  readonly result: BuildResult
+  /** One for each exporter, in order; undefined for those that need nothing (`cacheonly`). */
+  readonly exports: readonly (ExportOutcome | undefined)[]
+}
