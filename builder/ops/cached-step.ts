@@ -1,0 +1,148 @@
+import type { Digest } from '../../registry-client/oci/index.ts'
+import type { NamedLocks, Store } from '../../snapshotter/index.ts'
+import { explainMiss } from '../cache/explain.ts'
+import type { CacheRecords, StepRecord } from '../cache/records.ts'
+import { type CacheKey, cacheKeyOf, type KeyInputs } from '../solver/cache-key.ts'
+import { BuildLayer, type PackedLayer } from '../solver/layer.ts'
+import type { Step, StepReporter } from '../solver/steps.ts'
+
+/** A step that leaves one layer, as the cache sees it. */
+export interface CacheableStep {
+  readonly title: string
+  /** Name of the lock that keeps other processes from doing the same. */
+  readonly definition: string
+  /** Where the step stands in its Dockerfile, for `explain`. */
+  readonly position: Digest
+  readonly ignoreCache: boolean
+  /** Undefined: not known before the layers below are packed; then the step cannot have a record. */
+  readonly inputs: KeyInputs | undefined
+  /** The inputs, waiting for what is being packed. */
+  finalInputs(): Promise<KeyInputs>
+  /** Does the work. `packing` of the layer may still be under way when it resolves. */
+  execute(step: Step, signal: AbortSignal): Promise<ExecutedStep>
+}
+
+export interface ExecutedStep {
+  /** Set when the next step can use what was written at once. */
+  readonly directory: BuildLayer['directory']
+  readonly packing: Promise<PackedLayer>
+}
+
+export interface StepCacheParts {
+  readonly records: CacheRecords
+  readonly store: Pick<Store, 'layers'>
+  readonly locks: Pick<NamedLocks, 'acquire'>
+  readonly steps: StepReporter
+  /** Watches work that outlives its step (Scheduler.background). */
+  readonly background: (work: Promise<unknown>) => void
+}
+
+/**
+ * The way every step goes: look for a record; when there is none, wait for the lock of the step's definition, look
+ * again (another process may have done it meanwhile: features rows K17, S14), and do the work. The record is written
+ * when the layer is packed, and only then the lock is given back.
+ */
+export class StepCache {
+  readonly #parts: StepCacheParts
+
+  constructor(parts: StepCacheParts) {
+    this.#parts = parts
+  }
+
+  async run(step: CacheableStep, signal: AbortSignal): Promise<BuildLayer> {
+    const hit = await this.#lookUp(step, signal)
+    if (hit !== undefined) {
+      return hit
+    }
+    const lock = await this.#parts.locks.acquire(`step-${digestHexOf(step.definition)}`, signal)
+    let isHandedOn = false
+    try {
+      const meanwhile = await this.#lookUp(step, signal)
+      if (meanwhile !== undefined) {
+        return meanwhile
+      }
+      const executed = await this.#execute(step, signal)
+      const finished = this.#finish(step, executed.packing).finally(() => lock[Symbol.asyncDispose]())
+      isHandedOn = true
+      this.#parts.background(finished)
+      if (executed.directory !== undefined) {
+        return BuildLayer.ofRun(step.title, executed.directory, finished)
+      }
+      return BuildLayer.ofRecord(step.title, await finished)
+    } finally {
+      if (!isHandedOn) {
+        await lock[Symbol.asyncDispose]()
+      }
+    }
+  }
+
+  async #lookUp(step: CacheableStep, signal: AbortSignal): Promise<BuildLayer | undefined> {
+    if (step.ignoreCache || step.inputs === undefined) {
+      return undefined
+    }
+    const record = await usableRecord(this.#parts, cacheKeyOf(step.inputs), signal)
+    if (record === undefined) {
+      return undefined
+    }
+    this.#parts.steps.start(step.title).end('cached')
+    return BuildLayer.ofRecord(step.title, { diffId: record.diffId, createdAt: record.createdAt })
+  }
+
+  async #execute(step: CacheableStep, signal: AbortSignal): Promise<ExecutedStep> {
+    const reported = this.#parts.steps.start(step.title)
+    try {
+      await this.#sayWhy(step, reported)
+      const executed = await step.execute(reported, signal)
+      reported.end('done')
+      return executed
+    } catch (error) {
+      // What fails after somebody else failed was interrupted, whatever it says.
+      reported.end(signal.aborted ? 'canceled' : 'failed', error instanceof Error ? error.message : String(error))
+      throw error
+    }
+  }
+
+  async #sayWhy(step: CacheableStep, reported: Step): Promise<void> {
+    const { inputs } = step
+    if (inputs === undefined || step.ignoreCache) {
+      return
+    }
+    const before = await this.#parts.records.readPosition(step.position)
+    const reasons = before === undefined ? [] : explainMiss(before, inputs)
+    if (reasons.length > 0) {
+      reported.log('stderr', `not cached: ${reasons.join('; ')}\n`)
+    }
+  }
+
+  async #finish(step: CacheableStep, packing: Promise<PackedLayer>): Promise<PackedLayer> {
+    const packed = await packing
+    const inputs = step.inputs ?? (await step.finalInputs())
+    const { diffId, createdAt } = packed
+    if (createdAt !== undefined) {
+      const record: StepRecord = { diffId, createdAt, title: step.title, inputs }
+      await Promise.all([
+        this.#parts.records.writeStep(cacheKeyOf(inputs), record),
+        this.#parts.records.writePosition(step.position, inputs),
+      ])
+    }
+    return packed
+  }
+}
+
+/** The record of a key, when its layer is still there in any form. */
+export async function usableRecord(
+  parts: Pick<StepCacheParts, 'records' | 'store'>,
+  key: CacheKey,
+  signal: AbortSignal,
+): Promise<StepRecord | undefined> {
+  const record = await parts.records.readStep(key)
+  if (record === undefined) {
+    return undefined
+  }
+  const layer = await parts.store.layers.get(record.diffId, signal)
+  return layer === undefined || layer.blobs.length === 0 ? undefined : record
+}
+
+function digestHexOf(definition: string): string {
+  return definition.replace(/^sha256:/, '')
+}

@@ -1,0 +1,140 @@
+import { rm } from 'node:fs/promises'
+import type { Layer, LayerBlob, LayerDirectory, Store } from '../../snapshotter/index.ts'
+import { BuildError } from '../errors.ts'
+import type { BuildLayer, LayerStack } from '../solver/layer.ts'
+import type { Limits } from '../solver/limits.ts'
+import { SingleFlight } from '../solver/single-flight.ts'
+import type { Worker } from '../worker/protocol.ts'
+
+/** Brings the blob of a base layer into the blob store. */
+export type BlobFetcher = (layer: BuildLayer, signal: AbortSignal) => Promise<LayerBlob>
+
+/** Reads a layer's table of contents from its blob, without unpacking; returns the finished file. */
+export type ContentsReader = (
+  blobPath: string,
+  layer: BuildLayer,
+  blob: LayerBlob,
+  signal: AbortSignal,
+) => Promise<string>
+
+export interface LayerAccessParts {
+  readonly store: Pick<Store, 'layers' | 'blobs' | 'lease'>
+  readonly limits: Limits
+  readonly worker: () => Promise<Worker>
+  readonly fetchBlob: BlobFetcher
+  readonly readContents: ContentsReader
+}
+
+/**
+ * Gives a layer in the form that somebody needs, making it from another form when it is not there: blob, table of
+ * contents, directory. Each form is made once, in this process and (unpacking) across processes.
+ */
+export class LayerAccess {
+  readonly #parts: LayerAccessParts
+  readonly #blobs = new SingleFlight<LayerBlob>()
+  readonly #contents = new SingleFlight<string>()
+  readonly #directories = new SingleFlight<LayerDirectory>()
+
+  constructor(parts: LayerAccessParts) {
+    this.#parts = parts
+  }
+
+  /** Some blob of the layer, in the store. Waits for packing. Errors: `layer-missing`, those of the registry. */
+  async blob(layer: BuildLayer, signal: AbortSignal): Promise<LayerBlob> {
+    const { diffId } = await layer.packing
+    return await this.#blobs.run(diffId, async () => {
+      const [blob] = (await this.#parts.store.layers.get(diffId, signal))?.blobs ?? []
+      if (blob !== undefined) {
+        return blob
+      }
+      if (layer.base === undefined) {
+        throw new BuildError(
+          'layer-missing',
+          `could not use layer ${diffId} of ${JSON.stringify(layer.title)}: its blob is no longer in the store; build again`,
+        )
+      }
+      return await this.#parts.fetchBlob(layer, signal)
+    })
+  }
+
+  /** File with the table of contents. Waits for packing. */
+  async contents(layer: BuildLayer, signal: AbortSignal): Promise<string> {
+    const { diffId } = await layer.packing
+    return await this.#contents.run(diffId, async () => {
+      const known = await this.#parts.store.layers.get(diffId, signal)
+      if (known?.contents !== undefined) {
+        return known.contents
+      }
+      const blob = await this.blob(layer, signal)
+      const file = await this.#parts.limits.cpu(() =>
+        this.#parts.readContents(this.#parts.store.blobs.path(blob.digest), layer, blob, signal),
+      )
+      const recorded = await this.#parts.store.layers.record(diffId, { contents: file }, signal)
+      return contentsOf(recorded)
+    })
+  }
+
+  /** The layer unpacked. A layer that was just written by a RUN is there without waiting. */
+  async directory(layer: BuildLayer, signal: AbortSignal): Promise<LayerDirectory> {
+    if (layer.directory !== undefined) {
+      return layer.directory
+    }
+    const { diffId } = await layer.packing
+    return await this.#directories.run(diffId, async () => {
+      const known = await this.#parts.store.layers.get(diffId, signal)
+      return known?.directory ?? (await this.#unpack(layer, signal))
+    })
+  }
+
+  /** All layers unpacked, side by side. */
+  async directories(stack: LayerStack, signal: AbortSignal): Promise<LayerDirectory[]> {
+    return await Promise.all(stack.map((layer) => this.directory(layer, signal)))
+  }
+
+  /** Starts what unpacking will need (downloads, the worker), without waiting; a failure shows when it is needed. */
+  prefetch(stack: LayerStack, signal: AbortSignal): void {
+    for (const layer of stack) {
+      if (layer.directory === undefined) {
+        // Kept by the single flight: whoever needs the directory gets this same failure.
+        this.directory(layer, signal).catch(() => undefined)
+      }
+    }
+  }
+
+  async #unpack(layer: BuildLayer, signal: AbortSignal): Promise<LayerDirectory> {
+    const { store, limits } = this.#parts
+    const { diffId } = await layer.packing
+    const blob = await this.blob(layer, signal)
+    await using _lock = await store.layers.lockUnpack(diffId, signal)
+    const meanwhile = await store.layers.get(diffId, signal)
+    if (meanwhile?.directory !== undefined) {
+      return meanwhile.directory
+    }
+    const directory = await store.layers.allocateDirectory(signal)
+    const contents = store.lease.temporaryPath()
+    const worker = await this.#parts.worker()
+    const unpacked = await limits.cpu(() =>
+      worker.unpackLayer(
+        {
+          blob: store.blobs.path(blob.digest),
+          compression: blob.compression,
+          expect: { diffId, digest: blob.digest },
+          directory: directory.path,
+          contents,
+        },
+        signal,
+      ),
+    )
+    const { uncompressedSizeBytes } = unpacked
+    const recorded = await store.layers.record(diffId, { directory, contents, uncompressedSizeBytes }, signal)
+    await rm(contents, { force: true })
+    return recorded.directory ?? directory
+  }
+}
+
+function contentsOf(layer: Layer): string {
+  if (layer.contents === undefined) {
+    throw new TypeError(`layer ${layer.diffId} has no contents although they were recorded`)
+  }
+  return layer.contents
+}

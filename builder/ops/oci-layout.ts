@@ -1,0 +1,82 @@
+import { readFile, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { type Descriptor, type Digest, digestHex, digestOf, parseDigest, parseManifest } from '../../registry-client/oci/index.ts'
+import { BuildError } from '../errors.ts'
+
+const SMALL_BYTES_MAX = 8 * 1024 * 1024
+
+/** An image in an OCI layout directory (image-spec, image-layout.md), read only. */
+export class OciLayout {
+  readonly path: string
+
+  constructor(path: string) {
+    this.path = path
+  }
+
+  /**
+   * The descriptor of what `reference` names: a digest, or a tag as in `org.opencontainers.image.ref.name`; without one
+   * the tag `latest` or the only entry. Errors: `layout-invalid`, `image-missing`.
+   */
+  async find(reference: string | undefined): Promise<Descriptor> {
+    const bytes = await this.#readFile(join(this.path, 'index.json'))
+    const parsed = parseManifest(bytes, undefined)
+    if (parsed.kind !== 'index') {
+      throw this.#invalid('index.json is no image index')
+    }
+    const { manifests } = parsed.index
+    const digest = reference === undefined ? undefined : parseDigest(reference.replace(/^.*@/, ''))
+    const tag = reference?.replace(/@.*$/, '').replace(/^:/, '')
+    const found = manifests.find((manifest) =>
+      digest !== undefined ? manifest.digest === digest : tagOf(manifest) === (tag ?? 'latest'),
+    )
+    const only = reference === undefined && manifests.length === 1 ? manifests[0] : undefined
+    const chosen = found ?? only
+    if (chosen === undefined) {
+      const known = manifests.map((manifest) => tagOf(manifest) ?? manifest.digest).join(', ')
+      throw new BuildError(
+        'image-missing',
+        `could not find ${reference ?? 'latest'} in OCI layout ${this.path}: it holds ${known || 'nothing'}`,
+      )
+    }
+    return chosen
+  }
+
+  /** Host path of a blob. */
+  blobPath(digest: Digest): string {
+    return join(this.path, 'blobs/sha256', digestHex(digest))
+  }
+
+  /** A manifest or config, verified. Errors: `layout-invalid`. */
+  async read(descriptor: Descriptor): Promise<Uint8Array> {
+    const bytes = await this.#readFile(this.blobPath(descriptor.digest))
+    if (digestOf(bytes) !== descriptor.digest) {
+      throw this.#invalid(`blob ${descriptor.digest} has other bytes than its digest says`)
+    }
+    return bytes
+  }
+
+  async #readFile(path: string): Promise<Uint8Array> {
+    try {
+      const { size } = await stat(path)
+      if (size > SMALL_BYTES_MAX) {
+        throw this.#invalid(`${path} has ${size} bytes, at most ${SMALL_BYTES_MAX} are allowed`)
+      }
+      return await readFile(path)
+    } catch (error) {
+      if (error instanceof BuildError) {
+        throw error
+      }
+      throw this.#invalid(error instanceof Error ? error.message : String(error), error)
+    }
+  }
+
+  #invalid(reason: string, cause?: unknown): BuildError {
+    return new BuildError('layout-invalid', `could not use OCI layout ${this.path}: ${reason}`, { cause })
+  }
+}
+
+function tagOf(manifest: Descriptor): string | undefined {
+  const name = manifest.annotations?.['org.opencontainers.image.ref.name']
+  // Some writers put the whole reference there.
+  return name?.includes('/') === true ? (name.split(':').at(-1) ?? name) : name
+}
