@@ -1,0 +1,234 @@
+import { open } from 'node:fs/promises'
+import { parseDigest } from '../../registry-client/oci/index.ts'
+import { StoreError } from '../store/errors.ts'
+import type { EntryMetadata, LayerEntry } from './entry.ts'
+
+/**
+ * The file of a layer's table of contents. Lines of JSON: a header with the version, then batches of entries (each entry a
+ * flat array, see `encodeEntry`), then the count, so that a file that was cut short is noticed. Written in the order given;
+ * `normalizeEntries` (normalize.ts) brings a tar's entries into the order that readers expect.
+ */
+const HEADER = { format: 'tsbuild-layer-contents', version: 1 } as const
+
+/** Entries a line: large enough that parsing is not dominated by calls, small enough for bounded memory. */
+const BATCH = 512
+const READ_BYTES = 1 << 20
+
+/** Writes a new file at `path` (EEXIST if there is one). It has no meaning before this returned. */
+export async function writeContents(
+  path: string,
+  entries: Iterable<LayerEntry> | AsyncIterable<LayerEntry>,
+): Promise<void> {
+  await using file = await open(path, 'wx', 0o600)
+  let count = 0
+  let batch: unknown[] = []
+  await file.writeFile(`${JSON.stringify(HEADER)}\n`)
+  for await (const entry of batchesOf(entries)) {
+    batch = entry.map(encodeEntry)
+    count += batch.length
+    await file.writeFile(`${JSON.stringify(batch)}\n`)
+  }
+  await file.writeFile(`${JSON.stringify({ count })}\n`)
+}
+
+/** The entries in batches. Errors: `contents-damaged` (also for another version); the caller reads the layer anew then. */
+export async function* readContents(path: string): AsyncGenerator<readonly LayerEntry[]> {
+  let count = 0
+  let isComplete = false
+  let isFirst = true
+  for await (const line of readLines(path)) {
+    const value = parseLine(path, line)
+    if (isFirst) checkHeader(path, value)
+    else if (isComplete) throw damaged(path, 'it goes on after its end')
+    else if (Array.isArray(value)) {
+      count += value.length
+      yield value.map((item: unknown) => decodeEntry(path, item))
+    } else {
+      if (!isRecord(value) || value['count'] !== count)
+        throw damaged(path, `it does not hold ${count} entries`)
+      isComplete = true
+    }
+    isFirst = false
+  }
+  if (!isComplete) throw damaged(path, 'it is cut short')
+}
+
+async function* batchesOf(
+  entries: Iterable<LayerEntry> | AsyncIterable<LayerEntry>,
+): AsyncGenerator<readonly LayerEntry[]> {
+  if (Array.isArray(entries)) {
+    const all: readonly LayerEntry[] = entries
+    for (let start = 0; start < all.length; start += BATCH) yield all.slice(start, start + BATCH)
+    return
+  }
+  let batch: LayerEntry[] = []
+  for await (const entry of entries) {
+    batch.push(entry)
+    if (batch.length < BATCH) continue
+    yield batch
+    batch = []
+  }
+  if (batch.length > 0) yield batch
+}
+
+async function* readLines(path: string): AsyncGenerator<string> {
+  await using file = await open(path, 'r')
+  let rest: Buffer = Buffer.alloc(0)
+  for (;;) {
+    const chunk = Buffer.allocUnsafe(READ_BYTES)
+    const { bytesRead } = await file.read(chunk, 0, READ_BYTES, null)
+    if (bytesRead === 0) break
+    let pending =
+      rest.length === 0
+        ? chunk.subarray(0, bytesRead)
+        : Buffer.concat([rest, chunk.subarray(0, bytesRead)])
+    for (let end = pending.indexOf(10); end >= 0; end = pending.indexOf(10)) {
+      yield pending.toString('utf8', 0, end)
+      pending = pending.subarray(end + 1)
+    }
+    rest = pending
+  }
+  if (rest.length > 0) throw damaged(path, 'its last line is cut short')
+}
+
+type Xattrs = readonly (readonly [name: string, base64: string])[]
+
+/** `[kind, path, mode, uid, gid, mtimeSec, ...of the kind, xattrs?]`; `[kind, path]` for the two that have no metadata. */
+function encodeEntry(entry: LayerEntry): unknown[] {
+  switch (entry.type) {
+    case 'whiteout':
+      return ['w', entry.path]
+    case 'opaque':
+      return ['o', entry.path]
+    case 'dir':
+      return encodeMetadata('d', entry, [])
+    case 'file':
+      return encodeMetadata('f', entry, [entry.sizeBytes, entry.digest.slice('sha256:'.length)])
+    case 'symlink':
+      return encodeMetadata('l', entry, [entry.target])
+    case 'hardlink':
+      return encodeMetadata('h', entry, [entry.target])
+    case 'char':
+      return encodeMetadata('c', entry, [entry.major, entry.minor])
+    case 'block':
+      return encodeMetadata('b', entry, [entry.major, entry.minor])
+    case 'fifo':
+      return encodeMetadata('p', entry, [])
+  }
+}
+
+function encodeMetadata(
+  kind: string,
+  entry: EntryMetadata & { readonly path: string },
+  own: readonly unknown[],
+): unknown[] {
+  const fields = [kind, entry.path, entry.mode, entry.uid, entry.gid, entry.mtimeSec, ...own]
+  if (entry.xattrs !== undefined && entry.xattrs.length > 0) {
+    fields.push(
+      entry.xattrs.map(({ name, value }) => [name, Buffer.from(value).toString('base64')]),
+    )
+  }
+  return fields
+}
+
+function decodeEntry(file: string, value: unknown): LayerEntry {
+  const entry = Array.isArray(value) ? decodeFields(value) : undefined
+  if (entry === undefined) throw damaged(file, `${JSON.stringify(value).slice(0, 200)} is no entry`)
+  return entry
+}
+
+function decodeFields(fields: readonly unknown[]): LayerEntry | undefined {
+  const kind = fields[0]
+  const path = fields[1]
+  if (typeof path !== 'string') return undefined
+  if (kind === 'w') return { type: 'whiteout', path }
+  if (kind === 'o') return { type: 'opaque', path }
+  const own = kind === 'd' || kind === 'p' ? 0 : kind === 'l' || kind === 'h' ? 1 : 2
+  const mode = fields[2]
+  const uid = fields[3]
+  const gid = fields[4]
+  const mtimeSec = fields[5]
+  if (typeof mode !== 'number' || typeof uid !== 'number') return undefined
+  if (typeof gid !== 'number' || typeof mtimeSec !== 'number') return undefined
+  const encoded = fields[6 + own]
+  if (encoded === undefined) return decodeOwn(kind, { path, mode, uid, gid, mtimeSec }, fields)
+  const xattrs = decodeXattrs(encoded)
+  return xattrs === undefined
+    ? undefined
+    : decodeOwn(kind, { path, mode, uid, gid, mtimeSec, xattrs }, fields)
+}
+
+function decodeOwn(
+  kind: unknown,
+  base: EntryMetadata & { readonly path: string },
+  fields: readonly unknown[],
+): LayerEntry | undefined {
+  const first = fields[6]
+  const second = fields[7]
+  switch (kind) {
+    case 'd':
+      return { type: 'dir', ...base }
+    case 'p':
+      return { type: 'fifo', ...base }
+    case 'l':
+      return typeof first === 'string' ? { type: 'symlink', ...base, target: first } : undefined
+    case 'h':
+      return typeof first === 'string' ? { type: 'hardlink', ...base, target: first } : undefined
+    case 'f': {
+      const digest = typeof second === 'string' ? parseDigest(`sha256:${second}`) : undefined
+      if (typeof first !== 'number' || digest === undefined) return undefined
+      return { type: 'file', ...base, sizeBytes: first, digest }
+    }
+    case 'c':
+    case 'b':
+      if (typeof first !== 'number' || typeof second !== 'number') return undefined
+      return { type: kind === 'c' ? 'char' : 'block', ...base, major: first, minor: second }
+    default:
+      return undefined
+  }
+}
+
+function decodeXattrs(value: unknown): { name: string; value: Uint8Array }[] | undefined {
+  if (!isXattrs(value)) return undefined
+  return value.map(([name, base64]) => ({
+    name,
+    value: new Uint8Array(Buffer.from(base64, 'base64')),
+  }))
+}
+
+function isXattrs(value: unknown): value is Xattrs {
+  return (
+    Array.isArray(value) &&
+    value.every(
+      (item: unknown) =>
+        Array.isArray(item) && typeof item[0] === 'string' && typeof item[1] === 'string',
+    )
+  )
+}
+
+function parseLine(path: string, line: string): unknown {
+  try {
+    return JSON.parse(line)
+  } catch (error) {
+    throw damaged(path, 'a line is not JSON', error)
+  }
+}
+
+function checkHeader(path: string, value: unknown): void {
+  if (!isRecord(value) || value['format'] !== HEADER.format)
+    throw damaged(path, 'it is no table of contents')
+  if (value['version'] !== HEADER.version)
+    throw damaged(path, `its version is ${String(value['version'])}, not ${HEADER.version}`)
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+function damaged(path: string, reason: string, cause?: unknown): StoreError {
+  return new StoreError(
+    'contents-damaged',
+    `could not read the table of contents ${path}: ${reason}`,
+    { cause },
+  )
+}

@@ -1,0 +1,79 @@
+import { SnapshotError } from '../errors.ts'
+import type { ScannedEntry } from '../native/kernel-types.ts'
+import type { DiffEntry } from '../snapshotter.ts'
+import type { LayerPath } from './entry.ts'
+import { comparePaths, joinPath, nameOf, parentOf } from './order.ts'
+import { EntryMaker } from './scanned.ts'
+import type { LayerTree } from './tree.ts'
+import { isWhiteoutDevice } from './whiteout.ts'
+
+/**
+ * The entries of a directory in overlay form (an upper directory, or an unpacked layer), from its scan with xattrs: whiteout
+ * devices become whiteouts and opaque marks opaque entries. `redirect_dir` and `metacopy` being off, everything that
+ * is there is the diff, parents of changed files included (features rows O15-O31).
+ * Errors: `diff-name-reserved`, `diff-not-plain`.
+ */
+export function overlayDiff(scanned: readonly ScannedEntry[]): DiffEntry[] {
+  const maker = new EntryMaker()
+  const entries: DiffEntry[] = []
+  for (const item of scanned) {
+    if (isWhiteoutDevice(item)) {
+      entries.push({ type: 'whiteout', path: item.path })
+      continue
+    }
+    refuseRedirect(item)
+    const entry = maker.make(item)
+    if (entry === undefined) continue
+    entries.push(entry)
+    if (isOpaqueDirectory(item)) entries.push({ type: 'opaque', path: item.path })
+  }
+  return entries
+}
+
+function isOpaqueDirectory(item: ScannedEntry): boolean {
+  if (item.type !== 'dir') return false
+  const mark = item.xattrs?.find(({ name }) => /^(trusted|user)\.overlay\.opaque$/.test(name))
+  return mark !== undefined && Buffer.from(mark.value).toString('latin1') === 'y'
+}
+
+function refuseRedirect(item: ScannedEntry): void {
+  const mark = item.xattrs?.find(({ name }) =>
+    /^(trusted|user)\.overlay\.(redirect|metacopy)$/.test(name),
+  )
+  if (mark === undefined) return
+  throw new SnapshotError(
+    'diff-not-plain',
+    `could not make a layer: ${JSON.stringify(item.path)} carries ${mark.name}; overlay mounts must have redirect_dir and metacopy off`,
+    { path: item.path },
+  )
+}
+
+/**
+ * Writes each opaque directory as whiteouts of what it hides in `lower` (features row O18: readers differ in when they apply an
+ * opaque mark, explicit whiteouts mean the same to all). Inside an opaque directory no directory is merged with a lower one.
+ */
+export function expandOpaque(changes: readonly DiffEntry[], lower: LayerTree): DiffEntry[] {
+  const opaque = new Set<LayerPath>()
+  for (const entry of changes) if (entry.type === 'opaque') opaque.add(entry.path)
+  if (opaque.size === 0) return [...changes]
+  const present = new Map<LayerPath, Set<string>>()
+  for (const { path } of changes) {
+    const names = present.get(parentOf(path))
+    if (names === undefined) present.set(parentOf(path), new Set([nameOf(path)]))
+    else names.add(nameOf(path))
+  }
+  const expanded: DiffEntry[] = []
+  for (const entry of changes) {
+    if (entry.type === 'opaque') continue
+    expanded.push(entry)
+    if (entry.type !== 'dir' || !(opaque.has(entry.path) || opaque.has(parentOf(entry.path))))
+      continue
+    opaque.add(entry.path)
+    for (const hidden of lower.children(entry.path)) {
+      const name = nameOf(hidden.path)
+      if (present.get(entry.path)?.has(name) === true) continue
+      expanded.push({ type: 'whiteout', path: joinPath(entry.path, name) })
+    }
+  }
+  return expanded.sort((a, b) => comparePaths(a.path, b.path))
+}

@@ -1,0 +1,245 @@
+import type { DiffEntry } from '../snapshotter.ts'
+import { readContents } from './contents.ts'
+import type { LayerEntry, LayerPath } from './entry.ts'
+import { normalizeEntries } from './normalize.ts'
+import { comparePaths, joinPath, nameOf, parentOf } from './order.ts'
+
+type DirEntry = Extract<LayerEntry, { type: 'dir' }>
+
+/** What can be at a path once all layers are merged. */
+export type TreeEntry<E extends DiffEntry = LayerEntry> =
+  | Exclude<E, { type: 'whiteout' | 'opaque' | 'hardlink' }>
+  | DirEntry
+
+export interface TreeNode<E extends DiffEntry = LayerEntry> {
+  readonly path: LayerPath
+  /** A hardlink has the entry of the file that it names, with the link's own path. */
+  readonly entry: TreeEntry<E>
+  /** Index of the layer that holds it; -1 for a root that no layer mentions. */
+  readonly layer: number
+  /** Path of the bytes in that layer's directory; names of one file share (layer, source). */
+  readonly source: LayerPath
+}
+
+export type Resolution<E extends DiffEntry = LayerEntry> =
+  | { readonly kind: 'found'; readonly path: LayerPath; readonly node: TreeNode<E> }
+  /** Where it would be made; `existing` is the deepest directory on the way that is there. */
+  | { readonly kind: 'missing'; readonly path: LayerPath; readonly existing: LayerPath }
+  /** `path` would have to be a directory. */
+  | { readonly kind: 'not-a-directory'; readonly path: LayerPath }
+  /** More symlinks than the kernel follows. */
+  | { readonly kind: 'loop'; readonly path: LayerPath }
+
+/** path_resolution(7): ELOOP after 40 symlinks. */
+const SYMLINKS_MAX = 40
+
+class Inner<E extends DiffEntry> implements TreeNode<E> {
+  readonly path: LayerPath
+  entry: TreeEntry<E>
+  layer: number
+  source: LayerPath
+  children: Map<string, Inner<E>> | undefined
+
+  constructor(path: LayerPath, entry: TreeEntry<E>, layer: number) {
+    this.path = path
+    this.entry = entry
+    this.layer = layer
+    this.source = path
+  }
+}
+
+/**
+ * The merged view of a stack of layers, from their tables of contents alone: no mount, no unpacked directory
+ * (design.md, "Every layer has a table of contents"). Whiteouts and opaque directories hide what lower layers have, at any
+ * place in their own layer (OCI image-spec, layer.md). A directory that a layer only implies keeps what lower layers say of it.
+ */
+export class LayerTree<E extends DiffEntry = LayerEntry> {
+  readonly #root: Inner<E> = new Inner<E>('', impliedDirectory(''), -1)
+  #layerCount = 0
+
+  /** Bottom layer first; entries in any order of a tar. */
+  static of<E extends DiffEntry>(layers: readonly (readonly E[])[]): LayerTree<E> {
+    const tree = new LayerTree<E>()
+    for (const entries of layers) tree.#addLayer(normalizeEntries(entries))
+    return tree
+  }
+
+  /** From contents files, bottom layer first. Errors: `contents-damaged`. */
+  static async load(files: readonly string[]): Promise<LayerTree> {
+    const tree = new LayerTree()
+    for (const file of files) {
+      const links: LinkEntry<LayerEntry>[] = []
+      for await (const batch of readContents(file)) links.push(...tree.#addEntries(batch))
+      tree.#addLinks(links)
+    }
+    return tree
+  }
+
+  /** What is at `path` itself; no symlink is followed. '' is the root. */
+  lookup(path: LayerPath): TreeNode<E> | undefined {
+    return this.#find(path)
+  }
+
+  /** In byte order of their names; empty for anything that is no directory. */
+  children(path: LayerPath): readonly TreeNode<E>[] {
+    return sortedChildren(this.#find(path))
+  }
+
+  /** `path` and everything below it, parents first, sorted. Nothing when it is not there. */
+  *walk(path: LayerPath): Generator<TreeNode<E>> {
+    const start = this.#find(path)
+    const stack = start === undefined ? [] : [start]
+    for (let node = stack.pop(); node !== undefined; node = stack.pop()) {
+      yield node
+      stack.push(...sortedChildren(node).reverse())
+    }
+  }
+
+  /**
+   * Where `path` (absolute or relative to the root, with `.`, `..` and repeated slashes) leads when symlinks are followed
+   * inside the root, as a process with this root would see it. What is missing on the way is taken as directories to be made.
+   */
+  resolve(
+    path: string,
+    options: { readonly followLast: boolean } = { followLast: true },
+  ): Resolution<E> {
+    const pending = path.split('/').reverse()
+    let at: Inner<E>[] = [this.#root]
+    const missing: string[] = []
+    let followed = 0
+    for (let name = pending.pop(); name !== undefined; name = pending.pop()) {
+      if (name === '' || name === '.') continue
+      const here = at.at(-1) ?? this.#root
+      if (name === '..') {
+        if (missing.pop() === undefined && at.length > 1) at.pop()
+        continue
+      }
+      if (here.entry.type !== 'dir') return { kind: 'not-a-directory', path: here.path }
+      const child = missing.length > 0 ? undefined : here.children?.get(name)
+      if (child === undefined) {
+        missing.push(name)
+        continue
+      }
+      const { entry } = child
+      const isLast = pending.every((rest) => rest === '' || rest === '.')
+      if (entry.type !== 'symlink' || (isLast && !options.followLast)) {
+        at.push(child)
+        continue
+      }
+      followed += 1
+      if (followed > SYMLINKS_MAX) return { kind: 'loop', path: child.path }
+      if (entry.target.startsWith('/')) at = [this.#root]
+      pending.push(...entry.target.split('/').reverse())
+    }
+    const end = at.at(-1) ?? this.#root
+    if (missing.length === 0) return { kind: 'found', path: end.path, node: end }
+    return { kind: 'missing', path: joinPath(end.path, missing.join('/')), existing: end.path }
+  }
+
+  #find(path: LayerPath): Inner<E> | undefined {
+    let node: Inner<E> | undefined = this.#root
+    if (path === '') return node
+    for (const name of path.split('/')) {
+      node = node.children?.get(name)
+      if (node === undefined) return undefined
+    }
+    return node
+  }
+
+  #addLayer(entries: readonly E[]): void {
+    this.#addLinks(this.#addEntries(entries))
+  }
+
+  /** Entries of the current layer, normalised; returns its hardlinks, whose targets may still come. */
+  #addEntries(entries: readonly E[]): LinkEntry<E>[] {
+    const links: LinkEntry<E>[] = []
+    for (const entry of entries) {
+      if (isWhiteout(entry)) this.#find(parentOf(entry.path))?.children?.delete(nameOf(entry.path))
+      else if (isOpaque(entry)) this.#find(entry.path)?.children?.clear()
+      else if (isLink(entry)) links.push(entry)
+      else if (isPlaced(entry)) this.#put(entry.path, entry)
+    }
+    return links
+  }
+
+  /** Ends the layer. A link to a link is put once its target is. */
+  #addLinks(links: readonly LinkEntry<E>[]): void {
+    const waiting = new Map(links.map((link) => [link.path, link]))
+    for (const link of links) this.#putLink(link, waiting)
+    this.#layerCount += 1
+  }
+
+  #putLink(first: LinkEntry<E>, waiting: Map<LayerPath, LinkEntry<E>>): void {
+    const chain: LinkEntry<E>[] = []
+    for (let link = waiting.get(first.path); link !== undefined; link = waiting.get(link.target)) {
+      waiting.delete(link.path)
+      chain.push(link)
+    }
+    for (const link of chain.reverse()) {
+      const target = this.#find(link.target)
+      // A link to nothing is no file: whoever unpacks the layer refuses it.
+      if (target === undefined || target.entry.type === 'dir') continue
+      const node = this.#put(link.path, { ...target.entry, path: link.path })
+      node.source = target.source
+      node.layer = target.layer
+    }
+  }
+
+  #put(path: LayerPath, entry: TreeEntry<E>): Inner<E> {
+    if (path === '') {
+      this.#root.entry = entry
+      this.#root.layer = this.#layerCount
+      return this.#root
+    }
+    const parent = this.#parentFor(path)
+    parent.children ??= new Map()
+    const name = nameOf(path)
+    const existing = parent.children.get(name)
+    if (existing === undefined) {
+      const node = new Inner<E>(path, entry, this.#layerCount)
+      parent.children.set(name, node)
+      return node
+    }
+    existing.entry = entry
+    existing.layer = this.#layerCount
+    existing.source = path
+    if (entry.type !== 'dir') existing.children = undefined
+    return existing
+  }
+
+  #parentFor(path: LayerPath): Inner<E> {
+    const parentPath = parentOf(path)
+    const parent = this.#find(parentPath)
+    if (parent?.entry.type === 'dir') return parent
+    // A layer that has `a/b` makes `a` a directory even where a lower one had a file.
+    return this.#put(parentPath, impliedDirectory(parentPath))
+  }
+}
+
+type LinkEntry<E extends DiffEntry> = Extract<E, { type: 'hardlink' }>
+
+function isWhiteout(entry: DiffEntry): entry is Extract<DiffEntry, { type: 'whiteout' }> {
+  return entry.type === 'whiteout'
+}
+
+function isOpaque(entry: DiffEntry): entry is Extract<DiffEntry, { type: 'opaque' }> {
+  return entry.type === 'opaque'
+}
+
+function isLink<E extends DiffEntry>(entry: E): entry is LinkEntry<E> {
+  return entry.type === 'hardlink'
+}
+
+function isPlaced<E extends DiffEntry>(entry: E): entry is E & TreeEntry<E> {
+  return !isWhiteout(entry) && !isOpaque(entry) && !isLink(entry)
+}
+
+function sortedChildren<E extends DiffEntry>(node: Inner<E> | undefined): Inner<E>[] {
+  if (node?.children === undefined) return []
+  return [...node.children.values()].sort((a, b) => comparePaths(a.path, b.path))
+}
+
+/** What unpacking makes of a directory that no entry describes. */
+function impliedDirectory(path: LayerPath): DirEntry {
+  return { type: 'dir', path, mode: 0o755, uid: 0, gid: 0, mtimeSec: 0 }
+}

@@ -1,0 +1,155 @@
+import { randomBytes } from 'node:crypto'
+import { readFile, readdir, rename, stat, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Kernel } from '../native/kernel-types.ts'
+import { errnoOf } from './errors.ts'
+import type { StateRoot } from './root.ts'
+
+/** When something was written: `atMs` counts from the start of the boot (CLOCK_MONOTONIC is one clock for all processes). */
+export interface WriteStamp {
+  readonly boot: string
+  readonly atMs: number
+}
+
+/** What is known to have reached the disk in one boot: all that was stamped until `atMs`; files until `fileTimeMs`. */
+interface FlushMark {
+  readonly atMs: number
+  readonly fileTimeMs: number
+}
+
+interface FlushFile {
+  /** The boot in which files of earlier boots were last looked at. */
+  readonly recoveredIn: string | undefined
+  readonly boots: ReadonlyMap<string, FlushMark>
+}
+
+/** Boots whose records are still trusted; a machine that restarts more often forgets its oldest unused ones. */
+const BOOTS_MAX = 100
+const FLUSH_FILE = 'flushed'
+
+/**
+ * Says what survived a crash of the machine without an fsync per file (design.md, "Durability without waiting"):
+ * within the boot that wrote a thing the page cache is the truth; after another boot only what a syncfs(2) that began
+ * later confirmed. `flush` makes that confirmation and may run whenever nobody waits for it.
+ */
+export class Durability {
+  readonly #root: StateRoot
+  readonly #kernel: Pick<Kernel, 'syncFilesystem'>
+  readonly #boot: string
+  #file: FlushFile
+
+  private constructor(
+    root: StateRoot,
+    kernel: Pick<Kernel, 'syncFilesystem'>,
+    boot: string,
+    file: FlushFile,
+  ) {
+    this.#root = root
+    this.#kernel = kernel
+    this.#boot = boot
+    this.#file = file
+  }
+
+  /** `bootId` is for tests; the kernel's otherwise (random(4)). */
+  static async open(
+    root: StateRoot,
+    kernel: Pick<Kernel, 'syncFilesystem'>,
+    bootId?: string,
+  ): Promise<Durability> {
+    const boot = bootId ?? (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim()
+    return new Durability(root, kernel, boot, await readFlushFile(root))
+  }
+
+  /** Taken when the bytes are written and before they get their final name. */
+  stamp(): WriteStamp {
+    return { boot: this.#boot, atMs: monotonicMs() }
+  }
+
+  isTrusted(stamp: WriteStamp): boolean {
+    if (stamp.boot === this.#boot) return true
+    const mark = this.#file.boots.get(stamp.boot)
+    return mark !== undefined && stamp.atMs <= mark.atMs
+  }
+
+  /** Confirms everything written until now. Takes as long as the disk needs; nothing depends on it while the machine runs. */
+  async flush(): Promise<void> {
+    const probe = this.#temporaryPath()
+    await writeFile(probe, '', { flag: 'wx', mode: 0o600 })
+    const mark = { atMs: monotonicMs(), fileTimeMs: (await stat(probe)).ctimeMs }
+    await this.#kernel.syncFilesystem(this.#root.path)
+    await this.#update(
+      (file) => ({ ...file, boots: new Map(file.boots).set(this.#boot, mark) }),
+      probe,
+    )
+  }
+
+  /** True once per boot: files of earlier boots that no flush confirmed may be in their place. */
+  needsRecovery(): boolean {
+    return this.#file.recoveredIn !== this.#boot
+  }
+
+  /**
+   * Takes blobs that were never confirmed out of `blobs/sha256`; the blob store verifies one when it is asked for it.
+   * The caller excludes every other process (leases.ts).
+   */
+  async recover(): Promise<void> {
+    let confirmedMs = 0
+    for (const mark of this.#file.boots.values())
+      confirmedMs = Math.max(confirmedMs, mark.fileTimeMs)
+    for (const name of await readdir(this.#root.blobsDir)) {
+      const path = join(this.#root.blobsDir, name)
+      // Times of files come in ticks: what has the mark's own may have been written after it.
+      if ((await stat(path)).ctimeMs < confirmedMs) continue
+      await rename(path, join(this.#root.path, 'blobs/unverified', name))
+    }
+    const temporary = this.#temporaryPath()
+    await this.#update((file) => ({ ...file, recoveredIn: this.#boot }), temporary)
+  }
+
+  async #update(change: (file: FlushFile) => FlushFile, temporary: string): Promise<void> {
+    // Two flushes at once may lose one's mark. That is an older confirmation: safe, only less is known.
+    const file = change(await readFlushFile(this.#root))
+    const boots = [...file.boots].slice(-BOOTS_MAX)
+    await writeFile(temporary, `${JSON.stringify({ recoveredIn: file.recoveredIn, boots })}\n`)
+    await rename(temporary, join(this.#root.path, FLUSH_FILE))
+    this.#file = file
+  }
+
+  #temporaryPath(): string {
+    return join(this.#root.workDir, 'trash', `flushed-${randomBytes(8).toString('hex')}`)
+  }
+}
+
+function monotonicMs(): number {
+  return Number(process.hrtime.bigint() / 1_000_000n)
+}
+
+/** A damaged or absent file confirms nothing. */
+async function readFlushFile(root: StateRoot): Promise<FlushFile> {
+  const nothing: FlushFile = { recoveredIn: undefined, boots: new Map() }
+  let value: unknown
+  try {
+    value = JSON.parse(await readFile(join(root.path, FLUSH_FILE), 'utf8'))
+  } catch (error) {
+    if (error instanceof SyntaxError || errnoOf(error) === 'ENOENT') return nothing
+    throw error
+  }
+  if (typeof value !== 'object' || value === null) return nothing
+  const recoveredIn =
+    'recoveredIn' in value && typeof value.recoveredIn === 'string' ? value.recoveredIn : undefined
+  const boots = new Map<string, FlushMark>()
+  for (const item of 'boots' in value && Array.isArray(value.boots) ? value.boots : []) {
+    const mark = readMark(item)
+    if (mark !== undefined) boots.set(mark[0], mark[1])
+  }
+  return { recoveredIn, boots }
+}
+
+function readMark(item: unknown): [string, FlushMark] | undefined {
+  if (!Array.isArray(item)) return undefined
+  const [boot, mark]: unknown[] = item
+  if (typeof boot !== 'string' || typeof mark !== 'object' || mark === null) return undefined
+  if (!('atMs' in mark) || typeof mark.atMs !== 'number') return undefined
+  if (!('fileTimeMs' in mark) || typeof mark.fileTimeMs !== 'number') return undefined
+  return [boot, { atMs: mark.atMs, fileTimeMs: mark.fileTimeMs }]
+}

@@ -1,0 +1,32 @@
+export type StoreErrorCode =
+  /** The state root was written by a later version of tsbuild. */
+  | 'state-root-newer'
+  /** The directory holds other things than a state root, or others could write to it. */
+  | 'state-root-unusable'
+  /** Bytes that came in are not those of the digest or size they were announced with. */
+  | 'blob-mismatch'
+  /** Bytes in the store are no longer those of their digest; the blob was removed. */
+  | 'blob-corrupt'
+  | 'blob-missing'
+  | 'blob-too-large'
+  /** A table of contents that is truncated, damaged or of another version. */
+  | 'contents-damaged'
+  /** A name that is not of the closed pattern that may become a path. */
+  | 'name-invalid'
+
+/** A failure of the state on disk. Messages say what could not be done and why, with the value. */
+export class StoreError extends Error {
+  override readonly name = 'StoreError'
+  readonly code: StoreErrorCode
+
+  constructor(code: StoreErrorCode, message: string, options?: { readonly cause?: unknown }) {
+    super(message, options)
+    this.code = code
+  }
+}
+
+/** errno name of a failed system call (`ENOENT`), undefined for any other error. */
+export function errnoOf(error: unknown): string | undefined {
+  if (!(error instanceof Error) || !('code' in error)) return undefined
+  return typeof error.code === 'string' ? error.code : undefined
+}

@@ -1,0 +1,251 @@
+import { randomBytes } from 'node:crypto'
+import { access, readdir, rename, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import {
+  type Compression,
+  type Digest,
+  type DiffId,
+  digestHex,
+  parseDiffId,
+  parseDigest,
+} from '../../registry-client/oci/index.ts'
+import type { LayerDirectory } from '../snapshotter.ts'
+import { type BlobExpectation, type BlobStore } from './blobs.ts'
+import { errnoOf } from './errors.ts'
+import { type Hold, holdLayer } from './leases.ts'
+import type { HeldLock, NamedLocks } from './locks.ts'
+import { RecordStore, type RecordStoreOptions } from './records.ts'
+import type { StateRoot } from './root.ts'
+
+/** One form in which a layer's tar is stored (features row K38: the same diffId may exist as gzip and zstd). */
+export interface LayerBlob {
+  readonly digest: Digest
+  readonly sizeBytes: number
+  readonly compression: Compression
+  /** What compressed it (`PackResult.engine`); undefined: it was pulled. */
+  readonly engine: string | undefined
+}
+
+/** What the store knows of a layer, and has: everything named here was found on disk. */
+export interface Layer {
+  readonly diffId: DiffId
+  readonly uncompressedSizeBytes: number | undefined
+  readonly blobs: readonly LayerBlob[]
+  /** File with the table of contents (layer/contents.ts). */
+  readonly contents: string | undefined
+  /** Unpacked, overlay form. */
+  readonly directory: LayerDirectory | undefined
+}
+
+/** What `record` adds to what is known. Files become the store's. */
+export interface LayerAddition {
+  readonly uncompressedSizeBytes?: number
+  /** Must be in the blob store. */
+  readonly blob?: LayerBlob
+  /** A finished contents file on the state root's filesystem: it is moved. */
+  readonly contents?: string
+  /** From `allocateDirectory`, filled. */
+  readonly directory?: LayerDirectory
+}
+
+/** As stored: `directory` is the name below `layers/directories`. */
+export interface LayerRecord {
+  readonly diffId: DiffId
+  readonly uncompressedSizeBytes: number | undefined
+  readonly blobs: readonly LayerBlob[]
+  readonly directory: string | undefined
+}
+
+export interface LayerStoreOptions
+  extends Pick<RecordStoreOptions<LayerRecord>, 'durability' | 'checkpoint'> {
+  readonly root: StateRoot
+  readonly locks: NamedLocks
+  readonly blobs: Pick<BlobStore, 'has'>
+  readonly lease: {
+    temporaryPath(): string
+    hold(names: Iterable<Hold>, signal: AbortSignal): Promise<void>
+  }
+}
+
+/**
+ * Layers by diffId: `layers/records/<hex>` (which blobs, which directory), `layers/contents/<hex>`, `layers/directories/<id>/fs`.
+ * A directory has an id of its own because a RUN's layer is used by the next step before its diffId is known.
+ */
+export class LayerStore {
+  readonly #options: LayerStoreOptions
+  readonly #records: RecordStore<LayerRecord>
+
+  constructor(options: LayerStoreOptions) {
+    this.#options = options
+    this.#records = layerRecords(options)
+  }
+
+  /** The layer, held until the lease ends; undefined when nothing of it is on disk. */
+  async get(diffId: DiffId, signal: AbortSignal): Promise<Layer | undefined> {
+    await this.#options.lease.hold([holdLayer(diffId)], signal)
+    const record = await this.#records.get(digestHex(diffId))
+    if (record === undefined) return undefined
+    const [contents, directory, blobs] = await Promise.all([
+      ifPresent(this.#contentsPath(diffId)),
+      record.directory === undefined
+        ? undefined
+        : ifPresent(join(this.#directoryPath(record.directory), 'fs')),
+      this.#presentBlobs(record.blobs, signal),
+    ])
+    return {
+      diffId,
+      uncompressedSizeBytes: record.uncompressedSizeBytes,
+      blobs,
+      contents,
+      directory:
+        directory === undefined || record.directory === undefined
+          ? undefined
+          : { path: this.#directoryPath(record.directory) },
+    }
+  }
+
+  /** Adds to what is known of a layer and returns all of it. A directory that somebody else recorded first stays; ours becomes garbage. */
+  async record(diffId: DiffId, addition: LayerAddition, signal: AbortSignal): Promise<Layer> {
+    const hex = digestHex(diffId)
+    await this.#options.lease.hold([holdLayer(diffId)], signal)
+    await using _lock = await this.#options.locks.acquire(`layer-${hex}`, signal)
+    const known = await this.get(diffId, signal)
+    if (addition.contents !== undefined) await rename(addition.contents, this.#contentsPath(diffId))
+    await this.#options.checkpoint?.('contents-moved')
+    const directory = known?.directory ?? addition.directory
+    if (directory !== undefined) await this.#markDirectory(directory, hex)
+    await this.#options.checkpoint?.('directory-marked')
+    await this.#records.put(hex, {
+      diffId,
+      uncompressedSizeBytes: addition.uncompressedSizeBytes ?? known?.uncompressedSizeBytes,
+      blobs: mergeBlobs(known?.blobs ?? [], addition.blob),
+      directory: directory === undefined ? undefined : nameOf(directory),
+    })
+    return {
+      diffId,
+      uncompressedSizeBytes: addition.uncompressedSizeBytes ?? known?.uncompressedSizeBytes,
+      blobs: mergeBlobs(known?.blobs ?? [], addition.blob),
+      contents: addition.contents === undefined ? known?.contents : this.#contentsPath(diffId),
+      directory,
+    }
+  }
+
+  /**
+   * A place for a new layer, held until the lease ends; to stay, it must be recorded by then. Who fills it makes the
+   * directory itself (it may belong to a user namespace). What a killed process leaves there the next one removes.
+   */
+  async allocateDirectory(signal: AbortSignal): Promise<LayerDirectory> {
+    const id = randomBytes(12).toString('hex')
+    await this.#options.lease.hold([`directory:${id}`], signal)
+    return { path: this.#directoryPath(id) }
+  }
+
+  /** One process at a time fetches or unpacks `diffId`; after waiting, look with `get` whether the work is done. */
+  async lockUnpack(diffId: DiffId, signal: AbortSignal): Promise<HeldLock> {
+    return this.#options.locks.acquire(`unpack-${digestHex(diffId)}`, signal)
+  }
+
+  #contentsPath(diffId: DiffId): string {
+    return join(this.#options.root.layersDir, 'contents', digestHex(diffId))
+  }
+
+  #directoryPath(id: string): string {
+    return join(this.#options.root.layersDir, 'directories', id)
+  }
+
+  /** Says in the directory whose it is, before the record says the same: see `isDirectoryRecorded`. */
+  async #markDirectory(directory: LayerDirectory, hex: string): Promise<void> {
+    await writeFile(join(directory.path, OWNER_FILE), `${hex}\n`)
+  }
+
+  async #presentBlobs(blobs: readonly LayerBlob[], signal: AbortSignal): Promise<LayerBlob[]> {
+    const present = await Promise.all(
+      blobs.map(async (blob) => {
+        const expected: BlobExpectation = { digest: blob.digest, sizeBytes: blob.sizeBytes }
+        return (await this.#options.blobs.has(expected, signal)) ? blob : undefined
+      }),
+    )
+    return present.filter((blob) => blob !== undefined)
+  }
+}
+
+/** Beside `fs/`: the hex of the diffId whose record names the directory. */
+export const OWNER_FILE = 'diff-id'
+
+/** The records alone, for the collector and for start-up. */
+export function layerRecords(
+  options: Pick<LayerStoreOptions, 'root' | 'durability' | 'checkpoint' | 'lease'>,
+): RecordStore<LayerRecord> {
+  return new RecordStore<LayerRecord>({
+    directory: join(options.root.layersDir, 'records'),
+    temporaryPath: () => options.lease.temporaryPath(),
+    durability: options.durability,
+    read: readLayerRecord,
+    ...(options.checkpoint === undefined ? {} : { checkpoint: options.checkpoint }),
+  })
+}
+
+/** Names of all layer directories. */
+export async function listLayerDirectories(root: StateRoot): Promise<string[]> {
+  return readdir(join(root.layersDir, 'directories'))
+}
+
+function nameOf(directory: LayerDirectory): string {
+  return directory.path.slice(directory.path.lastIndexOf('/') + 1)
+}
+
+function mergeBlobs(
+  known: readonly LayerBlob[],
+  added: LayerBlob | undefined,
+): readonly LayerBlob[] {
+  if (added === undefined) return known
+  return [...known.filter((blob) => blob.digest !== added.digest), added]
+}
+
+function readLayerRecord(value: unknown): LayerRecord | undefined {
+  if (typeof value !== 'object' || value === null) return undefined
+  const diffId =
+    'diffId' in value && typeof value.diffId === 'string' ? parseDiffId(value.diffId) : undefined
+  if (diffId === undefined || !('blobs' in value) || !Array.isArray(value.blobs)) return undefined
+  const blobs = value.blobs.map(readLayerBlob)
+  const uncompressedSizeBytes =
+    'uncompressedSizeBytes' in value ? value.uncompressedSizeBytes : undefined
+  if (uncompressedSizeBytes !== undefined && !isSize(uncompressedSizeBytes)) return undefined
+  const directory = 'directory' in value ? value.directory : undefined
+  if (
+    directory !== undefined &&
+    !(typeof directory === 'string' && /^[0-9a-f]{24}$/.test(directory))
+  )
+    return undefined
+  const known = blobs.filter((blob) => blob !== undefined)
+  if (known.length !== blobs.length) return undefined
+  return { diffId, uncompressedSizeBytes, blobs: known, directory }
+}
+
+function readLayerBlob(value: unknown): LayerBlob | undefined {
+  if (typeof value !== 'object' || value === null) return undefined
+  const digest =
+    'digest' in value && typeof value.digest === 'string' ? parseDigest(value.digest) : undefined
+  const sizeBytes = 'sizeBytes' in value ? value.sizeBytes : undefined
+  const compression = 'compression' in value ? value.compression : undefined
+  const engine = 'engine' in value ? value.engine : undefined
+  if (digest === undefined || !isSize(sizeBytes)) return undefined
+  if (compression !== 'uncompressed' && compression !== 'gzip' && compression !== 'zstd')
+    return undefined
+  if (engine !== undefined && typeof engine !== 'string') return undefined
+  return { digest, sizeBytes, compression, engine }
+}
+
+function isSize(value: unknown): value is number {
+  return Number.isSafeInteger(value) && Number(value) >= 0
+}
+
+async function ifPresent(path: string): Promise<string | undefined> {
+  try {
+    await access(path)
+    return path
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return undefined
+    throw error
+  }
+}

@@ -1,0 +1,150 @@
+import { randomBytes } from 'node:crypto'
+import { chmod, link, lstat, mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
+import { StoreError, errnoOf } from './errors.ts'
+
+/** Format of everything below a state root. A change that older versions would misread counts it up. */
+export const STATE_FORMAT = 1
+
+const DIRECTORIES = [
+  'blobs',
+  'blobs/sha256',
+  'blobs/unverified',
+  'layers',
+  'layers/contents',
+  'layers/directories',
+  'layers/records',
+  'cache',
+  'images',
+  'mounts',
+  'contexts',
+  'work',
+  'work/locks',
+  'work/trash',
+] as const
+
+const FORMAT_FILE = 'format'
+
+/** The state root's places. All state is files below `path` (design.md, "No daemon, no shared memory"). */
+export interface StateRoot {
+  readonly path: string
+  readonly blobsDir: string
+  readonly layersDir: string
+  readonly cacheDir: string
+  readonly imagesDir: string
+  readonly mountsDir: string
+  readonly contextsDir: string
+  /** Everything unfinished, locks and leases. */
+  readonly workDir: string
+}
+
+/** Where state lives when `--root` does not say: `TSBUILD_ROOT`, `/var/lib/tsbuild` for root, else the user's data home. */
+export function defaultStateRoot(
+  env: Readonly<Record<string, string | undefined>>,
+  user: { readonly uid: number; readonly home: string },
+): string {
+  const asked = env['TSBUILD_ROOT']
+  if (asked !== undefined && asked !== '') return resolve(asked)
+  if (user.uid === 0) return '/var/lib/tsbuild'
+  const dataHome = env['XDG_DATA_HOME']
+  // The XDG base directory specification: a relative path is invalid and must be ignored.
+  const base = dataHome?.startsWith('/') === true ? dataHome : join(user.home, '.local/share')
+  return join(base, 'tsbuild')
+}
+
+/**
+ * Opens the state root at `path`, creating it when it is absent or empty.
+ * Errors: `state-root-newer` (features row K41), `state-root-unusable` (other people's files in it, writable by everybody).
+ */
+export async function openStateRoot(path: string): Promise<StateRoot> {
+  const root = resolve(path)
+  const format = await readFormat(root)
+  if (format === undefined) await createStateRoot(root)
+  else if (format > STATE_FORMAT) {
+    throw new StoreError(
+      'state-root-newer',
+      `could not open state root ${root}: its format is ${format}, this tsbuild knows up to ${STATE_FORMAT}; ` +
+        'use a newer tsbuild or another --root',
+    )
+  }
+  await refuseWorldWritable(root)
+  return stateRootAt(root)
+}
+
+/** The places of a root that another process has opened already (the worker's). */
+export function stateRootAt(root: string): StateRoot {
+  return {
+    path: root,
+    blobsDir: join(root, 'blobs/sha256'),
+    layersDir: join(root, 'layers'),
+    cacheDir: join(root, 'cache'),
+    imagesDir: join(root, 'images'),
+    mountsDir: join(root, 'mounts'),
+    contextsDir: join(root, 'contexts'),
+    workDir: join(root, 'work'),
+  }
+}
+
+async function readFormat(root: string): Promise<number | undefined> {
+  let text: string
+  try {
+    text = await readFile(join(root, FORMAT_FILE), 'utf8')
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return undefined
+    throw unusable(root, error instanceof Error ? error.message : String(error), error)
+  }
+  const match = /^tsbuild state (\d{1,9})\n$/.exec(text)
+  if (match === null) throw unusable(root, `${FORMAT_FILE} is not the format file of a state root`)
+  return Number(match[1])
+}
+
+async function createStateRoot(root: string): Promise<void> {
+  try {
+    await mkdir(root, { recursive: true, mode: 0o700 })
+    // What an earlier creation left when it was killed is ours; anything else may be somebody's data.
+    const known = new Set<string>(['lost+found', ...DIRECTORIES])
+    const foreign = (await readdir(root)).find((name) => !known.has(name))
+    if (foreign !== undefined && foreign !== FORMAT_FILE) {
+      throw unusable(
+        root,
+        `it holds ${JSON.stringify(foreign)} and is no state root; name an empty directory`,
+      )
+    }
+    // The contents of layers (setuid programs among them) are nobody else's business, whatever umask CI set.
+    await chmod(root, 0o700)
+    for (const name of DIRECTORIES) await mkdir(join(root, name), { recursive: true, mode: 0o700 })
+    await writeFormat(root)
+  } catch (error) {
+    if (error instanceof StoreError) throw error
+    throw unusable(root, error instanceof Error ? error.message : String(error), error)
+  }
+}
+
+/** The format file appears whole and last: its presence says that all directories are there. */
+async function writeFormat(root: string): Promise<void> {
+  const temporary = join(root, 'work', `format-${randomBytes(8).toString('hex')}`)
+  await writeFile(temporary, `tsbuild state ${STATE_FORMAT}\n`, { flag: 'wx', mode: 0o600 })
+  try {
+    await link(temporary, join(root, FORMAT_FILE))
+  } catch (error) {
+    if (errnoOf(error) !== 'EEXIST') throw error
+  } finally {
+    await rm(temporary, { force: true })
+  }
+}
+
+async function refuseWorldWritable(root: string): Promise<void> {
+  const { mode } = await lstat(root)
+  if ((mode & 0o002) !== 0) {
+    throw unusable(
+      root,
+      `everybody can write to it (mode ${(mode & 0o7777).toString(8)}); run chmod 700 on it`,
+    )
+  }
+}
+
+function unusable(root: string, reason: string, cause?: unknown): StoreError {
+  return new StoreError('state-root-unusable', `could not use state root ${root}: ${reason}`, {
+    cause,
+  })
+}
