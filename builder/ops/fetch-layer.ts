@@ -1,0 +1,139 @@
+import type { Compression, Digest } from '../../registry-client/oci/index.ts'
+import type { LayerBlob, Store } from '../../snapshotter/index.ts'
+import { BuildError } from '../errors.ts'
+import { compressionOf } from '../image/manifest.ts'
+import type { BuildLayer, LayerOrigin } from '../solver/layer.ts'
+import type { Limits } from '../solver/limits.ts'
+import type { Step, StepReporter } from '../solver/steps.ts'
+import type { RegistrySource } from './image-source.ts'
+
+export interface LayerFetcherParts {
+  readonly store: Pick<Store, 'blobs' | 'layers'>
+  readonly registry: RegistrySource
+  readonly limits: Limits
+  readonly steps: StepReporter
+}
+
+/** Printers show a rate; more events than this a second only cost time. */
+const PROGRESS_INTERVAL_MS = 100
+
+/**
+ * Brings blobs of base layers into the store: verified as they arrive, several side by side, from the first registry
+ * that has them. All downloads of one image are one step of progress.
+ */
+export class LayerFetcher {
+  readonly #parts: LayerFetcherParts
+  readonly #pulls = new Map<string, { readonly step: Step; active: number }>()
+
+  constructor(parts: LayerFetcherParts) {
+    this.#parts = parts
+  }
+
+  /** Errors: `layer-missing` when nobody has it, those of the registry client, `blob-mismatch`. */
+  async fetch(layer: BuildLayer, signal: AbortSignal): Promise<LayerBlob> {
+    const { base } = layer
+    if (base === undefined) {
+      throw new TypeError(`layer ${layer.title} is no base layer`)
+    }
+    const { diffId } = await layer.packing
+    const { digest, sizeBytes } = base.descriptor
+    const { blobs, layers } = this.#parts.store
+    if (!(await blobs.has({ digest, sizeBytes }, signal))) {
+      if (base.file === undefined) {
+        await this.#download(layer, base.origins, signal)
+      } else {
+        await blobs.ingest(base.file, { digest, sizeBytes }, signal)
+      }
+    }
+    const blob = { digest, sizeBytes, compression: compressionFor(base.descriptor.mediaType), engine: undefined }
+    await layers.record(diffId, { blob }, signal)
+    return blob
+  }
+
+  async #download(layer: BuildLayer, origins: readonly LayerOrigin[], signal: AbortSignal): Promise<void> {
+    const { registry, limits, store } = this.#parts
+    const descriptor = layer.base?.descriptor
+    if (descriptor === undefined || origins.length === 0) {
+      throw new BuildError(
+        'layer-missing',
+        `could not use image ${layer.title}: layer ${descriptor?.digest ?? ''} is not in the store and the image came from no registry; build or load it again`,
+      )
+    }
+    await limits.network(async () => {
+      const step = this.#begin(layer.title)
+      try {
+        const { digest, sizeBytes } = descriptor
+        const stream = await firstOf(origins, (origin) =>
+          registry.fetchBlob({ ...origin, tag: undefined, digest }, descriptor, signal),
+        )
+        await store.blobs.ingest(withProgress(stream, step, digest, sizeBytes), { digest, sizeBytes }, signal)
+        this.#end(layer.title, 'done')
+      } catch (error) {
+        this.#end(layer.title, signal.aborted ? 'canceled' : 'failed', error)
+        throw error
+      }
+    })
+  }
+
+  #begin(title: string): Step {
+    const pull = this.#pulls.get(title) ?? { step: this.#parts.steps.start(`pulling ${title}`), active: 0 }
+    pull.active += 1
+    this.#pulls.set(title, pull)
+    return pull.step
+  }
+
+  #end(title: string, outcome: 'done' | 'failed' | 'canceled', error?: unknown): void {
+    const pull = this.#pulls.get(title)
+    if (pull === undefined) {
+      return
+    }
+    pull.active -= 1
+    if (pull.active === 0 || outcome !== 'done') {
+      pull.step.end(outcome, error instanceof Error ? error.message : undefined)
+      this.#pulls.delete(title)
+    }
+  }
+}
+
+function compressionFor(mediaType: string): Compression {
+  const compression = compressionOf(mediaType)
+  if (compression === undefined) {
+    throw new BuildError('unsupported', `could not use a layer of type ${mediaType}: it is none that this version knows`)
+  }
+  return compression
+}
+
+async function firstOf<Value>(
+  origins: readonly LayerOrigin[],
+  ask: (origin: LayerOrigin) => Promise<Value>,
+): Promise<Value> {
+  const failures: unknown[] = []
+  for (const origin of origins) {
+    try {
+      return await ask(origin)
+    } catch (error) {
+      failures.push(error)
+    }
+  }
+  throw failures[0]
+}
+
+async function* withProgress(
+  source: AsyncIterable<Uint8Array>,
+  step: Step,
+  digest: Digest,
+  totalBytes: number,
+): AsyncGenerator<Uint8Array> {
+  let currentBytes = 0
+  let lastMs = 0
+  for await (const chunk of source) {
+    currentBytes += chunk.byteLength
+    const nowMs = performance.now()
+    if (nowMs - lastMs >= PROGRESS_INTERVAL_MS) {
+      lastMs = nowMs
+      step.progress(digest, { currentBytes, totalBytes, isDone: false })
+    }
+    yield chunk
+  }
+  step.progress(digest, { currentBytes, totalBytes, isDone: true })
+}

@@ -1,0 +1,83 @@
+import type { LayerDirectory, PackResult, Store } from '../../snapshotter/index.ts'
+import type { LayerFormat } from '../request.ts'
+import type { LayerStack, PackedLayer } from '../solver/layer.ts'
+import type { Limits } from '../solver/limits.ts'
+import type { Worker } from '../worker/protocol.ts'
+import type { LayerAccess } from './layer-access.ts'
+
+export interface PackRunParts {
+  readonly store: Pick<Store, 'blobs' | 'layers' | 'lease'>
+  readonly access: LayerAccess
+  readonly limits: Limits
+  readonly format: LayerFormat
+}
+
+export interface FinishedRun {
+  /** As the worker named it. */
+  readonly diff: string
+  readonly directory: LayerDirectory
+  readonly parent: LayerStack
+  /** RFC 3339. */
+  readonly createdAt: string
+}
+
+/**
+ * Makes the layer of a RUN out of what it wrote: blob, table of contents and directory become the store's. Runs beside
+ * the steps that follow; it waits only for the tables of contents of the layers below.
+ */
+export async function packRun(
+  run: FinishedRun,
+  worker: Worker,
+  parts: PackRunParts,
+  signal: AbortSignal,
+): Promise<PackedLayer> {
+  const { store, access, limits, format } = parts
+  const parentContents = await Promise.all(run.parent.map((layer) => access.contents(layer, signal)))
+  const output = store.lease.temporaryPath()
+  const contents = store.lease.temporaryPath()
+  const result = await limits.cpu(() =>
+    worker.packRun(
+      {
+        diff: run.diff,
+        parentContents,
+        output,
+        compression: format.compression,
+        level: format.level,
+        contents,
+        clampMtimeSec: undefined,
+      },
+      signal,
+    ),
+  )
+  await recordPacked(result, { output, contents, directory: run.directory, format }, store, signal)
+  return { diffId: result.diffId, createdAt: run.createdAt }
+}
+
+/** Hands a packed layer's files to the store. */
+export async function recordPacked(
+  result: PackResult,
+  files: {
+    readonly output: string
+    readonly contents: string
+    readonly directory: LayerDirectory | undefined
+    readonly format: LayerFormat
+  },
+  store: Pick<Store, 'blobs' | 'layers'>,
+  signal: AbortSignal,
+): Promise<void> {
+  const { digest, sizeBytes, engine, uncompressedSizeBytes, diffId } = result
+  if (digest === undefined || sizeBytes === undefined) {
+    throw new TypeError(`the packer wrote ${files.output} but gave no digest for it`)
+  }
+  await store.blobs.adopt(files.output, { digest, sizeBytes }, signal)
+  await store.layers.record(
+    diffId,
+    {
+      blob: { digest, sizeBytes, compression: files.format.compression, engine },
+      contents: files.contents,
+      uncompressedSizeBytes,
+      ...(files.directory === undefined ? {} : { directory: files.directory }),
+    },
+    signal,
+  )
+}

@@ -1,0 +1,246 @@
+import { chmod, mkdir, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { NodeId, RunMount, RunNode } from '../../frontend/graph.ts'
+import type { LayerDirectory } from '../../snapshotter/index.ts'
+import { BuildError } from '../errors.ts'
+import type { KeyMount } from '../solver/cache-key.ts'
+import type { SandboxMount } from '../worker/protocol.ts'
+import { type CacheMount, type CacheMounts, cacheName } from './cache-mounts.ts'
+import type { PreparedMounts } from './run.ts'
+import type { Secrets } from './secrets.ts'
+
+/** A tree that a RUN can mount: the filesystem of a stage or image, or a snapshot of what a context holds. */
+export interface MountSource {
+  /** Digest of what lies at `path`: names, modes, ids, types, links, bytes. */
+  content(path: string, signal: AbortSignal): Promise<string>
+  /** The tree as unpacked layers, bottom first; at least `path` is there. */
+  directories(path: string, signal: AbortSignal): Promise<readonly LayerDirectory[]>
+  /** Writes what lies at `path` (contents of a directory) as a layer directory: `<directory>/fs`. */
+  writeTo(path: string, directory: string, signal: AbortSignal): Promise<void>
+}
+
+export interface MountParts {
+  readonly sources: ReadonlyMap<NodeId, MountSource>
+  readonly secrets: Secrets
+  readonly cacheMounts: CacheMounts
+  /** Makes `<directory>/fs` as one empty directory with these ids and mode. */
+  readonly makeOwned: (
+    directory: string,
+    owner: { readonly mode: number; readonly uid: number; readonly gid: number },
+    signal: AbortSignal,
+  ) => Promise<void>
+}
+
+/** Features row D26: where heredoc scripts of a RUN lie. */
+const SCRIPT_DIRECTORY = '/dev/pipes'
+
+/** The mounts of a step as its cache key sees them. */
+export async function keyMounts(
+  node: RunNode,
+  sources: ReadonlyMap<NodeId, MountSource>,
+  signal: AbortSignal,
+): Promise<KeyMount[]> {
+  return await Promise.all(
+    node.mounts.map(async (mount): Promise<KeyMount> => {
+      switch (mount.type) {
+        case 'bind': {
+          const content = await sourceOf(sources, mount.from).content(mount.source, signal)
+          return { type: mount.type, target: mount.target, isReadonly: mount.isReadonly, content }
+        }
+        case 'cache':
+          return { type: mount.type, target: mount.target, isReadonly: mount.isReadonly }
+        case 'tmpfs':
+          return { type: mount.type, target: mount.target, sizeBytes: mount.sizeBytes }
+        case 'secret':
+          return { ...idsOf(mount), type: mount.type, id: mount.secretId, target: mount.target, env: mount.env }
+        case 'ssh':
+          return { ...idsOf(mount), type: mount.type, id: mount.sshId, target: mount.target, env: undefined }
+        default:
+          return mount satisfies never
+      }
+    }),
+  )
+}
+
+/**
+ * Everything that a step mounts, ready to be given to the sandbox, in the order written. Disposing ends the use of
+ * cache mounts. Errors: `secret-missing`, `ssh-missing`.
+ */
+export async function prepareMounts(
+  node: RunNode,
+  parts: MountParts,
+  signal: AbortSignal,
+): Promise<PreparedMounts & AsyncDisposable> {
+  const mounts: SandboxMount[] = []
+  const env: string[] = []
+  const held: AsyncDisposable[] = []
+  const caches = new Map<string, CacheMount>()
+  const release = async (): Promise<void> => {
+    await Promise.all(held.map((lock) => lock[Symbol.asyncDispose]()))
+  }
+  try {
+    for (const mount of inLockOrder(node.mounts)) {
+      await prepareMount(mount, { parts, mounts, env, held, node, caches }, signal)
+    }
+  } catch (error) {
+    await release()
+    throw error
+  }
+  for (const script of node.scripts) {
+    const content = Buffer.from(script.content)
+    mounts.push({ type: 'file', target: `${SCRIPT_DIRECTORY}/${script.name}`, content, mode: 0o755, uid: 0, gid: 0 })
+  }
+  return { mounts: inWrittenOrder(mounts, node), env, [Symbol.asyncDispose]: release }
+}
+
+interface Preparation {
+  readonly parts: MountParts
+  readonly mounts: SandboxMount[]
+  readonly env: string[]
+  readonly held: AsyncDisposable[]
+  /** A step that mounts one cache at two places must not wait for its own lock. */
+  readonly caches: Map<string, CacheMount>
+  readonly node: RunNode
+}
+
+async function prepareMount(mount: RunMount, to: Preparation, signal: AbortSignal): Promise<void> {
+  switch (mount.type) {
+    case 'bind': {
+      const { target, source, isReadonly } = mount
+      const layers = await sourceOf(to.parts.sources, mount.from).directories(source, signal)
+      to.mounts.push({ type: 'layers', target, layers, source, isReadonly })
+      return
+    }
+    case 'cache':
+      to.mounts.push(await openCache(mount, to, signal))
+      return
+    case 'tmpfs':
+      to.mounts.push({ type: 'tmpfs', target: mount.target, sizeBytes: mount.sizeBytes })
+      return
+    case 'secret':
+      await addSecret(mount, to)
+      return
+    case 'ssh':
+      await addAgent(mount, to)
+      return
+    default:
+      mount satisfies never
+  }
+}
+
+async function openCache(
+  mount: Extract<RunMount, { type: 'cache' }>,
+  { parts, held, caches }: Preparation,
+  signal: AbortSignal,
+): Promise<SandboxMount> {
+  const { cacheId, sharing, from, source, mode, uid, gid, target, isReadonly } = mount
+  const origin = from === undefined ? undefined : sourceOf(parts.sources, from)
+  const initial = origin === undefined ? undefined : await origin.content(source, signal)
+  const name = cacheName({ cacheId, initial })
+  const own = caches.get(name)
+  if (own !== undefined) {
+    return { type: 'directory', target, directory: own.directory, source: '/', isReadonly }
+  }
+  const cache = await parts.cacheMounts.acquire(
+    {
+      cacheId,
+      sharing,
+      initial,
+      create: async (directory, inner) => {
+        // What a creation left that did not come to its end.
+        await rm(directory, { recursive: true, force: true })
+        if (origin !== undefined) {
+          await origin.writeTo(source, directory, inner)
+        } else if (uid === 0 && gid === 0) {
+          await makeDirectory(directory, mode)
+        } else {
+          await parts.makeOwned(directory, { mode, uid, gid }, inner)
+        }
+      },
+    },
+    signal,
+  )
+  held.push(cache)
+  caches.set(name, cache)
+  return { type: 'directory', target, directory: cache.directory, source: '/', isReadonly }
+}
+
+/** `fs` appears with its final mode: it is made last, by rename-free mkdir in a directory nobody looks at yet. */
+async function makeDirectory(directory: string, mode: number): Promise<void> {
+  await mkdir(directory, { recursive: true, mode: 0o700 })
+  const path = join(directory, 'fs')
+  await mkdir(path)
+  await chmod(path, mode)
+}
+
+async function addSecret(
+  mount: Extract<RunMount, { type: 'secret' }>,
+  { parts, mounts, env }: Preparation,
+): Promise<void> {
+  const content = await parts.secrets.value(mount.secretId)
+  if (content === undefined) {
+    if (mount.isRequired) {
+      throw new BuildError(
+        'secret-missing',
+        `could not mount secret ${mount.secretId}: not found; give it with --secret id=${mount.secretId},src=FILE`,
+      )
+    }
+    return
+  }
+  if (mount.target !== undefined) {
+    mounts.push({ ...idsOf(mount), type: 'file', target: mount.target, content })
+  }
+  if (mount.env !== undefined) {
+    env.push(`${mount.env}=${Buffer.from(content).toString()}`)
+  }
+}
+
+async function addAgent(
+  mount: Extract<RunMount, { type: 'ssh' }>,
+  { parts, mounts, env, node }: Preparation,
+): Promise<void> {
+  const socket = await parts.secrets.agentSocket(mount.sshId)
+  if (socket === undefined) {
+    if (mount.isRequired) {
+      throw new BuildError(
+        'ssh-missing',
+        `could not mount ssh agent ${mount.sshId}: not forwarded; give it with --ssh ${mount.sshId}`,
+      )
+    }
+    return
+  }
+  mounts.push({ ...idsOf(mount), type: 'socket', target: mount.target, socket })
+  const isSet = [...node.env, ...env].some((pair) => pair.startsWith('SSH_AUTH_SOCK='))
+  if (!isSet) {
+    env.push(`SSH_AUTH_SOCK=${mount.target}`)
+  }
+}
+
+/** Cache locks are taken in one order by everybody, or two steps could wait for each other's. */
+function inLockOrder(mounts: readonly RunMount[]): RunMount[] {
+  const rank = (mount: RunMount): string => (mount.type === 'cache' ? mount.cacheId : '')
+  return mounts.toSorted((a, b) => (rank(a) < rank(b) ? -1 : rank(a) > rank(b) ? 1 : 0))
+}
+
+/** Mounts in the order of the instruction: a later one may lie below an earlier one. */
+function inWrittenOrder(mounts: readonly SandboxMount[], node: RunNode): SandboxMount[] {
+  const position = new Map(node.mounts.map((mount, index) => [mount.target, index]))
+  const rank = (mount: SandboxMount): number => position.get(mount.target) ?? node.mounts.length
+  return mounts.toSorted((a, b) => rank(a) - rank(b))
+}
+
+function idsOf(mount: { readonly mode: number; readonly uid: number; readonly gid: number }): {
+  readonly mode: number
+  readonly uid: number
+  readonly gid: number
+} {
+  return { mode: mount.mode, uid: mount.uid, gid: mount.gid }
+}
+
+function sourceOf(sources: ReadonlyMap<NodeId, MountSource>, id: NodeId): MountSource {
+  const source = sources.get(id)
+  if (source === undefined) {
+    throw new RangeError(`node ${id} is no source of mounts`)
+  }
+  return source
+}

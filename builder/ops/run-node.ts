@@ -1,0 +1,95 @@
+import type { NodeId, RunNode } from '../../frontend/graph.ts'
+import { formatPlatform } from '../../registry-client/oci/index.ts'
+import type { Store } from '../../snapshotter/index.ts'
+import { parentName, type RunInputs } from '../solver/cache-key.ts'
+import { type BuildLayer, knownDiffIds, type LayerStack, packedDiffIds } from '../solver/layer.ts'
+import type { Limits } from '../solver/limits.ts'
+import type { Worker } from '../worker/protocol.ts'
+import type { StepCache } from './cached-step.ts'
+import type { LayerAccess } from './layer-access.ts'
+import { packRun, type PackRunParts } from './pack-run.ts'
+import { checkEntitlements, executeRun, hostnameOf, networkOf, type RunOptions } from './run.ts'
+import { keyMounts, type MountParts, type MountSource, prepareMounts } from './run-mounts.ts'
+import type { StepPlace } from './step-place.ts'
+
+export interface RunNodeParts extends PackRunParts {
+  readonly cache: StepCache
+  readonly access: LayerAccess
+  readonly limits: Limits
+  readonly store: Pick<Store, 'blobs' | 'layers' | 'lease'>
+  readonly worker: () => Promise<Worker>
+  readonly options: RunOptions
+  readonly mounts: Omit<MountParts, 'sources'>
+  /** RFC 3339 of now. */
+  readonly now: () => string
+}
+
+/** Does a RUN: its layer, cached or executed. */
+export async function runNode(
+  node: RunNode,
+  inputs: {
+    readonly parent: LayerStack
+    readonly sources: ReadonlyMap<NodeId, MountSource>
+    readonly place: StepPlace
+  },
+  parts: RunNodeParts,
+  signal: AbortSignal,
+): Promise<BuildLayer> {
+  checkEntitlements(node, parts.options)
+  const { parent, sources, place } = inputs
+  const known = knownDiffIds(parent)
+  const finalInputs = async (): Promise<RunInputs> =>
+    await runInputs(node, parentName(await packedDiffIds(parent)), sources, parts.options, signal)
+  return await parts.cache.run(
+    {
+      ...place,
+      title: node.origin.title,
+      ignoreCache: node.origin.ignoreCache,
+      // Over a layer that is being packed there can be no record: nobody else has that filesystem.
+      inputs: known === undefined ? undefined : await finalInputs(),
+      finalInputs,
+      execute: async (step, inner) => {
+        const worker = await parts.worker()
+        const layers = await parts.access.directories(parent, inner)
+        const finished = await parts.limits.run(async () => {
+          inner.throwIfAborted()
+          await using prepared = await prepareMounts(node, { ...parts.mounts, sources }, inner)
+          const directory = await parts.store.layers.allocateDirectory(inner)
+          const request = { node, layers, prepared, options: parts.options, commitTo: directory.path }
+          const { diff } = await executeRun(request, worker, step, inner)
+          return { diff, directory, parent, createdAt: parts.now() }
+        })
+        return { directory: finished.directory, packing: packRun(finished, worker, parts, inner) }
+      },
+    },
+    signal,
+  )
+}
+
+async function runInputs(
+  node: RunNode,
+  parent: string,
+  sources: ReadonlyMap<NodeId, MountSource>,
+  options: RunOptions,
+  signal: AbortSignal,
+): Promise<RunInputs> {
+  return {
+    kind: 'run',
+    parent,
+    platform: formatPlatform(node.platform),
+    args: node.args,
+    env: node.env,
+    cwd: node.cwd,
+    user: node.user,
+    hostname: hostnameOf(node),
+    extraHosts: options.extraHosts.map(({ name }) => name),
+    network: networkOf(node, options),
+    security: node.security,
+    ulimits: options.ulimits.map(({ name, soft, hard }) => `${name}=${soft}:${hard}`).toSorted(),
+    shmSizeBytes: options.shmSizeBytes,
+    cgroupParent: options.cgroupParent,
+    mounts: await keyMounts(node, sources, signal),
+    scripts: node.scripts,
+    devices: node.devices.map(({ name }) => name),
+  }
+}
