@@ -1,6 +1,6 @@
 import type { Digest } from '../../registry-client/oci/index.ts'
 import type { BuildResult, ImageLayer } from '../image/built-image.ts'
-import type { LayerFormat } from '../request.ts'
+import type { AnnotationRequest, LayerFormat } from '../request.ts'
 import type { StepReporter } from '../solver/steps.ts'
 
 /**
@@ -14,6 +14,8 @@ export interface Exporter {
    * for each. `local` and `tar` read layers back and ask for `uncompressed`.
    */
   readonly format: LayerFormat
+  /** Of this output, beside those of the whole build; they are part of its manifests. */
+  readonly annotations?: readonly AnnotationRequest[]
   /** True when nothing of the image is needed (`cacheonly`): layers are not packed for it and `export` is not called. */
   readonly isEmpty?: boolean
   /**
