@@ -34,15 +34,19 @@ export interface Snapshotter {
 export interface ActiveSnapshot extends AsyncDisposable {
   readonly root: RootMount
   /**
-   * Ends writing. The diff becomes a layer directory at once (children can be prepared over it) and `packDiff` may
-   * then run in the background.
+   * Ends writing. The diff becomes a layer directory at once (children can be prepared over it) and packing may
+   * then run in the background. `directory` must not exist, on the filesystem of the driver's `workDir`; without it
+   * the layer stays below `workDir`. Errors: `diff-name-reserved`, `diff-not-plain`.
    */
-  commit(signal: AbortSignal): Promise<CommittedSnapshot>
+  commit(signal: AbortSignal, directory?: LayerDirectory): Promise<CommittedSnapshot>
 }
 
 export interface CommittedSnapshot {
   readonly directory: LayerDirectory
-  /** The diff as entries to pack, sorted; what they read is below `directory`. */
+  /**
+   * The diff as entries to pack, sorted; what they read is below `directory`. May hold opaque marks:
+   * `expandOpaque` (layer/diff.ts) writes them as whiteouts, given the parents' tables of contents.
+   */
   readonly changes: readonly DiffEntry[]
 }
 

@@ -27,8 +27,16 @@ export type LayerEntry =
       /** sha256 of the file's bytes. */
       readonly digest: Digest
     })
-  | (EntryMetadata & { readonly type: 'symlink'; readonly path: LayerPath; readonly target: string })
-  | (EntryMetadata & { readonly type: 'hardlink'; readonly path: LayerPath; readonly target: LayerPath })
+  | (EntryMetadata & {
+      readonly type: 'symlink'
+      readonly path: LayerPath
+      readonly target: string
+    })
+  | (EntryMetadata & {
+      readonly type: 'hardlink'
+      readonly path: LayerPath
+      readonly target: LayerPath
+    })
   | (EntryMetadata & {
       readonly type: 'char' | 'block'
       readonly path: LayerPath
