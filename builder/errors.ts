@@ -3,7 +3,7 @@ import type { Range } from '../frontend/diagnostics.ts'
 /**
  * Why a build could not be done.
  *
- * - `step-failed`: a RUN ended with a non-zero status (`exitCode`, `step`, `range`, `outputTail` are set)
+ * - `step-failed`: a RUN ended with a non-zero status (`exitCode` and `outputTail` are set; a StepError says where)
  * - `context-missing`, `dockerfile-missing`, `dockerfile-invalid`: the inputs
  * - `image-missing`, `platform-missing`, `layout-invalid`, `reference-invalid`: base images
  * - `secret-missing`, `ssh-missing`: a mount that is required
@@ -34,10 +34,6 @@ export type BuildErrorCode =
 
 export interface BuildErrorDetails {
   readonly cause?: unknown
-  /** Title of the step, as progress shows it. */
-  readonly step?: string
-  /** The instruction, for the excerpt of the Dockerfile. */
-  readonly range?: Range
   readonly exitCode?: number
   /** Last lines that the step printed. */
   readonly outputTail?: readonly string[]
@@ -56,16 +52,24 @@ export class BuildError extends Error {
   }
 }
 
-/** A step that failed for a reason of its own keeps its error as `cause` and gains its place in the Dockerfile. */
+/** Where a step stands in the text that it came from. */
+export interface StepLocation {
+  /** Title of the step, as progress shows it. */
+  readonly step: string
+  readonly range: Range | undefined
+  readonly dockerfile: { readonly name: string; readonly text: string }
+}
+
+/** What made a step fail is `cause` (a BuildError, CopyError, RegistryError ...), whose message this one has too. */
 export class StepError extends Error {
   override readonly name = 'StepError'
   readonly code = 'step-error'
-  readonly step: string
-  readonly range: Range | undefined
+  readonly location: StepLocation
+  override readonly cause: Error
 
-  constructor(error: Error, step: string, range: Range | undefined) {
-    super(error.message, { cause: error })
-    this.step = step
-    this.range = range
+  constructor(cause: Error, location: StepLocation) {
+    super(cause.message)
+    this.cause = cause
+    this.location = location
   }
 }

@@ -5,10 +5,10 @@ import { compressionOf } from '../image/manifest.ts'
 import type { BuildLayer, LayerOrigin } from '../solver/layer.ts'
 import type { Limits } from '../solver/limits.ts'
 import type { Step, StepReporter } from '../solver/steps.ts'
-import type { RegistrySource } from './image-source.ts'
+import { FileSink, type RegistrySource } from './image-source.ts'
 
 export interface LayerFetcherParts {
-  readonly store: Pick<Store, 'blobs' | 'layers'>
+  readonly store: Pick<Store, 'blobs' | 'layers' | 'lease'>
   readonly registry: RegistrySource
   readonly limits: Limits
   readonly steps: StepReporter
@@ -63,10 +63,15 @@ export class LayerFetcher {
       const step = this.#begin(layer.title)
       try {
         const { digest, sizeBytes } = descriptor
-        const stream = await firstOf(origins, (origin) =>
-          registry.fetchBlob({ ...origin, tag: undefined, digest }, descriptor, signal),
-        )
-        await store.blobs.ingest(withProgress(stream, step, digest, sizeBytes), { digest, sizeBytes }, signal)
+        const onProgress = progressOf(step, digest, sizeBytes)
+        const temporary = await firstOf(origins, async (origin) => {
+          const path = store.lease.temporaryPath()
+          const sink = new FileSink(path)
+          await registry.fetchBlob({ ...origin, tag: undefined, digest }, descriptor, sink, { signal, onProgress })
+          return path
+        })
+        await store.blobs.adopt(temporary, { digest, sizeBytes }, signal)
+        step.progress(digest, { currentBytes: sizeBytes, totalBytes: sizeBytes, isDone: true })
         this.#end(layer.title, 'done')
       } catch (error) {
         this.#end(layer.title, signal.aborted ? 'canceled' : 'failed', error)
@@ -118,22 +123,13 @@ async function firstOf<Value>(
   throw failures[0]
 }
 
-async function* withProgress(
-  source: AsyncIterable<Uint8Array>,
-  step: Step,
-  digest: Digest,
-  totalBytes: number,
-): AsyncGenerator<Uint8Array> {
-  let currentBytes = 0
+function progressOf(step: Step, digest: Digest, totalBytes: number): (movedBytes: number) => void {
   let lastMs = 0
-  for await (const chunk of source) {
-    currentBytes += chunk.byteLength
+  return (currentBytes) => {
     const nowMs = performance.now()
     if (nowMs - lastMs >= PROGRESS_INTERVAL_MS) {
       lastMs = nowMs
       step.progress(digest, { currentBytes, totalBytes, isDone: false })
     }
-    yield chunk
   }
-  step.progress(digest, { currentBytes, totalBytes, isDone: true })
 }

@@ -20,7 +20,7 @@ import type { Limits } from '../solver/limits.ts'
 import { SingleFlight } from '../solver/single-flight.ts'
 import type { StepReporter } from '../solver/steps.ts'
 import { choosePlatform } from './choose-platform.ts'
-import type { RegistrySource } from './image-source.ts'
+import { MemorySink, type RegistrySource } from './image-source.ts'
 import { OciLayout } from './oci-layout.ts'
 
 /** A base image for one platform: manifest and config are at hand, layers are not fetched. */
@@ -192,7 +192,7 @@ export class ImageResolver {
           const bytes = await limits.network(async () =>
             isDocument(descriptor)
               ? (await registry.fetchManifest(place, signal)).bytes
-              : await readAll(await registry.fetchBlob(place, descriptor, signal), sizeBytesMax),
+              : await fetchSmall(registry, place, descriptor, sizeBytesMax, signal),
           )
           const digest = await blobs.ingestBytes(bytes, signal)
           if (digest !== descriptor.digest) {
@@ -234,15 +234,20 @@ function isDocument(descriptor: Descriptor): boolean {
   return /manifest|index/.test(descriptor.mediaType)
 }
 
-async function readAll(source: AsyncIterable<Uint8Array>, sizeBytesMax: number): Promise<Uint8Array> {
-  const chunks: Uint8Array[] = []
-  let sizeBytes = 0
-  for await (const chunk of source) {
-    sizeBytes += chunk.byteLength
-    if (sizeBytes > sizeBytesMax) {
-      throw new BuildError('image-missing', `could not read a config: more than ${sizeBytesMax} bytes`)
-    }
-    chunks.push(chunk)
+async function fetchSmall(
+  registry: RegistrySource,
+  place: Reference,
+  descriptor: Descriptor,
+  sizeBytesMax: number,
+  signal: AbortSignal,
+): Promise<Uint8Array> {
+  if (descriptor.sizeBytes > sizeBytesMax) {
+    throw new BuildError(
+      'image-missing',
+      `could not read the config of ${place.registry}/${place.repository}: ${descriptor.sizeBytes} bytes, at most ${sizeBytesMax} are allowed`,
+    )
   }
-  return Buffer.concat(chunks)
+  const sink = new MemorySink()
+  await registry.fetchBlob(place, descriptor, sink, { signal })
+  return sink.bytes
 }

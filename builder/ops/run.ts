@@ -91,8 +91,6 @@ export async function executeRun(
       {
         exitCode: result.exitCode,
         outputTail: tail.lines,
-        step: run.node.origin.title,
-        ...(run.node.origin.range === undefined ? {} : { range: run.node.origin.range }),
       },
     )
   }
