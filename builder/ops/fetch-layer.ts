@@ -5,11 +5,11 @@ import { compressionOf } from '../image/manifest.ts'
 import type { BuildLayer, LayerOrigin } from '../solver/layer.ts'
 import type { Limits } from '../solver/limits.ts'
 import type { Step, StepReporter } from '../solver/steps.ts'
-import { FileSink, type RegistrySource } from './image-source.ts'
+import { FileSink, type RegistryOpener } from './image-source.ts'
 
 export interface LayerFetcherParts {
   readonly store: Pick<Store, 'blobs' | 'layers' | 'lease'>
-  readonly registry: RegistrySource
+  readonly registry: RegistryOpener
   readonly limits: Limits
   readonly steps: StepReporter
 }
@@ -60,6 +60,7 @@ export class LayerFetcher {
       )
     }
     await limits.network(async () => {
+      const client = await registry()
       const step = this.#begin(layer.title)
       try {
         const { digest, sizeBytes } = descriptor
@@ -67,7 +68,7 @@ export class LayerFetcher {
         const temporary = await firstOf(origins, async (origin) => {
           const path = store.lease.temporaryPath()
           const sink = new FileSink(path)
-          await registry.fetchBlob({ ...origin, tag: undefined, digest }, descriptor, sink, { signal, onProgress })
+          await client.fetchBlob({ ...origin, tag: undefined, digest }, descriptor, sink, { signal, onProgress })
           return path
         })
         await store.blobs.adopt(temporary, { digest, sizeBytes }, signal)

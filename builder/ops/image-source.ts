@@ -1,25 +1,11 @@
 import { type FileHandle, open, rm } from 'node:fs/promises'
-import type { Descriptor, ManifestBytes, Reference } from '../../registry-client/oci/index.ts'
+import type { BlobSink, RegistryClient } from '../../registry-client/index.ts'
 
-/** Takes the bytes of a blob; the registry client's `BlobSink`. `commit` comes only after digest and size were right. */
-export interface BlobSink {
-  write(chunk: Uint8Array): Promise<void> | void
-  commit(): Promise<void>
-  abort(cause: unknown): Promise<void>
-}
+/** What a build asks of registries: a part of the registry client, which verifies digests and sizes. */
+export type RegistrySource = Pick<RegistryClient, 'fetchManifest' | 'fetchBlob'>
 
-/** What a build asks of registries. The source verifies digests and sizes; its errors are the registry client's. */
-export interface RegistrySource {
-  /** The manifest or index that a tag or digest names. */
-  fetchManifest(reference: Reference, signal: AbortSignal): Promise<ManifestBytes>
-  /** A config or layer, from the repository of `reference`. */
-  fetchBlob(
-    reference: Reference,
-    blob: Descriptor,
-    sink: BlobSink,
-    options: { readonly signal: AbortSignal; readonly onProgress?: (movedBytes: number) => void },
-  ): Promise<void>
-}
+/** Opens the client when it is first needed: loading it takes longer than a cached build. */
+export type RegistryOpener = () => Promise<RegistrySource>
 
 /** Collects a small blob in memory. */
 export class MemorySink implements BlobSink {

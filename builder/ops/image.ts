@@ -20,7 +20,7 @@ import type { Limits } from '../solver/limits.ts'
 import { SingleFlight } from '../solver/single-flight.ts'
 import type { StepReporter } from '../solver/steps.ts'
 import { choosePlatform } from './choose-platform.ts'
-import { MemorySink, type RegistrySource } from './image-source.ts'
+import { MemorySink, type RegistryOpener, type RegistrySource } from './image-source.ts'
 import { OciLayout } from './oci-layout.ts'
 
 /** A base image for one platform: manifest and config are at hand, layers are not fetched. */
@@ -38,7 +38,7 @@ export interface ResolvedImage {
 export interface ImageResolverParts {
   readonly images: ImageStore
   readonly blobs: Pick<Store['blobs'], 'size' | 'read' | 'ingestBytes'>
-  readonly registry: RegistrySource
+  readonly registry: RegistryOpener
   readonly limits: Limits
   readonly steps: StepReporter
   /** `--pull`: ask the registry even for names that are in the store. */
@@ -146,7 +146,7 @@ export class ImageResolver {
       const { mediaType } = parsed.kind === 'index' ? parsed.index : parsed.manifest
       return { mediaType, digest: reference.digest, sizeBytes: bytes.byteLength }
     }
-    const fetched: ManifestBytes = await limits.network(() => registry.fetchManifest(reference, signal))
+    const fetched: ManifestBytes = await limits.network(async () => (await registry()).fetchManifest(reference, { signal }))
     await blobs.ingestBytes(fetched.bytes, signal)
     return { mediaType: fetched.mediaType, digest: fetched.digest, sizeBytes: fetched.bytes.byteLength }
   }
@@ -191,8 +191,8 @@ export class ImageResolver {
           const place: Reference = { registry: host, repository, tag: undefined, digest: descriptor.digest }
           const bytes = await limits.network(async () =>
             isDocument(descriptor)
-              ? (await registry.fetchManifest(place, signal)).bytes
-              : await fetchSmall(registry, place, descriptor, sizeBytesMax, signal),
+              ? (await (await registry()).fetchManifest(place, { signal })).bytes
+              : await fetchSmall(await registry(), place, descriptor, sizeBytesMax, signal),
           )
           const digest = await blobs.ingestBytes(bytes, signal)
           if (digest !== descriptor.digest) {
