@@ -37,6 +37,7 @@ export interface Reference {
  */
 export function parseReference(text: string): Reference {
   if (text === '') throw bad(text, 'it is empty')
+  if (text.includes('://')) throw bad(text, 'write the name without http:// or https://')
   if (IMAGE_ID.test(text)) throw bad(text, '64 hexadecimal digits are an image id, not a name')
   const { name, tag, digest } = splitSuffixes(text)
   const { registry, path } = splitRegistry(name)
@@ -118,7 +119,6 @@ function checkRegistry(text: string, registry: string): void {
 
 function checkRepository(text: string, path: string): void {
   if (path === '') throw bad(text, 'the repository name is missing')
-  if (/^https?$/.test(path) || text.includes('://')) throw bad(text, 'write the name without http:// or https://')
   if (path !== path.toLowerCase()) throw bad(text, `the repository name ${JSON.stringify(path)} must be lower case`)
   for (const component of path.split('/')) {
     if (PATH_COMPONENT.test(component)) continue

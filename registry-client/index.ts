@@ -1,0 +1,28 @@
+/**
+ * A client for OCI registries, usable on its own:
+ *
+ *     await using client = new RegistryClient()
+ *     const signal = AbortSignal.timeout(60_000)
+ *     const reference = parseReference('127.0.0.1:5000/library/busybox')
+ *     const image = await client.resolve(reference, { platform: localPlatform(), signal })
+ *     for (const layer of image.image.layers) {
+ *       await client.fetchBlob(reference, layer, await blobFileSink(`/tmp/${digestHex(layer.digest)}`), { signal })
+ *     }
+ *
+ * References, digests, manifests and configs are in `oci/index.ts`.
+ */
+export { type Credentials, type CredentialSource, credentialsFor, firstOf } from './auth/credentials.ts'
+export { dockerConfigPath, storedCredentials } from './auth/stored-credentials.ts'
+export { blobFileSink, blobFileSource } from './blob-file.ts'
+export type { BlobProgress, BlobSink, BlobSource } from './blob-stream.ts'
+export { RegistryClient, type RegistryClientOptions } from './client.ts'
+export { RegistryError, type RegistryErrorCode, type RegistryErrorDetails } from './errors.ts'
+export type { FetchBlobOptions } from './pull/blob.ts'
+export type { FetchedConfig } from './pull/config.ts'
+export type { FetchedManifest } from './pull/manifest.ts'
+export type { ResolvedImage, ResolveOptions } from './pull/resolve.ts'
+export type { BlobPushResult, PushBlobOptions } from './push/blob.ts'
+export { type Clock, systemClock } from './transport/clock.ts'
+export type { Environment } from './transport/proxy.ts'
+export { DEFAULT_TIMEOUTS, type TransportTimeouts } from './transport/request.ts'
+export { DEFAULT_RETRY_POLICY, type RetryPolicy } from './transport/retry.ts'

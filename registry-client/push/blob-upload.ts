@@ -1,0 +1,209 @@
+import type { Access } from '../auth/authorizer.ts'
+import type { BlobProgress, BlobSource } from '../blob-stream.ts'
+import { RegistryError } from '../errors.ts'
+import type { HostClient } from '../host-client.ts'
+import { parseDigest } from '../oci/index.ts'
+import type { HttpResponse, RequestBody } from '../transport/http-message.ts'
+import { retrying } from '../transport/retry.ts'
+import { hasBlob } from './has-blob.ts'
+import { beginUpload, closingUrl, heldBytes, sessionOf, type UploadSession, uploadStatus } from './upload-session.ts'
+
+/** First size of chunks, and the factor by which they shrink while the server finds them too large. */
+const CHUNK_BYTES = 16 * 1024 * 1024
+const CHUNK_SHRINK = 4
+const CHUNK_BYTES_MIN = 64 * 1024
+/** A try that brought this much more counts as progress. */
+const PROGRESS_BYTES = 1024 * 1024
+
+export interface BlobUploadOptions {
+  readonly host: HostClient
+  readonly repository: string
+  readonly access: Access
+  readonly source: BlobSource
+  /** One that is begun already: the answer to a refused mount. */
+  readonly session: UploadSession | undefined
+  readonly signal: AbortSignal
+  readonly onProgress?: BlobProgress
+}
+
+/**
+ * One blob on its way up:
+ *
+ *     begin ──> PUT of everything ──────────────> done
+ *                 │ cut, 5xx        │ 413, 405
+ *                 v                 v
+ *               is it there? ──> how much is there? ──> PATCH chunks ──> PUT of nothing ──> done
+ *
+ * A single PUT is tried first (features row R44): it is what every registry takes. After a failure the registry is asked whether
+ * it has the blob after all, then how much of it, and only the rest is sent (row R45).
+ */
+export class BlobUpload {
+  readonly #options: BlobUploadOptions
+  #session: UploadSession | undefined
+  /** Undefined: in one request. */
+  #chunkBytes: number | undefined
+  #triesBefore = 0
+
+  constructor(options: BlobUploadOptions) {
+    this.#options = options
+    this.#session = options.session
+  }
+
+  async run(): Promise<void> {
+    const { host, signal } = this.#options
+    let heldBefore = 0
+    const madeProgress = (): boolean => {
+      const held = this.#session?.receivedBytes ?? 0
+      const isAhead = held - heldBefore >= PROGRESS_BYTES
+      heldBefore = Math.max(held, heldBefore)
+      return isAhead
+    }
+    await retrying({ clock: host.clock, policy: host.retryPolicy, signal, madeProgress }, () => this.#try())
+  }
+
+  async #try(): Promise<void> {
+    const { host, repository, access, source, signal } = this.#options
+    if (this.#triesBefore > 0) {
+      if (await hasBlob(host, { repository, descriptor: source.descriptor, access }, signal)) return
+      const before = this.#session
+      this.#session = before && (await uploadStatus(host, before, { access, signal }))
+    }
+    this.#triesBefore += 1
+    const session = this.#session ?? (await this.#begin())
+    this.#session = session
+    if (session.receivedBytes === 0 && this.#chunkBytes === undefined) {
+      const outcome = await this.#sendWhole(session)
+      if (outcome === 'done') return
+      this.#chunkBytes = CHUNK_BYTES
+      this.#session = await this.#begin()
+    }
+    await this.#sendRest()
+  }
+
+  async #begin(): Promise<UploadSession> {
+    const { host, repository, access, signal } = this.#options
+    const session = await beginUpload(host, { repository, access, signal })
+    if (session !== 'mounted') return session
+    throw new RegistryError('bad-response', `${host.registry} mounted a blob without being asked`, { host: host.registry })
+  }
+
+  /** PUT with all bytes; `use-chunks` when the server does not take it in this form or size. */
+  async #sendWhole(session: UploadSession): Promise<'done' | 'use-chunks'> {
+    const { host, source, access, signal } = this.#options
+    try {
+      await host.exchange(
+        {
+          method: 'PUT',
+          target: closingUrl(session, source.descriptor.digest),
+          headers: blobHeaders(source.descriptor.sizeBytes),
+          body: this.#body(0, source.descriptor.sizeBytes),
+          access,
+          expect: [201, 204],
+          lane: 'blob',
+        },
+        signal,
+        async (response) => this.#checkStored(response),
+      )
+      return 'done'
+    } catch (error) {
+      if (wantsChunks(error)) return 'use-chunks'
+      throw error
+    }
+  }
+
+  async #sendRest(): Promise<void> {
+    const { sizeBytes } = this.#options.source.descriptor
+    while ((this.#session?.receivedBytes ?? 0) < sizeBytes) await this.#sendChunk()
+    await this.#close()
+  }
+
+  async #sendChunk(): Promise<void> {
+    const { host, source, access, signal } = this.#options
+    const session = this.#session ?? (await this.#begin())
+    const start = session.receivedBytes
+    const rest = source.descriptor.sizeBytes - start
+    const length = Math.min(rest, Math.max(this.#chunkBytes ?? rest, session.chunkBytesMin))
+    const request = {
+      method: 'PATCH',
+      target: session.location,
+      headers: { ...blobHeaders(length), 'content-range': `${start}-${start + length - 1}` },
+      body: this.#body(start, length),
+      access,
+      expect: [202, 201, 204, 416],
+      lane: 'blob',
+    } as const
+    try {
+      this.#session = await host.exchange(request, signal, async (response) => {
+        if (response.status === 416) throw outOfStep(response)
+        return sessionOf(response, this.#heldAfter(response, start, length), session)
+      })
+    } catch (error) {
+      if (!(error instanceof RegistryError) || error.code !== 'too-large') throw error
+      const smaller = Math.floor(length / CHUNK_SHRINK)
+      if (smaller < Math.max(CHUNK_BYTES_MIN, session.chunkBytesMin)) throw error
+      this.#chunkBytes = smaller
+    }
+  }
+
+  /** The server may have taken less than was sent, never more, and never nothing: that would go on for ever. */
+  #heldAfter(response: HttpResponse, start: number, length: number): number {
+    const held = heldBytes(response) ?? start + length
+    if (held > start && held <= start + length) return held
+    const { host } = response.url
+    throw new RegistryError('bad-response', `${host} says it holds ${held} bytes after ${start} + ${length} were sent`, { host })
+  }
+
+  async #close(): Promise<void> {
+    const { host, source, access, signal } = this.#options
+    const session = this.#session ?? (await this.#begin())
+    const target = closingUrl(session, source.descriptor.digest)
+    const request = { method: 'PUT', target, headers: blobHeaders(0), access, expect: [201, 204], lane: 'call' } as const
+    await host.exchange(request, signal, async (response) => this.#checkStored(response))
+  }
+
+  #checkStored(response: HttpResponse): void {
+    const { digest } = this.#options.source.descriptor
+    const stored = parseDigest(response.header('docker-content-digest') ?? '')
+    if (stored === undefined || stored === digest) return
+    const { host } = response.url
+    throw new RegistryError('digest-mismatch', `${host} stored the blob as ${stored} instead of ${digest}`, { host })
+  }
+
+  #body(start: number, length: number): RequestBody {
+    const { source, onProgress } = this.#options
+    return { kind: 'stream', sizeBytes: length, open: () => countedPart(source.open(start), { start, length, onProgress }) }
+  }
+}
+
+/** The first `length` bytes of `chunks`, reported as they are taken. */
+async function* countedPart(
+  chunks: AsyncIterable<Uint8Array>,
+  part: { readonly start: number; readonly length: number; readonly onProgress: BlobProgress | undefined },
+): AsyncGenerator<Uint8Array, void, undefined> {
+  let sent = 0
+  if (part.length === 0) return
+  for await (const chunk of chunks) {
+    const piece = chunk.byteLength > part.length - sent ? chunk.subarray(0, part.length - sent) : chunk
+    yield piece
+    sent += piece.byteLength
+    part.onProgress?.(part.start + sent)
+    if (sent === part.length) return
+  }
+}
+
+function blobHeaders(sizeBytes: number): Record<string, string> {
+  return { 'content-type': 'application/octet-stream', 'content-length': String(sizeBytes) }
+}
+
+/** Too large for one request, or a registry that knows chunks only. */
+function wantsChunks(error: unknown): boolean {
+  if (!(error instanceof RegistryError)) return false
+  if (error.code === 'too-large' || error.code === 'unsupported') return true
+  return error.status === 400 && error.registryCode === 'BLOB_UPLOAD_INVALID'
+}
+
+/** The retry asks how much is there. */
+function outOfStep(response: HttpResponse): RegistryError {
+  const { host } = response.url
+  return new RegistryError('bad-response', `${host} has another part of the upload than was sent`, { host, status: 416, isTemporary: true })
+}

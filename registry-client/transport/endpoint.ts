@@ -1,0 +1,63 @@
+import { BlockList, isIP } from 'node:net'
+import { DEFAULT_REGISTRY } from '../oci/index.ts'
+import { isLoopbackAddress } from './proxy.ts'
+
+/** Docker Hub's API is not where its name says (features row R2). */
+const DOCKER_HUB_API = 'registry-1.docker.io'
+
+/** Where the API of a registry, or of a mirror of it, answers. */
+export interface Endpoint {
+  /** Host and port as references name it: what credentials are looked up by. */
+  readonly registry: string
+  /** Ends with `/v2/`, or `/v2/<prefix>/` for a mirror below a path. */
+  readonly baseUrl: URL
+  /** Plain http, tried once when there is no TLS at `baseUrl`: only for registries named as insecure (features row R5). */
+  readonly fallbackUrl: URL | undefined
+}
+
+export interface EndpointPolicy {
+  /** Hosts, `host:port`, or CIDR blocks whose certificates are not checked and that may speak plain http. */
+  readonly insecureRegistries: readonly string[]
+  /** Whether certificates were set up for this host, which then is spoken TLS with even on loopback. */
+  hasCertificates(registry: string): boolean
+}
+
+/** The endpoint of the registry itself: https, but plain http for loopback names (features row R4). */
+export function endpointOf(registry: string, policy: EndpointPolicy): Endpoint {
+  if (registry === DEFAULT_REGISTRY) {
+    return { registry, baseUrl: new URL(`https://${DOCKER_HUB_API}/v2/`), fallbackUrl: undefined }
+  }
+  const secure = new URL(`https://${registry}/v2/`)
+  const plain = new URL(`http://${registry}/v2/`)
+  if (isInsecure(registry, policy.insecureRegistries)) return { registry, baseUrl: secure, fallbackUrl: plain }
+  const isPlain = isLoopbackName(hostOf(registry)) && !policy.hasCertificates(registry)
+  return { registry, baseUrl: isPlain ? plain : secure, fallbackUrl: undefined }
+}
+
+/** `localhost`, 127.0.0.0/8 and ::1, on any port. Other names that resolve to loopback are not (features row R4). */
+export function isLoopbackName(hostname: string): boolean {
+  const host = hostname.replace(/^\[|\]$/g, '').toLowerCase()
+  return host === 'localhost' || isLoopbackAddress(host)
+}
+
+/** Whether `registry` (host with optional port) is named by one of `rules`. */
+export function isInsecure(registry: string, rules: readonly string[]): boolean {
+  const host = hostOf(registry)
+  return rules.some((rule) => rule === registry || rule === host || isInBlock(rule, host))
+}
+
+function isInBlock(rule: string, host: string): boolean {
+  const [network = '', prefix] = rule.split('/')
+  const family = isIP(network)
+  if (prefix === undefined || family === 0 || isIP(host) !== family) return false
+  if (!/^\d{1,3}$/.test(prefix) || Number(prefix) > (family === 4 ? 32 : 128)) return false
+  const type = family === 4 ? 'ipv4' : 'ipv6'
+  const block = new BlockList()
+  block.addSubnet(network, Number(prefix), type)
+  return block.check(host, type)
+}
+
+/** Without port and brackets. */
+function hostOf(registry: string): string {
+  return registry.replace(/:\d+$/, '').replace(/^\[|\]$/g, '')
+}

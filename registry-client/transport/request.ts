@@ -1,0 +1,158 @@
+import { lookup } from 'node:dns'
+import { isIP, type LookupFunction } from 'node:net'
+import { Readable } from 'node:stream'
+import { createSecureContext } from 'node:tls'
+import type { Dispatcher } from 'undici'
+import { RegistryError } from '../errors.ts'
+import { isInsecure } from './endpoint.ts'
+import { describeConnectionError } from './failure.ts'
+import { isForbiddenAddress } from './forbidden-address.ts'
+import type { HttpRequest, HttpResponse } from './http-message.ts'
+import { type Environment, proxyFor } from './proxy.ts'
+import type { CertificateStore } from './tls.ts'
+
+/** Nothing waits for ever: each of these ends in RegistryError `timeout`. */
+export interface TransportTimeouts {
+  readonly connectMs: number
+  /** From the last byte sent to the first received. Registries hash and move a whole blob before they answer its PUT. */
+  readonly headersMs: number
+  /** Between two pieces of a body. */
+  readonly bodyIdleMs: number
+}
+
+export const DEFAULT_TIMEOUTS: TransportTimeouts = { connectMs: 30_000, headersMs: 300_000, bodyIdleMs: 60_000 }
+
+export interface TransportOptions {
+  readonly env: Environment
+  readonly certificates: CertificateStore
+  readonly insecureRegistries: readonly string[]
+  readonly userAgent: string
+  readonly timeouts: TransportTimeouts
+}
+
+/**
+ * Sends single HTTP/1.1 requests: no redirects, no authentication, no retries. HTTP/2 stays off because its flow control
+ * slows uploads (features row R8). undici is loaded with the first request: it costs more than all other modules together,
+ * and most commands never speak to a registry.
+ */
+export class HttpTransport implements AsyncDisposable {
+  readonly #options: TransportOptions
+  readonly #dispatchers = new Map<string, Promise<Dispatcher>>()
+
+  constructor(options: TransportOptions) {
+    this.#options = options
+  }
+
+  /**
+   * `isForeign`: the URL was chosen by a server (a redirect, a token realm), not by the user; link-local and metadata addresses
+   * are then refused, also when a name resolves to one. A connection that fails is a RegistryError of the code that fits.
+   */
+  async send(request: HttpRequest, options: { readonly signal: AbortSignal; readonly isForeign: boolean }): Promise<HttpResponse> {
+    const { signal } = options
+    signal.throwIfAborted()
+    const { url } = request
+    if (options.isForeign && isForbiddenAddress(url.hostname)) throw forbiddenTarget(url)
+    const dispatcher = await this.#dispatcherFor(url, options.isForeign)
+    try {
+      const response = await dispatcher.request({
+        origin: url.origin,
+        path: `${url.pathname}${url.search}`,
+        method: request.method,
+        headers: { 'user-agent': this.#options.userAgent, 'accept-encoding': 'identity', ...request.headers },
+        body: bodyOf(request),
+        signal,
+        headersTimeout: this.#options.timeouts.headersMs,
+        bodyTimeout: this.#options.timeouts.bodyIdleMs,
+      })
+      return {
+        status: response.statusCode,
+        url,
+        body: response.body,
+        header: (name) => joined(response.headers[name]),
+      }
+    } catch (error) {
+      signal.throwIfAborted()
+      throw describeConnectionError(error, url)
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const dispatchers = await Promise.all(this.#dispatchers.values())
+    this.#dispatchers.clear()
+    await Promise.all(dispatchers.map((dispatcher) => dispatcher.destroy()))
+  }
+
+  #dispatcherFor(url: URL, isForeign: boolean): Promise<Dispatcher> {
+    const key = `${url.origin} ${isForeign}`
+    const known = this.#dispatchers.get(key)
+    if (known !== undefined) return known
+    const made = this.#makeDispatcher(url, isForeign)
+    this.#dispatchers.set(key, made)
+    // A failure is a broken configuration file: the next request shall read it again, and disposal has nothing to end.
+    made.catch(() => this.#dispatchers.delete(key))
+    return made
+  }
+
+  async #makeDispatcher(url: URL, isForeign: boolean): Promise<Dispatcher> {
+    const proxy = proxyFor(url, this.#options.env)
+    const timeout = this.#options.timeouts.connectMs
+    const tls = url.protocol === 'https:' ? this.#tlsOptions(url) : {}
+    const { Agent, ProxyAgent } = await import('undici')
+    if (proxy === undefined) {
+      return new Agent({ connect: { ...tls, timeout, ...(isForeign ? { lookup: guardedLookup } : {}) } })
+    }
+    const hasCredentials = proxy.username !== ''
+    const credentials = `${decodeURIComponent(proxy.username)}:${decodeURIComponent(proxy.password)}`
+    const proxyTls = proxy.protocol === 'https:' ? this.#tlsOptions(proxy) : {}
+    return new ProxyAgent({
+      uri: proxy.origin,
+      ...(hasCredentials ? { token: `Basic ${Buffer.from(credentials).toString('base64')}` } : {}),
+      requestTls: { ...tls, timeout },
+      proxyTls: { ...proxyTls, timeout },
+      // Plain http is sent to the proxy in its absolute form: many refuse CONNECT to port 80.
+      proxyTunnel: url.protocol === 'https:',
+    })
+  }
+
+  #tlsOptions(url: URL): { secureContext: ReturnType<typeof createSecureContext>; rejectUnauthorized: boolean } {
+    const settings = this.#options.certificates.settingsFor(certificateName(url))
+    try {
+      const secureContext = createSecureContext(settings)
+      return { secureContext, rejectUnauthorized: !isInsecure(url.host, this.#options.insecureRegistries) }
+    } catch (cause) {
+      throw new RegistryError('bad-configuration', `the certificates for ${url.host} are not usable`, { host: url.host, cause })
+    }
+  }
+}
+
+/** The name of the host's directory in `certs.d`: Docker Hub's is that of its references. */
+function certificateName(url: URL): string {
+  return url.host === 'registry-1.docker.io' ? 'docker.io' : url.host
+}
+
+function bodyOf(request: HttpRequest): Uint8Array | Readable | null {
+  if (request.body === undefined) return null
+  return request.body.kind === 'bytes' ? request.body.bytes : Readable.from(request.body.open(), { objectMode: false })
+}
+
+function joined(value: string | readonly string[] | undefined): string | undefined {
+  return typeof value === 'object' ? value.join(', ') : value
+}
+
+function forbiddenTarget(url: URL): RegistryError {
+  const reason = `refused to follow the server to ${url.host}: link-local and metadata addresses are never asked on a server's behalf`
+  return new RegistryError('bad-response', reason, { host: url.host })
+}
+
+/** Names are checked where they are resolved, so that a name cannot change between check and connection. */
+const guardedLookup: LookupFunction = (hostname, options, callback) => {
+  lookup(hostname, { ...options, all: true }, (error, addresses) => {
+    if (error !== null) return callback(error, '')
+    if (addresses.some(({ address }) => isForbiddenAddress(address))) {
+      return callback(forbiddenTarget(new URL(`http://${isIP(hostname) === 6 ? `[${hostname}]` : hostname}`)), '')
+    }
+    const [first] = addresses
+    if (options.all === true) return callback(null, addresses)
+    return callback(null, first?.address ?? '', first?.family ?? 4)
+  })
+}

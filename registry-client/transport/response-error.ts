@@ -1,0 +1,118 @@
+import { RegistryError, type RegistryErrorCode } from '../errors.ts'
+import type { Clock } from './clock.ts'
+import type { HttpResponse } from './http-message.ts'
+import { ERROR_BODY_BYTES_MAX, readStart } from './limits.ts'
+import { redactText } from './redact.ts'
+import { parseRetryAfter } from './retry.ts'
+
+/** Statuses after which the same request may well succeed (features row R36). */
+const TEMPORARY = new Set([408, 425, 429, 500, 502, 503, 504])
+
+const CODES: ReadonlyMap<number, RegistryErrorCode> = new Map([
+  [401, 'unauthorized'],
+  [403, 'denied'],
+  [404, 'not-found'],
+  [405, 'unsupported'],
+  [408, 'timeout'],
+  [412, 'tag-immutable'],
+  [413, 'too-large'],
+  [429, 'rate-limited'],
+  [501, 'unsupported'],
+])
+
+/** One entry of `errors` in a registry's reply (distribution-spec, "Error Codes"). */
+interface RegistryComplaint {
+  readonly code: string | undefined
+  readonly message: string | undefined
+}
+
+/**
+ * The RegistryError for a response whose status is a failure; reads a bounded part of its body. The reason shows status, and the
+ * registry's own code and message (features row R24), with every one of `secrets` masked.
+ */
+export async function responseError(
+  response: HttpResponse,
+  options: { readonly clock: Clock; readonly secrets: readonly string[] },
+): Promise<RegistryError> {
+  const { status } = response
+  const { host } = response.url
+  const body = await readStart(response, ERROR_BODY_BYTES_MAX)
+  const complaint = readComplaint(body, response.header('content-type') ?? '')
+  const text = [complaint.code, complaint.message].filter((part) => part !== undefined).join(': ')
+  const said = text === '' ? '' : `: ${redactText(text, options.secrets)}`
+  const hint = status === 429 && host.endsWith('docker.io') ? '; a login raises the limit' : ''
+  return new RegistryError(codeOf(status, complaint.code), `${host} answered ${status}${nameOf(status)}${said}${hint}`, {
+    host,
+    status,
+    registryCode: complaint.code,
+    isTemporary: TEMPORARY.has(status),
+    retryAfterMs: parseRetryAfter(response.header('retry-after'), options.clock.now()),
+  })
+}
+
+function codeOf(status: number, registryCode: string | undefined): RegistryErrorCode {
+  if (registryCode === 'TOOMANYREQUESTS') return 'rate-limited'
+  const code = CODES.get(status)
+  if (code !== undefined) return code
+  if (status >= 500) return 'server-failed'
+  return 'bad-response'
+}
+
+function nameOf(status: number): string {
+  const name = STATUS_NAMES.get(status)
+  return name === undefined ? '' : ` (${name})`
+}
+
+const STATUS_NAMES: ReadonlyMap<number, string> = new Map([
+  [400, 'bad request'],
+  [401, 'unauthorized'],
+  [403, 'forbidden'],
+  [404, 'not found'],
+  [405, 'method not allowed'],
+  [407, 'proxy wants a login'],
+  [412, 'precondition failed'],
+  [413, 'too large'],
+  [416, 'range not satisfiable'],
+  [429, 'too many requests'],
+  [500, 'internal error'],
+  [502, 'bad gateway'],
+  [503, 'unavailable'],
+  [504, 'gateway timeout'],
+  [507, 'out of storage'],
+])
+
+function readComplaint(body: Buffer, contentType: string): RegistryComplaint {
+  const text = body.toString('utf8')
+  const json = parseJson(text)
+  if (json !== undefined) return complaintIn(json)
+  if (/html/i.test(contentType) || /^\s*<(?:!doctype|html)/i.test(text)) {
+    const title = /<title[^>]*>([^<]{1,200})<\/title>/i.exec(text)?.[1]?.trim()
+    return { code: undefined, message: title === undefined ? 'an HTML page' : `an HTML page, "${title}"` }
+  }
+  return { code: undefined, message: text.trim() === '' ? undefined : text.trim() }
+}
+
+/** Docker's `errors` list, an OAuth2 error of a token server, or a bare `message`. */
+function complaintIn(json: object): RegistryComplaint {
+  const first: unknown = 'errors' in json && Array.isArray(json.errors) ? json.errors[0] : json
+  if (typeof first !== 'object' || first === null) return { code: undefined, message: undefined }
+  const code = stringIn(first, 'code') ?? stringIn(first, 'error')
+  const message =
+    stringIn(first, 'message') ?? stringIn(first, 'error_description') ?? stringIn(first, 'details') ?? stringIn(first, 'detail')
+  return { code, message }
+}
+
+function stringIn(object: object, key: string): string | undefined {
+  const value: unknown = Object.hasOwn(object, key) ? Reflect.get(object, key) : undefined
+  return typeof value === 'string' && value !== '' ? value : undefined
+}
+
+function parseJson(text: string): object | undefined {
+  try {
+    const value: unknown = JSON.parse(text)
+    return typeof value === 'object' && value !== null ? value : undefined
+  } catch {
+    // Not JSON is an expected answer here: proxies send HTML and plain text.
+    return undefined
+  }
+}

@@ -1,0 +1,149 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { rootCertificates, type SecureContextOptions } from 'node:tls'
+import { RegistryError } from '../errors.ts'
+import type { Environment } from './proxy.ts'
+
+/** Where Debian, Fedora, SUSE, Alpine and others keep the system's certificate authorities: the list that Go programs use. */
+const SYSTEM_CA_FILES = [
+  '/etc/ssl/certs/ca-certificates.crt',
+  '/etc/pki/tls/certs/ca-bundle.crt',
+  '/etc/ssl/ca-bundle.pem',
+  '/etc/pki/tls/cacert.pem',
+  '/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem',
+  '/etc/ssl/cert.pem',
+]
+
+/** Certificates of one host, found in its `certs.d` directories. */
+interface HostCertificates {
+  readonly authorities: readonly string[]
+  readonly certificate: string | undefined
+  readonly key: string | undefined
+}
+
+/**
+ * Which certificates are trusted for a host, and which one we show (features row R6): the system's authorities (or
+ * SSL_CERT_FILE, SSL_CERT_DIR), NODE_EXTRA_CA_CERTS, `--registry-ca` files, and `certs.d/<host[:port]>/` of Docker and of
+ * containers: `*.crt` are authorities, `*.cert` with `*.key` of the same name our own. Files are read when a host first needs them.
+ */
+export class CertificateStore {
+  readonly #env: Environment
+  readonly #caFiles: readonly string[]
+  readonly #directories: readonly string[]
+  readonly #hosts = new Map<string, HostCertificates>()
+  #authorities: readonly string[] | undefined
+
+  constructor(options: { readonly env: Environment; readonly caFiles: readonly string[] }) {
+    this.#env = options.env
+    this.#caFiles = options.caFiles
+    const home = options.env['HOME']
+    const ofUser = home === undefined ? [] : [join(home, '.config/containers/certs.d'), join(home, '.docker/certs.d')]
+    this.#directories = ['/etc/docker/certs.d', '/etc/containers/certs.d', ...ofUser]
+  }
+
+  /** Whether there is a directory of certificates for this host and port. */
+  hasCertificates(host: string): boolean {
+    const { authorities, certificate } = this.#certificatesOf(host)
+    return authorities.length > 0 || certificate !== undefined
+  }
+
+  /** What node's TLS needs to talk to `host`; throws RegistryError `bad-configuration` for files that cannot be read. */
+  settingsFor(host: string): Pick<SecureContextOptions, 'ca' | 'cert' | 'key'> {
+    const { authorities, certificate, key } = this.#certificatesOf(host)
+    this.#authorities ??= [...this.#systemAuthorities(), ...this.#extraAuthorities()]
+    const ca = [...this.#authorities, ...authorities]
+    return certificate === undefined || key === undefined ? { ca } : { ca, cert: certificate, key }
+  }
+
+  #certificatesOf(host: string): HostCertificates {
+    const known = this.#hosts.get(host)
+    if (known !== undefined) return known
+    const found = this.#directories.map((directory) => readHostDirectory(join(directory, host)))
+    const own = found.find((certificates) => certificates.certificate !== undefined)
+    const certificates = {
+      authorities: found.flatMap((one) => one.authorities),
+      certificate: own?.certificate,
+      key: own?.key,
+    }
+    this.#hosts.set(host, certificates)
+    return certificates
+  }
+
+  #systemAuthorities(): readonly string[] {
+    const file = this.#env['SSL_CERT_FILE']
+    const directories = this.#env['SSL_CERT_DIR']?.split(':').filter((path) => path !== '') ?? []
+    if (file || directories.length > 0) {
+      return [...(file ? [readCertificateFile(file)] : []), ...directories.flatMap(readCertificateDirectory)]
+    }
+    for (const path of SYSTEM_CA_FILES) {
+      const text = readIfPresent(path)
+      if (text !== undefined) return [text]
+    }
+    return rootCertificates
+  }
+
+  #extraAuthorities(): readonly string[] {
+    // Node itself skips an unreadable NODE_EXTRA_CA_CERTS with a warning; whoever set it wants to know.
+    const extra = this.#env['NODE_EXTRA_CA_CERTS']
+    return [...(extra ? [extra] : []), ...this.#caFiles].map(readCertificateFile)
+  }
+}
+
+function readHostDirectory(directory: string): HostCertificates {
+  const names = namesIn(directory)
+  const certificateName = names.find((name) => name.endsWith('.cert'))
+  const keyName = certificateName?.replace(/\.cert$/, '.key')
+  if (certificateName !== undefined && keyName !== undefined && !names.includes(keyName)) {
+    const reason = `${join(directory, certificateName)} has no key: ${join(directory, keyName)} is missing`
+    throw new RegistryError('bad-configuration', reason)
+  }
+  return {
+    authorities: names.filter((name) => name.endsWith('.crt')).map((name) => readCertificateFile(join(directory, name))),
+    certificate: certificateName === undefined ? undefined : readCertificateFile(join(directory, certificateName)),
+    key: keyName === undefined ? undefined : readCertificateFile(join(directory, keyName)),
+  }
+}
+
+function readCertificateDirectory(directory: string): string[] {
+  return namesIn(directory).flatMap((name) => readIfPresent(join(directory, name)) ?? [])
+}
+
+function namesIn(directory: string): string[] {
+  try {
+    return readdirSync(directory).sort()
+  } catch (error) {
+    if (isMissing(error)) return []
+    throw unreadable(directory, error)
+  }
+}
+
+function readCertificateFile(path: string): string {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch (error) {
+    throw unreadable(path, error)
+  }
+}
+
+function readIfPresent(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch (error) {
+    // A certificate directory may hold directories and dangling links; they hold no certificates.
+    if (isMissing(error) || errorCodeOf(error) === 'EISDIR') return undefined
+    throw unreadable(path, error)
+  }
+}
+
+function unreadable(path: string, cause: unknown): RegistryError {
+  return new RegistryError('bad-configuration', `cannot read ${path} (${errorCodeOf(cause) ?? 'unknown error'})`, { cause })
+}
+
+function isMissing(error: unknown): boolean {
+  const code = errorCodeOf(error)
+  return code === 'ENOENT' || code === 'ENOTDIR'
+}
+
+function errorCodeOf(error: unknown): string | undefined {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined
+}
