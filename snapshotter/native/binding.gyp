@@ -10,7 +10,7 @@
       'target_name': 'tsbuild',
       'sources': ['<!@(ls src/*.cc)'],
       'include_dirs': ['<!(node -p "require(\'node-addon-api\').include_dir")'],
-      'defines': ['NAPI_VERSION=9', 'NAPI_CPP_EXCEPTIONS', '_FILE_OFFSET_BITS=64'],
+      'defines': ['NAPI_VERSION=9', 'NAPI_CPP_EXCEPTIONS', '_FILE_OFFSET_BITS=64', '_GNU_SOURCE'],
       'cflags': ['-Wall', '-Wextra', '-Werror', '-fvisibility=hidden'],
       'cflags_cc': ['-std=c++17', '-fexceptions'],
       'cflags_cc!': ['-fno-exceptions', '-std=gnu++17', '-std=gnu++20'],
@@ -19,6 +19,22 @@
       'libraries': [
         '<!@(echo "#include <isa-l/igzip_lib.h>" | ${CXX:-c++} -E -x c++ - >/dev/null 2>&1 && echo -lisal || true)',
       ],
+      'conditions': [
+        ['sanitize==1', {
+          'cflags': ['-fsanitize=address,undefined', '-fno-omit-frame-pointer', '-g'],
+          'ldflags': ['-fsanitize=address,undefined'],
+        }],
+      ],
+    },
+    {
+      # The program that becomes a RUN step; see sandbox-init/main.c.
+      'target_name': 'sandbox-init',
+      'type': 'executable',
+      'sources': ['<!@(ls sandbox-init/*.c)'],
+      'defines': ['_GNU_SOURCE', '_FILE_OFFSET_BITS=64'],
+      'cflags': ['-Wall', '-Wextra', '-Werror', '-fvisibility=hidden'],
+      'cflags_c': ['-std=gnu11'],
+      'cflags!': ['-Wno-unused-parameter'],
       'conditions': [
         ['sanitize==1', {
           'cflags': ['-fsanitize=address,undefined', '-fno-omit-frame-pointer', '-g'],

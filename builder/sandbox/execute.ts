@@ -1,0 +1,115 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { Duplex } from 'node:stream'
+import { getSystemErrorName } from 'node:util'
+import { encodeSpec, type EncodeOptions } from './encode-spec.ts'
+import { SandboxError } from './errors.ts'
+import { ReportReader, type SandboxReport } from './report.ts'
+import type { SandboxSpec } from './spec.ts'
+
+export interface ExecuteOptions extends EncodeOptions {
+  /** Path of sandbox-init. */
+  readonly program: string
+  /** Awaited: a slow reader slows the step down, as a pipe would. */
+  readonly output: (stream: 'stdout' | 'stderr', bytes: Uint8Array) => void | Promise<void>
+  /** For `inherited` and `terminal`: descriptors of this process that become the step's 0, 1 and 2. */
+  readonly stdio?: readonly [number, number, number]
+  /** Is given a function that tells sandbox-init of a new window size. */
+  readonly onStart?: (control: { readonly resize: () => void }) => void
+}
+
+export type Outcome = Omit<Extract<SandboxReport, { type: 'exit' }>, 'type'>
+
+/** Time that sandbox-init has for killing the step before it is killed itself. */
+const KILL_GRACE_MS = 1000
+
+/**
+ * Runs one process in a sandbox and returns how it ended. An abort kills everything in the sandbox and rejects with the
+ * signal's reason once it is gone.
+ * Errors: `sandbox-setup-failed`, `sandbox-user-unknown`, `sandbox-mount-invalid`, `sandbox-died`.
+ */
+export async function execute(
+  spec: SandboxSpec,
+  options: ExecuteOptions,
+  signal: AbortSignal,
+): Promise<Outcome> {
+  signal.throwIfAborted()
+  const stdio = options.stdio ?? (['ignore', 'ignore', 'inherit'] as const)
+  const child = spawn(options.program, ['run'], { stdio: [...stdio, 'pipe'], env: {}, cwd: '/' })
+  const ended = endOf(child)
+  const stop = (): void => stopChild(child)
+  signal.addEventListener('abort', stop, { once: true })
+  try {
+    const last = await converse(channelOf(child), spec, options)
+    const status = await ended
+    signal.throwIfAborted()
+    if (last === undefined) throw new SandboxError('sandbox-died', `could not run the step: sandbox-init ${status}`)
+    if (last.type === 'failure') throw setupError(last)
+    const { type: _, ...outcome } = last
+    return outcome
+  } finally {
+    signal.removeEventListener('abort', stop)
+  }
+}
+
+type LastReport = Exclude<SandboxReport, { type: 'output' }>
+
+async function converse(
+  channel: Duplex,
+  spec: SandboxSpec,
+  options: ExecuteOptions,
+): Promise<LastReport | undefined> {
+  // A supervisor that died while it was written to is told by its exit, below.
+  channel.on('error', () => undefined)
+  channel.write(encodeSpec(spec, options))
+  const reader = new ReportReader()
+  let last: LastReport | undefined
+  try {
+    for await (const chunk of channel) {
+      for (const report of reader.add(chunk)) {
+        if (report.type === 'output') await options.output(report.stream, report.bytes)
+        else last = report
+      }
+    }
+  } catch (error) {
+    if (!isConnectionEnd(error)) throw error
+  }
+  return last
+}
+
+function isConnectionEnd(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && (error.code === 'ECONNRESET' || error.code === 'EPIPE')
+}
+
+function channelOf(child: ChildProcess): Duplex {
+  const channel = child.stdio[3]
+  if (!(channel instanceof Duplex)) throw new TypeError('descriptor 3 of sandbox-init is not a socket')
+  return channel
+}
+
+/** Resolves with words for an error; never rejects. */
+async function endOf(child: ChildProcess): Promise<string> {
+  return await new Promise((resolve) => {
+    child.once('error', (error) => resolve(`could not be started: ${error.message}`))
+    child.once('exit', (code, killer) => resolve(killer === null ? `ended with status ${code}` : `was killed by ${killer}`))
+  })
+}
+
+function stopChild(child: ChildProcess): void {
+  child.kill('SIGTERM')
+  const timer = setTimeout(() => child.kill('SIGKILL'), KILL_GRACE_MS)
+  child.once('exit', () => clearTimeout(timer))
+}
+
+function setupError({ step, errno, detail }: Extract<SandboxReport, { type: 'failure' }>): SandboxError {
+  const reason = errno === 0 ? '' : ` (${getSystemErrorName(-errno)})`
+  const details = { step, errno }
+  switch (step) {
+    case 'user':
+      return new SandboxError('sandbox-user-unknown', `could not run the step: ${detail}${reason}`, details)
+    case 'mount':
+    case 'mount-source':
+      return new SandboxError('sandbox-mount-invalid', `could not mount: ${detail}${reason}`, details)
+    default:
+      return new SandboxError('sandbox-setup-failed', `could not set up the sandbox: ${step}: ${detail}${reason}`, details)
+  }
+}

@@ -1,0 +1,111 @@
+import { posix } from 'node:path'
+import type { RootMount } from '../../snapshotter/index.ts'
+import type { RunRequest } from '../worker/protocol.ts'
+import { ALL_CAPABILITIES, DEFAULT_CAPABILITIES, MASKED_PATHS, READONLY_PATHS } from './docker-defaults.ts'
+import { sandboxEnvironment } from './environment.ts'
+import { SandboxError } from './errors.ts'
+import { resourceLimits, type ResourceLimit } from './ulimits.ts'
+
+/** What sandbox-init is asked to do (snapshotter/native/sandbox-init/spec.h), before encoding. */
+export interface SandboxSpec {
+  readonly stdio: RunRequest['stdio']
+  readonly network: SandboxNetwork
+  readonly hasCgroupNamespace: boolean
+  readonly isConfined: boolean
+  readonly capabilities: bigint
+  readonly shmSizeBytes: number
+  readonly root: RootMount
+  readonly args: readonly string[]
+  readonly env: readonly string[]
+  readonly cwd: string
+  readonly user: string
+  readonly hostname: string
+  readonly maskedPaths: readonly string[]
+  readonly readonlyPaths: readonly string[]
+  /** `cgroup.procs` files that the step's first process joins. */
+  readonly cgroupProcs: readonly string[]
+  /** In the order in which they are mounted. */
+  readonly mounts: readonly SpecMount[]
+  readonly limits: readonly ResourceLimit[]
+}
+
+/** `shared`: the network of the worker; `join`: a namespace by its path. */
+export type SandboxNetwork =
+  | { readonly kind: 'shared' }
+  | { readonly kind: 'none' }
+  | { readonly kind: 'join'; readonly path: string }
+
+export type SpecMount =
+  | { readonly type: 'tree'; readonly target: string; readonly tree: RootMount; readonly source: string; readonly isReadonly: boolean }
+  | { readonly type: 'tmpfs'; readonly target: string; readonly sizeBytes: number | undefined }
+  | { readonly type: 'file'; readonly target: string; readonly content: Uint8Array; readonly mode: number; readonly uid: number; readonly gid: number }
+  | { readonly type: 'socket'; readonly target: string; readonly socket: string }
+
+/** What a request becomes on this machine. */
+export interface SpecSurroundings {
+  readonly root: RootMount
+  /** The request's mounts with their trees prepared, in the order written. */
+  readonly mounts: readonly SpecMount[]
+  readonly network: SandboxNetwork
+  readonly hosts: string
+  readonly resolvConf: string
+  readonly cgroupProcs: readonly string[]
+  readonly hasCgroupNamespace: boolean
+}
+
+/** Turns a request into the spec of one run. Errors: `sandbox-mount-invalid`, `sandbox-limit-unsupported`. */
+export function sandboxSpec(request: RunRequest, surroundings: SpecSurroundings): SandboxSpec {
+  const isConfined = isSandboxed(request.security)
+  return {
+    stdio: request.stdio,
+    network: surroundings.network,
+    hasCgroupNamespace: surroundings.hasCgroupNamespace,
+    isConfined,
+    capabilities: isConfined ? DEFAULT_CAPABILITIES : ALL_CAPABILITIES,
+    shmSizeBytes: request.shmSizeBytes,
+    root: surroundings.root,
+    args: request.args,
+    env: sandboxEnvironment(request.env, request.stdio === 'terminal'),
+    cwd: request.cwd === '' ? '/' : request.cwd,
+    user: request.user,
+    hostname: request.hostname,
+    maskedPaths: isConfined ? MASKED_PATHS : [],
+    readonlyPaths: isConfined ? READONLY_PATHS : [],
+    cgroupProcs: surroundings.cgroupProcs,
+    mounts: orderedMounts([
+      systemFile('/etc/resolv.conf', surroundings.resolvConf),
+      systemFile('/etc/hosts', surroundings.hosts),
+      ...surroundings.mounts,
+    ]),
+    limits: resourceLimits(request.ulimits),
+  }
+}
+
+/** Anything but the two known words must not take the lax branch (GHSA-7236-3392-c5c6). */
+function isSandboxed(security: string): boolean {
+  if (security === 'sandbox') return true
+  if (security === 'insecure') return false
+  throw new SandboxError('sandbox-setup-failed', `could not run the step: unknown security mode ${JSON.stringify(security)}`)
+}
+
+function systemFile(target: string, text: string): SpecMount {
+  return { type: 'file', target, content: Buffer.from(text), mode: 0o644, uid: 0, gid: 0 }
+}
+
+/** Parents before what lies in them; of two mounts on one target the last written wins (features row D67). */
+export function orderedMounts(mounts: readonly SpecMount[]): SpecMount[] {
+  const byTarget = new Map<string, SpecMount>()
+  for (const mount of mounts) {
+    const target = mountTarget(mount.target)
+    byTarget.set(target, { ...mount, target })
+  }
+  return [...byTarget.values()].sort((a, b) => Buffer.compare(Buffer.from(a.target), Buffer.from(b.target)))
+}
+
+function mountTarget(target: string): string {
+  const clean = posix.join('/', target).replace(/(?<=.)\/+$/, '')
+  if (clean === '/') {
+    throw new SandboxError('sandbox-mount-invalid', `could not mount on ${JSON.stringify(target)}: the root itself cannot be a target`)
+  }
+  return clean
+}

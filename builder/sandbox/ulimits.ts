@@ -1,0 +1,41 @@
+import { SandboxError } from './errors.ts'
+
+export interface ResourceLimit {
+  /** RLIMIT_* of asm-generic/resource.h, equal on amd64 and arm64. */
+  readonly resource: number
+  /** -1: no limit. */
+  readonly soft: number
+  readonly hard: number
+}
+
+const RESOURCES: ReadonlyMap<string, number> = new Map([
+  ['cpu', 0],
+  ['fsize', 1],
+  ['data', 2],
+  ['stack', 3],
+  ['core', 4],
+  ['rss', 5],
+  ['nproc', 6],
+  ['nofile', 7],
+  ['memlock', 8],
+  ['as', 9],
+  ['locks', 10],
+  ['sigpending', 11],
+  ['msgqueue', 12],
+  ['nice', 13],
+  ['rtprio', 14],
+  ['rttime', 15],
+])
+
+/** Resource limits as Docker names them. Errors: `sandbox-limit-unsupported` for a name that the kernel does not have. */
+export function resourceLimits(
+  ulimits: readonly { readonly name: string; readonly soft: number; readonly hard: number }[],
+): ResourceLimit[] {
+  return ulimits.map(({ name, soft, hard }) => {
+    const resource = RESOURCES.get(name)
+    if (resource === undefined) {
+      throw new SandboxError('sandbox-limit-unsupported', `could not set ulimit ${JSON.stringify(name)}: there is no such limit`)
+    }
+    return { resource, soft, hard }
+  })
+}

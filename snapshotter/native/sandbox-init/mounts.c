@@ -1,0 +1,305 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "kernel.h"
+#include "path.h"
+#include "report.h"
+#include "step.h"
+#include "trees.h"
+
+/*
+ * No device node works outside the few that are bound into /dev: the step has CAP_MKNOD (dpkg and tar want it), and
+ * without a device cgroup a node it made would be the host's disk.
+ */
+#define PLAIN K_MOUNT_ATTR_NODEV
+
+static const struct {
+  const char *name;
+  unsigned major, minor;
+} devices[6] = {{"null", 1, 3}, {"zero", 1, 5}, {"full", 1, 7}, {"random", 1, 8}, {"urandom", 1, 9}, {"tty", 5, 0}};
+
+static int clone_mount(const char *step, int fd, const char *what) {
+  int mount_fd = k_open_tree(fd, "", K_OPEN_TREE_CLONE | K_OPEN_TREE_CLOEXEC | K_AT_EMPTY_PATH);
+  if (mount_fd < 0) fail(step, "could not bind %s", what);
+  return mount_fd;
+}
+
+static void move(const char *step, int mount_fd, int onto, const char *what) {
+  if (k_move_mount(mount_fd, "", onto, "", K_MOVE_MOUNT_F_EMPTY_PATH | K_MOVE_MOUNT_T_EMPTY_PATH) != 0)
+    fail(step, "could not mount on %s", what);
+}
+
+static struct stat stat_of(const char *step, int fd, const char *what) {
+  struct stat stat;
+  if (fstatat(fd, "", &stat, AT_EMPTY_PATH) != 0) fail(step, "%s", what);
+  return stat;
+}
+
+static int hold_device(const char *path, unsigned major, unsigned minor) {
+  int fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+  if (fd < 0) fail("device", "%s is missing here", path);
+  struct stat stat = stat_of("device", fd, path);
+  /* Checked on the descriptor that is mounted: somebody may have put another file there (CVE-2025-31133). */
+  if (!S_ISCHR(stat.st_mode) || stat.st_rdev != makedev(major, minor))
+    fail_with(0, "device", "%s is not the device of that name", path);
+  int mount_fd = clone_mount("device", fd, path);
+  set_mount_attributes("device", mount_fd, K_MOUNT_ATTR_NOSUID | K_MOUNT_ATTR_NOEXEC, 0);
+  close(fd);
+  return mount_fd;
+}
+
+/* A path inside a tree, resolved by descriptor below it at this moment (CVE-2024-23651, CVE-2024-1753). */
+static int hold_tree(const struct sandbox_mount *mount) {
+  int base;
+  if (mount->tree.kind == ROOT_OVERLAY) {
+    /* Only an attached mount can be cloned from at a path below its root; the upper directory is as good a place as any. */
+    int overlay = mount_tree("mount", &mount->tree, PLAIN);
+    int place = open(mount->tree.upper, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (place < 0) fail("mount", "%s", mount->tree.upper);
+    move("mount", overlay, place, mount->target);
+    close(place);
+    base = overlay;
+  } else {
+    base = open(mount->tree.dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (base < 0) fail("mount", "could not open %s for %s", mount->tree.dir, mount->target);
+  }
+  struct walk_options options = {.step = "mount-source"};
+  int source = walk_in_root(base, mount->source, &options);
+  if (source < 0) fail_with(ENOENT, "mount-source", "%s for the mount on %s", mount->source, mount->target);
+  int mount_fd = clone_mount("mount", source, mount->target);
+  set_mount_attributes("mount", mount_fd, PLAIN | (mount->is_readonly ? K_MOUNT_ATTR_RDONLY : 0), 0);
+  close(source);
+  close(base);
+  return mount_fd;
+}
+
+static int hold_host_path(const struct sandbox_mount *mount) {
+  int fd = open(mount->host_path, O_PATH | O_CLOEXEC);
+  if (fd < 0) fail("mount", "could not open %s", mount->host_path);
+  struct stat stat = stat_of("mount", fd, mount->host_path);
+  if (!S_ISSOCK(stat.st_mode)) fail_with(0, "mount", "%s is not a socket", mount->host_path);
+  int mount_fd = clone_mount("mount", fd, mount->host_path);
+  close(fd);
+  return mount_fd;
+}
+
+struct held_mounts hold_host_side(const struct spec *spec) {
+  struct held_mounts held = {.fds = must_allocate(spec->mount_count * sizeof *held.fds)};
+  char path[32];
+  for (int i = 0; i < 6; i++) {
+    snprintf(path, sizeof path, "/dev/%s", devices[i].name);
+    held.devices[i] = hold_device(path, devices[i].major, devices[i].minor);
+  }
+  for (uint32_t i = 0; i < spec->mount_count; i++) {
+    const struct sandbox_mount *mount = &spec->mounts[i];
+    held.fds[i] = mount->kind == MOUNT_TREE     ? hold_tree(mount)
+                  : mount->kind == MOUNT_SOCKET ? hold_host_path(mount)
+                                                : -1;
+  }
+  return held;
+}
+
+int enter_root(const struct step *step) {
+  const struct tree *tree = &step->spec->root;
+  const char *place = tree->kind == ROOT_OVERLAY ? tree->upper : tree->dir;
+  int place_fd = open(place, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (place_fd < 0) fail("root", "could not open %s", place);
+  move("root", step->root_mount, place_fd, place);
+  close(place_fd);
+  if (fchdir(step->root_mount) != 0) fail("root", "could not enter the root filesystem");
+  /* pivot_root(2), NOTES: the same directory twice stacks the old root on the new one, to be detached at once. */
+  if (syscall(SYS_pivot_root, ".", ".") != 0) fail("root", "pivot_root");
+  if (umount2(".", MNT_DETACH) != 0) fail("root", "could not detach the host's file systems");
+  if (chdir("/") != 0) fail("root", "/");
+  int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (root < 0) fail("root", "/");
+  return root;
+}
+
+static uint64_t mount_id(int fd) {
+  struct statx statx_result;
+  if (statx(fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &statx_result) != 0) fail("mount", "statx");
+  return statx_result.stx_mnt_id;
+}
+
+static uint64_t root_mount_id;
+
+/* Only what was made in the root filesystem itself can end up in the layer; a cache mount keeps its stubs. */
+static void report_stub(int parent_fd, const char *path, const struct timespec *before) {
+  if (mount_id(parent_fd) != root_mount_id) return;
+  struct stat after = stat_of("mount", parent_fd, path);
+  uint8_t payload[32 + PATH_MAX + NAME_MAX + 2];
+  put_u64(payload, (uint64_t)before->tv_sec);
+  put_u64(payload + 8, (uint64_t)before->tv_nsec);
+  put_u64(payload + 16, (uint64_t)after.st_mtim.tv_sec);
+  put_u64(payload + 24, (uint64_t)after.st_mtim.tv_nsec);
+  size_t length = strlen(path) + 1;
+  memcpy(payload + 32, path, length);
+  report_frame(FRAME_STUB, payload, 32 + length);
+}
+
+void attach(const char *step, int root, int mount_fd, const char *target, bool reports_stub) {
+  struct stat source = stat_of(step, mount_fd, target);
+  root_mount_id = mount_id(root);
+  struct walk_options options = {
+      .step = step,
+      .create = true,
+      .leaf = S_ISDIR(source.st_mode) ? LEAF_DIRECTORY : LEAF_FILE,
+      .on_created = reports_stub ? report_stub : NULL,
+  };
+  int onto = walk_in_root(root, target, &options);
+  struct stat place = stat_of(step, onto, target);
+  if (S_ISDIR(source.st_mode) != S_ISDIR(place.st_mode))
+    fail_with(S_ISDIR(source.st_mode) ? ENOTDIR : EISDIR, step, "%s in the image", target);
+  move(step, mount_fd, onto, target);
+  close(onto);
+  close(mount_fd);
+}
+
+static void mount_devices(int root, const struct spec *spec, const struct held_mounts *held) {
+  static const char *const dev_options[] = {"mode", "755", "size", "65536k", NULL};
+  int dev = mount_filesystem("dev", "tmpfs", K_MOUNT_ATTR_NOSUID | PLAIN, dev_options);
+  int dev_dir = openat(dev, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (dev_dir < 0) fail("dev", "/dev");
+  attach("dev", root, dev, "/dev", false);
+  for (int i = 0; i < 6; i++) {
+    int place = openat(dev_dir, devices[i].name, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0666);
+    if (place < 0) fail("dev", "/dev/%s", devices[i].name);
+    move("dev", held->devices[i], place, devices[i].name);
+    close(place);
+    close(held->devices[i]);
+  }
+  static const char *const links[][2] = {{"pts/ptmx", "ptmx"},
+                                         {"/proc/self/fd", "fd"},
+                                         {"/proc/self/fd/0", "stdin"},
+                                         {"/proc/self/fd/1", "stdout"},
+                                         {"/proc/self/fd/2", "stderr"}};
+  for (int i = 0; i < 5; i++)
+    if (symlinkat(links[i][0], dev_dir, links[i][1]) != 0) fail("dev", "/dev/%s", links[i][1]);
+  close(dev_dir);
+
+  const unsigned quiet = K_MOUNT_ATTR_NOSUID | K_MOUNT_ATTR_NOEXEC;
+  static const char *const pts_options[] = {"newinstance", "", "gid", "5", "mode", "620", "ptmxmode", "666", NULL};
+  attach("dev", root, mount_filesystem("dev", "devpts", quiet, pts_options), "/dev/pts", false);
+  char size[32];
+  snprintf(size, sizeof size, "%llu", (unsigned long long)spec->shm_size_bytes);
+  const char *const shm_options[] = {"source", "shm", "mode", "1777", "size", size, NULL};
+  attach("dev", root, mount_filesystem("dev", "tmpfs", quiet | PLAIN, shm_options), "/dev/shm", false);
+  static const char *const none[] = {NULL};
+  attach("dev", root, mount_filesystem("dev", "mqueue", quiet | PLAIN, none), "/dev/mqueue", false);
+}
+
+static void mount_sys(int root, const struct spec *spec) {
+  static const char *const none[] = {NULL};
+  const unsigned attributes = K_MOUNT_ATTR_NOSUID | K_MOUNT_ATTR_NOEXEC | PLAIN | (spec->is_sys_readonly ? K_MOUNT_ATTR_RDONLY : 0);
+  /* A user namespace may mount sysfs only beside a network namespace of its own; BuildKit's rootless steps have no /sys then. */
+  int sys = try_mount_filesystem("sysfs", attributes, none);
+  if (sys < 0) {
+    if (errno != EPERM) fail("sys", "could not mount sysfs");
+    return;
+  }
+  attach("sys", root, sys, "/sys", false);
+  int cgroup = try_mount_filesystem("cgroup2", attributes, none);
+  if (cgroup < 0) {
+    if (errno != EPERM && errno != EBUSY && errno != ENODEV) fail("sys", "could not mount cgroup2");
+    return;
+  }
+  attach("sys", root, cgroup, "/sys/fs/cgroup", false);
+}
+
+void mount_system(int root, const struct spec *spec, const struct held_mounts *held) {
+  static const char *const none[] = {NULL};
+  const unsigned attributes = K_MOUNT_ATTR_NOSUID | K_MOUNT_ATTR_NOEXEC | PLAIN;
+  attach("proc", root, mount_filesystem("proc", "proc", attributes, none), "/proc", false);
+  mount_devices(root, spec, held);
+  mount_sys(root, spec);
+}
+
+static int mount_tmpfs(const struct sandbox_mount *mount) {
+  char size[32];
+  snprintf(size, sizeof size, "%llu", (unsigned long long)mount->size_bytes);
+  const char *const sized[] = {"mode", "1777", "size", size, NULL};
+  const char *const unsized[] = {"mode", "1777", NULL};
+  return mount_filesystem("tmpfs", "tmpfs", K_MOUNT_ATTR_NOSUID | PLAIN, mount->size_bytes ? sized : unsized);
+}
+
+/*
+ * All files of one run share a tmpfs: attached for the moment on /dev/shm, where nothing is yet, because only an attached
+ * mount can be cloned from. It is gone from the tree before the step runs; each file lives on through its own mount.
+ */
+static int mount_file(int files_dir, uint32_t index, const struct sandbox_mount *mount) {
+  char name[16];
+  snprintf(name, sizeof name, "%u", index);
+  int fd = openat(files_dir, name, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600);
+  if (fd < 0) fail("file", "for %s", mount->target);
+  if (write_all(fd, mount->content, mount->content_length) != 0) fail("file", "could not write %s", mount->target);
+  if (fchown(fd, mount->uid, mount->gid) != 0) fail("file", "owner %u:%u of %s", mount->uid, mount->gid, mount->target);
+  if (fchmod(fd, mount->mode) != 0) fail("file", "mode of %s", mount->target);
+  close(fd);
+  int place = openat(files_dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+  if (place < 0) fail("file", "for %s", mount->target);
+  int mount_fd = clone_mount("file", place, mount->target);
+  close(place);
+  /* Secrets are data; a heredoc script has the execute bit and is run from its mount. */
+  unsigned noexec = (mount->mode & 0111) == 0 ? K_MOUNT_ATTR_NOEXEC : 0;
+  set_mount_attributes("file", mount_fd, K_MOUNT_ATTR_RDONLY | K_MOUNT_ATTR_NOSUID | PLAIN | noexec, 0);
+  return mount_fd;
+}
+
+void mount_requested(int root, const struct spec *spec, const struct held_mounts *held) {
+  static const char *const files_options[] = {"mode", "700", NULL};
+  int files_dir = -1;
+  for (uint32_t i = 0; i < spec->mount_count && files_dir < 0; i++) {
+    if (spec->mounts[i].kind != MOUNT_FILE) continue;
+    int files = mount_filesystem("file", "tmpfs", K_MOUNT_ATTR_NOSUID | PLAIN, files_options);
+    files_dir = openat(files, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (files_dir < 0) fail("file", "tmpfs");
+    attach("file", root, files, "/dev/mqueue", false);
+  }
+  int *ready = must_allocate(spec->mount_count * sizeof *ready);
+  for (uint32_t i = 0; i < spec->mount_count; i++) {
+    const struct sandbox_mount *mount = &spec->mounts[i];
+    ready[i] = mount->kind == MOUNT_FILE ? mount_file(files_dir, i, mount) : mount->kind == MOUNT_TMPFS ? mount_tmpfs(mount) : held->fds[i];
+  }
+  if (files_dir >= 0 && umount2("/dev/mqueue", MNT_DETACH) != 0) fail("file", "could not detach the files");
+  if (files_dir >= 0) close(files_dir);
+  for (uint32_t i = 0; i < spec->mount_count; i++) {
+    const struct sandbox_mount *mount = &spec->mounts[i];
+    attach("mount", root, ready[i], mount->target, true);
+  }
+}
+
+static void cover(int root, const char *path, unsigned attributes, bool is_hidden) {
+  struct walk_options options = {.step = "mask"};
+  int fd = walk_in_root(root, path, &options);
+  if (fd < 0) return; /* this kernel does not have it */
+  struct stat stat = stat_of("mask", fd, path);
+  int mount_fd;
+  if (is_hidden && S_ISDIR(stat.st_mode)) {
+    static const char *const empty[] = {"size", "4k", "nr_inodes", "1", NULL};
+    mount_fd = mount_filesystem("mask", "tmpfs", attributes | K_MOUNT_ATTR_RDONLY, empty);
+  } else {
+    int source = is_hidden ? open("/dev/null", O_PATH | O_NOFOLLOW | O_CLOEXEC) : dup(fd);
+    if (source < 0) fail("mask", "/dev/null");
+    mount_fd = clone_mount("mask", source, path);
+    close(source);
+    set_mount_attributes("mask", mount_fd, attributes | (is_hidden ? 0 : K_MOUNT_ATTR_RDONLY), 0);
+  }
+  move("mask", mount_fd, fd, path);
+  close(mount_fd);
+  close(fd);
+}
+
+void hide_paths(int root, const struct spec *spec) {
+  const unsigned attributes = K_MOUNT_ATTR_NOSUID | K_MOUNT_ATTR_NOEXEC;
+  for (uint32_t i = 0; i < spec->readonly_paths.count; i++) cover(root, spec->readonly_paths.items[i], attributes | PLAIN, false);
+  for (uint32_t i = 0; i < spec->masked_paths.count; i++) cover(root, spec->masked_paths.items[i], attributes, true);
+}

@@ -1,0 +1,2 @@
+#include "step.h"
+void install_seccomp(void) {}

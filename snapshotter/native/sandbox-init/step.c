@@ -1,0 +1,125 @@
+#include "step.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/keyctl.h>
+#include <net/if.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "kernel.h"
+#include "path.h"
+#include "report.h"
+
+static void join_cgroups(const struct spec *spec) {
+  for (uint32_t i = 0; i < spec->cgroup_procs.count; i++) {
+    const char *path = spec->cgroup_procs.items[i];
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    /* "0" is the writer itself, whatever its number is in this pid namespace. */
+    if (fd < 0 || write_all(fd, "0", 1) != 0) fail("cgroup", "could not join %s", path);
+    close(fd);
+  }
+  if (spec->new_cgroup_namespace && unshare(CLONE_NEWCGROUP) != 0) fail("cgroup", "could not make a cgroup namespace");
+}
+
+static void bring_up_loopback(void) {
+  int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) fail("network", "socket");
+  struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
+  if (ioctl(fd, SIOCSIFFLAGS, &request) != 0) fail("network", "could not bring up the loopback device");
+  close(fd);
+}
+
+static void enter_network(const struct spec *spec) {
+  if (spec->network == NETWORK_NONE) bring_up_loopback();
+  if (spec->network != NETWORK_JOIN) return;
+  int fd = open(spec->network_namespace, O_RDONLY | O_CLOEXEC);
+  if (fd < 0 || setns(fd, CLONE_NEWNET) != 0) fail("network", "could not join the build's network at %s", spec->network_namespace);
+  close(fd);
+}
+
+static int open_working_directory(int root, const char *path, const struct user *user) {
+  struct walk_options options = {.step = "workdir", .create = true, .leaf = LEAF_DIRECTORY, .uid = user->uid, .gid = user->gid};
+  return walk_in_root(root, path, &options);
+}
+
+/* A service manager may have made this build the last to be killed; its steps shall not be. */
+static void reset_oom_score(void) {
+  int fd = open("/proc/self/oom_score_adj", O_RDWR | O_CLOEXEC);
+  if (fd < 0) fail("oom", "/proc/self/oom_score_adj");
+  char text[16];
+  ssize_t length = read(fd, text, sizeof text);
+  if (length > 0 && text[0] == '-' && write(fd, "0", 1) != 1) fail("oom", "/proc/self/oom_score_adj");
+  close(fd);
+}
+
+static void set_stdio(int root, const struct step *step, const struct user *user) {
+  if (step->spec->stdio == STDIO_TERMINAL) {
+    open_terminal(root, user);
+    return;
+  }
+  if (step->spec->stdio == STDIO_INHERITED) return;
+  int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+  if (null < 0 || dup2(null, 0) < 0) fail("stdio", "/dev/null");
+  for (int i = 1; i <= 2; i++) {
+    /* A pipe belongs to who made it; `echo > /dev/stderr` as USER app opens it anew. */
+    if (fchown(step->stdio[i], user->uid, user->gid) != 0) fail("stdio", "owner of the output pipe");
+    if (dup2(step->stdio[i], i) < 0) fail("stdio", "descriptor %d", i);
+  }
+}
+
+/*
+ * Dies with the supervisor. A change of ids clears this, hence asked twice; a set-user-id program clears it too, which is
+ * why the supervisor kills its child on every way out and the worker's own pid namespace stands behind both.
+ */
+static void die_with_supervisor(void) {
+  if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0) fail("session", "PR_SET_PDEATHSIG");
+  char byte;
+  if (recv(report_fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0) _exit(1);
+}
+
+void run_step(const struct step *step) {
+  const struct spec *spec = step->spec;
+  die_with_supervisor();
+  if (setsid() < 0) fail("session", "setsid");
+  join_cgroups(spec);
+  enter_network(spec);
+  if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0) fail("mounts", "could not make the mounts private");
+
+  struct held_mounts held = hold_host_side(spec);
+  int root = enter_root(step);
+  mount_system(root, spec, &held);
+  reset_oom_score();
+  if (sethostname(spec->hostname, strlen(spec->hostname)) != 0) fail("hostname", "%s", spec->hostname);
+  struct user user = find_user(root, spec->user);
+  umask(0);
+  close(open_working_directory(root, spec->cwd, &user));
+  hide_paths(root, spec);
+  mount_requested(root, spec, &held);
+  /* Again, as mounts may lie over it; by descriptor, so that no link leads elsewhere (CVE-2024-21626). */
+  int cwd = open_working_directory(root, spec->cwd, &user);
+  if (fchdir(cwd) != 0) fail("workdir", "%s", spec->cwd);
+
+  /* A keyring of its own, where keys are available at all (X58). */
+  if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) < 0 && errno != ENOSYS && errno != EPERM && errno != EDQUOT && errno != EACCES)
+    fail("keyring", "could not make a session keyring");
+  set_stdio(root, step, &user);
+  set_limits(spec);
+  if (k_close_range(3, ~0u, K_CLOSE_RANGE_CLOEXEC) != 0) fail("descriptors", "close_range");
+  drop_privileges(spec, &user);
+  die_with_supervisor();
+  sigset_t none;
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, NULL);
+  signal(SIGPIPE, SIG_DFL);
+  execute(spec, &user);
+}
