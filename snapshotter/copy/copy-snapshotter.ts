@@ -1,0 +1,115 @@
+import { chmod, chown, mkdir, mkdtemp, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { compareTrees } from '../layer/compare.ts'
+import { checkParents } from '../layer/parents.ts'
+import type { Kernel, ScannedEntry } from '../native/kernel-types.ts'
+import type {
+  ActiveSnapshot,
+  CommittedSnapshot,
+  DiffEntry,
+  LayerDirectory,
+  RootMount,
+  Snapshotter,
+} from '../snapshotter.ts'
+import { DisposableScope } from '../store/scope.ts'
+import { extractDiff } from './extract-diff.ts'
+import { materialize } from './materialize.ts'
+import type { Ownership } from './tree-files.ts'
+
+export interface CopySnapshotterOptions {
+  readonly kernel: Pick<Kernel, 'scanTree' | 'removeTree' | 'copyTree' | 'setXattr' | 'makeNode'>
+  /** For snapshots in use; on the filesystem of the layer directories, so that a commit moves files. */
+  readonly workDir: string
+  /** `none`: all files belong to the one user there is; layers then say root (0:0). */
+  readonly ownership: Ownership
+}
+
+/** Change times advance by ticks of at most 10 ms (CONFIG_HZ=100): what is written within one looks unchanged. */
+const TICK_MS = 20
+
+/**
+ * Snapshots as whole copies, for where nothing can be mounted (design.md, "Rootless is a ladder"): a step costs a copy of its
+ * root filesystem. Layer directories have the same form as the overlay driver's, so either driver uses the other's.
+ */
+export class CopySnapshotter implements Snapshotter {
+  readonly driver = 'copy'
+  readonly #options: CopySnapshotterOptions
+
+  constructor(options: CopySnapshotterOptions) {
+    this.#options = options
+  }
+
+  async prepare(parents: readonly LayerDirectory[], signal: AbortSignal): Promise<ActiveSnapshot> {
+    const { kernel, workDir, ownership } = this.#options
+    const top = (await checkParents(parents)).at(-1)
+    const directory = await mkdtemp(join(workDir, 'copy-'))
+    await using scope = new DisposableScope()
+    scope.defer(() => kernel.removeTree(directory, new AbortController().signal))
+    const root = join(directory, 'fs')
+    await mkdir(root)
+    await materialize(parents, root, this.#options, signal)
+    if (top !== undefined && ownership === 'owners') await chown(root, top.uid, top.gid)
+    await chmod(root, top === undefined ? 0o755 : top.mode & 0o7777)
+    const before = await kernel.scanTree({ root, withXattrs: true, signal })
+    await untilNextTick(before, signal)
+    scope.release()
+    return new CopySnapshot(this.#options, directory, before)
+  }
+}
+
+class CopySnapshot implements ActiveSnapshot {
+  readonly root: RootMount
+  readonly #options: CopySnapshotterOptions
+  readonly #directory: string
+  readonly #before: readonly ScannedEntry[]
+  #isEnded = false
+
+  constructor(options: CopySnapshotterOptions, directory: string, before: readonly ScannedEntry[]) {
+    this.#options = options
+    this.#directory = directory
+    this.#before = before
+    this.root = { type: 'bind', dir: join(directory, 'fs') }
+  }
+
+  async commit(signal: AbortSignal, directory?: LayerDirectory): Promise<CommittedSnapshot> {
+    if (this.#isEnded) throw new TypeError('a snapshot is committed or disposed once')
+    const { kernel, workDir, ownership } = this.#options
+    const source = join(this.#directory, 'fs')
+    const after = await kernel.scanTree({ root: source, withXattrs: true, signal })
+    const found = compareTrees(this.#before, after, { isSameDirectory: true })
+    const target = directory ?? { path: await mkdtemp(join(workDir, 'layer-')) }
+    await using scope = new DisposableScope()
+    scope.defer(() => kernel.removeTree(target.path, new AbortController().signal))
+    if (directory !== undefined) await mkdir(directory.path, { mode: 0o700 })
+    const root = join(target.path, 'fs')
+    await mkdir(root)
+    await extractDiff(found, { source, target: root }, this.#options)
+    const { mode, uid, gid } = await stat(source)
+    if (ownership === 'owners') await chown(root, uid, gid)
+    await chmod(root, mode & 0o7777)
+    await this[Symbol.asyncDispose]()
+    scope.release()
+    return { directory: target, changes: ownership === 'owners' ? found : found.map(ownedByRoot) }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#isEnded) return
+    this.#isEnded = true
+    // Cleaning up is not stopped by the signal that may have ended the step.
+    await this.#options.kernel.removeTree(this.#directory, new AbortController().signal)
+  }
+}
+
+function ownedByRoot(entry: DiffEntry): DiffEntry {
+  return entry.type === 'whiteout' || entry.type === 'opaque' ? entry : { ...entry, uid: 0, gid: 0 }
+}
+
+/** Waits until a change can be told from the copying that `scanned` shows; mostly that is long ago. */
+async function untilNextTick(scanned: readonly ScannedEntry[], signal: AbortSignal): Promise<void> {
+  let newestMs = 0
+  for (const { ctimeSec, ctimeNsec } of scanned) {
+    newestMs = Math.max(newestMs, ctimeSec * 1000 + ctimeNsec / 1e6)
+  }
+  if (Date.now() - newestMs < TICK_MS) await delay(TICK_MS, undefined, { signal })
+}

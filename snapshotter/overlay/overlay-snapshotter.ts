@@ -1,0 +1,94 @@
+import { chmod, chown, mkdir, mkdtemp, rename } from 'node:fs/promises'
+import { join } from 'node:path'
+import { overlayDiff } from '../layer/diff.ts'
+import { checkParents } from '../layer/parents.ts'
+import type { Kernel } from '../native/kernel-types.ts'
+import type {
+  ActiveSnapshot,
+  CommittedSnapshot,
+  LayerDirectory,
+  RootMount,
+  Snapshotter,
+} from '../snapshotter.ts'
+import { DisposableScope } from '../store/scope.ts'
+
+export interface OverlaySnapshotterOptions {
+  readonly kernel: Pick<Kernel, 'scanTree' | 'removeTree'>
+  /** For snapshots in use; on the filesystem of the layer directories, so that a commit is a rename. */
+  readonly workDir: string
+  /** Mounts are made in a user namespace: overlayfs's attributes are `user.overlay.*`. */
+  readonly userXattr: boolean
+}
+
+/**
+ * Snapshots as overlay mounts: nothing is copied, the upper directory of a step becomes its layer. The mount is the
+ * sandbox's work, with `redirect_dir`, `metacopy` and `index` off and each lower directory given to fsconfig(2) on its own
+ * (`lowerdir+`), because mount(2) takes one page of options.
+ */
+export class OverlaySnapshotter implements Snapshotter {
+  readonly driver = 'overlay'
+  readonly #options: OverlaySnapshotterOptions
+
+  constructor(options: OverlaySnapshotterOptions) {
+    this.#options = options
+  }
+
+  async prepare(parents: readonly LayerDirectory[], signal: AbortSignal): Promise<ActiveSnapshot> {
+    const { kernel, workDir, userXattr } = this.#options
+    const top = (await checkParents(parents)).at(-1)
+    signal.throwIfAborted()
+    const directory = await mkdtemp(join(workDir, 'overlay-'))
+    await using scope = new DisposableScope()
+    scope.defer(() => kernel.removeTree(directory, new AbortController().signal))
+    const upperDir = join(directory, 'fs')
+    const overlayWorkDir = join(directory, 'work')
+    await mkdir(upperDir)
+    await mkdir(overlayWorkDir)
+    // The upper root is what a process sees as `/`: it starts as the root below it.
+    if (top !== undefined) await chown(upperDir, top.uid, top.gid)
+    await chmod(upperDir, top === undefined ? 0o755 : top.mode & 0o7777)
+    const lowerDirs = parents.map(({ path }) => join(path, 'fs')).reverse()
+    scope.release()
+    // overlayfs wants a lower directory; over nothing, the upper one is all there is.
+    const root: RootMount =
+      lowerDirs.length === 0
+        ? { type: 'bind', dir: upperDir }
+        : { type: 'overlay', lowerDirs, upperDir, workDir: overlayWorkDir, userXattr }
+    return new OverlaySnapshot(this.#options, directory, root)
+  }
+}
+
+class OverlaySnapshot implements ActiveSnapshot {
+  readonly root: RootMount
+  readonly #options: OverlaySnapshotterOptions
+  readonly #directory: string
+  #isEnded = false
+
+  constructor(options: OverlaySnapshotterOptions, directory: string, root: RootMount) {
+    this.#options = options
+    this.#directory = directory
+    this.root = root
+  }
+
+  async commit(signal: AbortSignal, directory?: LayerDirectory): Promise<CommittedSnapshot> {
+    if (this.#isEnded) throw new TypeError('a snapshot is committed or disposed once')
+    const { kernel, workDir } = this.#options
+    const target = directory ?? { path: await mkdtemp(join(workDir, 'layer-')) }
+    await using scope = new DisposableScope()
+    scope.defer(() => kernel.removeTree(target.path, new AbortController().signal))
+    if (directory !== undefined) await mkdir(directory.path, { mode: 0o700 })
+    const root = join(target.path, 'fs')
+    await rename(join(this.#directory, 'fs'), root)
+    const changes = overlayDiff(await kernel.scanTree({ root, withXattrs: true, signal }))
+    await this[Symbol.asyncDispose]()
+    scope.release()
+    return { directory: target, changes }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#isEnded) return
+    this.#isEnded = true
+    // Cleaning up is not stopped by the signal that may have ended the step.
+    await this.#options.kernel.removeTree(this.#directory, new AbortController().signal)
+  }
+}
