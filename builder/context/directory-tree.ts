@@ -1,0 +1,187 @@
+import type { Digest } from '../../registry-client/oci/index.ts'
+import type { Kernel, LayerPath, PackSource, ScannedEntry } from '../../snapshotter/index.ts'
+import type { SourceTree, TreeEntry } from '../ops/copy-source.ts'
+import { ContextError } from './errors.ts'
+import type { PathMatcher } from './ignore.ts'
+import { ContextScan } from './scan.ts'
+import type { StatCache } from './stat-cache.ts'
+
+/** Files that are hashed in one call of the addon: many enough for all threads, few enough to be canceled between. */
+const FILES_PER_CALL = 2048
+
+export interface DirectoryTreeOptions {
+  readonly kernel: Pick<Kernel, 'listDirectories' | 'hashFiles'>
+  /** Host directory. */
+  readonly root: string
+  readonly description: string
+  readonly ignore: PathMatcher
+  /**
+   * `root`: owned by 0:0 whoever owns them here, as files of a build context are (features rows D103, D132). `kept`:
+   * as they are, for archives that were unpacked with their owners.
+   */
+  readonly ownership: 'root' | 'kept'
+  /** Digests of earlier builds; undefined for directories that exist for this build only. */
+  readonly statCache: StatCache | undefined
+  readonly signal: AbortSignal
+  readonly now?: () => number
+}
+
+/**
+ * A directory of the host as a tree that COPY and ADD read from. It is listed and hashed as far as somebody asks, and
+ * every file at most once. Digests say what the file held when it was hashed; the packer is given them to check.
+ */
+export class DirectoryTree implements SourceTree {
+  readonly description: string
+  readonly #options: DirectoryTreeOptions
+  readonly #scan: ContextScan
+  readonly #lookedAtMs: number
+  readonly #digests = new Map<LayerPath, Digest>()
+  #hashing: Promise<void> = Promise.resolve()
+
+  constructor(options: DirectoryTreeOptions) {
+    this.description = options.description
+    this.#options = options
+    this.#lookedAtMs = (options.now ?? Date.now)()
+    this.#scan = new ContextScan(options)
+  }
+
+  async lookup(path: LayerPath): Promise<TreeEntry | undefined> {
+    if (path === '') {
+      return { type: 'dir', path: '', mode: 0o755, uid: 0, gid: 0, mtimeSec: 0 }
+    }
+    const scanned = await this.#find(path)
+    return scanned === undefined ? undefined : this.#toEntry(scanned)
+  }
+
+  async list(path: LayerPath): Promise<readonly TreeEntry[]> {
+    const scanned = await this.#scan.list(path)
+    return scanned.map((entry) => this.#toEntry(entry))
+  }
+
+  prefetch(path: LayerPath): Promise<void> {
+    return this.#scan.prefetch(path)
+  }
+
+  /** Fails with `context-unreadable` for the first file that cannot be read. */
+  async fileDigests(paths: readonly LayerPath[]): Promise<readonly Digest[]> {
+    const hashed = this.#hashing.then(() => this.#hashMissing(paths))
+    this.#hashing = hashed.catch(() => undefined)
+    await hashed
+    return paths.map((path) => {
+      const digest = this.#digests.get(path)
+      if (digest === undefined) {
+        throw this.#unreadable(path, new Error('it is not in the context'))
+      }
+      return digest
+    })
+  }
+
+  source(path: LayerPath): PackSource {
+    return { kind: 'path', root: this.#options.root, path }
+  }
+
+  /** Writes what was hashed to the stat cache. */
+  async saveDigests(): Promise<void> {
+    await this.#options.statCache?.save(this.#scan.listed())
+  }
+
+  async #find(path: LayerPath): Promise<ScannedEntry | undefined> {
+    const parent = path.slice(0, Math.max(0, path.lastIndexOf('/')))
+    const siblings = await this.#scan.list(parent)
+    let low = 0
+    let high = siblings.length
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      if ((siblings[middle]?.path ?? '') < path) {
+        low = middle + 1
+      } else {
+        high = middle
+      }
+    }
+    const found = siblings[low]
+    return found?.path === path ? found : undefined
+  }
+
+  async #hashMissing(paths: readonly LayerPath[]): Promise<void> {
+    const missing: ScannedEntry[] = []
+    for (const path of paths) {
+      if (this.#digests.has(path)) {
+        continue
+      }
+      const entry = await this.#find(path)
+      const known = entry === undefined ? undefined : this.#options.statCache?.lookup(entry)
+      if (known !== undefined) {
+        this.#digests.set(path, known)
+      } else if (entry !== undefined) {
+        missing.push(entry)
+      }
+    }
+    for (let start = 0; start < missing.length; start += FILES_PER_CALL) {
+      await this.#hash(missing.slice(start, start + FILES_PER_CALL))
+    }
+  }
+
+  async #hash(entries: readonly ScannedEntry[]): Promise<void> {
+    const { kernel, root, signal, statCache } = this.#options
+    const results = await kernel.hashFiles(
+      root,
+      entries.map((entry) => entry.path),
+      signal,
+    )
+    for (const [index, entry] of entries.entries()) {
+      const result = results[index]
+      if (result === undefined || result instanceof Error) {
+        throw this.#unreadable(entry.path, result)
+      }
+      this.#digests.set(entry.path, result)
+      statCache?.record(entry, result, this.#lookedAtMs)
+    }
+  }
+
+  #unreadable(path: LayerPath, cause: Error | undefined): ContextError {
+    const reason = cause?.message ?? 'no result'
+    return new ContextError(
+      'context-unreadable',
+      `could not read ${path} of ${this.description}: ${reason}`,
+      { cause, path },
+    )
+  }
+
+  #toEntry(scanned: ScannedEntry): TreeEntry {
+    const isKept = this.#options.ownership === 'kept'
+    const metadata = {
+      path: scanned.path,
+      mode: scanned.mode & 0o7777,
+      uid: isKept ? scanned.uid : 0,
+      gid: isKept ? scanned.gid : 0,
+      mtimeSec: scanned.mtimeSec,
+    }
+    switch (scanned.type) {
+      case 'dir':
+        return { ...metadata, type: 'dir' }
+      case 'symlink':
+        return { ...metadata, type: 'symlink', mode: 0o777, target: scanned.target ?? '' }
+      case 'char':
+      case 'block':
+        return { ...metadata, type: scanned.type, major: scanned.major ?? 0, minor: scanned.minor ?? 0 }
+      case 'fifo':
+        return { ...metadata, type: 'fifo' }
+      case 'file':
+        return {
+          ...metadata,
+          ...layerXattrs(scanned),
+          type: 'file',
+          sizeBytes: scanned.sizeBytes,
+          linkGroup: scanned.nlink > 1 ? `${scanned.dev}:${scanned.ino}` : undefined,
+        }
+      case 'socket':
+        throw new TypeError(`could not use ${scanned.path}: a scan does not give sockets`)
+    }
+  }
+}
+
+/** Of a host's attributes only file capabilities go into a layer; labels and ACLs of the host do not (O22, O23). */
+function layerXattrs(scanned: ScannedEntry): Pick<TreeEntry, 'xattrs'> {
+  const xattrs = scanned.xattrs?.filter(({ name }) => name === 'security.capability')
+  return xattrs === undefined || xattrs.length === 0 ? {} : { xattrs }
+}

@@ -1,0 +1,162 @@
+import type { Kernel, LayerPath, ScannedEntry } from '../../snapshotter/index.ts'
+import type { MatchScope, PathMatcher } from './ignore.ts'
+
+/** Directories that are listed in one call: bounds what is in memory twice, and how long a cancel waits. */
+const DIRECTORIES_PER_CALL = 512
+
+export interface ScanOptions {
+  readonly kernel: Pick<Kernel, 'listDirectories'>
+  /** Host directory of the context. */
+  readonly root: string
+  readonly ignore: PathMatcher
+  readonly signal: AbortSignal
+}
+
+interface PendingDirectory {
+  readonly path: LayerPath
+  readonly scope: MatchScope
+}
+
+/** A directory that is ignored but may hold something that is not. */
+interface OpenDirectory {
+  readonly parent: LayerPath
+  readonly entry: ScannedEntry
+}
+
+/**
+ * A context directory that is listed on demand, ignored paths left out (features rows C1, D122-D130, D138). Nothing is
+ * listed twice and no file is opened. Sockets do not exist for a build (D111). A directory that is ignored itself
+ * appears when something below it does not (D127), so such directories are listed together with their parent.
+ */
+export class ContextScan {
+  readonly #options: ScanOptions
+  readonly #listed = new Map<LayerPath, ScannedEntry[]>()
+  readonly #pending = new Map<LayerPath, PendingDirectory>()
+  #queue: Promise<void> = Promise.resolve()
+
+  constructor(options: ScanOptions) {
+    this.#options = options
+    this.#pending.set('', { path: '', scope: options.ignore.root })
+  }
+
+  /** Entries of a directory, sorted by name; empty when it is none, or ignored. */
+  async list(path: LayerPath): Promise<readonly ScannedEntry[]> {
+    if (!this.#listed.has(path)) {
+      await this.#exclusively(() => this.#reach(path))
+    }
+    return this.#listed.get(path) ?? []
+  }
+
+  /** Lists everything at and below `path`, level by level. */
+  prefetch(path: LayerPath): Promise<void> {
+    return this.#exclusively(async () => {
+      await this.#reach(path)
+      const prefix = path === '' ? '' : `${path}/`
+      for (;;) {
+        const level = [...this.#pending.values()].filter((each) => each.path.startsWith(prefix))
+        if (level.length === 0) {
+          return
+        }
+        await this.#expand(level)
+      }
+    })
+  }
+
+  /** Everything that was listed so far. */
+  *listed(): Iterable<ScannedEntry> {
+    for (const entries of this.#listed.values()) {
+      yield* entries
+    }
+  }
+
+  /** Two callers may want the same directory: one at a time. */
+  #exclusively(action: () => Promise<void>): Promise<void> {
+    const result = this.#queue.then(action)
+    // The failure belongs to the caller; the next one tries again.
+    this.#queue = result.catch(() => undefined)
+    return result
+  }
+
+  /** Lists `path` and, first, the directories above it. */
+  async #reach(path: LayerPath): Promise<void> {
+    for (const directory of selfAndParents(path)) {
+      const pending = this.#pending.get(directory)
+      if (pending !== undefined) {
+        await this.#expand([pending])
+      }
+    }
+  }
+
+  /** Lists directories, and below them those that are ignored as far as needed to know whether they appear. */
+  async #expand(directories: readonly PendingDirectory[]): Promise<void> {
+    const open: OpenDirectory[] = []
+    let level: readonly PendingDirectory[] = directories
+    while (level.length > 0) {
+      const found: OpenDirectory[] = []
+      for (let start = 0; start < level.length; start += DIRECTORIES_PER_CALL) {
+        found.push(...(await this.#listBatch(level.slice(start, start + DIRECTORIES_PER_CALL))))
+      }
+      open.push(...found)
+      level = found.flatMap(({ entry }) => this.#pending.get(entry.path) ?? [])
+    }
+    // Deepest first: a directory appears because of what appears in it.
+    for (const { parent, entry } of open.reverse()) {
+      if ((this.#listed.get(entry.path) ?? []).length > 0) {
+        const siblings = this.#listed.get(parent) ?? []
+        siblings.push(entry)
+        siblings.sort(byPath)
+      }
+    }
+  }
+
+  async #listBatch(batch: readonly PendingDirectory[]): Promise<OpenDirectory[]> {
+    const { kernel, root, signal } = this.#options
+    const lists = await kernel.listDirectories(
+      batch.map((each) => each.path),
+      { root, withXattrs: true, signal },
+    )
+    return batch.flatMap((directory, index) => {
+      this.#pending.delete(directory.path)
+      return this.#accept(directory, lists[index] ?? [])
+    })
+  }
+
+  #accept(directory: PendingDirectory, found: readonly ScannedEntry[]): OpenDirectory[] {
+    const open: OpenDirectory[] = []
+    const kept: ScannedEntry[] = []
+    for (const entry of found) {
+      if (entry.type !== 'dir') {
+        if (entry.type !== 'socket' && !directory.scope.isMatch(entry.path)) {
+          kept.push(entry)
+        }
+        continue
+      }
+      const { isMatch, isClosed, scope } = directory.scope.enter(entry.path)
+      if (!isClosed) {
+        this.#pending.set(entry.path, { path: entry.path, scope })
+      }
+      if (!isMatch) {
+        kept.push(entry)
+      } else if (!isClosed) {
+        open.push({ parent: directory.path, entry })
+      }
+    }
+    this.#listed.set(directory.path, kept.sort(byPath))
+    return open
+  }
+}
+
+function byPath(a: ScannedEntry, b: ScannedEntry): number {
+  return a.path < b.path ? -1 : 1
+}
+
+/** The root, the directories above `path`, `path`. */
+function* selfAndParents(path: LayerPath): Iterable<LayerPath> {
+  yield ''
+  for (let slash = path.indexOf('/'); slash >= 0; slash = path.indexOf('/', slash + 1)) {
+    yield path.slice(0, slash)
+  }
+  if (path !== '') {
+    yield path
+  }
+}

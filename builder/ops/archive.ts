@@ -1,0 +1,174 @@
+import { createGunzip, constants as zlib } from 'node:zlib'
+import { open } from 'node:fs/promises'
+import { joinPath, type LayerEntry, type LayerPath, nameOf, parentOf } from '../../snapshotter/index.ts'
+import { sniffCompression, startsWithTarHeader } from '../context/archive-bytes.ts'
+import type { DraftLeaf, DraftMetadata, LayerDraft } from './copy-draft.ts'
+import { CopyError } from './copy-errors.ts'
+import type { Owner } from './copy-owner.ts'
+import { makeDirectories, resolveForWriting } from './copy-place.ts'
+import type { TreeView } from './copy-source.ts'
+
+/** An archive whose files were unpacked to a directory. */
+export interface ArchiveContents {
+  /** In the order of the archive; a later entry replaces an earlier one of the same path. */
+  readonly entries: readonly LayerEntry[]
+  /** Host directory with the bytes of its files. */
+  readonly root: string
+}
+
+export interface UnpackOptions {
+  readonly draft: LayerDraft
+  /** Directory that exists in the draft; symlinks in the archive lead no further up than here. */
+  readonly target: LayerPath
+  readonly archive: ArchiveContents
+  /** From --chown: of all entries; directories that the archive only implies are root's (features row D116). */
+  readonly owner: Owner | undefined
+  readonly timeSec: number
+}
+
+/**
+ * Writes an archive to a draft as `tar -x` run inside the target would: existing directories get the archive's metadata,
+ * everything else is replaced, symlinks on the way are followed. The archive's own root entry changes nothing (O29).
+ */
+export async function unpackArchive(options: UnpackOptions): Promise<void> {
+  const inside = viewInside(options.draft, options.target)
+  const implied = { mode: 0o755, uid: 0, gid: 0, mtimeSec: options.timeSec }
+  for (const entry of options.archive.entries) {
+    if (entry.path === '') {
+      continue
+    }
+    const slash = entry.path.lastIndexOf('/')
+    const parent = await resolveForWriting(inside, entry.path.slice(0, Math.max(0, slash)))
+    const directory = joinInside(options.target, parent)
+    await makeDirectories(options.draft, directory, implied)
+    await unpackEntry(options, inside, entry, joinPath(directory, entry.path.slice(slash + 1)))
+  }
+}
+
+async function unpackEntry(
+  options: UnpackOptions,
+  inside: Pick<TreeView, 'lookup'>,
+  entry: LayerEntry,
+  path: LayerPath,
+): Promise<void> {
+  const { draft, target } = options
+  if (entry.type === 'whiteout' || entry.type === 'opaque') {
+    throw new CopyError('reserved-name', `could not unpack .wh. names at /${path}: a layer cannot hold them`)
+  }
+  if (entry.type === 'hardlink') {
+    const linked = await resolveForWriting(inside, parentOf(entry.target))
+    const leaf = draft.leafAt(joinPath(joinInside(target, linked), nameOf(entry.target)))
+    if (leaf === undefined) {
+      throw new CopyError(
+        'bad-archive',
+        `could not unpack ${entry.path}: it is a hard link to ${entry.target}, which is not in the archive before it`,
+      )
+    }
+    await draft.put(path, leaf)
+    return
+  }
+  const metadata = metadataOf(entry, options.owner)
+  if (entry.type !== 'dir') {
+    await draft.put(path, leafOf(entry, metadata, options.archive.root))
+  } else if ((await draft.lookup(path))?.type === 'dir') {
+    await draft.touchDirectory(path, metadata)
+  } else {
+    await draft.makeDirectory(path, metadata)
+  }
+}
+
+type PlainEntry = Exclude<LayerEntry, { type: 'whiteout' | 'opaque' | 'hardlink' }>
+
+function metadataOf(entry: PlainEntry, owner: Owner | undefined): DraftMetadata {
+  const xattrs = entry.xattrs?.filter(({ name }) => name === 'security.capability') ?? []
+  return {
+    mode: entry.mode,
+    uid: owner?.uid ?? entry.uid,
+    gid: owner?.gid ?? entry.gid,
+    mtimeSec: entry.mtimeSec,
+    ...(xattrs.length === 0 ? {} : { xattrs }),
+  }
+}
+
+function leafOf(
+  entry: Exclude<PlainEntry, { type: 'dir' }>,
+  metadata: DraftMetadata,
+  root: string,
+): DraftLeaf {
+  switch (entry.type) {
+    case 'file':
+      return {
+        ...metadata,
+        type: 'file',
+        sizeBytes: entry.sizeBytes,
+        source: { kind: 'path', root, path: entry.path },
+        expect: entry.digest,
+      }
+    case 'symlink':
+      return { ...metadata, type: 'symlink', target: entry.target }
+    case 'char':
+    case 'block':
+      return { ...metadata, type: entry.type, major: entry.major, minor: entry.minor }
+    case 'fifo':
+      return { ...metadata, type: 'fifo' }
+  }
+}
+
+/**
+ * Whether a file is an archive that ADD unpacks, by its content (features row D116): a tar, or a compressed file that
+ * begins like one. What bzip2, xz and zstd hold is not looked at here: `maybe` says that only unpacking can tell.
+ */
+export async function detectArchive(file: string): Promise<'yes' | 'no' | 'maybe'> {
+  const head = await readHead(file)
+  const compression = sniffCompression(head)
+  if (compression === undefined) {
+    return startsWithTarHeader(head) ? 'yes' : 'no'
+  }
+  if (compression !== 'gzip') {
+    return 'maybe'
+  }
+  return startsWithTarHeader(await gunzipHead(head)) ? 'yes' : 'no'
+}
+
+/** Enough compressed bytes to hold the first header whatever name and comment the gzip header has. */
+const HEAD_BYTES = 128 * 1024
+
+async function readHead(file: string): Promise<Buffer> {
+  const handle = await open(file, 'r')
+  try {
+    const { buffer, bytesRead } = await handle.read(Buffer.alloc(HEAD_BYTES), 0, HEAD_BYTES, 0)
+    return buffer.subarray(0, bytesRead)
+  } finally {
+    await handle.close()
+  }
+}
+
+/** First bytes of a gzip stream that may be cut off; empty when it is none. */
+async function gunzipHead(bytes: Buffer): Promise<Buffer> {
+  const gunzip = createGunzip({ finishFlush: zlib.Z_SYNC_FLUSH })
+  const chunks: Buffer[] = []
+  let length = 0
+  gunzip.end(bytes)
+  try {
+    for await (const chunk of gunzip as AsyncIterable<Buffer>) {
+      chunks.push(chunk)
+      length += chunk.length
+      if (length >= 512) {
+        break
+      }
+    }
+  } catch {
+    // Not gzip after all, whatever its first bytes say: then it is a plain file.
+    return Buffer.alloc(0)
+  }
+  return Buffer.concat(chunks)
+}
+
+/** The draft as it is seen by a process whose root directory is `target`. */
+function viewInside(draft: LayerDraft, target: LayerPath): Pick<TreeView, 'lookup'> {
+  return { lookup: (path) => draft.lookup(joinInside(target, path)) }
+}
+
+function joinInside(target: LayerPath, path: LayerPath): LayerPath {
+  return path === '' ? target : joinPath(target, path)
+}

@@ -1,0 +1,97 @@
+import { CopyError } from './copy-errors.ts'
+
+export interface Owner {
+  readonly uid: number
+  readonly gid: number
+}
+
+/**
+ * Reads a small file of the filesystem that names are looked up in, following symlinks inside its root; undefined when
+ * there is no regular file of that name.
+ */
+export type AccountFileReader = (path: string) => Promise<Uint8Array | undefined>
+
+/** Limit of passwd and group files (features row D90). */
+const ACCOUNT_FILE_BYTES_MAX = 10 << 20
+
+/**
+ * The ids that `--chown=text` means (features row D104): numbers as they are, a user's number also for the group when
+ * none is given, names from /etc/passwd and /etc/group. As with BuildKit a name that is not there means 0.
+ * `bad-owner` when a name is given and there is nothing to look it up in (`readAccounts` undefined: --link).
+ */
+export async function resolveOwner(
+  text: string,
+  readAccounts: AccountFileReader | undefined,
+): Promise<Owner> {
+  const colon = text.indexOf(':')
+  const user = colon < 0 ? text : text.slice(0, colon)
+  const owner = await resolveUser(user, text, readAccounts)
+  if (colon < 0) {
+    return owner
+  }
+  return { uid: owner.uid, gid: await resolveGroup(text.slice(colon + 1), text, readAccounts) }
+}
+
+/** True when ids have to be looked up by name: then the owner depends on the filesystem that is copied to. */
+export function hasNames(text: string): boolean {
+  const [user = '', group = ''] = text.split(/:(.*)/s)
+  return parseId(user) === undefined || parseId(group) === undefined
+}
+
+async function resolveUser(
+  name: string,
+  text: string,
+  readAccounts: AccountFileReader | undefined,
+): Promise<Owner> {
+  const id = parseId(name)
+  if (id !== undefined) {
+    return { uid: id, gid: id }
+  }
+  const fields = await findAccount('/etc/passwd', name, text, readAccounts)
+  return { uid: parseNumber(fields?.[2]) ?? 0, gid: parseNumber(fields?.[3]) ?? 0 }
+}
+
+async function resolveGroup(
+  name: string,
+  text: string,
+  readAccounts: AccountFileReader | undefined,
+): Promise<number> {
+  const id = parseId(name)
+  if (id !== undefined) {
+    return id
+  }
+  const fields = await findAccount('/etc/group', name, text, readAccounts)
+  return parseNumber(fields?.[2]) ?? 0
+}
+
+function parseId(name: string): number | undefined {
+  return name === 'root' || name === '' ? 0 : parseNumber(name)
+}
+
+function parseNumber(text: string | undefined): number | undefined {
+  const number = text !== undefined && /^[0-9]+$/.test(text) ? Number.parseInt(text, 10) : Number.NaN
+  return number <= 0x7fffffff ? number : undefined
+}
+
+async function findAccount(
+  file: string,
+  name: string,
+  text: string,
+  readAccounts: AccountFileReader | undefined,
+): Promise<readonly string[] | undefined> {
+  if (readAccounts === undefined) {
+    throw new CopyError(
+      'bad-owner',
+      `could not use --chown=${text} with --link: invalid user index: there is no ${file} to look ${name} up in, use numbers`,
+    )
+  }
+  const bytes = await readAccounts(file)
+  if (bytes === undefined) {
+    return undefined
+  }
+  if (bytes.length > ACCOUNT_FILE_BYTES_MAX) {
+    throw new CopyError('bad-owner', `could not look up ${name}: ${file} is larger than 10 MiB`)
+  }
+  const lines = new TextDecoder().decode(bytes).split('\n')
+  return lines.map((line) => line.trim().split(':')).find((fields) => fields[0] === name)
+}

@@ -1,0 +1,453 @@
+import assert from 'node:assert/strict'
+import type { CopySource } from '../../frontend/graph.ts'
+import type { LayerEntry, PackEntry } from '../../snapshotter/index.ts'
+import { CopyError, type CopyErrorCode } from './copy-errors.ts'
+import { contentDigest } from './copy-key.ts'
+import { type MemoryFile, MemoryTree } from './copy-memory-tree.ts'
+import { EMPTY_VIEW } from './copy-place.ts'
+import { planCopy } from './copy-plan.ts'
+import { selectSources } from './copy-select.ts'
+
+type Files = Readonly<Record<string, MemoryFile>>
+
+interface CopyCase {
+  readonly from: Files
+  readonly to?: Files
+  readonly sources: readonly (string | { readonly inline: string; readonly content: string })[]
+  readonly dest: string
+  readonly chown?: string
+  readonly chmod?: string
+  readonly link?: boolean
+  readonly parents?: boolean
+  readonly exclude?: readonly string[]
+  readonly accounts?: Readonly<Record<string, string>>
+  readonly unpack?: Readonly<Record<string, readonly LayerEntry[]>>
+}
+
+async function copy(test: CopyCase): Promise<string[]> {
+  const { entries } = await run(test)
+  return entries.map(describeEntry)
+}
+
+async function run(test: CopyCase): Promise<{ entries: PackEntry[]; keys: string[] }> {
+  const tree = new MemoryTree(test.from)
+  const sources = test.sources.map((source): CopySource =>
+    typeof source === 'string'
+      ? {
+          type: 'path',
+          from: 0,
+          pattern: source,
+          unpack: test.unpack === undefined ? 'never' : 'auto',
+          isRemote: false,
+        }
+      : { type: 'inline', name: source.inline, content: source.content },
+  )
+  const selection = await selectSources({
+    node: { sources, parents: test.parents ?? false, exclude: test.exclude ?? [] },
+    treeOf: async () => tree,
+  })
+  const entries = await planCopy({
+    node: {
+      dest: test.dest === '/' ? '/' : test.dest.replace(/\/$/, ''),
+      destIsDirectory: test.dest.endsWith('/'),
+      chown: test.chown,
+      chmod: test.chmod,
+      epochSec: undefined,
+    },
+    selection,
+    base: test.to === undefined ? EMPTY_VIEW : new MemoryTree(test.to),
+    readAccounts:
+      test.link === true
+        ? undefined
+        : async (path) => {
+            const text = test.accounts?.[path]
+            return text === undefined ? undefined : new TextEncoder().encode(text)
+          },
+    openArchive: async (_tree, match) => {
+      const archived = test.unpack?.[match.entry.path]
+      return archived === undefined ? undefined : { entries: archived, root: '/unpacked' }
+    },
+    nowSec: 99,
+  })
+  return { entries, keys: selection.map(contentDigest) }
+}
+
+/** `d 0755 0:0 a/b`, with the target of links and the source of files. */
+function describeEntry(entry: PackEntry): string {
+  if (entry.type === 'whiteout' || entry.type === 'opaque') {
+    return `${entry.type} ${entry.path}`
+  }
+  const base = `${entry.type[0]} ${entry.mode.toString(8)} ${entry.uid}:${entry.gid} ${entry.path}`
+  switch (entry.type) {
+    case 'symlink':
+      return `${base} -> ${entry.target}`
+    case 'hardlink':
+      return `${base} = ${entry.target}`
+    case 'file':
+      return entry.source.kind === 'path'
+        ? `${base} < ${entry.source.path}`
+        : `${base} "${new TextDecoder().decode(entry.source.bytes)}"`
+    default:
+      return base
+  }
+}
+
+async function fails(test: CopyCase, code: CopyErrorCode, words: RegExp): Promise<void> {
+  await assert.rejects(copy(test), (error) => {
+    assert(error instanceof CopyError)
+    assert.equal(error.code, code)
+    assert.match(error.message, words)
+    return true
+  })
+}
+
+describe('planCopy', () => {
+  it('copies a file to a name, to a directory, and into an existing directory', async () => {
+    const from = { a: 'a' }
+    assert.deepEqual(await copy({ from, sources: ['a'], dest: '/x' }), ['f 644 0:0 x < a'])
+    assert.deepEqual(await copy({ from, sources: ['a'], dest: '/p/q/' }), [
+      'd 755 0:0 p',
+      'd 755 0:0 p/q',
+      'f 644 0:0 p/q/a < a',
+    ])
+    const to = { x: { dir: true, mode: 0o711, uid: 7, gid: 8 } } as const
+    assert.deepEqual(await copy({ from, to, sources: ['a'], dest: '/x' }), [
+      'd 711 7:8 x',
+      'f 644 0:0 x/a < a',
+    ])
+  })
+
+  it('copies the contents of a directory and keeps the metadata of the destination', async () => {
+    const from = {
+      d: { dir: true, mode: 0o700 },
+      'd/s': { dir: true, mode: 0o750 },
+      'd/s/f': 'f',
+      'd/l': '-> s',
+    } as const
+    assert.deepEqual(await copy({ from, sources: ['d'], dest: '/x' }), [
+      'd 755 0:0 x',
+      's 777 0:0 x/l -> s',
+      'd 750 0:0 x/s',
+      'f 644 0:0 x/s/f < d/s/f',
+    ])
+    const to = { x: { dir: true, mode: 0o511 }, 'x/s': { dir: true, uid: 9, mode: 0o500 } } as const
+    assert.deepEqual(await copy({ from, to, sources: ['d/'], dest: '/x' }), [
+      'd 511 0:0 x',
+      's 777 0:0 x/l -> s',
+      'd 750 0:0 x/s',
+      'f 644 0:0 x/s/f < d/s/f',
+    ])
+  })
+
+  it('follows symlinks of the destination inside the root, but replaces one under the name of the file', async () => {
+    const from = { f: 'f' }
+    const to = {
+      real: null,
+      link: '-> real',
+      abs: '-> /real',
+      up: '-> ../../../real',
+      dangling: '-> nope/there',
+      'real/f': '-> ../etc/group',
+    }
+    for (const dest of ['/link/', '/abs/', '/up/', '/link']) {
+      assert.deepEqual(await copy({ from, to, sources: ['f'], dest }), [
+        'd 755 0:0 real',
+        'f 644 0:0 real/f < f',
+      ])
+    }
+    assert.deepEqual(await copy({ from, to, sources: ['f'], dest: '/dangling' }), [
+      'd 755 0:0 nope',
+      'f 644 0:0 nope/there < f',
+    ])
+    await fails(
+      { from, to: { a: '-> b', b: '-> a' }, sources: ['f'], dest: '/a/x' },
+      'too-many-links',
+      /too many links/,
+    )
+  })
+
+  it('refuses a file in the place of a directory and a directory in the place of a file', async () => {
+    const from = { f: 'f', 'd/s/g': 'g', 'e/s': 'file' }
+    const file = { x: 'x' }
+    await fails({ from, to: file, sources: ['d'], dest: '/x' }, 'copy-conflict', /cannot copy to non-directory/)
+    await fails({ from, to: file, sources: ['f'], dest: '/x/y/' }, 'copy-conflict', /not a directory/)
+    await fails({ from, to: file, sources: ['f'], dest: '/x/y/z' }, 'copy-conflict', /not a directory/)
+    await fails(
+      { from, to: { 'x/f': null }, sources: ['f'], dest: '/x/' },
+      'copy-conflict',
+      /cannot replace to directory/,
+    )
+    await fails({ from, sources: ['d', 'e'], dest: '/x/' }, 'copy-conflict', /cannot replace to directory/)
+    await fails(
+      { from, to: { 'x/s': '-> y', 'x/y': null }, sources: ['d'], dest: '/x' },
+      'copy-conflict',
+      /cannot copy to non-directory/,
+    )
+  })
+
+  it('lets a later source win', async () => {
+    const from = { a: 'a', 'd/a': 'other' }
+    assert.deepEqual(await copy({ from, sources: ['a', 'd'], dest: '/x/' }), [
+      'd 755 0:0 x',
+      'f 644 0:0 x/a < d/a',
+    ])
+  })
+
+  it('expands wildcards of one component and follows what they match', async () => {
+    const from = {
+      'a.txt': '',
+      '.h.txt': '',
+      'b.md': '',
+      'd/f': '',
+      'd/.g': '',
+      'd/s/i': '',
+      'l.txt': '-> d',
+    }
+    assert.deepEqual(await copy({ from, sources: ['*.txt'], dest: '/x/' }), [
+      'd 755 0:0 x',
+      'f 644 0:0 x/.g < d/.g',
+      'f 644 0:0 x/.h.txt < .h.txt',
+      'f 644 0:0 x/a.txt < a.txt',
+      'f 644 0:0 x/f < d/f',
+      'd 755 0:0 x/s',
+      'f 644 0:0 x/s/i < d/s/i',
+    ])
+    assert.deepEqual(await copy({ from, sources: ['nothing*', 'd/[fx]'], dest: '/y' }), [
+      'f 644 0:0 y < d/f',
+    ])
+    assert.deepEqual(await copy({ from, sources: ['no*'], dest: '/y/' }), [])
+    await fails({ from, sources: ['none/*'], dest: '/y' }, 'source-missing', /"\/none": not found/)
+  })
+
+  it('clamps sources to their root and follows symlinks in them', async () => {
+    const from = { 'a/b/f': 'f', lnk: '-> /a/b', 'a/lf': '-> b/f', broken: '-> nope' }
+    for (const source of ['lnk/f', '../lnk/f', '/a/lf', 'a/./b/../lf']) {
+      assert.deepEqual(await copy({ from, sources: [source], dest: '/1' }), ['f 644 0:0 1 < a/b/f'])
+    }
+    await fails({ from, sources: ['broken'], dest: '/1' }, 'source-missing', /"\/broken": not found/)
+    await fails({ from, sources: ['a/b/f/x'], dest: '/1' }, 'source-missing', /not found/)
+  })
+
+  it('applies --chown to everything it makes and looks names up', async () => {
+    const from = { f: 'f', l: null, 'l/s': '-> x' }
+    const accounts = {
+      '/etc/passwd': 'root:x:0:0::/:\nwww:x:33:34::/:\n',
+      '/etc/group': 'games:x:60:\n',
+    }
+    const chown = async (text: string) =>
+      (await copy({ from, sources: ['f'], dest: '/p/f', chown: text, accounts }))[1]
+    assert.deepEqual(await copy({ from, sources: ['f', 'l'], dest: '/p/', chown: '10:20' }), [
+      'd 755 10:20 p',
+      'f 644 10:20 p/f < f',
+      's 777 10:20 p/s -> x',
+    ])
+    assert.equal(await chown('30'), 'f 644 30:30 p/f < f')
+    assert.equal(await chown('www'), 'f 644 33:34 p/f < f')
+    assert.equal(await chown('www:games'), 'f 644 33:60 p/f < f')
+    assert.equal(await chown('1:games'), 'f 644 1:60 p/f < f')
+    assert.equal(await chown('nobody:nogroup'), 'f 644 0:0 p/f < f')
+    await fails(
+      { from, sources: ['f'], dest: '/f', chown: 'www', link: true },
+      'bad-owner',
+      /invalid user index/,
+    )
+  })
+
+  it('applies an octal --chmod to the directories it makes, a symbolic one not', async () => {
+    const from = { 'd/s': { dir: true, mode: 0o700 }, 'd/s/g': 'g', 'd/f': 'f', 'd/l': '-> f' } as const
+    assert.deepEqual(await copy({ from, sources: ['d'], dest: '/a', chmod: '640' }), [
+      'd 640 0:0 a',
+      'f 640 0:0 a/f < d/f',
+      's 777 0:0 a/l -> f',
+      'd 640 0:0 a/s',
+      'f 640 0:0 a/s/g < d/s/g',
+    ])
+    assert.deepEqual(await copy({ from, sources: ['d/f'], dest: '/q/f', chmod: '4755' }), [
+      'd 755 0:0 q',
+      'f 4755 0:0 q/f < d/f',
+    ])
+    assert.deepEqual(await copy({ from, sources: ['d'], dest: '/a/b', chmod: 'u+x,go=rX' }), [
+      'd 755 0:0 a',
+      'd 755 0:0 a/b',
+      'f 744 0:0 a/b/f < d/f',
+      's 777 0:0 a/b/l -> f',
+      'd 755 0:0 a/b/s',
+      'f 744 0:0 a/b/s/g < d/s/g',
+    ])
+  })
+
+  it('leaves out what --exclude names, seen from the source', async () => {
+    const from = { 'd/a.md': '', 'd/b.txt': '', 'd/sub/c.md': '', 'd/sub/x': '', 'd/sub/y': '' }
+    assert.deepEqual(
+      await copy({ from, sources: ['d'], dest: '/x/', exclude: ['*.md', 'sub/x'] }),
+      ['d 755 0:0 x', 'f 644 0:0 x/b.txt < d/b.txt', 'd 755 0:0 x/sub', 'f 644 0:0 x/sub/c.md < d/sub/c.md', 'f 644 0:0 x/sub/y < d/sub/y'],
+    )
+    assert.deepEqual(await copy({ from, sources: ['d'], dest: '/y', exclude: ['*', '!sub/x'] }), [
+      'd 755 0:0 y',
+      'd 755 0:0 y/sub',
+      'f 644 0:0 y/sub/x < d/sub/x',
+    ])
+    assert.deepEqual(await copy({ from, sources: ['d/a*'], dest: '/z/', exclude: ['*.md'] }), [
+      'd 755 0:0 z',
+      'f 644 0:0 z/a.md < d/a.md',
+    ])
+  })
+
+  it('keeps parents below the pivot, with their modes', async () => {
+    const from = {
+      a: { dir: true, mode: 0o711 },
+      'a/b': { dir: true, mode: 0o700 },
+      'a/b/c.txt': 'c',
+      'a/n.md': 'n',
+      'r.txt': 'r',
+      l: '-> a',
+    } as const
+    const parents = true
+    assert.deepEqual(await copy({ from, parents, sources: ['a/b/c.txt'], dest: '/x/' }), [
+      'd 755 0:0 x',
+      'd 711 0:0 x/a',
+      'd 700 0:0 x/a/b',
+      'f 644 0:0 x/a/b/c.txt < a/b/c.txt',
+    ])
+    assert.deepEqual(await copy({ from, parents, sources: ['**/*.txt'], dest: '/x/' }), [
+      'd 755 0:0 x',
+      'd 711 0:0 x/a',
+      'd 700 0:0 x/a/b',
+      'f 644 0:0 x/a/b/c.txt < a/b/c.txt',
+      'f 644 0:0 x/r.txt < r.txt',
+    ])
+    assert.deepEqual(await copy({ from, parents, sources: ['a/./b'], dest: '/x/' }), [
+      'd 755 0:0 x',
+      'd 700 0:0 x/b',
+      'f 644 0:0 x/b/c.txt < a/b/c.txt',
+    ])
+    assert.deepEqual(
+      await copy({ from, parents, sources: ['a/b/c.txt'], dest: '/y/', chmod: '0600', chown: '4:5' }),
+      ['d 600 4:5 y', 'd 600 4:5 y/a', 'd 600 4:5 y/a/b', 'f 600 4:5 y/a/b/c.txt < a/b/c.txt'],
+    )
+    await fails(
+      { from, parents, sources: ['l/n.md'], dest: '/x/' },
+      'source-missing',
+      /"\/l\/n.md": not found/,
+    )
+  })
+
+  it('keeps names of one file together, and apart from a name that was replaced', async () => {
+    const one = { content: '1', linkGroup: 'i' }
+    assert.deepEqual(await copy({ from: { 'd/a': one, 'd/b': one }, sources: ['d'], dest: '/x' }), [
+      'd 755 0:0 x',
+      'f 644 0:0 x/a < d/a',
+      'h 644 0:0 x/b = x/a',
+    ])
+    const from = { 'd/a': one, 'd/b': one, 'd/c': one, 'e/a': '2' }
+    assert.deepEqual(await copy({ from, sources: ['d', 'e'], dest: '/x' }), [
+      'd 755 0:0 x',
+      'f 644 0:0 x/a < e/a',
+      'f 644 0:0 x/b < d/a',
+      'h 644 0:0 x/c = x/b',
+    ])
+  })
+
+  it('writes inline files of mode 0644', async () => {
+    const sources = [
+      { inline: 'A', content: 'one\n' },
+      { inline: 'B', content: 'two\n' },
+    ]
+    assert.deepEqual(await copy({ from: {}, sources, dest: '/y/' }), [
+      'd 755 0:0 y',
+      'f 644 0:0 y/A "one\n"',
+      'f 644 0:0 y/B "two\n"',
+    ])
+    assert.deepEqual(await copy({ from: {}, sources: sources.slice(0, 1), dest: '/z' }), [
+      'f 644 0:0 z "one\n"',
+    ])
+  })
+
+  it('refuses names that a layer cannot hold', async () => {
+    await fails({ from: { '.wh.x': '' }, sources: ['.'], dest: '/' }, 'reserved-name', /\.wh\./)
+  })
+
+  it('unpacks archives as tar does inside the destination', async () => {
+    const file = (path: string, digit = '0'): LayerEntry => ({
+      type: 'file',
+      path,
+      mode: 0o644,
+      uid: 3,
+      gid: 4,
+      mtimeSec: 5,
+      sizeBytes: 1,
+      digest: `sha256:${digit.repeat(64)}` as never,
+    })
+    const directory = (path: string, mode: number): LayerEntry => ({
+      type: 'dir',
+      path,
+      mode,
+      uid: 3,
+      gid: 4,
+      mtimeSec: 5,
+    })
+    const archive: LayerEntry[] = [
+      file('bin/new'),
+      directory('', 0o700),
+      directory('r/dir', 0o750),
+      { type: 'symlink', path: 'sl', target: 'r', mode: 0o777, uid: 3, gid: 4, mtimeSec: 5 },
+      file('sl/through'),
+      file('dup', '1'),
+      file('dup', '2'),
+      { type: 'hardlink', path: 'h', target: 'dup', mode: 0o644, uid: 3, gid: 4, mtimeSec: 5 },
+    ]
+    const from = { 'a.tar': 'tar' }
+    const unpack = { 'a.tar': archive }
+    const to = { 'z/real': { dir: true, mode: 0o700, uid: 5 }, 'z/dup/k': null, 'z/bin': '-> real', z: { dir: true, mode: 0o711 } } as const
+    assert.deepEqual(await copy({ from, to, unpack, sources: ['a.tar'], dest: '/z', chown: '9' }), [
+      'd 711 0:0 z',
+      'f 644 9:9 z/dup < dup',
+      'h 644 9:9 z/h = z/dup',
+      'd 755 0:0 z/r',
+      'd 750 9:9 z/r/dir',
+      'f 644 9:9 z/r/through < sl/through',
+      'd 700 5:0 z/real',
+      'f 644 9:9 z/real/new < bin/new',
+      's 777 9:9 z/sl -> r',
+    ])
+  })
+})
+
+describe('contentDigest', () => {
+  const key = async (from: Files, source: string, exclude: readonly string[] = []) =>
+    (await run({ from, sources: [source], dest: '/x', exclude })).keys.join()
+
+  it('does not depend on times, on the name of a directory, or on what is not selected', async () => {
+    const expected = await key({ 'd/f': 'f', other: '1' }, 'd')
+    assert.equal(await key({ 'd/f': { content: 'f', mtimeSec: 77 } }, 'd'), expected)
+    assert.equal(await key({ 'long/name/f': 'f' }, 'long/name/'), expected)
+    assert.equal(await key({ 'd/f': 'f', 'd/log': '' }, 'd', ['log']), expected)
+    assert.equal(await key({ 'd/f': 'f', l: '-> d' }, 'l'), expected)
+  })
+
+  it('depends on names, modes, owners, targets, bytes, and on which names are one file', async () => {
+    const variants: Files[] = [
+      { 'd/f': 'f' },
+      { 'd/f': 'g' },
+      { 'd/g': 'f' },
+      { 'd/f': { content: 'f', mode: 0o755 } },
+      { 'd/f': { content: 'f', uid: 1 } },
+      { 'd/f': '-> f' },
+      { 'd/f': '-> g' },
+      { 'd/f': null },
+      { 'd/f': { fifo: true } },
+      { 'd/a': 'f', 'd/b': 'f' },
+      { 'd/a': { content: 'f', linkGroup: '1' }, 'd/b': { content: 'f', linkGroup: '1' } },
+      { 'd/ab': '' },
+      { 'd/a/b': '' },
+      { d: null },
+    ]
+    const keys = await Promise.all(variants.map((from) => key(from, 'd')))
+    assert.equal(new Set(keys).size, variants.length)
+  })
+
+  it('is not confused by names that hold what separates fields', async () => {
+    assert.notEqual(await key({ 'd/a1:b': '' }, 'd'), await key({ 'd/a': '', 'd/b': '' }, 'd'))
+    assert.notEqual(await key({ 'd/\udc80': '' }, 'd'), await key({ 'd/\udc81': '' }, 'd'))
+  })
+})

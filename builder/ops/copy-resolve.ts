@@ -1,0 +1,60 @@
+import type { LayerPath } from '../../snapshotter/index.ts'
+import { cleanBelowRoot } from '../context/clean-path.ts'
+import { CopyError } from './copy-errors.ts'
+import type { TreeEntry, TreeView } from './copy-source.ts'
+
+const LINKS_MAX = 255
+
+export interface ResolvedPath {
+  /** Where `path` leads: no component of it is a symlink. What does not exist is taken as it is written. */
+  readonly path: LayerPath
+  readonly entry: TreeEntry | undefined
+  /** Set when a component is a file or something else that cannot be walked through. */
+  readonly blockedBy: LayerPath | undefined
+}
+
+export interface ResolveOptions {
+  /** False: a symlink as last component is not followed. */
+  readonly followLast: boolean
+}
+
+/**
+ * Follows the symlinks of `path` inside the root of `view`: absolute targets begin there, `..` never leaves it
+ * (features rows D95, D101, D102, D136). Targets are joined by their text, as BuildKit does. `too-many-links` on a loop.
+ */
+export async function resolvePath(
+  view: Pick<TreeView, 'lookup'>,
+  path: string,
+  options: ResolveOptions = { followLast: true },
+): Promise<ResolvedPath> {
+  let rest = componentsOf(path)
+  let resolved: string[] = []
+  let blockedBy: LayerPath | undefined
+  let entry = await view.lookup('')
+  let linkCount = 0
+  for (let name = rest.shift(); name !== undefined; name = rest.shift()) {
+    if (entry !== undefined && entry.type !== 'dir') {
+      blockedBy ??= entry.path
+    }
+    const candidate = [...resolved, name].join('/')
+    entry = entry === undefined ? undefined : await view.lookup(candidate)
+    if (entry?.type === 'symlink' && (rest.length > 0 || options.followLast)) {
+      linkCount += 1
+      if (linkCount > LINKS_MAX) {
+        throw new CopyError('too-many-links', `could not follow /${cleanBelowRoot(path)}: too many links`)
+      }
+      const base = entry.target.startsWith('/') ? '' : resolved.join('/')
+      rest = [...componentsOf(`${base}/${entry.target}`), ...rest]
+      resolved = []
+      entry = await view.lookup('')
+    } else {
+      resolved.push(name)
+    }
+  }
+  return { path: resolved.join('/'), entry: blockedBy === undefined ? entry : undefined, blockedBy }
+}
+
+function componentsOf(path: string): string[] {
+  const clean = cleanBelowRoot(path)
+  return clean === '' ? [] : clean.split('/')
+}

@@ -1,0 +1,55 @@
+import type { Digest } from '../../registry-client/oci/index.ts'
+import type { LayerPath, PackSource } from '../../snapshotter/index.ts'
+
+/** Extended attribute of a tree's entry. */
+export interface TreeXattr {
+  readonly name: string
+  readonly value: Uint8Array
+}
+
+interface TreeMetadata {
+  readonly path: LayerPath
+  /** Permission bits with setuid, setgid and sticky. */
+  readonly mode: number
+  readonly uid: number
+  readonly gid: number
+  readonly mtimeSec: number
+  /** Sorted by name; only those that belong into a layer (features rows O22, O23). */
+  readonly xattrs?: readonly TreeXattr[]
+}
+
+/** One path of a tree, without the bytes of files. Symlinks have mode 0777. */
+export type TreeEntry =
+  | (TreeMetadata & { readonly type: 'dir' })
+  | (TreeMetadata & {
+      readonly type: 'file'
+      readonly sizeBytes: number
+      /** Equal for the names of one file (hardlinks), undefined when it has one name. */
+      readonly linkGroup: string | undefined
+    })
+  | (TreeMetadata & { readonly type: 'symlink'; readonly target: string })
+  | (TreeMetadata & { readonly type: 'char' | 'block'; readonly major: number; readonly minor: number })
+  | (TreeMetadata & { readonly type: 'fifo' })
+
+/** The names of a tree: enough to say where a path leads. Also the view of the filesystem that a COPY writes to. */
+export interface TreeView {
+  /** The entry at exactly `path`; no symlink is followed, not even in the parents. '' is the root, always a directory. */
+  lookup(path: LayerPath): Promise<TreeEntry | undefined>
+  /** Entries right below a directory, sorted by name; empty when `path` is no directory. */
+  list(path: LayerPath): Promise<readonly TreeEntry[]>
+}
+
+/**
+ * What COPY and ADD read from: a build context, the filesystem of a stage or image, one downloaded file. Paths are
+ * relative and clean. Implementations: `builder/context/directory-tree.ts`, `layer-tree.ts`, `single-file-tree.ts`.
+ */
+export interface SourceTree extends TreeView {
+  /** How messages call it: `the build context`, `stage build`. */
+  readonly description: string
+  /** Makes ready what is below `path`, so that `list` has nothing to wait for; for trees that are read on demand. */
+  prefetch(path: LayerPath): Promise<void>
+  /** sha256 of files, in the order asked. Fails when one cannot be read. */
+  fileDigests(paths: readonly LayerPath[]): Promise<readonly Digest[]>
+  /** Where the packer finds the bytes of a file. */
+  source(path: LayerPath): PackSource
+}
