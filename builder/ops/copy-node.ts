@@ -137,7 +137,7 @@ async function plan(
     node,
     selection,
     base: base ?? EMPTY_VIEW,
-    readAccounts: base === undefined ? undefined : parts.accounts(base),
+    readAccounts: node.link ? undefined : base === undefined ? noAccounts : parts.accounts(base),
     openArchive: (tree, match) => openArchive(tree, match, parts, signal),
     nowSec: Math.floor(parts.nowMs() / 1000),
   })
@@ -176,3 +176,6 @@ async function treeOf(
   }
   return input.kind === 'files' ? input.tree : await parts.openStack(input.layers, input.description)
 }
+
+/** Scratch has no users. */
+const noAccounts: AccountFileReader = () => Promise.resolve(undefined)

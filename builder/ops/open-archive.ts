@@ -1,0 +1,55 @@
+import { mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Kernel, Store } from '../../snapshotter/index.ts'
+import { type ArchiveContents, detectArchive } from './archive.ts'
+import type { SelectedMatch } from './copy-select.ts'
+import type { SourceTree } from './copy-source.ts'
+
+/** A context is the user's own: only absurd sizes are refused. */
+const LIMITS = { uncompressedSizeBytesMax: 2 ** 40, entryCountMax: 20_000_000 }
+
+/**
+ * What ADD finds in a file that is an archive by its content; undefined for any other file (features row D116). Its files
+ * are unpacked into the lease's directory, as the current user and without owners: those are in the entries.
+ */
+export async function openArchive(
+  tree: SourceTree,
+  match: SelectedMatch,
+  parts: { readonly store: Pick<Store, 'lease'>; readonly kernel: Pick<Kernel, 'readLayer'> },
+  signal: AbortSignal,
+): Promise<ArchiveContents | undefined> {
+  const source = tree.source(match.entry.path)
+  if (source.kind !== 'path') {
+    return undefined
+  }
+  const file = join(source.root, source.path)
+  const verdict = await detectArchive(file)
+  if (verdict === 'no') {
+    return undefined
+  }
+  const root = parts.store.lease.temporaryPath()
+  await mkdir(root)
+  try {
+    const { entries } = await parts.kernel.readLayer({
+      blob: file,
+      compression: 'auto',
+      extractTo: root,
+      whiteouts: 'plain',
+      userXattr: false,
+      ownership: 'none',
+      limits: LIMITS,
+      signal,
+    })
+    return { entries, root }
+  } catch (error) {
+    // A compressed file whose inside is no tar is copied as it is.
+    if (verdict === 'maybe' && isBadArchive(error)) {
+      return undefined
+    }
+    throw error
+  }
+}
+
+function isBadArchive(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'bad-archive'
+}
