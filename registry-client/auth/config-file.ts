@@ -83,6 +83,11 @@ export class AuthConfig {
     return { ...this.#json, auths: Object.fromEntries([...others, ...own]) }
   }
 
+  /** Whether `auths` has a key for the registry itself, with or without credentials in it. */
+  hasEntry(registry: string): boolean {
+    return Object.keys(this.#map('auths')).some((key) => normalizeKey(key) === registry)
+  }
+
   #readEntry(entry: JsonMap, key: string): Credentials | undefined {
     const text = (name: string): string => {
       const value = entry[name]
