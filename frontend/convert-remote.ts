@@ -1,0 +1,101 @@
+import type { StageContext } from './conversion.ts'
+import { commandError } from './conversion.ts'
+import type { ExpandedCopy } from './expanded-copy.ts'
+import type { GitSource } from './git-url.ts'
+import { parseGitUrl } from './git-url.ts'
+import { goQuote } from './go-format.ts'
+import { internalOrigin } from './graph-builder.ts'
+import type { CopySource, NodeOrigin } from './graph.ts'
+import type { AddCommand } from './instructions/copy.ts'
+import { baseName } from './posix-path.ts'
+
+const UNNAMED = '__unnamed__'
+const SHA256 = /^sha256:[a-f0-9]{64}$/
+
+/** True for a URL that is downloaded as one file; an http URL of a git repository is not. */
+export function isHttpUrl(source: string): boolean {
+  return /^https?:\/\//.test(source) && parseGitUrl(source) === undefined
+}
+
+/** The copy source of `ADD <url>` (features rows D114, D115, D117). Throws DockerfileError. */
+export function httpSource(
+  context: StageContext,
+  request: { readonly copy: ExpandedCopy; readonly command: AddCommand; readonly url: string },
+): CopySource {
+  const { copy, command, url } = request
+  const filename = fileNameOf(url)
+  const checksum = copy.checksum === '' ? undefined : copy.checksum
+  if (checksum !== undefined && !SHA256.test(checksum)) {
+    const message = `invalid checksum digest format: ${goQuote(checksum)} is not sha256:<64 hex digits>`
+    throw commandError(command, message, { code: 'bad-flag', focus: command.checksum })
+  }
+  const { graph } = context.conversion
+  const origin = remoteOrigin(context, command, url)
+  const from = graph.shared(JSON.stringify(['http', url, checksum]), () => ({
+    kind: 'http',
+    url,
+    checksum,
+    filename,
+    origin,
+  }))
+  const unpack = command.unpack === true ? 'always' : 'never'
+  return { type: 'path', from, pattern: filename, unpack, isRemote: true }
+}
+
+/** Last part of the path of `url`, as a file is named after it. */
+export function fileNameOf(url: string): string {
+  const path = URL.canParse(url) ? new URL(url).pathname : ''
+  const name = baseName(decodePath(path))
+  return name === '.' || name === '/' || name === '' ? UNNAMED : name
+}
+
+function decodePath(path: string): string {
+  try {
+    return decodeURIComponent(path)
+  } catch {
+    // A stray `%`: the name is taken as it stands.
+    return path
+  }
+}
+
+/** The copy source of `ADD <git url>` (features rows D118-D120). Throws DockerfileError. */
+export function gitSource(
+  context: StageContext,
+  request: { readonly copy: ExpandedCopy; readonly command: AddCommand; readonly git: GitSource },
+): CopySource {
+  const { copy, command, git } = request
+  const { keepGitDir } = command
+  if (keepGitDir !== undefined && git.keepGitDir !== undefined && keepGitDir !== git.keepGitDir) {
+    const message = 'inconsistent keep-git-dir configuration'
+    throw commandError(command, message, { code: 'bad-flag', focus: '--keep-git-dir' })
+  }
+  if (copy.checksum !== '' && git.checksum !== undefined && copy.checksum !== git.checksum) {
+    const message = `checksum mismatch ${goQuote(copy.checksum)} != ${goQuote(git.checksum)}`
+    throw commandError(command, message, { code: 'bad-flag', focus: '--checksum' })
+  }
+  const fields = {
+    remote: git.remote,
+    ref: git.ref,
+    subdir: git.subdir,
+    checksum: git.checksum ?? (copy.checksum === '' ? undefined : copy.checksum),
+    keepGitDir: git.keepGitDir ?? keepGitDir ?? false,
+    submodules: git.submodules ?? true,
+  }
+  const origin = remoteOrigin(context, command, git.remote)
+  const from = context.conversion.graph.shared(JSON.stringify(['git', fields]), () => ({
+    kind: 'git',
+    ...fields,
+    origin,
+  }))
+  return { type: 'path', from, pattern: '/', unpack: 'never', isRemote: true }
+}
+
+function remoteOrigin(context: StageContext, command: AddCommand, what: string): NodeOrigin {
+  const { title, ignoreCache } = context.state
+  return {
+    ...internalOrigin(`[${title}] download ${what}`),
+    stage: title,
+    range: command.range,
+    ignoreCache,
+  }
+}

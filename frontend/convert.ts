@@ -1,0 +1,197 @@
+import { bindStages, findTarget } from './bind-stages.ts'
+import { findCircle } from './circular-stages.ts'
+import type { Conversion } from './conversion.ts'
+import { convertStage, withLayerForContext } from './convert-stage.ts'
+import type { ConvertOptions } from './convert-options.ts'
+import type { ParsedDockerfile } from './dockerfile.ts'
+import { DockerfileError, DockerfileErrors } from './errors.ts'
+import type { FactSink } from './facts.ts'
+import type { GlobalScope } from './global-args.ts'
+import { evaluateGlobalArgs, predefinedArgs, resolveEpoch } from './global-args.ts'
+import { GraphBuilder } from './graph-builder.ts'
+import type { BuildGraph, GraphPlatform } from './graph.ts'
+import type { StageImageConfig } from './image-config.ts'
+import { normalizePlatform } from './platform.ts'
+import { BaseResolver } from './resolve-bases.ts'
+import type { ImageResolver } from './resolver.ts'
+import type { StageResult, StageState, StageTable } from './stages.ts'
+import { suggest } from './suggest.ts'
+import { addTriggers } from './triggers.ts'
+
+/**
+ * Turns a Dockerfile into the build graph of one target platform. Throws DockerfileErrors with all faults found, or the
+ * reason of an abort.
+ */
+export async function convert(
+  parsed: ParsedDockerfile,
+  options: ConvertOptions,
+  resolver: ImageResolver,
+  signal: AbortSignal,
+): Promise<BuildGraph> {
+  const facts: FactSink = () => undefined
+  return assembleGraph(await convertStages({ parsed, options, resolver, signal, facts }))
+}
+
+/** The graph around a converted target. */
+export function assembleGraph({ conversion, target, result }: ConvertedStages): BuildGraph {
+  const { options, graph, epochSec } = conversion
+  const { node, history } = withLayerForContext(conversion, result)
+  return {
+    nodes: graph.nodes,
+    target: node,
+    targetStage: target.title,
+    platform: result.platform,
+    config: finishConfig(options, result.config),
+    base: result.imageNode,
+    history,
+    epochSec,
+  }
+}
+
+/** `--label` and, when it was given, `--platform` have the last word (features rows D87, O5). */
+function finishConfig(options: ConvertOptions, source: StageImageConfig): StageImageConfig {
+  const config = structuredClone(source)
+  if (options.labels.size > 0) {
+    const labels = new Map([...Object.entries(config.config.Labels ?? {}), ...options.labels])
+    config.config.Labels = Object.fromEntries(labels)
+  }
+  const { targetPlatform } = options
+  if (options.isPlatformExplicit) setPlatform(config, targetPlatform)
+  const { variant, ...rest } = normalizePlatform({
+    os: config.os,
+    architecture: config.architecture,
+    ...(config.variant === undefined ? {} : { variant: config.variant }),
+  })
+  delete config.variant
+  return { ...config, ...rest, ...(variant === undefined ? {} : { variant }) }
+}
+
+function setPlatform(config: StageImageConfig, platform: GraphPlatform): void {
+  const isSame = platform.os === config.os && platform.architecture === config.architecture
+  config.os = platform.os
+  config.architecture = platform.architecture
+  if (platform.variant !== undefined) config.variant = platform.variant
+  else if (!isSame) delete config.variant
+  if (platform.osVersion !== undefined) config['os.version'] = platform.osVersion
+  else if (!isSame) delete config['os.version']
+}
+
+/** Everything a conversion starts from. */
+export interface ConversionRequest {
+  readonly parsed: ParsedDockerfile
+  readonly options: ConvertOptions
+  readonly resolver: ImageResolver
+  readonly signal: AbortSignal
+  readonly facts: FactSink
+}
+
+/** A conversion that is done. */
+export interface ConvertedStages {
+  readonly conversion: Conversion
+  readonly globals: GlobalScope
+  readonly target: StageState
+  readonly result: StageResult
+}
+
+/**
+ * Converts the stages that the target needs, or all of them. Only their images are resolved, side by side (features row
+ * D62). Throws DockerfileErrors with all faults found, or the reason of an abort.
+ */
+export async function convertStages(request: ConversionRequest): Promise<ConvertedStages> {
+  const { parsed, options } = request
+  const errors: DockerfileError[] = []
+  const failIfAny = () => {
+    if (errors.length > 0) throw new DockerfileErrors(errors, parsed.name, parsed.text)
+  }
+  try {
+    const predefined = predefinedArgs(parsed, options)
+    const globals = evaluateGlobalArgs(parsed, predefined, options.buildArgs)
+    const { epochSec, buildArgs } = resolveEpoch(options, globals.environment)
+    const { table, errors: faults } = bindStages({ parsed, options, globals, facts: request.facts })
+    errors.push(...faults)
+    failIfAny()
+    const target = requireTarget(table, options.target)
+    const circle = findCircle(table.stages)
+    if (circle !== undefined) throw circle
+    const conversion: Conversion = {
+      parsed,
+      options,
+      buildArgs,
+      globals: globals.environment,
+      table,
+      graph: new GraphBuilder(),
+      facts: request.facts,
+      epochSec,
+      hasOneStage: table.stages.length === 1 && !hasExternals(table),
+    }
+    const needed = await resolveNeeded(request, conversion, target)
+    errors.push(...applyStages(conversion, needed))
+    failIfAny()
+    const { result } = target
+    if (result === undefined) throw new Error('the target was not converted')
+    return { conversion, globals, target, result }
+  } catch (error) {
+    if (!(error instanceof DockerfileError)) throw error
+    throw new DockerfileErrors([...errors, error], parsed.name, parsed.text)
+  }
+}
+
+function requireTarget(table: StageTable, name: string | undefined): StageState {
+  const target = findTarget(table, name)
+  if (typeof target !== 'string') return target
+  const suggestion = name === undefined ? undefined : suggest(name, table.names)
+  throw new DockerfileError('unknown-target', target, { range: undefined, suggestion })
+}
+
+/** BuildKit counts mounts without a source too; their titles name the stage even in a file with one stage. */
+function hasExternals(table: StageTable): boolean {
+  const hasMounts = table.stages.some(({ commands }) =>
+    commands.some(({ command }) => command.kind === 'run' && command.mounts.length > 0),
+  )
+  return hasMounts || table.externalCount > 0
+}
+
+/** Resolves bases and adds triggers until nothing new is needed: a trigger may name further images. */
+async function resolveNeeded(
+  request: ConversionRequest,
+  conversion: Conversion,
+  target: StageState,
+): Promise<ReadonlySet<StageState>> {
+  const { table, parsed, options } = conversion
+  const resolver = new BaseResolver(conversion, request.resolver, request.signal)
+  const targets = options.allStages === true ? [...table.stages, target] : [target]
+  for (;;) {
+    const needed = table.reachableFrom(targets)
+    const inOrder = table.all.filter((state) => needed.has(state))
+    const errors = await resolver.resolve(inOrder)
+    if (errors.length > 0) throw new DockerfileErrors(errors, parsed.name, parsed.text)
+    let hasNew = false
+    for (const state of inOrder) hasNew = addTriggers(table, state) || hasNew
+    if (!hasNew) return needed
+  }
+}
+
+/** Applies the commands of the needed stages in the order of the file; one error per stage. */
+function applyStages(conversion: Conversion, needed: ReadonlySet<StageState>): DockerfileError[] {
+  const errors: DockerfileError[] = []
+  for (const state of conversion.table.externals) {
+    if (needed.has(state)) state.result = convertStage(conversion, state)
+  }
+  const failed = new Set<StageState>()
+  for (const state of conversion.table.stages) {
+    if (!needed.has(state)) continue
+    const needs = [...conversion.table.reachableFrom([state])]
+    if (failed.size > 0 && needs.some((other) => failed.has(other))) {
+      failed.add(state)
+      continue
+    }
+    try {
+      state.result = convertStage(conversion, state)
+    } catch (error) {
+      if (!(error instanceof DockerfileError)) throw error
+      errors.push(error)
+      failed.add(state)
+    }
+  }
+  return errors
+}

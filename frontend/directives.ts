@@ -1,0 +1,95 @@
+import { trimBlanks } from './blanks.ts'
+
+/** A parser directive (`# key = value` at the top of the file; features row D6). */
+export interface Directive {
+  readonly name: DirectiveName
+  readonly value: string
+  /** 1-based. */
+  readonly line: number
+}
+
+export type DirectiveName = 'syntax' | 'escape' | 'check'
+
+const GRAMMAR = /^([A-Za-z][A-Za-z0-9]*)\s*=\s*(.+)$/s
+
+/** Why a directive line is refused. */
+export interface DirectiveFault {
+  readonly fault: string
+}
+
+/**
+ * Reads directives line by line. The first line that is not a known directive ends them for good, so a directive below a
+ * comment or a blank line is an ordinary comment.
+ */
+export class DirectiveReader {
+  readonly found: Directive[] = []
+  #isDone = false
+  #line = 0
+
+  /** The directive on the next line of the file; undefined when it is none. */
+  read(line: string): Directive | DirectiveFault | undefined {
+    this.#line++
+    if (this.#isDone) return undefined
+    const directive = parseDirective(line, '#', this.#line)
+    if (directive === undefined) {
+      this.#isDone = true
+      return undefined
+    }
+    if (this.found.some((other) => other.name === directive.name)) {
+      return { fault: `only one ${directive.name} parser directive can be used` }
+    }
+    if (directive.name === 'escape' && directive.value !== '`' && directive.value !== '\\') {
+      return { fault: `invalid escape token '${directive.value}' does not match \` or \\` }
+    }
+    this.found.push(directive)
+    return directive
+  }
+}
+
+/** The directive that `line` holds behind `mark`; unknown keys are none. */
+export function parseDirective(line: string, mark: string, number: number): Directive | undefined {
+  if (!line.startsWith(mark)) return undefined
+  const match = GRAMMAR.exec(trimBlanks(line.slice(mark.length)))
+  const name = match?.[1]?.toLowerCase()
+  const value = match?.[2]
+  if (value === undefined) return undefined
+  if (name !== 'syntax' && name !== 'escape' && name !== 'check') return undefined
+  return { name, value, line: number }
+}
+
+/**
+ * The frontend image that the text asks for, also in the forms that BuildKit accepts for other languages: `// syntax=` and
+ * JSON with a `syntax` key; a leading `#!` line is skipped (features row D8). Undefined when it asks for none.
+ */
+export function detectSyntax(text: string): string | undefined {
+  const body = text.replace(/^\ufeff/, '').replace(/^#!.*(\n|$)/, '')
+  const value =
+    directiveValue(body, '#', 'syntax') ?? directiveValue(body, '//', 'syntax') ?? jsonSyntax(body)
+  return value?.split(' ', 1)[0]
+}
+
+/** Value of the directive `name` at the top of `text`, where the lines begin with `mark`. */
+function directiveValue(text: string, mark: string, name: DirectiveName): string | undefined {
+  let at = 0
+  while (at < text.length) {
+    const end = text.indexOf('\n', at)
+    const line = text.slice(at, end < 0 ? text.length : end).replace(/\r$/, '')
+    const directive = parseDirective(line, mark, 1)
+    if (directive === undefined) return undefined
+    if (directive.name === name) return directive.value
+    at = end < 0 ? text.length : end + 1
+  }
+  return undefined
+}
+
+function jsonSyntax(text: string): string | undefined {
+  if (!text.trimStart().startsWith('{')) return undefined
+  try {
+    const value: unknown = JSON.parse(text)
+    if (typeof value !== 'object' || value === null || !('syntax' in value)) return undefined
+    return typeof value.syntax === 'string' ? value.syntax : undefined
+  } catch {
+    // Not JSON: then it asks for nothing.
+    return undefined
+  }
+}

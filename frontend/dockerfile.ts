@@ -1,0 +1,129 @@
+import { DockerfileError, DockerfileErrors } from './errors.ts'
+import type { Directive } from './directives.ts'
+import { detectSyntax } from './directives.ts'
+import type { ArgCommand } from './instructions/arg.ts'
+import type { FromCommand } from './instructions/from.ts'
+import type { Command } from './instructions/parse-instruction.ts'
+import { parseInstruction } from './instructions/parse-instruction.ts'
+import type { LogicalLine } from './lines.ts'
+import { scanLines } from './lines.ts'
+import type { EscapeToken } from './words.ts'
+
+/** A stage: FROM and what follows it. */
+export interface Stage {
+  readonly from: FromCommand
+  readonly commands: readonly Command[]
+}
+
+/** A Dockerfile that is free of syntax errors. */
+export interface ParsedDockerfile {
+  /** As messages show it. */
+  readonly name: string
+  readonly text: string
+  readonly escape: EscapeToken
+  readonly directives: readonly Directive[]
+  /** ARG before the first FROM. */
+  readonly globalArgs: readonly ArgCommand[]
+  /** At least one. */
+  readonly stages: readonly Stage[]
+  /** Lines of instructions that hold a blank line in the middle of a continuation. */
+  readonly emptyContinuationLines: readonly number[]
+}
+
+export interface ParseOptions {
+  readonly name: string
+  /** Build arg BUILDKIT_SYNTAX: wins over the directive (features row D8). */
+  readonly syntax?: string | undefined
+}
+
+/** Official frontends read the language that this one reads. */
+const OFFICIAL_SYNTAX = /^(?:(?:docker\.io|registry-1\.docker\.io|index\.docker\.io)\/)?docker\/dockerfile(?:-upstream)?(?:[:@].*)?$/
+
+/**
+ * Reads a Dockerfile. Throws DockerfileErrors with everything that is wrong in it: syntax, instructions, flags, arguments
+ * (features rows D2-D29); a `# syntax=` that names another frontend is `unsupported`.
+ */
+export function parseDockerfile(text: string, options: ParseOptions): ParsedDockerfile {
+  const fail = (errors: readonly DockerfileError[]) =>
+    new DockerfileErrors(errors, options.name, text)
+  const syntaxFault = checkSyntax(text, options.syntax)
+  if (syntaxFault !== undefined) throw fail([syntaxFault])
+  if (text === '') throw fail([plain('no-stage', 'the Dockerfile cannot be empty')])
+  const scanned = scanLines(text)
+  const errors = [...scanned.errors]
+  const assembler = new StageAssembler(errors)
+  for (const line of scanned.lines) assembler.add(line, scanned.escape)
+  if (scanned.lines.length === 0) errors.push(plain('no-stage', 'file with no instructions'))
+  else if (errors.length === 0 && assembler.stages.length === 0) {
+    errors.push(plain('no-stage', 'dockerfile contains no stages to build'))
+  }
+  if (errors.length > 0) throw fail(errors.sort(byPlace))
+  return {
+    name: options.name,
+    text,
+    escape: scanned.escape,
+    directives: scanned.directives,
+    globalArgs: assembler.globalArgs,
+    stages: assembler.stages,
+    emptyContinuationLines: scanned.lines.flatMap((line) => line.emptyContinuationLine ?? []),
+  }
+}
+
+class StageAssembler {
+  readonly globalArgs: ArgCommand[] = []
+  readonly stages: { from: FromCommand; commands: Command[] }[] = []
+  readonly #errors: DockerfileError[]
+  /** A FROM that is wrong still begins a stage: what follows is not outside of one. */
+  #hasSeenFrom = false
+
+  constructor(errors: DockerfileError[]) {
+    this.#errors = errors
+  }
+
+  add(line: LogicalLine, escape: EscapeToken): void {
+    const isFrom = /^\s*from(?:\s|$)/i.test(line.text)
+    try {
+      this.#addCommand(parseInstruction(line, escape))
+    } catch (error) {
+      if (!(error instanceof DockerfileError)) throw error
+      this.#errors.push(error)
+    }
+    this.#hasSeenFrom ||= isFrom
+  }
+
+  #addCommand(command: Command | FromCommand): void {
+    const stage = this.stages.at(-1)
+    if (command.kind === 'from') this.stages.push({ from: command, commands: [] })
+    else if (stage !== undefined) stage.commands.push(command)
+    else if (command.kind === 'arg' && !this.#hasSeenFrom) this.globalArgs.push(command)
+    else if (!this.#hasSeenFrom) {
+      throw new DockerfileError('no-stage', 'no build stage in current context', {
+        range: command.range,
+        focus: command.name,
+      })
+    }
+  }
+}
+
+function plain(code: 'no-stage', message: string): DockerfileError {
+  return new DockerfileError(code, message, { range: undefined })
+}
+
+function byPlace(a: DockerfileError, b: DockerfileError): number {
+  return (a.range?.startLine ?? 0) - (b.range?.startLine ?? 0)
+}
+
+function checkSyntax(text: string, override: string | undefined): DockerfileError | undefined {
+  const syntax = override ?? detectSyntax(text)
+  if (syntax === undefined || syntax === '' || syntax === 'dockerfile.v0') return undefined
+  if (OFFICIAL_SYNTAX.test(syntax)) return undefined
+  const message =
+    `syntax ${syntax} is not supported: only the built-in Dockerfile language ` +
+    '(docker/dockerfile) is, other frontends are never run'
+  const line = text.slice(0, Math.max(0, text.indexOf(syntax))).split('\n').length
+  const range = { startLine: line, startColumn: 0, endLine: line, endColumn: 0 }
+  return new DockerfileError('unsupported', message, {
+    range: override === undefined ? range : undefined,
+    focus: syntax,
+  })
+}

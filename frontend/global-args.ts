@@ -1,0 +1,111 @@
+import { expandOrFail } from './conversion.ts'
+import type { ConvertOptions } from './convert-options.ts'
+import type { ParsedDockerfile } from './dockerfile.ts'
+import { Environment } from './environment.ts'
+import { DockerfileError } from './errors.ts'
+import type { ArgDefinition } from './instructions/arg.ts'
+import type { Range } from './diagnostics.ts'
+import { formatFullPlatform, formatPlatform } from './platform.ts'
+
+/** A global ARG with what it became. */
+export interface GlobalArg {
+  readonly definition: ArgDefinition
+  readonly value: string | undefined
+  readonly range: Range
+  /** Other global ARGs that its default reads. */
+  readonly dependencies: ReadonlySet<string>
+}
+
+/** Variables of FROM lines, and where stages get the values of ARGs that they only name. */
+export interface GlobalScope {
+  readonly environment: Environment
+  readonly args: ReadonlyMap<string, GlobalArg>
+}
+
+/** Platform args and TARGETSTAGE (features row D47); build args win over them. */
+export function predefinedArgs(parsed: ParsedDockerfile, options: ConvertOptions): Environment {
+  const { buildPlatform, targetPlatform, buildArgs } = options
+  const lastName = parsed.stages.at(-1)?.from.stageName ?? ''
+  const stage = options.target ?? lastName
+  const values: readonly (readonly [string, string])[] = [
+    ['BUILDPLATFORM', formatPlatform(buildPlatform)],
+    ['BUILDOS', buildPlatform.os],
+    ['BUILDOSVERSION', buildPlatform.osVersion ?? ''],
+    ['BUILDARCH', buildPlatform.architecture],
+    ['BUILDVARIANT', buildPlatform.variant ?? ''],
+    ['TARGETPLATFORM', formatFullPlatform(targetPlatform)],
+    ['TARGETOS', targetPlatform.os],
+    ['TARGETOSVERSION', targetPlatform.osVersion ?? ''],
+    ['TARGETARCH', targetPlatform.architecture],
+    ['TARGETVARIANT', targetPlatform.variant ?? ''],
+    ['TARGETSTAGE', stage === '' ? 'default' : stage],
+  ]
+  return new Environment(values.map(([name, value]) => [name, buildArgs.get(name) ?? value]))
+}
+
+/**
+ * Evaluates the ARGs before the first FROM, in order (features row D41). A build arg wins over a default and is not
+ * expanded. Throws DockerfileError `expansion`.
+ */
+export function evaluateGlobalArgs(
+  parsed: ParsedDockerfile,
+  predefined: Environment,
+  buildArgs: ReadonlyMap<string, string>,
+): GlobalScope {
+  const environment = predefined.clone()
+  const args = new Map<string, GlobalArg>()
+  for (const command of parsed.globalArgs) {
+    for (const definition of command.args) {
+      const { key } = definition
+      const given = buildArgs.get(key)
+      const dependencies = new Set<string>()
+      let value = given ?? definition.value
+      if (given === undefined && value !== undefined) {
+        const options = { escape: parsed.escape }
+        const expansion = expandOrFail(command, value, environment, options)
+        value = expansion.text
+        for (const name of expansion.used) {
+          if (name !== key) dependencies.add(name)
+          // A default that reads the earlier value of its own name needs what that one needed.
+          else for (const inherited of args.get(key)?.dependencies ?? []) dependencies.add(inherited)
+        }
+      }
+      if (value !== undefined) environment.set(key, value)
+      args.set(key, { definition, value, range: command.range, dependencies })
+    }
+  }
+  return { environment, args }
+}
+
+const EPOCH = 'SOURCE_DATE_EPOCH'
+
+/** SOURCE_DATE_EPOCH taken out of build args and global ARGs, as seconds (features row D48). */
+export function resolveEpoch(
+  options: ConvertOptions,
+  globals: Environment,
+): { readonly epochSec: number | undefined; readonly buildArgs: ReadonlyMap<string, string> } {
+  const { buildArgs } = options
+  const given = buildArgs.get(EPOCH)
+  const text = given ?? globals.get(EPOCH)
+  if (text === undefined || (text === '' && given === undefined)) {
+    return { epochSec: undefined, buildArgs }
+  }
+  const epochSec = parseEpoch(text, options)
+  if (globals.get(EPOCH) !== undefined) {
+    if (epochSec === undefined) globals.delete(EPOCH)
+    else globals.set(EPOCH, String(epochSec))
+  }
+  const updated = new Map(buildArgs)
+  if (epochSec === undefined) updated.delete(EPOCH)
+  else if (given !== undefined) updated.set(EPOCH, String(epochSec))
+  return { epochSec, buildArgs: updated }
+}
+
+function parseEpoch(text: string, options: ConvertOptions): number | undefined {
+  if (text === '') return undefined
+  if (text === 'context') return options.contextEpochSec
+  const seconds = /^[+-]?\d+$/.test(text) ? Number(text) : Number.NaN
+  if (Number.isSafeInteger(seconds)) return seconds
+  const message = `invalid SOURCE_DATE_EPOCH: ${text} (seconds since 1970, or "context", are supported)`
+  throw new DockerfileError('bad-argument', message, { range: undefined })
+}

@@ -1,0 +1,111 @@
+/**
+ * Values as Go prints them. Image history and BuildKit's messages are made with Go's verbs, and tools compare the text
+ * (features row O12).
+ */
+
+const NAMED_ESCAPES: ReadonlyMap<string, string> = new Map([
+  ['\x07', '\\a'],
+  ['\b', '\\b'],
+  ['\f', '\\f'],
+  ['\n', '\\n'],
+  ['\r', '\\r'],
+  ['\t', '\\t'],
+  ['\v', '\\v'],
+  ['\\', '\\\\'],
+  ['"', '\\"'],
+])
+const PRINTABLE = /^[\p{L}\p{M}\p{N}\p{P}\p{S} ]$/u
+
+/** `%q` of a string. */
+export function goQuote(text: string): string {
+  let out = '"'
+  for (const char of text) {
+    const named = NAMED_ESCAPES.get(char)
+    if (named !== undefined) out += named
+    else if (PRINTABLE.test(char)) out += char
+    else out += escapeCodePoint(char.codePointAt(0) ?? 0)
+  }
+  return `${out}"`
+}
+
+function escapeCodePoint(code: number): string {
+  if (code < 0x80) return `\\x${code.toString(16).padStart(2, '0')}`
+  if (code <= 0xffff) return `\\u${code.toString(16).padStart(4, '0')}`
+  return `\\U${code.toString(16).padStart(8, '0')}`
+}
+
+/** `%q` of a list of strings: `["a" "b"]`. */
+export function goQuoteList(texts: readonly string[]): string {
+  return `[${texts.map(goQuote).join(' ')}]`
+}
+
+/** `%v` of a list of strings: `[a b]`. */
+export function goList(texts: readonly string[]): string {
+  return `[${texts.join(' ')}]`
+}
+
+const NANOSECONDS: ReadonlyMap<string, bigint> = new Map([
+  ['ns', 1n],
+  ['us', 1_000n],
+  ['µs', 1_000n],
+  ['μs', 1_000n],
+  ['ms', 1_000_000n],
+  ['s', 1_000_000_000n],
+  ['m', 60_000_000_000n],
+  ['h', 3_600_000_000_000n],
+])
+const DURATION_PART = /(\d*)(?:\.(\d*))?(ns|us|µs|μs|ms|s|m|h)/y
+const DURATION_MAX = 2n ** 63n
+
+/** Nanoseconds of a Go duration (`1h2m3.5s`, `-1s`, `0`), or undefined when it is not one or does not fit 64 bits. */
+export function parseGoDuration(text: string): bigint | undefined {
+  const sign = /^[+-]/.exec(text)?.[0] ?? ''
+  const body = text.slice(sign.length)
+  if (body === '0') return 0n
+  if (body === '') return undefined
+  let total = 0n
+  let at = 0
+  while (at < body.length) {
+    DURATION_PART.lastIndex = at
+    const part = DURATION_PART.exec(body)
+    const unit = NANOSECONDS.get(part?.[3] ?? '')
+    if (part === null || unit === undefined) return undefined
+    const whole = part[1] ?? ''
+    const fraction = (part[2] ?? '').slice(0, 18)
+    if (whole === '' && fraction === '') return undefined
+    total += BigInt(whole === '' ? '0' : whole) * unit
+    if (fraction !== '') total += (BigInt(fraction) * unit) / 10n ** BigInt(fraction.length)
+    if (total >= DURATION_MAX) return undefined
+    at += part[0].length
+  }
+  return sign === '-' ? -total : total
+}
+
+/** `time.Duration.String()` of a whole number of nanoseconds. */
+export function goDuration(nanoseconds: number): string {
+  if (nanoseconds === 0) return '0s'
+  if (nanoseconds < 0) return `-${goDuration(-nanoseconds)}`
+  if (nanoseconds < 1e3) return `${nanoseconds}ns`
+  if (nanoseconds < 1e6) return `${fraction(BigInt(nanoseconds), 1_000n)}µs`
+  if (nanoseconds < 1e9) return `${fraction(BigInt(nanoseconds), 1_000_000n)}ms`
+  const total = BigInt(Math.round(nanoseconds))
+  const minutes = total / 60_000_000_000n
+  const seconds = `${fraction(total % 60_000_000_000n, 1_000_000_000n)}s`
+  if (minutes === 0n) return seconds
+  const hours = minutes / 60n
+  return hours === 0n ? `${minutes}m${seconds}` : `${hours}h${minutes % 60n}m${seconds}`
+}
+
+function fraction(value: bigint, unit: bigint): string {
+  const rest = value % unit
+  if (rest === 0n) return String(value / unit)
+  const digits = String(rest).padStart(String(unit).length - 1, '0').replace(/0+$/, '')
+  return `${value / unit}.${digits}`
+}
+
+/** `strconv.ParseBool`, or undefined when it is none of Go's spellings. */
+export function parseGoBool(text: string): boolean | undefined {
+  if (['1', 't', 'T', 'TRUE', 'true', 'True'].includes(text)) return true
+  if (['0', 'f', 'F', 'FALSE', 'false', 'False'].includes(text)) return false
+  return undefined
+}

@@ -1,0 +1,81 @@
+import { cutFirstWord, isBlank, trimBlanks } from './blanks.ts'
+import type { EscapeToken } from './words.ts'
+
+/** An instruction taken apart: name, flags with their quotes removed, and the rest. */
+export interface InstructionParts {
+  /** As written. */
+  readonly name: string
+  /** `--name` or `--name=value` each. */
+  readonly flags: readonly string[]
+  readonly rest: string
+}
+
+/** Splits a logical line (features rows D15, D16). Never fails: every text has a first word. */
+export function splitInstruction(line: string, escape: EscapeToken): InstructionParts {
+  const [name, args] = cutFirstWord(trimBlanks(line))
+  if (args === undefined) return { name, flags: [], rest: '' }
+  const { flags, rest } = splitFlags(args, escape)
+  return { name, flags, rest: trimBlanks(rest) }
+}
+
+/** Takes the words that begin with `--` off the front of `text`; a bare `--` ends them. */
+function splitFlags(
+  text: string,
+  escape: EscapeToken,
+): { readonly flags: string[]; readonly rest: string } {
+  const flags: string[] = []
+  let at = 0
+  for (;;) {
+    while (at < text.length && isBlank(text.charAt(at))) at++
+    if (!text.startsWith('--', at)) return { flags, rest: text.slice(at) }
+    const word = readFlag(text, at, escape)
+    at = word.end
+    if (word.text === '--') return { flags, rest: text.slice(at) }
+    flags.push(word.text)
+  }
+}
+
+function readFlag(
+  text: string,
+  start: number,
+  escape: EscapeToken,
+): { readonly text: string; readonly end: number } {
+  let out = ''
+  let quote = ''
+  let at = start
+  for (; at < text.length; at++) {
+    const char = text.charAt(at)
+    if (quote === '' && isBlank(char)) break
+    if (quote === '' && (char === '"' || char === "'")) quote = char
+    else if (char === quote) quote = ''
+    else if (char !== escape) out += char
+    else if (at + 1 < text.length) out += text.charAt(++at)
+  }
+  return { text: out, end: at }
+}
+
+/**
+ * Words of ENV, LABEL and ARG: split at blanks outside quotes; quotes and escapes stay, for the expansion that comes later.
+ */
+export function splitQuotedWords(text: string, escape: EscapeToken): string[] {
+  const words: string[] = []
+  let word: string | undefined
+  let quote = ''
+  for (let at = 0; at < text.length; at++) {
+    const char = text.charAt(at)
+    if (quote === '' && isBlank(char)) {
+      if (word !== undefined && word !== '') words.push(word)
+      word = undefined
+    } else if (char === escape && quote !== "'") {
+      // An escape at the very end is dropped; elsewhere it keeps the next character from being looked at.
+      word ??= ''
+      if (at + 1 < text.length) word += char + text.charAt(++at)
+    } else {
+      if (quote === '' && (char === '"' || char === "'")) quote = char
+      else if (char === quote) quote = ''
+      word = (word ?? '') + char
+    }
+  }
+  if (word !== undefined && word !== '') words.push(word)
+  return words
+}

@@ -1,0 +1,168 @@
+import { parseGlobText, replaceGlob, trimGlobPrefix, trimGlobSuffix } from './glob-text.ts'
+import type { GlobText } from './glob-text.ts'
+import { ExpansionError } from './expansion-error.ts'
+
+/** The lexer as `$` forms need it. */
+export interface DollarReader {
+  readonly options: { readonly keepsUnset?: boolean }
+  readonly isAtEnd: boolean
+  /** The next character; empty at the end. */
+  peek(): string
+  next(): string
+  /** The next whole code point, not consumed. */
+  peekCodePoint(): string
+  skip(length: number): void
+  /** The value of a variable; notes whether it was there. */
+  lookUp(name: string): string | undefined
+  /** Expands up to and past `stop`. */
+  readUntil(stop: string, keepsEscapes: boolean): { readonly text: string }
+}
+
+const SPECIAL_NAMES = '@*#?-$!0'
+const DIGIT = /\p{Nd}/u
+const NAME_CHARACTER = /[\p{L}\p{Nd}_]/u
+
+/**
+ * Reads one `$` form at the lexer's place and gives its value (features rows D30-D34). Throws ExpansionError for forms that
+ * are malformed and for `${name?}` without a value.
+ */
+export function substitute(lexer: DollarReader): string {
+  lexer.next()
+  if (lexer.peek() !== '{') return plainName(lexer)
+  lexer.next()
+  if (lexer.isAtEnd) throw new ExpansionError("syntax error: missing '}'")
+  if ('{}:'.includes(lexer.peek())) throw new ExpansionError('syntax error: bad substitution')
+  const name = readName(lexer)
+  const modifier = lexer.next()
+  switch (modifier) {
+    case '}':
+      return lexer.lookUp(name) ?? (lexer.options.keepsUnset ? `\${${name}}` : '')
+    case ':':
+      return afterColon(lexer, name)
+    case '+':
+    case '-':
+    case '?':
+      return conditional(lexer, { name, modifier, written: modifier, emptyIsUnset: false })
+    case '#':
+    case '%':
+      return trim(lexer, name, modifier)
+    case '/':
+      return replace(lexer, name)
+    case '':
+      throw new ExpansionError("unsupported modifier () in substitution: missing '}'")
+    default:
+      throw new ExpansionError(`unsupported modifier (${modifier}) in substitution`)
+  }
+}
+
+function plainName(lexer: DollarReader): string {
+  const name = readName(lexer)
+  if (name === '') return '$'
+  return lexer.lookUp(name) ?? (lexer.options.keepsUnset ? `$${name}` : '')
+}
+
+/** Letters, digits and `_`; only digits when it begins with one; or one special parameter. */
+function readName(lexer: DollarReader): string {
+  const first = lexer.peekCodePoint()
+  if (first === '') return ''
+  if (DIGIT.test(first)) return readWhile(lexer, DIGIT)
+  if (SPECIAL_NAMES.includes(first)) return lexer.next()
+  return readWhile(lexer, NAME_CHARACTER)
+}
+
+function readWhile(lexer: DollarReader, pattern: RegExp): string {
+  let text = ''
+  while (!lexer.isAtEnd) {
+    const char = lexer.peekCodePoint()
+    if (!pattern.test(char)) break
+    text += char
+    lexer.skip(char.length)
+  }
+  return text
+}
+
+function afterColon(lexer: DollarReader, name: string): string {
+  const modifier = lexer.next()
+  if (modifier === '+' || modifier === '-' || modifier === '?') {
+    return conditional(lexer, { name, modifier, written: `:${modifier}`, emptyIsUnset: true })
+  }
+  throw new ExpansionError(`unsupported modifier (:${modifier}) in substitution`)
+}
+
+interface Conditional {
+  readonly name: string
+  readonly modifier: '+' | '-' | '?'
+  readonly written: string
+  readonly emptyIsUnset: boolean
+}
+
+function conditional(lexer: DollarReader, form: Conditional): string {
+  const word = readOperand(lexer, '}', false)
+  const value = lexer.lookUp(form.name)
+  if (value === undefined && lexer.options.keepsUnset) {
+    return `\${${form.name}${form.written}${word}}`
+  }
+  const isMissing = value === undefined || (form.emptyIsUnset && value === '')
+  switch (form.modifier) {
+    case '-':
+      return isMissing ? word : value
+    case '+':
+      return isMissing ? '' : word
+    case '?': {
+      if (!isMissing) return value
+      const state = value === undefined ? 'unset' : 'empty'
+      const reason = word === '' ? `is not allowed to be ${state}` : word
+      throw new ExpansionError(`${form.name}: ${reason}`)
+    }
+  }
+}
+
+function trim(lexer: DollarReader, name: string, modifier: '#' | '%'): string {
+  const word = readOperand(lexer, '}', true)
+  const value = lexer.lookUp(name)
+  if (value === undefined && lexer.options.keepsUnset) return `\${${name}${modifier}${word}}`
+  const isGreedy = word.startsWith(modifier)
+  const glob = readGlob(isGreedy ? word.slice(1) : word)
+  return modifier === '#'
+    ? trimGlobPrefix(glob, value ?? '', isGreedy)
+    : trimGlobSuffix(glob, value ?? '', isGreedy)
+}
+
+function replace(lexer: DollarReader, name: string): string {
+  const isGlobal = lexer.peek() === '/'
+  if (isGlobal) lexer.next()
+  const pattern = readOperand(lexer, '/', true)
+  const text = readOperand(lexer, '}', true)
+  const value = lexer.lookUp(name)
+  if (value === undefined && lexer.options.keepsUnset) return `\${${name}/${pattern}/${text}}`
+  const replacement = isGlobal ? (match: string) => expandTemplate(text, match) : () => text
+  return replaceGlob(readGlob(pattern), value ?? '', { replacement, isGlobal })
+}
+
+/** `${x//p/r}` goes through Go's regexp templates in BuildKit: `$0` is the match, other groups are empty. */
+function expandTemplate(template: string, match: string): string {
+  return template.replace(/\$(?:\$|(\w+)|\{(\w+)\})/g, (whole, plain?: string, braced?: string) => {
+    if (whole === '$$') return '$'
+    return (plain ?? braced) === '0' ? match : ''
+  })
+}
+
+function readOperand(lexer: DollarReader, stop: '}' | '/', keepsEscapes: boolean): string {
+  try {
+    return lexer.readUntil(stop, keepsEscapes).text
+  } catch (error) {
+    if (!(error instanceof ExpansionError) || !lexer.isAtEnd) throw error
+    const where = stop === '/' ? "'/' in ${}" : "'}'"
+    throw new ExpansionError(`syntax error: missing ${where}`)
+  }
+}
+
+function readGlob(pattern: string): GlobText {
+  const glob = parseGlobText(pattern)
+  if ('badEscape' in glob) {
+    throw new ExpansionError(
+      `invalid pattern (${pattern}) in substitution: invalid escape '${glob.badEscape}'`,
+    )
+  }
+  return glob
+}
