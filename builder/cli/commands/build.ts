@@ -1,0 +1,114 @@
+import { resolve } from 'node:path'
+import type { BuildOutcome } from '../../build-services.ts'
+import type { BuildEventSink } from '../../events.ts'
+import type { BuildRequest } from '../../request.ts'
+import { imageIdOf, metadataJson, prepareResultFile, writeResultFile } from '../../export/metadata.ts'
+import type { ParsedArgs } from '../args.ts'
+import type { Command, CommandContext } from '../command.ts'
+import { UsageError } from '../errors.ts'
+import { createProgressPrinter, type ProgressMode } from '../progress/printer.ts'
+import { BUILD_FLAGS, IGNORED_FLAGS } from '../request/build-flags.ts'
+import { readBuildRequest } from '../request/build-request.ts'
+import { readCallMethod } from '../request/call-method.ts'
+import { runBuild } from '../run-build.ts'
+
+export const buildCommand: Command = {
+  name: 'build',
+  usage: 'build [OPTIONS] PATH | URL | -',
+  description:
+    'Builds an image from a Dockerfile and the files of a context: a directory, a git or http URL, or - for stdin.\n' +
+    'Without -o, --push or --load the image goes to the local store.',
+  flags: BUILD_FLAGS,
+  arguments: { min: 1, max: 1 },
+  run: async (args, context) => {
+    const mode = progressMode(args, context)
+    const call = readCallMethod(args)
+    await using read = await readBuildRequest(args, context)
+    const { request } = read
+    if (call !== undefined) {
+      const { describeBuild } = await import('../describe-build.ts')
+      return describeBuild(request, call, args, context)
+    }
+    for (const flag of ['iidfile', 'metadata-file'] as const) {
+      await forResultFile(args, context, flag, (path) => prepareResultFile(path, flag))
+    }
+    const outcome = await buildWithProgress(request, mode, args, context)
+    await tellResult(request, outcome, args, context)
+    return 0
+  },
+}
+
+async function buildWithProgress(
+  request: BuildRequest,
+  mode: ProgressMode,
+  args: ParsedArgs,
+  context: CommandContext,
+): Promise<BuildOutcome> {
+  const printer = await createProgressPrinter(mode, context.stderr, context.env)
+  const events: BuildEventSink = (event) => printer.handle(event)
+  for (const { flag, reason } of IGNORED_FLAGS.filter((one) => args.has(one.flag))) {
+    events({ type: 'notice', atMs: 0, text: `--${flag} is ignored: ${reason}` })
+  }
+  try {
+    return await runBuild(request, args, context, events)
+  } finally {
+    printer.finish()
+  }
+}
+
+/** Files first, then stdout: whoever waits for the output may read the files. */
+async function tellResult(
+  request: BuildRequest,
+  { result, exports }: BuildOutcome,
+  args: ParsedArgs,
+  context: CommandContext,
+): Promise<void> {
+  const imageId = imageIdOf(result)
+  await forResultFile(args, context, 'iidfile', (path) => writeResultFile(path, imageId))
+  const hasDigest = exports.some((one) => one?.digest !== undefined)
+  const names = [...new Set(exports.flatMap((one) => one?.names ?? []))]
+  const metadata = metadataJson(result, { hasDigest, names })
+  await forResultFile(args, context, 'metadata-file', (path) => writeResultFile(path, `${JSON.stringify(metadata, undefined, 2)}\n`))
+  const isStdoutTaken = request.outputs.some((output) => 'dest' in output && output.dest === '-')
+  if (isQuiet(args, context) && !isStdoutTaken) {
+    context.stdout.write(`${imageId}\n`)
+  }
+}
+
+async function forResultFile(
+  args: ParsedArgs,
+  { cwd }: CommandContext,
+  flag: 'iidfile' | 'metadata-file',
+  work: (path: string) => Promise<void>,
+): Promise<void> {
+  const path = args.text(flag)
+  if (path !== undefined && path !== '') {
+    await work(resolve(cwd, path))
+  }
+}
+
+const MODES: ReadonlySet<string> = new Set(['auto', 'plain', 'tty', 'quiet', 'rawjson', 'none'])
+
+/** `-q` stands for `--progress quiet`; BUILDKIT_PROGRESS counts when neither was given (features rows C24, C25). */
+function progressMode(args: ParsedArgs, { env }: CommandContext): ProgressMode {
+  const given = args.text('progress')
+  if (args.boolean('quiet') === true) {
+    if (given !== undefined && given !== 'quiet' && given !== 'auto') {
+      throw new UsageError(`--progress=${given} and --quiet cannot be used together`)
+    }
+    return 'quiet'
+  }
+  const mode = given ?? (env['BUILDKIT_PROGRESS'] || 'auto')
+  if (!isMode(mode)) {
+    throw new UsageError(`invalid progress mode "${mode}" (known: ${[...MODES].join(', ')})`)
+  }
+  return mode
+}
+
+function isQuiet(args: ParsedArgs, context: CommandContext): boolean {
+  return progressMode(args, context) === 'quiet'
+}
+
+function isMode(text: string): text is ProgressMode {
+  return MODES.has(text)
+}

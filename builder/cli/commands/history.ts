@@ -1,0 +1,81 @@
+import type { HistoryEntry } from '../../../registry-client/oci/index.ts'
+import type { Command } from '../command.ts'
+import { CommandError } from '../errors.ts'
+import { renderTemplate } from '../go-template.ts'
+import { findImage, layerSizes, shortId, viewImage } from '../image-view.ts'
+import { formatBytes } from '../progress/format.ts'
+import { neutralise } from '../progress/terminal-text.ts'
+import { ROOT_FLAG } from '../request/build-flags.ts'
+import { openServices } from '../services.ts'
+import { formatAge, renderTable } from '../table.ts'
+
+const CREATED_BY_LENGTH = 60
+
+export const historyCommand: Command = {
+  name: 'history',
+  usage: 'history [OPTIONS] IMAGE',
+  description: 'Shows how an image was made, the newest step first.',
+  flags: {
+    format: { kind: 'text', value: 'FORMAT', help: "json, table, or a template such as '{{.CreatedBy}}'" },
+    'no-trunc': { kind: 'boolean', help: 'Show whole commands' },
+    quiet: { kind: 'boolean', short: 'q', help: 'Show ids only' },
+    ...ROOT_FLAG,
+  },
+  arguments: { min: 1, max: 1 },
+  run: async (args, context) => {
+    const { stdout, signal } = context
+    const [text = ''] = args.positionals
+    await using services = await openServices(args, context)
+    const view = await viewImage(await findImage(text, services.images, signal), services, signal)
+    const [platform] = view.platforms
+    if (platform === undefined) {
+      throw new CommandError('image-missing', `could not show the history of ${text}: its config is not in the store`)
+    }
+    const sizes = await layerSizes(platform, services.store, signal)
+    const isWhole = args.boolean('no-trunc') === true
+    const rows = historyRows(platform.config.history, sizes, isWhole ? view.id : shortId(view.id))
+    const format = args.text('format') ?? 'table'
+    if (args.boolean('quiet') === true) {
+      stdout.write(rows.map(({ ID }) => `${ID}\n`).join(''))
+    } else if (format === 'json') {
+      stdout.write(rows.map((row) => `${JSON.stringify(row)}\n`).join(''))
+    } else if (format === 'table') {
+      const body = rows.map((row) => [row.ID, row.CreatedSince, shorten(row.CreatedBy, isWhole), row.Size, row.Comment])
+      stdout.write(renderTable([['IMAGE', 'CREATED', 'CREATED BY', 'SIZE', 'COMMENT'], ...body]))
+    } else {
+      stdout.write(rows.map((row) => `${renderTemplate(format, row)}\n`).join(''))
+    }
+    return 0
+  },
+}
+
+interface HistoryRow {
+  readonly ID: string
+  readonly CreatedAt: string
+  readonly CreatedSince: string
+  readonly CreatedBy: string
+  readonly Size: string
+  readonly Comment: string
+}
+
+/** Only the newest entry has the image's id: what lies below are no images (docker's `<missing>`). */
+function historyRows(history: readonly HistoryEntry[], sizes: readonly number[], id: string): HistoryRow[] {
+  let position = 0
+  const rows = history.map((entry, index) => {
+    const sizeBytes = entry.empty_layer === true ? 0 : (sizes[position] ?? 0)
+    position += entry.empty_layer === true ? 0 : 1
+    return {
+      ID: index === history.length - 1 ? id : '<missing>',
+      CreatedAt: entry.created ?? '',
+      CreatedSince: formatAge(entry.created, Date.now()),
+      CreatedBy: neutralise((entry.created_by ?? '').replaceAll('\t', ' ').replaceAll('\n', ' ')),
+      Size: formatBytes(sizeBytes),
+      Comment: neutralise(entry.comment ?? ''),
+    }
+  })
+  return rows.reverse()
+}
+
+function shorten(text: string, isWhole: boolean): string {
+  return isWhole || text.length <= CREATED_BY_LENGTH ? text : `${text.slice(0, CREATED_BY_LENGTH - 1)}…`
+}

@@ -1,0 +1,194 @@
+import type { BuildEvent, StepId } from '../../events.ts'
+import type { OutputStream } from '../command.ts'
+import { formatAmount, formatBytes, formatLogTime, formatSeconds } from './format.ts'
+import { LineSplitter } from './line-splitter.ts'
+import type { ProgressPrinter } from './printer.ts'
+import { neutralise } from './terminal-text.ts'
+import { renderWarnings } from './warnings.ts'
+
+/** Time between two lines about the bytes of one part; its end is always told. */
+const PROGRESS_INTERVAL_MS = 5000
+/** Parts that are done sooner than this get one line. */
+const PROGRESS_DELAY_MS = 1000
+
+interface PlainStep {
+  readonly number: number
+  readonly title: string
+  readonly startedMs: number
+  readonly lines: { readonly stdout: LineSplitter; readonly stderr: LineSplitter }
+  readonly parts: Map<string, { readonly startedMs: number; toldMs: number; isDone: boolean }>
+  hasEnded: boolean
+}
+
+/**
+ * Progress for CI logs, in BuildKit's format (features row C141): `#N title`, `#N 0.123 text`, `#N CACHED`, `#N DONE 1.2s`. Lines of
+ * steps that run at the same time are grouped: `#N ...` leaves a step, its title comes again when it goes on.
+ */
+export class PlainPrinter implements ProgressPrinter {
+  readonly #stream: OutputStream
+  readonly #steps = new Map<StepId, PlainStep>()
+  readonly #warnings: string[] = []
+  #current: PlainStep | undefined
+
+  constructor(stream: OutputStream) {
+    this.#stream = stream
+  }
+
+  handle(event: BuildEvent): void {
+    switch (event.type) {
+      case 'step-started':
+        this.#start(event)
+        return
+      case 'step-log':
+        this.#log(event)
+        return
+      case 'step-progress':
+        this.#progress(event)
+        return
+      case 'step-ended':
+        this.#end(event)
+        return
+      case 'notice':
+        this.#leave()
+        this.#write(`NOTE: ${neutralise(event.text)}`)
+        return
+      case 'warning':
+        this.#warn(event)
+        return
+      default:
+        event satisfies never
+    }
+  }
+
+  finish(): void {
+    this.#leave()
+    const text = renderWarnings(this.#warnings)
+    if (text !== '') {
+      this.#stream.write(text)
+    }
+  }
+
+  #start(event: Extract<BuildEvent, { type: 'step-started' }>): void {
+    const step: PlainStep = {
+      number: this.#steps.size + 1,
+      title: neutralise(event.title.replace(/\s*\n\s*/g, ' ')),
+      startedMs: event.atMs,
+      lines: { stdout: new LineSplitter(), stderr: new LineSplitter() },
+      parts: new Map(),
+      hasEnded: false,
+    }
+    this.#steps.set(event.step, step)
+    this.#enter(step)
+  }
+
+  #log(event: Extract<BuildEvent, { type: 'step-log' }>): void {
+    const step = this.#steps.get(event.step)
+    if (step !== undefined) {
+      this.#logLines(step, step.lines[event.stream].push(event.text), event.atMs)
+    }
+  }
+
+  #logLines(step: PlainStep, lines: readonly string[], atMs: number): void {
+    for (const line of lines) {
+      this.#tell(step, `${formatLogTime(atMs - step.startedMs)} ${neutralise(line)}`)
+    }
+  }
+
+  #progress(event: Extract<BuildEvent, { type: 'step-progress' }>): void {
+    const step = this.#steps.get(event.step)
+    if (step === undefined) {
+      return
+    }
+    let part = step.parts.get(event.part)
+    if (part === undefined) {
+      part = { startedMs: event.atMs, toldMs: event.atMs + PROGRESS_DELAY_MS - PROGRESS_INTERVAL_MS, isDone: false }
+      step.parts.set(event.part, part)
+    }
+    if (part.isDone || (!event.isDone && event.atMs - part.toldMs < PROGRESS_INTERVAL_MS)) {
+      return
+    }
+    part.toldMs = event.atMs
+    part.isDone = event.isDone
+    this.#tell(step, progressText(event, event.atMs - part.startedMs))
+  }
+
+  #end(event: Extract<BuildEvent, { type: 'step-ended' }>): void {
+    const step = this.#steps.get(event.step)
+    if (step === undefined) {
+      return
+    }
+    for (const splitter of [step.lines.stdout, step.lines.stderr]) {
+      const last = splitter.end()
+      this.#logLines(step, last === undefined ? [] : [last], event.atMs)
+    }
+    this.#tell(step, outcomeText(event, event.atMs - step.startedMs))
+    step.hasEnded = true
+  }
+
+  #warn(event: Extract<BuildEvent, { type: 'warning' }>): void {
+    const step = event.step === undefined ? undefined : this.#steps.get(event.step)
+    if (step === undefined) {
+      this.#warnings.push(event.text)
+    } else {
+      this.#tell(step, `WARN: ${neutralise(event.text)}`)
+    }
+  }
+
+  #tell(step: PlainStep, text: string): void {
+    if (this.#current !== step) {
+      this.#enter(step)
+    }
+    this.#write(`#${step.number} ${text}`)
+  }
+
+  #enter(step: PlainStep): void {
+    this.#leave()
+    this.#current = step
+    this.#write(`#${step.number} ${step.title}`)
+  }
+
+  /** Ends the group of the current step with an empty line. */
+  #leave(): void {
+    if (this.#current === undefined) {
+      return
+    }
+    if (!this.#current.hasEnded) {
+      this.#write(`#${this.#current.number} ...`)
+    }
+    this.#write('')
+    this.#current = undefined
+  }
+
+  #write(line: string): void {
+    this.#stream.write(`${line}\n`)
+  }
+}
+
+function progressText(event: Extract<BuildEvent, { type: 'step-progress' }>, elapsedMs: number): string {
+  const words = [neutralise(event.part)]
+  if (event.currentBytes > 0 || event.totalBytes !== undefined) {
+    words.push(formatAmount(event.currentBytes, event.totalBytes), formatSeconds(elapsedMs))
+    if (elapsedMs >= PROGRESS_DELAY_MS) {
+      words.push(`(${formatBytes((event.currentBytes * 1000) / elapsedMs)}/s)`)
+    }
+  }
+  if (event.note !== undefined) {
+    words.push(neutralise(event.note))
+  }
+  return event.isDone ? `${words.join(' ')} done` : words.join(' ')
+}
+
+function outcomeText(event: Extract<BuildEvent, { type: 'step-ended' }>, elapsedMs: number): string {
+  switch (event.outcome) {
+    case 'done':
+      return `DONE ${formatSeconds(elapsedMs)}`
+    case 'cached':
+      return 'CACHED'
+    case 'failed':
+      return `ERROR: ${neutralise(event.error ?? 'failed')}`
+    case 'canceled':
+      return 'CANCELED'
+    default:
+      return event.outcome satisfies never
+  }
+}

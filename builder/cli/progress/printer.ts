@@ -1,0 +1,38 @@
+import type { BuildEvent } from '../../events.ts'
+import type { OutputStream } from '../command.ts'
+
+/** Shows the events of one build. `finish` is called once, after the last event and before any error is printed. */
+export interface ProgressPrinter {
+  handle(event: BuildEvent): void
+  finish(): void
+}
+
+export type ProgressMode = 'auto' | 'plain' | 'tty' | 'quiet' | 'rawjson' | 'none'
+
+/**
+ * The printer for `mode` on `stream`; only its file is loaded. `auto` is `tty` on a terminal and `plain` elsewhere;
+ * `tty` on something else falls back to `plain`.
+ */
+export async function createProgressPrinter(
+  mode: ProgressMode,
+  stream: OutputStream,
+  env: Readonly<Record<string, string | undefined>>,
+): Promise<ProgressPrinter> {
+  switch (mode) {
+    case 'auto':
+    case 'tty':
+      if (stream.isTTY === true && env['TERM'] !== 'dumb') {
+        return new (await import('./tty.ts')).TtyPrinter(stream, env)
+      }
+      return new (await import('./plain.ts')).PlainPrinter(stream)
+    case 'plain':
+      return new (await import('./plain.ts')).PlainPrinter(stream)
+    case 'rawjson':
+      return new (await import('./rawjson.ts')).RawJsonPrinter(stream)
+    case 'quiet':
+    case 'none':
+      return { handle: () => {}, finish: () => {} }
+    default:
+      return mode satisfies never
+  }
+}

@@ -1,0 +1,90 @@
+import { formatAmount, formatBytes, formatSeconds } from './format.ts'
+import type { BoardPart, BoardStep, StepBoard } from './step-board.ts'
+import { displayWidth, fitWidth, neutralise, withoutColours } from './terminal-text.ts'
+
+export interface ViewSize {
+  readonly columns: number
+  readonly rows: number
+  readonly hasColours: boolean
+  /** Output lines shown below a running step. */
+  readonly logLines: number
+}
+
+/** The lines of the live region: what runs now, with its time and last output. Never higher than the terminal. */
+export function renderRunning(board: StepBoard, nowMs: number, size: ViewSize): string[] {
+  const running = board.running
+  if (running.length === 0) {
+    return []
+  }
+  const finished = board.steps.size - running.length
+  const head = `[+] Building ${formatSeconds(nowMs)} (${finished}/${board.steps.size})`
+  const lines = [fitWidth(head, size.columns - 1)]
+  const rowsMax = Math.max(2, size.rows - 1)
+  // Every running step gets its line; what is left is shared between their last lines.
+  const shown = running.slice(0, rowsMax - 2)
+  const spare = Math.floor((rowsMax - 1 - shown.length) / Math.max(1, shown.length))
+  for (const step of shown) {
+    lines.push(stepLine('=>', step, formatSeconds(nowMs - step.startedMs), size))
+    lines.push(...detailLines(step, nowMs, Math.min(size.logLines, spare), size))
+  }
+  if (shown.length < running.length) {
+    lines.push(fitWidth(`   and ${running.length - shown.length} more`, size.columns - 1))
+  }
+  return lines
+}
+
+/** The one line that stays of a step that ended. */
+export function renderEnded(step: BoardStep, size: ViewSize): string {
+  switch (step.outcome) {
+    case 'cached':
+      return paint(stepLine('=> CACHED', step, '', size), '36', size)
+    case 'failed':
+      return paint(stepLine('=> ERROR', step, elapsed(step), size), '31', size)
+    case 'canceled':
+      return paint(stepLine('=> CANCELED', step, elapsed(step), size), '33', size)
+    default:
+      return paint(stepLine('=>', step, elapsed(step), size), '34', size)
+  }
+}
+
+/** Everything a failed step printed. */
+export function renderFailedLog(step: BoardStep): string[] {
+  const dropped = step.droppedLines === 0 ? [] : [`[${step.droppedLines} lines left out]`]
+  return ['------', ` > ${neutralise(step.title)}:`, ...dropped, ...step.log.map(neutralise), '------']
+}
+
+function elapsed(step: BoardStep): string {
+  return formatSeconds((step.endedMs ?? step.startedMs) - step.startedMs)
+}
+
+/** `=> title        1.2s`: the time stands at the right edge. */
+function stepLine(mark: string, step: BoardStep, time: string, size: ViewSize): string {
+  const width = size.columns - 1
+  const title = ` ${mark} ${withoutColours(neutralise(step.title))}`
+  const room = width - time.length - 1
+  const fitted = fitWidth(title, room)
+  return time === '' ? fitted : `${fitted}${' '.repeat(Math.max(1, width - displayWidth(fitted) - time.length))}${time}`
+}
+
+function detailLines(step: BoardStep, nowMs: number, count: number, size: ViewSize): string[] {
+  if (count <= 0) {
+    return []
+  }
+  const moving = [...step.parts.values()].filter((part) => !part.isDone)
+  const texts = [
+    ...step.log.slice(-count).map((line) => withoutColours(neutralise(line)).replaceAll('\t', '    ')),
+    ...moving.map((part) => partText(part, nowMs)),
+  ]
+  return texts.slice(-count).map((text) => paint(fitWidth(`    ${text}`, size.columns - 1), '2', size))
+}
+
+function partText(part: BoardPart, nowMs: number): string {
+  const ms = nowMs - part.startedMs
+  const rate = ms > 500 && part.currentBytes > 0 ? `  ${formatBytes((part.currentBytes * 1000) / ms)}/s` : ''
+  const note = part.note === undefined ? '' : `  ${neutralise(part.note)}`
+  return `${neutralise(part.name)}  ${formatAmount(part.currentBytes, part.totalBytes)}${rate}${note}`
+}
+
+function paint(text: string, code: string, size: ViewSize): string {
+  return size.hasColours ? `\x1b[${code}m${text}\x1b[0m` : text
+}

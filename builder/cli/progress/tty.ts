@@ -1,0 +1,95 @@
+import type { BuildEvent, StepId } from '../../events.ts'
+import type { OutputStream } from '../command.ts'
+import type { ProgressPrinter } from './printer.ts'
+import { StepBoard } from './step-board.ts'
+import { displayWidth, neutralise } from './terminal-text.ts'
+import { renderEnded, renderFailedLog, renderRunning, type ViewSize } from './tty-view.ts'
+import { renderWarnings } from './warnings.ts'
+
+const REDRAW_INTERVAL_MS = 100
+const DEFAULT_LOG_LINES = 6
+
+/**
+ * The live view. Lines of finished steps scroll away above; below them a region is drawn again ten times a second with
+ * what runs now. At the end only finished steps are left, and the whole log of a step that failed. The cursor is hidden
+ * meanwhile and comes back at the end, also when the process is made to exit.
+ */
+export class TtyPrinter implements ProgressPrinter {
+  readonly #stream: OutputStream
+  readonly #env: Readonly<Record<string, string | undefined>>
+  readonly #board = new StepBoard()
+  readonly #startedMs = performance.now()
+  readonly #timer: NodeJS.Timeout
+  readonly #restoreCursor: () => void
+  /** Lines of the live region that are on the screen. */
+  #drawn: readonly string[] = []
+  #toldNotices = 0
+  #hasFinished = false
+
+  constructor(stream: OutputStream, env: Readonly<Record<string, string | undefined>>) {
+    this.#stream = stream
+    this.#env = env
+    this.#restoreCursor = () => stream.write('\x1b[?25h')
+    process.on('exit', this.#restoreCursor)
+    stream.write('\x1b[?25l')
+    this.#timer = setInterval(() => this.#redraw([]), REDRAW_INTERVAL_MS)
+    this.#timer.unref()
+  }
+
+  handle(event: BuildEvent): void {
+    this.#board.handle(event)
+    if (event.type === 'step-ended') {
+      this.#redraw(this.#endedLine(event.step))
+    } else if (event.type === 'notice') {
+      const fresh = this.#board.notices.slice(this.#toldNotices)
+      this.#toldNotices = this.#board.notices.length
+      this.#redraw(fresh.map((text) => `NOTE: ${neutralise(text)}`))
+    }
+  }
+
+  finish(): void {
+    if (this.#hasFinished) {
+      return
+    }
+    this.#hasFinished = true
+    clearInterval(this.#timer)
+    const failed = [...this.#board.steps.values()].filter((step) => step.outcome === 'failed' && step.log.length > 0)
+    this.#write([], failed.flatMap(renderFailedLog))
+    this.#stream.write(renderWarnings(this.#board.warnings))
+    this.#restoreCursor()
+    process.off('exit', this.#restoreCursor)
+  }
+
+  #endedLine(id: StepId): string[] {
+    const step = this.#board.steps.get(id)
+    return step === undefined ? [] : [renderEnded(step, this.#size())]
+  }
+
+  #redraw(settled: readonly string[]): void {
+    const nowMs = performance.now() - this.#startedMs
+    this.#write(renderRunning(this.#board, nowMs, this.#size()), settled)
+  }
+
+  /** Replaces the live region: `settled` lines stay for good above the new region. One write, so nothing flickers. */
+  #write(region: readonly string[], settled: readonly string[]): void {
+    const { columns } = this.#size()
+    // After a resize the old lines may take more rows than when they were written.
+    const rows = this.#drawn.reduce((sum, line) => sum + Math.max(1, Math.ceil(displayWidth(line) / columns)), 0)
+    const erase = rows === 0 ? '' : `\x1b[${rows}A\r\x1b[J`
+    const text = [...settled, ...region].map((line) => `${line}\n`).join('')
+    if (erase !== '' || text !== '') {
+      this.#stream.write(`${erase}${text}`)
+    }
+    this.#drawn = region
+  }
+
+  #size(): ViewSize {
+    const logLines = Number(this.#env['BUILDKIT_TTY_LOG_LINES'] ?? DEFAULT_LOG_LINES)
+    return {
+      columns: Math.max(20, this.#stream.columns ?? 80),
+      rows: this.#stream.rows ?? 24,
+      hasColours: (this.#env['NO_COLOR'] ?? '') === '',
+      logLines: Number.isInteger(logLines) && logLines >= 0 ? logLines : DEFAULT_LOG_LINES,
+    }
+  }
+}

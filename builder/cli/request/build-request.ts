@@ -1,0 +1,139 @@
+import { availableParallelism } from 'node:os'
+import type { BuildRequest, ContextLocation, DockerfileLocation } from '../../request.ts'
+import type { ParsedArgs } from '../args.ts'
+import type { CommandContext } from '../command.ts'
+import { UsageError } from '../errors.ts'
+import { readAnnotation } from './annotations.ts'
+import { refuseAttestations } from './attestations.ts'
+import { readCacheLocations } from './cache-locations.ts'
+import { readContextArgument, readNamedContexts } from './contexts.ts'
+import { readEntitlements, readExtraHosts, readNetwork, readUlimits } from './limits.ts'
+import { readOutputs } from './outputs.ts'
+import { readBuildArgs, readLabels } from './pairs.ts'
+import { readPlatforms } from './platform.ts'
+import { readTag } from './reference.ts'
+import { readSecrets, readSsh } from './secrets.ts'
+import { readSizeBytes } from './size.ts'
+import { readStdinDockerfile, readStdinInput } from './stdin-input.ts'
+
+/**
+ * What the command line asks for, checked as far as that is possible without building. Disposing of it removes what
+ * stdin was spooled to. Errors: `UsageError`; `CommandError` `context-missing`, `context-unreadable`.
+ */
+export async function readBuildRequest(
+  args: ParsedArgs,
+  context: CommandContext,
+): Promise<{ readonly request: BuildRequest } & AsyncDisposable> {
+  refuseAttestations(args)
+  const network = readNetwork(args.text('network'))
+  const tags = args.list('tag').map((text) => readTag(text))
+  const outputs = readOutputs(args.list('output'), {
+    tags,
+    push: args.boolean('push') ?? false,
+    load: args.boolean('load') ?? false,
+    annotations: args.list('annotation').flatMap(readAnnotation),
+  })
+  const platformTexts = platformValues(args, context.env)
+  const options = {
+    target: args.text('target') || undefined,
+    buildArgs: buildArgs(args, context.env),
+    labels: readLabels(args.list('label')),
+    platforms: readPlatforms(platformTexts),
+    isPlatformExplicit: platformTexts.length > 0,
+    noCache: args.boolean('no-cache') ?? false,
+    noCacheFilter: args.list('no-cache-filter').flatMap((text) => text.split(',')),
+    pull: args.boolean('pull') ?? false,
+    tags,
+    outputs,
+    cacheFrom: readCacheLocations(args.list('cache-from'), 'cache-from'),
+    cacheTo: readCacheLocations(args.list('cache-to'), 'cache-to'),
+    ssh: readSsh(args.list('ssh'), context.cwd),
+    network,
+    extraHosts: readExtraHosts(args.list('add-host')),
+    ulimits: readUlimits(args.list('ulimit')),
+    shmSizeBytes: sizeOf(args, 'shm-size'),
+    cgroupParent: args.text('cgroup-parent'),
+    allow: readEntitlements(args.list('allow'), network),
+    annotations: args.list('annotation').flatMap(readAnnotation),
+    parallelStepsMax: 2 * availableParallelism(),
+  } satisfies Partial<BuildRequest>
+  checkResultFiles(args, options.outputs)
+  const secrets = await readSecrets(args.list('secret'), context)
+  const namedContexts = await readNamedContexts(args.list('build-context'), context.cwd)
+  const inputs = await readInputs(args, context)
+  return {
+    request: { ...options, ...inputs.locations, secrets, namedContexts },
+    [Symbol.asyncDispose]: inputs[Symbol.asyncDispose],
+  }
+}
+
+interface Inputs extends AsyncDisposable {
+  readonly locations: { readonly context: ContextLocation; readonly dockerfile: DockerfileLocation }
+}
+
+async function readInputs(args: ParsedArgs, { stdin, cwd, signal }: CommandContext): Promise<Inputs> {
+  const [contextText = ''] = args.positionals
+  const file = args.text('file')
+  if (file !== undefined && /^https?:\/\//.test(file)) {
+    throw new UsageError(`--file ${file}: a Dockerfile from a URL is not supported; download it, or use -f - and stdin`)
+  }
+  const keep = async (): Promise<void> => {}
+  if (contextText !== '-') {
+    const context = await readContextArgument(contextText, cwd)
+    const dockerfile: DockerfileLocation =
+      file === '-'
+        ? { kind: 'text', text: await readStdinDockerfile(stdin), name: 'Dockerfile' }
+        : dockerfilePath(file)
+    return { locations: { context, dockerfile }, [Symbol.asyncDispose]: keep }
+  }
+  if (file === '-') {
+    throw new UsageError('context and Dockerfile cannot both come from stdin')
+  }
+  const input = await readStdinInput(stdin, signal)
+  if (input.kind === 'archive') {
+    const context: ContextLocation = { kind: 'archive', path: input.path, origin: 'stdin' }
+    return { locations: { context, dockerfile: dockerfilePath(file) }, [Symbol.asyncDispose]: input[Symbol.asyncDispose] }
+  }
+  if (file !== undefined) {
+    throw new UsageError(`ambiguous Dockerfile source: stdin holds a Dockerfile, and --file ${file} names another`)
+  }
+  const dockerfile: DockerfileLocation = { kind: 'text', text: input.text, name: 'Dockerfile' }
+  return { locations: { context: { kind: 'none' }, dockerfile }, [Symbol.asyncDispose]: keep }
+}
+
+/** Relative to the cwd when it was given; the default is in the context (features row D1). */
+function dockerfilePath(file: string | undefined): DockerfileLocation {
+  if (file !== undefined && file !== '') {
+    return { kind: 'path', path: file, isDefault: false }
+  }
+  return { kind: 'path', path: 'Dockerfile', isDefault: true }
+}
+
+function platformValues(args: ParsedArgs, env: CommandContext['env']): readonly string[] {
+  const given = args.list('platform')
+  const byDefault = env['DOCKER_DEFAULT_PLATFORM']
+  return given.length > 0 || byDefault === undefined || byDefault === '' ? given : [byDefault]
+}
+
+/** SOURCE_DATE_EPOCH of the environment counts as a build argument unless one was given, as in buildx. */
+function buildArgs(args: ParsedArgs, env: CommandContext['env']): Map<string, string> {
+  const own = readBuildArgs(args.list('build-arg'), env)
+  const epoch = env['SOURCE_DATE_EPOCH']
+  return own.has('SOURCE_DATE_EPOCH') || epoch === undefined || epoch === '' ? own : own.set('SOURCE_DATE_EPOCH', epoch)
+}
+
+function sizeOf(args: ParsedArgs, flag: string): number | undefined {
+  const text = args.text(flag)
+  return text === undefined ? undefined : readSizeBytes(text, flag)
+}
+
+function checkResultFiles(args: ParsedArgs, outputs: BuildRequest['outputs']): void {
+  const files = outputs.find(({ type }) => type === 'local' || type === 'tar')
+  if (files !== undefined && args.text('iidfile') !== undefined && outputs.length === 1) {
+    throw new UsageError(`--iidfile cannot be used with output type=${files.type}: there is no image`)
+  }
+  const stdoutCount = outputs.filter((output) => 'dest' in output && output.dest === '-').length
+  if (stdoutCount > 1) {
+    throw new UsageError('only one output can go to stdout')
+  }
+}

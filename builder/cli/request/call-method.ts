@@ -1,0 +1,39 @@
+import { readBoolean, type ParsedArgs } from '../args.ts'
+import { UsageError } from '../errors.ts'
+import { readCsvPairs } from './csv.ts'
+
+/** `--call` and `--check` (features rows L24-L27). */
+export interface CallMethod {
+  readonly method: 'check' | 'outline' | 'targets'
+  readonly format: 'text' | 'json'
+  /** Warnings do not make the exit status 1. */
+  readonly ignoresStatus: boolean
+}
+
+/** What to do instead of a build; undefined: build. Throws `UsageError`. */
+export function readCallMethod(args: ParsedArgs): CallMethod | undefined {
+  const text = args.boolean('check') === true ? 'check' : args.text('call')
+  if (text === undefined || text === '') {
+    return undefined
+  }
+  const [first, ...options] = readCsvPairs(text)
+  const name = first?.value === undefined ? (first?.key ?? '').toLowerCase() : ''
+  const fields = new Map(options.map(({ key, value }) => [key, value]))
+  const format = fields.get('format') ?? 'text'
+  if (format !== 'text' && format !== 'json') {
+    throw new UsageError(`invalid argument "${text}" for "--call" flag: unknown format "${format}" (known: text, json)`)
+  }
+  const ignoresStatus = fields.has('ignorestatus') && readBoolean(fields.get('ignorestatus') ?? 'true') === true
+  switch (name) {
+    case 'build':
+      return undefined
+    case 'check':
+    case 'lint':
+      return { method: 'check', format, ignoresStatus }
+    case 'outline':
+    case 'targets':
+      return { method: name, format, ignoresStatus }
+    default:
+      throw new UsageError(`invalid argument "${text}" for "--call" flag: unknown method "${name}" (known: build, check, outline, targets)`)
+  }
+}

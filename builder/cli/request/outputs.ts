@@ -1,0 +1,181 @@
+import type { AnnotationRequest, OutputRequest } from '../../request.ts'
+import { UsageError } from '../errors.ts'
+import { nearestWord } from '../nearest-word.ts'
+import { readAnnotationAttribute } from './annotations.ts'
+import { readCsvFields } from './csv.ts'
+import { OutputAttributes, readLayerFormat } from './layer-format.ts'
+import { readTag } from './reference.ts'
+
+/** What of the other flags decides about outputs. */
+export interface OutputSurroundings {
+  /** Normalised; they replace every `name=` (features row C14). */
+  readonly tags: readonly string[]
+  readonly push: boolean
+  readonly load: boolean
+  /** Of `--annotation`. */
+  readonly annotations: readonly AnnotationRequest[]
+}
+
+/**
+ * `-o`, `--push` and `--load` together (features rows C28-C31, C64-C77). Without any the image goes to the local store.
+ * Throws `UsageError`.
+ */
+export function readOutputs(values: readonly string[], surroundings: OutputSurroundings): OutputRequest[] {
+  const outputs = values.map((text) => readOutput(text, surroundings))
+  if (surroundings.push && !outputs.some(({ type }) => type === 'image')) {
+    outputs.push(imageOutput(new OutputAttributes(new Map()), surroundings, true))
+  }
+  if (surroundings.load && !outputs.some((output) => output.type === 'docker' && output.dest === undefined)) {
+    outputs.push(archiveOutput('docker', new OutputAttributes(new Map()), surroundings))
+  }
+  if (outputs.length === 0) {
+    outputs.push(imageOutput(new OutputAttributes(new Map()), surroundings, false))
+  }
+  for (const output of outputs) {
+    if (output.type === 'image' && output.push && output.names.length === 0) {
+      throw new UsageError('tag is needed when pushing to registry: give one with -t or name=')
+    }
+  }
+  return outputs
+}
+
+function readOutput(text: string, surroundings: OutputSurroundings): OutputRequest {
+  const fields = readCsvFields(text)
+  const [only] = fields
+  if (fields.length === 1 && only !== undefined && !only.startsWith('type=')) {
+    return only === '-'
+      ? { type: 'tar', dest: '-', platformSplit: undefined }
+      : { type: 'local', dest: only, platformSplit: undefined }
+  }
+  const pairs = new Map<string, string>()
+  for (const field of fields) {
+    const equals = field.indexOf('=')
+    // The key alone means true; BuildKit accepts this for its boolean attributes.
+    const key = (equals < 0 ? field : field.slice(0, equals)).trim()
+    pairs.set(key.startsWith('annotation') ? key : key.toLowerCase(), equals < 0 ? '' : field.slice(equals + 1))
+  }
+  const type = pairs.get('type')
+  pairs.delete('type')
+  if (type === undefined || type === '') {
+    throw new UsageError(`invalid output "${text}": type is required for output`)
+  }
+  const attributes = new OutputAttributes(pairs)
+  const output = outputOfType(type, attributes, surroundings)
+  const [unknown] = attributes.unknownKeys
+  if (unknown !== undefined) {
+    const nearest = nearestWord(unknown, KNOWN_ATTRIBUTES)
+    const hint = nearest === undefined ? '' : `; did you mean ${nearest}?`
+    throw new UsageError(`invalid output "${text}": unknown attribute "${unknown}" for type=${type}${hint}`)
+  }
+  return output
+}
+
+const KNOWN_ATTRIBUTES = [
+  'name', 'push', 'push-by-digest', 'registry.insecure', 'oci-mediatypes', 'store', 'compression', 'compression-level',
+  'force-compression', 'rewrite-timestamp', 'dest', 'tar', 'platform-split',
+]
+
+function outputOfType(type: string, attributes: OutputAttributes, surroundings: OutputSurroundings): OutputRequest {
+  switch (type) {
+    case 'image':
+      return imageOutput(attributes, surroundings, surroundings.push)
+    case 'registry':
+      return imageOutput(attributes, surroundings, true)
+    case 'oci':
+    case 'docker':
+      return archiveOutput(type, attributes, surroundings)
+    case 'local':
+      return filesOutput(type, attributes)
+    case 'tar':
+      return filesOutput(type, attributes)
+    case 'cacheonly':
+      return { type }
+    default: {
+      const nearest = nearestWord(type, ['image', 'registry', 'oci', 'docker', 'local', 'tar', 'cacheonly'])
+      const hint = nearest === undefined ? '' : `; did you mean ${nearest}?`
+      throw new UsageError(`output type "${type}" could not be found${hint} (known: image, registry, oci, docker, local, tar, cacheonly)`)
+    }
+  }
+}
+
+function imageOutput(attributes: OutputAttributes, surroundings: OutputSurroundings, isPushed: boolean): OutputRequest {
+  const push = attributes.boolean('push') ?? false
+  const pushByDigest = attributes.boolean('push-by-digest') ?? false
+  const names = outputNames(attributes, surroundings, pushByDigest)
+  // Unpacking happens when something runs the image; stored layers serve either way.
+  attributes.boolean('unpack')
+  return {
+    type: 'image',
+    names,
+    push: push || isPushed || pushByDigest,
+    pushByDigest,
+    store: attributes.boolean('store') ?? true,
+    isInsecure: attributes.boolean('registry.insecure') ?? false,
+    format: readLayerFormat(attributes, true),
+    annotations: outputAnnotations(attributes, surroundings),
+  }
+}
+
+function archiveOutput(
+  type: 'oci' | 'docker',
+  attributes: OutputAttributes,
+  surroundings: OutputSurroundings,
+): OutputRequest {
+  const isTar = attributes.boolean('tar') ?? true
+  const dest = attributes.text('dest')
+  if (!isTar && (dest === undefined || dest === '-')) {
+    throw new UsageError(`dest is required for ${type} output with tar=false: a directory`)
+  }
+  return {
+    type,
+    // docker without a destination loads into the engine; oci writes to stdout.
+    dest: dest ?? (type === 'oci' ? '-' : undefined),
+    isTar,
+    names: outputNames(attributes, surroundings, false),
+    format: readLayerFormat(attributes, type === 'oci'),
+    annotations: outputAnnotations(attributes, surroundings),
+  }
+}
+
+function filesOutput(type: 'local' | 'tar', attributes: OutputAttributes): OutputRequest {
+  const mode = attributes.text('mode')
+  if (mode !== undefined && mode !== 'copy') {
+    throw new UsageError(`output type=${type} with mode=${mode} is not supported (known: copy)`)
+  }
+  const dest = attributes.text('dest') ?? (type === 'tar' ? '-' : undefined)
+  if (dest === undefined || dest === '') {
+    throw new UsageError('dest is required for local output: -o type=local,dest=DIR')
+  }
+  if (type === 'local' && dest === '-') {
+    throw new UsageError('dest cannot be stdout for local output: use type=tar')
+  }
+  return { type, dest, platformSplit: attributes.boolean('platform-split') }
+}
+
+function outputNames(
+  attributes: OutputAttributes,
+  { tags }: OutputSurroundings,
+  isByDigest: boolean,
+): readonly string[] {
+  const name = attributes.text('name')
+  if (isByDigest && tags.length > 0) {
+    throw new UsageError('push-by-digest=true cannot be used with -t: give the repository with name=')
+  }
+  if (tags.length > 0 || name === undefined || name === '') {
+    return tags
+  }
+  return name.split(',').map((text) => readTag(text.trim(), 'name of an output'))
+}
+
+function outputAnnotations(attributes: OutputAttributes, { annotations }: OutputSurroundings): AnnotationRequest[] {
+  const own = attributes.entries().flatMap(([key, value]) => {
+    const annotation = readAnnotationAttribute(key, value)
+    if (annotation === undefined) {
+      return []
+    }
+    attributes.text(key)
+    return [annotation]
+  })
+  return [...annotations, ...own]
+}
+

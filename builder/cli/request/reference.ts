@@ -1,0 +1,23 @@
+import { formatReference, OciError, parseReference, type Reference } from '../../../registry-client/oci/index.ts'
+import { UsageError } from '../errors.ts'
+
+/** A name of an image given on the command line. Throws `UsageError` that says what is wrong with it. */
+export function readReference(text: string, what: string): Reference {
+  try {
+    return parseReference(text)
+  } catch (error) {
+    if (error instanceof OciError) {
+      throw new UsageError(`invalid ${what}: ${error.message}`, { cause: error })
+    }
+    throw error
+  }
+}
+
+/** A name to give to an image, normalised to `host/repository:tag`; digests cannot be given (features row C14). */
+export function readTag(text: string, what = 'tag'): string {
+  const reference = readReference(text, what)
+  if (reference.digest !== undefined) {
+    throw new UsageError(`invalid ${what}: "${text}" has a digest; a name to give ends with a tag at most`)
+  }
+  return formatReference(reference)
+}

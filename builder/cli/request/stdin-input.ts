@@ -1,0 +1,119 @@
+import { createWriteStream } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import { CommandError } from '../errors.ts'
+
+/** What came in on stdin for `build -`. */
+export type StdinInput =
+  | { readonly kind: 'dockerfile'; readonly text: string }
+  /** Spooled to a file, which disposing of the input removes. */
+  | { readonly kind: 'archive'; readonly path: string }
+
+/** Bytes looked at to tell an archive from a Dockerfile, as docker does. */
+const PEEK_BYTES = 1024
+/** A Dockerfile larger than this is a mistake (a Dockerfile is read into memory). */
+const DOCKERFILE_BYTES_MAX = 16 * 1024 * 1024
+
+const ARCHIVE_MAGICS: readonly Buffer[] = [
+  Buffer.from('BZh', 'latin1'),
+  Buffer.from([0x1f, 0x8b, 0x08]),
+  Buffer.from([0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00]),
+]
+
+/**
+ * Reads a context from stdin (features rows C2, C3): a tar, plain or compressed with gzip, bzip2 or xz, or a Dockerfile
+ * without a context. Errors: `context-unreadable` when nothing comes.
+ */
+export async function readStdinInput(
+  stdin: NodeJS.ReadableStream,
+  signal: AbortSignal,
+): Promise<StdinInput & AsyncDisposable> {
+  const chunks = stdin[Symbol.asyncIterator]()
+  const head = await peek(chunks)
+  if (head.length === 0) {
+    throw new CommandError('context-unreadable', 'could not read a context from stdin: it is empty', {
+      hint: 'pipe a Dockerfile or a tar archive in, or give a directory instead of -',
+    })
+  }
+  if (!isArchive(head)) {
+    const text = await readText(rest(head, chunks))
+    return { kind: 'dockerfile', text, [Symbol.asyncDispose]: async () => {} }
+  }
+  const directory = await mkdtemp(join(tmpdir(), 'tsbuild-stdin-'))
+  const dispose = (): Promise<void> => rm(directory, { recursive: true, force: true })
+  const path = join(directory, 'context.tar')
+  try {
+    await pipeline(Readable.from(rest(head, chunks)), createWriteStream(path), { signal })
+  } catch (error) {
+    await dispose()
+    throw error
+  }
+  return { kind: 'archive', path, [Symbol.asyncDispose]: dispose }
+}
+
+/** The whole of stdin as the text of a Dockerfile (`-f -`). */
+export function readStdinDockerfile(stdin: NodeJS.ReadableStream): Promise<string> {
+  return readText(stdin)
+}
+
+/** Whether bytes begin a tar archive or a compressed file of a kind that ADD and contexts unpack. */
+export function isArchive(head: Uint8Array): boolean {
+  const bytes = Buffer.from(head)
+  return ARCHIVE_MAGICS.some((magic) => bytes.subarray(0, magic.length).equals(magic)) || isTarHeader(bytes)
+}
+
+/** POSIX ustar: the checksum field is the sum of the header's bytes with the field itself as blanks. */
+function isTarHeader(block: Buffer): boolean {
+  if (block.length < 512) {
+    return false
+  }
+  const recorded = Number.parseInt(block.toString('latin1', 148, 156).replace(/[\0 ]/g, ''), 8)
+  let sum = 0
+  for (let index = 0; index < 512; index++) {
+    sum += index >= 148 && index < 156 ? 0x20 : (block[index] ?? 0)
+  }
+  return recorded === sum
+}
+
+async function peek(chunks: AsyncIterator<string | Buffer>): Promise<Buffer> {
+  const parts: Buffer[] = []
+  let length = 0
+  while (length < PEEK_BYTES) {
+    const next = await chunks.next()
+    if (next.done === true) {
+      break
+    }
+    const part = Buffer.from(next.value)
+    parts.push(part)
+    length += part.length
+  }
+  return Buffer.concat(parts)
+}
+
+async function* rest(head: Buffer, chunks: AsyncIterator<string | Buffer>): AsyncGenerator<Buffer> {
+  yield head
+  for (;;) {
+    const next = await chunks.next()
+    if (next.done === true) {
+      return
+    }
+    yield Buffer.from(next.value)
+  }
+}
+
+async function readText(chunks: AsyncIterable<string | Buffer>): Promise<string> {
+  const parts: Buffer[] = []
+  let length = 0
+  for await (const chunk of chunks) {
+    const part = Buffer.from(chunk)
+    length += part.length
+    if (length > DOCKERFILE_BYTES_MAX) {
+      throw new CommandError('context-unreadable', `could not read the Dockerfile from stdin: it is larger than ${DOCKERFILE_BYTES_MAX} bytes`)
+    }
+    parts.push(part)
+  }
+  return Buffer.concat(parts).toString('utf8')
+}

@@ -1,0 +1,74 @@
+import { homedir } from 'node:os'
+import { resolve } from 'node:path'
+import type { RegistryClient } from '../../registry-client/index.ts'
+import { defaultStateRoot, type Kernel, loadKernel, openStore, type Store } from '../../snapshotter/index.ts'
+import { ImageStore, readStoredImage } from '../image/image-store.ts'
+import type { RegistrySource } from '../ops/image-source.ts'
+import type { ParsedArgs } from './args.ts'
+import type { CommandContext } from './command.ts'
+
+/** What the commands that touch the state work with. Disposing it ends the lease on the state root. */
+export interface CommandServices extends AsyncDisposable {
+  readonly kernel: Kernel
+  readonly store: Store
+  readonly images: ImageStore
+}
+
+/** Where the state is: `--root`, else `TSBUILD_ROOT`, else the default of the user. */
+export function stateRootOf(args: ParsedArgs, { cwd, env }: CommandContext): string {
+  const given = args.text('root')
+  return given === undefined || given === ''
+    ? defaultStateRoot(env, { uid: process.getuid?.() ?? 0, home: homedir() })
+    : resolve(cwd, given)
+}
+
+/** Opens the state root. Errors: those of `openStore`. */
+export async function openServices(args: ParsedArgs, context: CommandContext): Promise<CommandServices> {
+  const kernel = loadKernel()
+  const store = await openStore({ path: stateRootOf(args, context), kernel }, context.signal)
+  const images = new ImageStore(store.records(store.root.imagesDir, readStoredImage), store.blobs)
+  return { kernel, store, images, [Symbol.asyncDispose]: () => store[Symbol.asyncDispose]() }
+}
+
+/** Registry clients of one command: loaded and made when one is needed, as undici costs more than everything else together. */
+export class Registries implements AsyncDisposable {
+  readonly #args: ParsedArgs
+  readonly #context: CommandContext
+  readonly #onNotice: (text: string) => void
+  #client: Promise<RegistryClient> | undefined
+
+  constructor(args: ParsedArgs, context: CommandContext, onNotice: (text: string) => void) {
+    this.#args = args
+    this.#context = context
+    this.#onNotice = onNotice
+  }
+
+  /** The client of this command, with what its flags say about registries. */
+  client(): Promise<RegistryClient> {
+    this.#client ??= this.#open()
+    return this.#client
+  }
+
+  /** What a build asks of registries. */
+  get source(): RegistrySource {
+    return {
+      fetchManifest: async (reference, signal) => (await (await this.client()).fetchManifest(reference, { signal })).bytes,
+      fetchBlob: async (reference, blob, sink, options) => (await this.client()).fetchBlob(reference, blob, sink, options),
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const client = await this.#client?.catch(() => undefined)
+    await client?.[Symbol.asyncDispose]()
+  }
+
+  async #open(): Promise<RegistryClient> {
+    const { RegistryClient } = await import('../../registry-client/index.ts')
+    return new RegistryClient({
+      insecureRegistries: this.#args.list('insecure-registry'),
+      caFiles: this.#args.list('registry-ca').map((path) => resolve(this.#context.cwd, path)),
+      env: this.#context.env,
+      onNotice: this.#onNotice,
+    })
+  }
+}

@@ -1,0 +1,73 @@
+import { resolve } from 'node:path'
+import type { BuildResult } from '../image/built-image.ts'
+import type { AnnotationRequest, LayerFormat, OutputRequest } from '../request.ts'
+import type { Step } from '../solver/steps.ts'
+import { archiveTar } from './archive-tar.ts'
+import { checkDirectoryDestination, checkFileDestination, type Surroundings, writeDestination } from './destination.ts'
+import type { Exporter, ExportOutcome, ExportServices } from './exporter.ts'
+import { writeLayoutDirectory } from './layout-directory.ts'
+import { blobFiles, dockerManifestFile, type LayoutFile, layoutEntries, layoutHead, rootManifest } from './layout-files.ts'
+
+type ArchiveOutput = Extract<OutputRequest, { type: 'oci' | 'docker' }> & { readonly dest: string }
+
+/**
+ * `type=oci` and `type=docker` with a destination (features rows C66, C67): an OCI layout as a tar or a directory; for docker with
+ * `manifest.json`, which `docker load` and skopeo's `docker-archive:` read. Errors: `destination-unusable`, `export-unsupported`.
+ */
+export class ArchiveExporter implements Exporter {
+  readonly format: LayerFormat
+  readonly annotations: readonly AnnotationRequest[]
+  readonly #output: ArchiveOutput
+  readonly #surroundings: Surroundings
+
+  private constructor(output: ArchiveOutput, surroundings: Surroundings) {
+    this.format = output.format
+    this.annotations = output.annotations
+    this.#output = output
+    this.#surroundings = surroundings
+  }
+
+  /** Refuses a bad destination at once, not after the build. */
+  static async open(output: ArchiveOutput, surroundings: Surroundings): Promise<ArchiveExporter> {
+    if (output.isTar) {
+      await checkFileDestination(output.dest, output.type, surroundings)
+    } else {
+      await checkDirectoryDestination(output.dest, output.type, surroundings)
+    }
+    return new ArchiveExporter(output, surroundings)
+  }
+
+  async export(result: BuildResult, services: ExportServices, signal: AbortSignal): Promise<ExportOutcome> {
+    const { type, dest, isTar, names, annotations } = this.#output
+    const step = services.steps.start(type === 'oci' ? 'exporting to oci image format' : 'exporting to docker image format')
+    try {
+      // First, because it refuses what cannot be written.
+      const parts = { result, names, annotations }
+      const docker = type === 'docker' ? [dockerManifestFile([parts])] : []
+      const blobs = await blobFiles(result, services, signal)
+      const entries = layoutEntries(parts)
+      if (isTar) {
+        const files = [...blobs, ...layoutHead(entries), ...docker].sort((a, b) => (a.name < b.name ? -1 : 1))
+        const bytes = archiveTar(files, byteCounter(step), signal)
+        await writeDestination(dest, bytes, this.#surroundings, signal)
+      } else {
+        await writeLayoutDirectory(resolve(this.#surroundings.cwd, dest), [...docker, ...blobs], entries, signal)
+      }
+      step.end('done')
+    } catch (error) {
+      step.end('failed', error instanceof Error ? error.message : String(error))
+      throw error
+    }
+    return { digest: rootManifest(result).digest, names }
+  }
+}
+
+/** Tells about layers; configs and manifests are too small to tell about. */
+export function byteCounter(step: Step): (file: LayoutFile, currentBytes: number, isDone: boolean) => void {
+  return (file, currentBytes, isDone) => {
+    if (!(file.content instanceof Uint8Array)) {
+      const part = `writing sha256:${file.name.slice('blobs/sha256/'.length, 'blobs/sha256/'.length + 12)}`
+      step.progress(part, { currentBytes, totalBytes: file.content.sizeBytes, isDone })
+    }
+  }
+}

@@ -1,0 +1,45 @@
+import type { BuildResult, ImageLayer } from '../image/built-image.ts'
+import type { AnnotationRequest, LayerFormat } from '../request.ts'
+import type { Exporter, ExportOutcome, ExportServices } from './exporter.ts'
+
+/** `type=image`: into the store, to the registry, or both, in this order. One format, so one result serves all. */
+export class CombinedExporter implements Exporter {
+  readonly format: LayerFormat
+  readonly annotations: readonly AnnotationRequest[]
+  readonly #parts: readonly Exporter[]
+
+  constructor(
+    options: { readonly format: LayerFormat; readonly annotations: readonly AnnotationRequest[] },
+    parts: readonly Exporter[],
+  ) {
+    this.format = options.format
+    this.annotations = options.annotations
+    this.#parts = parts
+  }
+
+  layerReady(layer: ImageLayer, services: ExportServices, signal: AbortSignal): void {
+    for (const part of this.#parts) {
+      part.layerReady?.(layer, services, signal)
+    }
+  }
+
+  async export(result: BuildResult, services: ExportServices, signal: AbortSignal): Promise<ExportOutcome> {
+    const names = new Set<string>()
+    let digest: ExportOutcome['digest']
+    for (const part of this.#parts) {
+      const outcome = await part.export(result, services, signal)
+      digest ??= outcome.digest
+      for (const name of outcome.names) {
+        names.add(name)
+      }
+    }
+    return { digest, names: [...names] }
+  }
+}
+
+/** `type=cacheonly` (features row C70): the build itself is all. */
+export const CACHE_ONLY_EXPORTER: Exporter = {
+  format: { compression: 'gzip', level: undefined, isForced: false, useOciMediaTypes: true, rewriteTimestamp: false },
+  isEmpty: true,
+  export: () => Promise.resolve({ digest: undefined, names: [] }),
+}

@@ -1,0 +1,89 @@
+import { randomBytes } from 'node:crypto'
+import { createWriteStream } from 'node:fs'
+import { rename, rm, stat } from 'node:fs/promises'
+import { dirname, resolve } from 'node:path'
+import { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import { ExportError } from './errors.ts'
+
+/** Standard output as exporters see it. */
+export interface ExportStdout extends NodeJS.WritableStream {
+  readonly isTTY?: boolean
+}
+
+/** Where outputs go. */
+export interface Surroundings {
+  readonly cwd: string
+  readonly stdout: ExportStdout
+}
+
+/**
+ * Checks, before anything is built, that `dest` can be written as a file. Errors: `destination-unusable` for a terminal, a
+ * directory, a missing parent.
+ */
+export async function checkFileDestination(dest: string, type: string, { cwd, stdout }: Surroundings): Promise<void> {
+  if (dest === '-') {
+    if (stdout.isTTY === true) {
+      throw new ExportError(
+        'destination-unusable',
+        `could not write output type=${type}: dest is stdout, which is a terminal; give dest=FILE or redirect it`,
+      )
+    }
+    return
+  }
+  if ((await statIfThere(resolve(cwd, dest)))?.isDirectory() === true) {
+    throw new ExportError('destination-unusable', `could not write output type=${type}: dest ${dest} is a directory, not a file`)
+  }
+  const parent = dirname(resolve(cwd, dest))
+  if ((await statIfThere(parent))?.isDirectory() !== true) {
+    throw new ExportError('destination-unusable', `could not write output type=${type}: the directory of dest ${dest} does not exist`)
+  }
+}
+
+/** As `checkFileDestination`, for a directory that may exist. */
+export async function checkDirectoryDestination(dest: string, type: string, { cwd }: Pick<Surroundings, 'cwd'>): Promise<void> {
+  const found = await statIfThere(resolve(cwd, dest))
+  if (found !== undefined && !found.isDirectory()) {
+    throw new ExportError('destination-unusable', `could not write output type=${type}: destination directory ${dest} is a file`)
+  }
+}
+
+/** Writes `bytes` to `dest`: `-` is stdout; a file appears whole or not at all. */
+export async function writeDestination(
+  dest: string,
+  bytes: AsyncIterable<Uint8Array>,
+  { cwd, stdout }: Surroundings,
+  signal: AbortSignal,
+): Promise<void> {
+  const source = Readable.from(bytes, { objectMode: false })
+  if (dest === '-') {
+    await pipeline(source, stdout, { signal, end: false })
+    return
+  }
+  const path = resolve(cwd, dest)
+  const existing = await statIfThere(path)
+  if (existing !== undefined && !existing.isFile()) {
+    // A device or a fifo: something reads at the other end.
+    await pipeline(source, createWriteStream(path), { signal })
+    return
+  }
+  const temporary = `${path}.${randomBytes(6).toString('hex')}.tmp`
+  try {
+    await pipeline(source, createWriteStream(temporary, { flags: 'wx' }), { signal })
+    await rename(temporary, path)
+  } catch (error) {
+    await rm(temporary, { force: true })
+    throw error
+  }
+}
+
+async function statIfThere(path: string): Promise<Awaited<ReturnType<typeof stat>> | undefined> {
+  try {
+    return await stat(path)
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') {
+      return undefined
+    }
+    throw new ExportError('destination-unusable', `could not use destination ${path}: ${String(error)}`, { cause: error })
+  }
+}

@@ -1,0 +1,81 @@
+import { mkdir, mkdtemp } from 'node:fs/promises'
+import { join } from 'node:path'
+import { type Kernel, LayerTree, type TreeNode } from '../../snapshotter/index.ts'
+import type { BuiltImage } from '../image/built-image.ts'
+import type { LayerFormat } from '../request.ts'
+import type { ExportServices } from './exporter.ts'
+
+/** What reading layers back needs. */
+export type FlatKernel = Pick<Kernel, 'readLayer' | 'removeTree'>
+
+/** Archive bombs end here: what a layer may unpack to. */
+const LIMITS = { uncompressedSizeBytesMax: 1 << 40, entryCountMax: 20_000_000 } as const
+
+/** Layers that are read back at once need no compression. */
+export const READ_BACK_FORMAT: LayerFormat = {
+  compression: 'uncompressed',
+  level: undefined,
+  isForced: false,
+  useOciMediaTypes: true,
+  rewriteTimestamp: false,
+}
+
+export interface FlatImageParts {
+  readonly kernel: FlatKernel
+  readonly services: Pick<ExportServices, 'ensureBlob'>
+  /** An existing directory; the layers' files are unpacked below it. */
+  readonly workDirectory: string
+}
+
+/**
+ * The files of an image as they are seen after all layers (whiteouts applied), without a mount and without privileges.
+ * The files' bytes are unpacked into a directory of ours, every layer apart, by the addon, which resolves no symlink: a hostile
+ * layer cannot write outside. Disposing removes them.
+ */
+export class FlatImage implements AsyncDisposable {
+  /** Sorted, parents first, without the root. */
+  readonly nodes: readonly TreeNode[]
+  readonly #kernel: FlatKernel
+  readonly #directory: string
+
+  private constructor(nodes: readonly TreeNode[], kernel: FlatKernel, directory: string) {
+    this.nodes = nodes
+    this.#kernel = kernel
+    this.#directory = directory
+  }
+
+  /** The directory that holds the bytes of a file node, at `node.source` below it. */
+  directoryOf(node: TreeNode): string {
+    return layerDirectory(this.#directory, node.layer)
+  }
+
+  static async open(image: BuiltImage, parts: FlatImageParts, signal: AbortSignal): Promise<FlatImage> {
+    const { kernel, services, workDirectory } = parts
+    const directory = await mkdtemp(join(workDirectory, '.tsbuild-export-'))
+    try {
+      const contents = []
+      for (const [index, layer] of image.layers.entries()) {
+        const extractTo = layerDirectory(directory, index)
+        await mkdir(extractTo)
+        const blob = await services.ensureBlob(layer, signal)
+        // `plain`: names of whiteouts are kept as files; LayerTree knows what they hide.
+        const options = { whiteouts: 'plain', ownership: 'none', compression: 'auto', userXattr: false } as const
+        contents.push((await kernel.readLayer({ blob, extractTo, limits: LIMITS, signal, ...options })).entries)
+      }
+      const nodes = [...LayerTree.of(contents).walk('')].filter(({ path }) => path !== '')
+      return new FlatImage(nodes, kernel, directory)
+    } catch (error) {
+      // The signal that ended the work must not stop the cleaning up.
+      await kernel.removeTree(directory, new AbortController().signal)
+      throw error
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#kernel.removeTree(this.#directory, new AbortController().signal)
+  }
+}
+
+function layerDirectory(directory: string, index: number): string {
+  return join(directory, String(index))
+}

@@ -1,0 +1,97 @@
+import { randomBytes } from 'node:crypto'
+import { copyFile, mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { ExportError } from './errors.ts'
+import { type LayoutEntry, type LayoutFile, layoutHead } from './layout-files.ts'
+
+/** `index.json` of somebody else's layout is read whole; more than this is no index. */
+const INDEX_BYTES_MAX = 4 * 1024 * 1024
+
+/**
+ * Adds an image to the OCI layout at `directory`, which is made when it is not there. Blobs that are there stay; entries
+ * of the same name are replaced, others kept. `index.json` is replaced last, so a reader never sees a name without its blobs.
+ */
+export async function writeLayoutDirectory(
+  directory: string,
+  blobs: readonly LayoutFile[],
+  entries: readonly LayoutEntry[],
+  signal: AbortSignal,
+): Promise<void> {
+  await mkdir(join(directory, 'blobs/sha256'), { recursive: true })
+  for (const blob of blobs) {
+    signal.throwIfAborted()
+    await addBlob(directory, blob)
+  }
+  const kept = (await readEntries(directory)).filter((old) => !entries.some((entry) => isSameName(old, entry)))
+  for (const { name, content } of layoutHead([...kept, ...entries]).reverse()) {
+    if (content instanceof Uint8Array) {
+      await replaceFile(join(directory, name), (temporary) => writeFile(temporary, content, { flag: 'wx' }))
+    }
+  }
+}
+
+async function addBlob(directory: string, { name, content }: LayoutFile): Promise<void> {
+  const path = join(directory, name)
+  const sizeBytes = content instanceof Uint8Array ? content.byteLength : content.sizeBytes
+  if ((await sizeOf(path)) === sizeBytes) {
+    return
+  }
+  await replaceFile(path, (temporary) =>
+    content instanceof Uint8Array ? writeFile(temporary, content, { flag: 'wx' }) : copyFile(content.path, temporary),
+  )
+}
+
+async function replaceFile(path: string, write: (temporary: string) => Promise<void>): Promise<void> {
+  const temporary = join(dirname(path), `.${randomBytes(6).toString('hex')}.tmp`)
+  try {
+    await write(temporary)
+    await rename(temporary, path)
+  } catch (error) {
+    await rm(temporary, { force: true })
+    throw error
+  }
+}
+
+async function readEntries(directory: string): Promise<LayoutEntry[]> {
+  const path = join(directory, 'index.json')
+  const sizeBytes = await sizeOf(path)
+  if (sizeBytes === undefined) {
+    return []
+  }
+  if (sizeBytes > INDEX_BYTES_MAX) {
+    throw new ExportError('destination-unusable', `could not add to the layout ${directory}: index.json has ${sizeBytes} bytes`)
+  }
+  try {
+    const json: unknown = JSON.parse(await readFile(path, 'utf8'))
+    const manifests = typeof json === 'object' && json !== null && 'manifests' in json ? json.manifests : undefined
+    if (Array.isArray(manifests) && manifests.every(isEntry)) {
+      return manifests
+    }
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) {
+      throw error
+    }
+  }
+  throw new ExportError('destination-unusable', `could not add to the layout ${directory}: index.json is not an image index`)
+}
+
+function isEntry(value: unknown): value is LayoutEntry {
+  return typeof value === 'object' && value !== null && 'digest' in value && typeof value.digest === 'string'
+}
+
+function isSameName(old: LayoutEntry, entry: LayoutEntry): boolean {
+  const oldName = old.annotations?.['io.containerd.image.name']
+  const name = entry.annotations?.['io.containerd.image.name']
+  return name === undefined ? oldName === undefined && old.digest === entry.digest : oldName === name
+}
+
+async function sizeOf(path: string): Promise<number | undefined> {
+  try {
+    return (await stat(path)).size
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') {
+      return undefined
+    }
+    throw error
+  }
+}

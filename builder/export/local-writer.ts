@@ -1,0 +1,121 @@
+import { chmod, link, lstat, lutimes, mkdir, rename, rm, symlink, utimes } from 'node:fs/promises'
+import { encodePath, type Kernel, type LayerPath, type TreeNode } from '../../snapshotter/index.ts'
+import type { FlatImage } from './flat-image.ts'
+
+export type LocalKernel = Pick<Kernel, 'makeNode'>
+
+export interface LocalWriterOptions {
+  /** Existing directory on the filesystem that holds the unpacked layers. */
+  readonly root: string
+  readonly kernel: LocalKernel
+  /** SOURCE_DATE_EPOCH: the time of every file (features row C68); undefined: the times of the layers. */
+  readonly epochSec: number | undefined
+  /** Told what could not be made. */
+  readonly onSkipped: (path: LayerPath, reason: string) => void
+  readonly signal: AbortSignal
+}
+
+/**
+ * Writes the files of an image below `root`, owned by the caller (features row C68). Whatever stands at a path and is no directory is
+ * replaced, never followed or written through, so a symlink from an earlier export leads nowhere: directories come first, each
+ * made or found to be a real one before anything goes into it.
+ */
+export async function writeLocalFiles(image: FlatImage, options: LocalWriterOptions): Promise<void> {
+  const directories = image.nodes.filter(({ entry }) => entry.type === 'dir')
+  for (const { path } of directories) {
+    await makeDirectory(hostPath(options.root, path))
+  }
+  const written = new Map<string, Buffer>()
+  for (const node of image.nodes) {
+    options.signal.throwIfAborted()
+    if (node.entry.type !== 'dir') {
+      await writeNode(image, node, written, options)
+    }
+  }
+  // Deepest first, and last: a directory's mode may forbid writing into it, and writing changes its time.
+  for (const { path, entry } of directories.reverse()) {
+    const target = hostPath(options.root, path)
+    const timeSec = options.epochSec ?? entry.mtimeSec
+    await chmod(target, entry.mode)
+    await utimes(target, timeSec, timeSec)
+  }
+}
+
+async function writeNode(
+  image: FlatImage,
+  node: TreeNode,
+  written: Map<string, Buffer>,
+  options: LocalWriterOptions,
+): Promise<void> {
+  const { entry, path } = node
+  const target = hostPath(options.root, path)
+  const timeSec = options.epochSec ?? entry.mtimeSec
+  await rm(target, { recursive: true, force: true })
+  switch (entry.type) {
+    case 'file': {
+      const key = `${node.layer} ${node.source}`
+      const first = written.get(key)
+      if (first !== undefined) {
+        await link(first, target)
+        return
+      }
+      await rename(hostPath(image.directoryOf(node), node.source), target)
+      await chmod(target, entry.mode)
+      await utimes(target, timeSec, timeSec)
+      written.set(key, target)
+      return
+    }
+    case 'symlink':
+      await symlink(encodePath(entry.target), target)
+      await lutimes(target, timeSec, timeSec)
+      return
+    case 'char':
+    case 'block':
+    case 'fifo':
+      makeSpecial(node, target, options)
+      return
+    case 'dir':
+      return
+    default:
+      entry satisfies never
+  }
+}
+
+/** Devices need a privilege that an ordinary caller does not have: they are left out, and said. */
+function makeSpecial({ entry, path }: TreeNode, target: Buffer, { kernel, onSkipped }: LocalWriterOptions): void {
+  if (entry.type !== 'char' && entry.type !== 'block' && entry.type !== 'fifo') {
+    return
+  }
+  const numbers = entry.type === 'fifo' ? { major: 0, minor: 0 } : { major: entry.major, minor: entry.minor }
+  try {
+    kernel.makeNode(target.toString(), entry.type, { mode: entry.mode, ...numbers })
+  } catch (error) {
+    if (entry.type !== 'fifo' && error instanceof Error && 'code' in error && error.code === 'EPERM') {
+      onSkipped(path, 'a device needs root')
+      return
+    }
+    throw error
+  }
+}
+
+async function makeDirectory(path: Buffer): Promise<void> {
+  const existing = await lstat(path).catch((error: unknown) => {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') {
+      return undefined
+    }
+    throw error
+  })
+  if (existing?.isDirectory() === true) {
+    // Read-only directories of an earlier export; the mode is set at the end.
+    await chmod(path, 0o700)
+    return
+  }
+  if (existing !== undefined) {
+    await rm(path)
+  }
+  await mkdir(path, { mode: 0o700 })
+}
+
+function hostPath(root: string, path: LayerPath): Buffer {
+  return Buffer.concat([Buffer.from(`${root}/`), encodePath(path)])
+}

@@ -1,0 +1,76 @@
+import { mkdir } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
+import type { Platform } from '../../registry-client/oci/index.ts'
+import type { BuildResult } from '../image/built-image.ts'
+import type { LayerFormat, OutputRequest } from '../request.ts'
+import { checkDirectoryDestination, type Surroundings } from './destination.ts'
+import { ExportError } from './errors.ts'
+import type { Exporter, ExportOutcome, ExportServices } from './exporter.ts'
+import { FlatImage, type FlatKernel, READ_BACK_FORMAT } from './flat-image.ts'
+import { type LocalKernel, writeLocalFiles } from './local-writer.ts'
+
+type LocalOutput = Extract<OutputRequest, { type: 'local' | 'tar' }>
+
+export interface LocalParts extends Pick<Surroundings, 'cwd' | 'stdout'> {
+  readonly kernel: FlatKernel & LocalKernel
+}
+
+/**
+ * `type=local` (features row C68): the files of the result in a directory; several platforms go to `linux_amd64/` and so
+ * on. Files that are there and not in the result stay. Errors: `destination-unusable`, `export-unsupported`.
+ */
+export class LocalExporter implements Exporter {
+  readonly format: LayerFormat = READ_BACK_FORMAT
+  readonly #output: LocalOutput
+  readonly #parts: LocalParts
+
+  private constructor(output: LocalOutput, parts: LocalParts) {
+    this.#output = output
+    this.#parts = parts
+  }
+
+  /** Refuses a bad destination at once, not after the build. */
+  static async open(output: LocalOutput, parts: LocalParts): Promise<LocalExporter> {
+    await checkDirectoryDestination(output.dest, 'local', parts)
+    return new LocalExporter(output, parts)
+  }
+
+  async export(result: BuildResult, services: ExportServices, signal: AbortSignal): Promise<ExportOutcome> {
+    const { kernel, cwd } = this.#parts
+    const dest = resolve(cwd, this.#output.dest)
+    const step = services.steps.start('exporting to client directory')
+    try {
+      await mkdir(dest, { recursive: true, mode: 0o700 })
+      for (const { image, directory } of placedImages(result, this.#output.platformSplit)) {
+        // Below the destination: files get their place by rename.
+        await using flat = await FlatImage.open(image, { kernel, services, workDirectory: dest }, signal)
+        const root = directory === '' ? dest : join(dest, directory)
+        await mkdir(root, { recursive: true, mode: 0o755 })
+        const onSkipped = (path: string, reason: string): void =>
+          services.steps.warning(`could not write ${path}: ${reason}`, step)
+        await writeLocalFiles(flat, { root, kernel, epochSec: result.epochSec, onSkipped, signal })
+      }
+      step.end('done')
+    } catch (error) {
+      step.end('failed', error instanceof Error ? error.message : String(error))
+      throw error
+    }
+    return { digest: undefined, names: [] }
+  }
+}
+
+/** Images with the directory that each one's files go to; '' is the root (features row C68). */
+export function placedImages(
+  { images }: BuildResult,
+  platformSplit: boolean | undefined,
+): { readonly image: BuildResult['images'][number]; readonly directory: string }[] {
+  const isSplit = platformSplit ?? images.length > 1
+  if (!isSplit && images.length > 1) {
+    throw new ExportError('export-unsupported', 'could not export several platforms into one directory: leave platform-split=false out')
+  }
+  return images.map((image) => ({ image, directory: isSplit ? platformDirectory(image.platform) : '' }))
+}
+
+function platformDirectory({ os, architecture, variant }: Platform): string {
+  return [os, architecture, ...(variant === undefined ? [] : [variant])].join('_').replaceAll('/', '_')
+}

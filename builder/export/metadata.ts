@@ -1,0 +1,69 @@
+import { randomBytes } from 'node:crypto'
+import { rename, rm, stat, writeFile } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import type { BuildResult } from '../image/built-image.ts'
+import { ExportError } from './errors.ts'
+import { rootManifest } from './layout-files.ts'
+
+/**
+ * What `--metadata-file` holds (features row C27): digests, descriptor and names of what was exported. `digest` is
+ * undefined when no output had one; then only the config's digest is told.
+ */
+export function metadataJson(
+  result: BuildResult,
+  exported: { readonly hasDigest: boolean; readonly names: readonly string[] },
+): Record<string, unknown> {
+  const [image] = result.images
+  const json: Record<string, unknown> = {}
+  if (image !== undefined && result.index === undefined) {
+    json['containerimage.config.digest'] = image.configDescriptor.digest
+  }
+  if (exported.hasDigest) {
+    const root = rootManifest(result)
+    const created = image?.config.created
+    json['containerimage.descriptor'] = {
+      mediaType: root.mediaType,
+      digest: root.digest,
+      size: root.bytes.byteLength,
+      ...(created === undefined ? {} : { annotations: { 'org.opencontainers.image.created': created } }),
+      ...(result.index === undefined && image !== undefined ? { platform: platformOf(image.platform) } : {}),
+    }
+    json['containerimage.digest'] = root.digest
+  }
+  if (exported.names.length > 0) {
+    json['image.name'] = exported.names.join(',')
+  }
+  return json
+}
+
+/** What `--iidfile` and `--quiet` tell: the config's digest, or the index's when there are several images. */
+export function imageIdOf(result: BuildResult): string {
+  return result.index?.digest ?? result.images[0]?.configDescriptor.digest ?? rootManifest(result).digest
+}
+
+/** Replaces `path` by `text` in one step. Errors: `destination-unusable`. */
+export async function writeResultFile(path: string, text: string): Promise<void> {
+  const temporary = `${path}.${randomBytes(6).toString('hex')}.tmp`
+  try {
+    await writeFile(temporary, text, { flag: 'wx' })
+    await rename(temporary, path)
+  } catch (error) {
+    await rm(temporary, { force: true })
+    throw new ExportError('destination-unusable', `could not write ${path}: ${String(error)}`, { cause: error })
+  }
+}
+
+/** Before the build: an old file goes, so that nobody takes it for the result, and its directory must be there. */
+export async function prepareResultFile(path: string, flag: string): Promise<void> {
+  try {
+    await stat(dirname(path))
+    await rm(path, { force: true })
+  } catch (error) {
+    throw new ExportError('destination-unusable', `could not use --${flag} ${path}: ${String(error)}`, { cause: error })
+  }
+}
+
+function platformOf(platform: BuildResult['images'][number]['platform']): object {
+  const { os, architecture, variant } = platform
+  return { architecture, os, ...(variant === undefined ? {} : { variant }) }
+}
