@@ -12,6 +12,7 @@ import {
   readHolds,
 } from './leases.ts'
 import { type LayerRecord, layerRecords, listLayerDirectories } from './layers.ts'
+import { NamedLocks } from './locks.ts'
 import type { RecordStore } from './records.ts'
 import type { Store, StoreKernel } from './store.ts'
 
@@ -109,6 +110,7 @@ async function decide(
     await record.drop()
     for (const tree of record.trees) await moveToTrash(store.root, tree)
   }
+  await sweepLocks(store, kernel)
   const removedBlobs = await sweepBlobs(store, inventory, marks)
   const removedLayers = await sweepLayers(store, inventory, marks, layerStore)
   const before = totalBytes(records, inventory, everything(inventory))
@@ -289,6 +291,14 @@ async function sweepLayers(
       await moveToTrash(store.root, join(store.root.layersDir, 'directories', id))
   }
   return removed
+}
+
+/** Lock files keep their names when the holder is killed. Taking and giving back the lock removes one. */
+async function sweepLocks(store: GcOptions['store'], kernel: StoreKernel): Promise<void> {
+  const locks = new NamedLocks(kernel, join(store.root.workDir, 'locks'))
+  for (const name of await readdir(join(store.root.workDir, 'locks'))) {
+    await using _lock = await locks.tryAcquire(name)
+  }
 }
 
 async function sizeOf(path: string): Promise<number> {

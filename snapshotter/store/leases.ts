@@ -2,12 +2,11 @@ import { randomBytes } from 'node:crypto'
 import { closeSync, openSync, writeSync } from 'node:fs'
 import { mkdir, readFile, readdir, rename, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
-import { setTimeout as delay } from 'node:timers/promises'
 import type { Digest, DiffId } from '../../registry-client/oci/index.ts'
 import { digestHex } from '../../registry-client/oci/index.ts'
 import type { Kernel } from '../native/kernel-types.ts'
 import { errnoOf } from './errors.ts'
-import { type HeldLock, type Locker, lockFile, tryLockFile } from './locks.ts'
+import { type HeldLock, type Locker, lockFile, pause, tryLockFile } from './locks.ts'
 import type { StateRoot } from './root.ts'
 import { DisposableScope } from './scope.ts'
 
@@ -85,7 +84,7 @@ export class Lease implements AsyncDisposable {
     if (missing.length === 0) return
     // Asked for every blob and layer of a build: without a collector this is three system calls.
     for (let waitMs = 1; !this.#tryHold(missing); waitMs = Math.min(waitMs * 2, 50)) {
-      await delay(waitMs, undefined, { signal })
+      await pause(waitMs, signal)
     }
     for (const name of missing) this.#held.add(name)
   }

@@ -60,7 +60,17 @@ export async function lockFile(
     signal.throwIfAborted()
     const lock = await tryLockFile(locker, path, options)
     if (lock !== undefined) return lock
-    await delay(waitMs, undefined, { signal })
+    await pause(waitMs, signal)
+  }
+}
+
+/** Rejects with the signal's own reason, which the timer would wrap. */
+export async function pause(timeMs: number, signal: AbortSignal): Promise<void> {
+  try {
+    await delay(timeMs, undefined, { signal })
+  } catch (error) {
+    signal.throwIfAborted()
+    throw error
   }
 }
 
