@@ -189,7 +189,7 @@ export class HostClient {
     if (error.code !== 'unauthorized') return error
     const isKnown = await this.#authorizer.hasCredentials(request.access, signal)
     const advice = isKnown
-      ? 'the stored credentials were refused'
+      ? 'the credentials were refused'
       : `no credentials are stored; if it needs a login: tsbuild login ${this.registry}`
     return restated(error, `${error.reason}; ${advice}`)
   }
