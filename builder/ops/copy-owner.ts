@@ -17,7 +17,7 @@ const ACCOUNT_FILE_BYTES_MAX = 10 << 20
 /**
  * The ids that `--chown=text` means (features row D104): numbers as they are, a user's number also for the group when
  * none is given, names from /etc/passwd and /etc/group. As with BuildKit a name that is not there means 0.
- * `bad-owner` when a name is given and there is nothing to look it up in (`readAccounts` undefined: --link).
+ * `bad-owner` when a name is given and there is nothing to look it up in (`readAccounts` undefined: --link, scratch).
  */
 export async function resolveOwner(
   text: string,
@@ -82,7 +82,7 @@ async function findAccount(
   if (readAccounts === undefined) {
     throw new CopyError(
       'bad-owner',
-      `could not use --chown=${text} with --link: invalid user index: there is no ${file} to look ${name} up in, use numbers`,
+      `could not use owner ${text}: invalid user index: with --link and on an empty image there is no ${file} to look ${name} up in; use numbers`,
     )
   }
   const bytes = await readAccounts(file)

@@ -1,0 +1,59 @@
+import type { Digest } from '../../registry-client/oci/index.ts'
+import type { LayerPath, PackSource } from '../../snapshotter/index.ts'
+import { CopyError } from '../ops/copy-errors.ts'
+import type { SourceTree, TreeEntry } from '../ops/copy-source.ts'
+
+export interface SingleFile {
+  /** Name in the tree, without slashes. */
+  readonly name: string
+  /** Host directory and name of the file. */
+  readonly directory: string
+  readonly hostName: string
+  readonly digest: Digest
+  readonly sizeBytes: number
+  readonly mtimeSec: number
+}
+
+/** A tree with one file of mode 0600, owned by root: what a URL gives (features row D114). */
+export class SingleFileTree implements SourceTree {
+  readonly description: string
+  readonly #file: SingleFile
+  readonly #root: TreeEntry
+  readonly #entry: TreeEntry
+
+  constructor(description: string, file: SingleFile) {
+    this.description = description
+    this.#file = file
+    const metadata = { uid: 0, gid: 0, mtimeSec: file.mtimeSec }
+    const { name, sizeBytes } = file
+    this.#root = { ...metadata, type: 'dir', path: '', mode: 0o755 }
+    this.#entry = { ...metadata, type: 'file', path: name, mode: 0o600, sizeBytes, linkGroup: undefined }
+  }
+
+  lookup(path: LayerPath): Promise<TreeEntry | undefined> {
+    if (path === '') {
+      return Promise.resolve(this.#root)
+    }
+    return Promise.resolve(path === this.#entry.path ? this.#entry : undefined)
+  }
+
+  list(path: LayerPath): Promise<readonly TreeEntry[]> {
+    return Promise.resolve(path === '' ? [this.#entry] : [])
+  }
+
+  prefetch(): Promise<void> {
+    return Promise.resolve()
+  }
+
+  fileDigests(paths: readonly LayerPath[]): Promise<readonly Digest[]> {
+    const unknown = paths.find((path) => path !== this.#entry.path)
+    if (unknown !== undefined) {
+      throw new CopyError('source-missing', `could not copy from ${this.description}: "/${unknown}": not found`)
+    }
+    return Promise.resolve(paths.map(() => this.#file.digest))
+  }
+
+  source(): PackSource {
+    return { kind: 'path', root: this.#file.directory, path: this.#file.hostName }
+  }
+}

@@ -1,0 +1,112 @@
+import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { CopyError } from './copy-errors.ts'
+import { checkoutGit, type GitCheckout, type GitRequest } from './git.ts'
+
+describe('checkoutGit', () => {
+  let directory = ''
+  let remote = ''
+  const commits: string[] = []
+
+  const git = (...args: string[]): string =>
+    execFileSync('git', ['-c', 'user.name=t', '-c', 'user.email=t@t', '-c', 'protocol.file.allow=always', ...args], {
+      cwd: join(directory, 'repository'),
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'pipe'],
+    }).trim()
+
+  before(() => {
+    directory = mkdtempSync(join(tmpdir(), 'tsbuild-git-'))
+    const repository = join(directory, 'repository')
+    remote = `file://${repository}`
+    mkdirSync(repository)
+    git('init', '-b', 'trunk')
+    writeFileSync(join(repository, 'a'), '1')
+    git('add', '.')
+    git('commit', '-m', 'one')
+    git('tag', 'v1')
+    git('tag', '-a', '-m', 'annotated', 'v1a')
+    commits.push(git('rev-parse', 'HEAD'))
+    writeFileSync(join(repository, 'a'), '2')
+    mkdirSync(join(repository, 'sub'))
+    writeFileSync(join(repository, 'sub', 'run'), '#!', { mode: 0o755 })
+    symlinkSync('/etc', join(repository, 'out'))
+    git('add', '.')
+    git('commit', '-m', 'two')
+    commits.push(git('rev-parse', 'HEAD'))
+  })
+
+  after(() => rmSync(directory, { recursive: true }))
+
+  const checkout = (request: Partial<GitRequest>, protocols = ['file']): Promise<GitCheckout> =>
+    checkoutGit(
+      { remote, ref: undefined, subdir: undefined, checksum: undefined, keepGitDir: false, submodules: true, ...request },
+      {
+        workDirectory: directory,
+        env: { PATH: process.env['PATH'] },
+        authorization: undefined,
+        signal: new AbortController().signal,
+        protocols,
+      },
+    )
+
+  const fails = async (request: Partial<GitRequest>, words: RegExp, protocols?: string[]): Promise<void> => {
+    await assert.rejects(checkout(request, protocols), (error) => {
+      assert(error instanceof CopyError)
+      assert.match(error.message, words)
+      return true
+    })
+  }
+
+  it('checks out the default branch without .git, with modes that do not depend on the umask', async () => {
+    const umask = process.umask(0o077)
+    const { root, commit } = await checkout({})
+    process.umask(umask)
+    assert.equal(commit, commits[1])
+    assert.deepEqual(readdirSync(root).sort(), ['a', 'out', 'sub'])
+    assert.equal(statSync(join(root, 'a')).mode & 0o777, 0o644)
+    assert.equal(statSync(join(root, 'sub/run')).mode & 0o777, 0o755)
+  })
+
+  it('checks out tags, branches and commits', async () => {
+    for (const ref of ['v1', 'refs/tags/v1', 'v1a', commits[0]]) {
+      const { root } = await checkout({ ref })
+      assert.equal(readFileSync(join(root, 'a'), 'utf8'), '1')
+    }
+    assert.equal((await checkout({ ref: 'trunk' })).commit, commits[1])
+  })
+
+  it('compares the commit with a checksum', async () => {
+    await checkout({ ref: 'v1', checksum: commits[0]?.slice(0, 8) })
+    await checkout({ ref: 'v1a', checksum: commits[0] })
+    await fails({ ref: 'v1', checksum: commits[1] }, /expected checksum to match/)
+    await fails({ checksum: 'xyz' }, /invalid checksum/)
+  })
+
+  it('keeps .git when asked', async () => {
+    const { root } = await checkout({ keepGitDir: true })
+    assert(readdirSync(root).includes('.git'))
+  })
+
+  it('enters a subdirectory, but no symlink', async () => {
+    const { root } = await checkout({ subdir: '/sub/' })
+    assert.deepEqual(readdirSync(root), ['run'])
+    await fails({ subdir: 'out' }, /not a directory/)
+    await fails({ subdir: 'nope' }, /not found/)
+    assert.deepEqual(readdirSync((await checkout({ subdir: '../../sub' })).root), ['run'])
+  })
+
+  it('names a ref that is not there', async () => {
+    await fails({ ref: 'nope' }, /does not contain ref nope/)
+  })
+
+  it('refuses what git could take for an option, a command or a local file', async () => {
+    await fails({ ref: '--upload-pack=touch /tmp/x' }, /no name of a ref/)
+    await fails({ remote: '--upload-pack=x' }, /no URL/)
+    await fails({ remote: 'ext::sh -c id' }, /no URL/)
+    await fails({}, /not allowed/, ['https'])
+  })
+})

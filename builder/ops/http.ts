@@ -1,0 +1,262 @@
+import { createHash, randomUUID } from 'node:crypto'
+import { once } from 'node:events'
+import { createWriteStream } from 'node:fs'
+import { mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { request as requestHttp, type IncomingMessage } from 'node:http'
+import { request as requestHttps } from 'node:https'
+import { join } from 'node:path'
+import { Transform } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import { type Digest, digestHex, digestOf, parseDigest } from '../../registry-client/oci/index.ts'
+import { CopyError } from './copy-errors.ts'
+
+const REDIRECTS_MAX = 10
+/** Silence of a server after which a download is given up. */
+const IDLE_TIMEOUT_MS = 60_000
+
+/** A file from a URL, on disk. */
+export interface Download {
+  readonly file: string
+  readonly digest: Digest
+  readonly sizeBytes: number
+  /** Undefined when the server does not say. */
+  readonly lastModifiedSec: number | undefined
+}
+
+export interface DownloadRequest {
+  readonly url: string
+  /** `sha256:<hex>` that the bytes must have (features row D115). */
+  readonly checksum: string | undefined
+  /** Sent to the first host only, never to where it redirects. */
+  readonly headers?: Readonly<Record<string, string>>
+}
+
+export interface DownloadOptions {
+  /** Directory that keeps downloads and what servers said of them between builds; made when missing. */
+  readonly directory: string
+  /** Directory for unfinished files, on the same file system. */
+  readonly workDirectory: string
+  readonly sizeBytesMax: number
+  readonly signal: AbortSignal
+}
+
+/**
+ * Downloads a file, or finds that the one of an earlier build is still right: by its checksum without asking anybody,
+ * else by its ETag (features row D114). Redirects are followed. Errors: `download-failed` with the status or the
+ * reason, `checksum-mismatch`.
+ */
+export async function download(request: DownloadRequest, options: DownloadOptions): Promise<Download> {
+  await mkdir(options.directory, { recursive: true, mode: 0o700 })
+  const expected = request.checksum === undefined ? undefined : parseDigest(request.checksum)
+  if (request.checksum !== undefined && expected === undefined) {
+    throw new CopyError('checksum-mismatch', `could not check ${redactUrl(request.url)}: ${request.checksum} is not sha256:<hex>`)
+  }
+  const known = await readRecord(options.directory, request.url)
+  if (known !== undefined && known.digest === expected) {
+    return known
+  }
+  const response = await openUrl(request, known?.etag, options.signal)
+  if (response.statusCode === 304 && known !== undefined) {
+    response.resume()
+    return checked(request, known, expected)
+  }
+  if ((response.statusCode ?? 0) < 200 || (response.statusCode ?? 0) >= 300) {
+    response.resume()
+    throw failed(request.url, `invalid response status ${response.statusCode}`)
+  }
+  return await store(request, response, expected, options)
+}
+
+async function store(
+  request: DownloadRequest,
+  response: IncomingMessage,
+  expected: Digest | undefined,
+  options: DownloadOptions,
+): Promise<Download> {
+  const temporary = join(options.workDirectory, `download-${randomUUID()}`)
+  try {
+    const { digest, sizeBytes } = await save(request, response, temporary, options)
+    const file = join(options.directory, digestHex(digest))
+    const result = checked(
+      request,
+      { file, digest, sizeBytes, lastModifiedSec: timeOf(response.headers['last-modified']) },
+      expected,
+    )
+    await rename(temporary, file)
+    await writeRecord(options, request.url, { ...result, etag: response.headers.etag })
+    return result
+  } finally {
+    await rm(temporary, { force: true })
+  }
+}
+
+async function save(
+  request: DownloadRequest,
+  response: IncomingMessage,
+  file: string,
+  options: DownloadOptions,
+): Promise<{ readonly digest: Digest; readonly sizeBytes: number }> {
+  const hash = createHash('sha256')
+  let sizeBytes = 0
+  const meter = new Transform({
+    transform(chunk: Buffer, _encoding, done) {
+      sizeBytes += chunk.length
+      hash.update(chunk)
+      const isTooLarge = sizeBytes > options.sizeBytesMax
+      done(isTooLarge ? failed(request.url, `it is larger than ${options.sizeBytesMax} bytes`) : null, chunk)
+    },
+  })
+  try {
+    await pipeline(response, meter, createWriteStream(file, { flags: 'wx', mode: 0o600 }), {
+      signal: options.signal,
+    })
+  } catch (error) {
+    options.signal.throwIfAborted()
+    throw error instanceof CopyError ? error : failed(request.url, messageOf(error), error)
+  }
+  if (!response.complete) {
+    throw failed(request.url, 'the connection was closed before the end')
+  }
+  return { digest: digestOfHash(hash.digest('hex')), sizeBytes }
+}
+
+function checked(request: DownloadRequest, result: Download, expected: Digest | undefined): Download {
+  if (expected !== undefined && result.digest !== expected) {
+    throw new CopyError(
+      'checksum-mismatch',
+      `could not use ${redactUrl(request.url)}: digest mismatch ${result.digest}: ${expected}`,
+    )
+  }
+  const { file, digest, sizeBytes, lastModifiedSec } = result
+  return { file, digest, sizeBytes, lastModifiedSec }
+}
+
+/** Follows redirects; `etag` asks for 304 when nothing changed. */
+async function openUrl(
+  request: DownloadRequest,
+  etag: string | undefined,
+  signal: AbortSignal,
+): Promise<IncomingMessage> {
+  let url = parseUrl(request.url, request.url)
+  const { origin } = url
+  for (let count = 0; count <= REDIRECTS_MAX; count += 1) {
+    const headers: Record<string, string> = {
+      'user-agent': 'tsbuild',
+      ...(etag === undefined ? {} : { 'if-none-match': etag }),
+      ...(url.origin === origin ? request.headers : {}),
+    }
+    const response = await get(url, headers, request.url, signal)
+    const { location } = response.headers
+    if (![301, 302, 303, 307, 308].includes(response.statusCode ?? 0) || location === undefined) {
+      return response
+    }
+    response.resume()
+    url = parseUrl(location, request.url, url)
+  }
+  throw failed(request.url, `more than ${REDIRECTS_MAX} redirects`)
+}
+
+async function get(
+  url: URL,
+  headers: Readonly<Record<string, string>>,
+  shownUrl: string,
+  signal: AbortSignal,
+): Promise<IncomingMessage> {
+  const send = url.protocol === 'https:' ? requestHttps : requestHttp
+  const sent = send(url, { headers, signal, timeout: IDLE_TIMEOUT_MS })
+  sent.on('timeout', () => sent.destroy(new Error('the server does not answer')))
+  sent.end()
+  try {
+    const [response]: IncomingMessage[] = await once(sent, 'response')
+    if (response === undefined) {
+      throw new Error('no response')
+    }
+    return response
+  } catch (error) {
+    signal.throwIfAborted()
+    throw failed(shownUrl, messageOf(error), error)
+  }
+}
+
+function parseUrl(text: string, shownUrl: string, base?: URL): URL {
+  const url = URL.parse(text, base?.href)
+  if (url === null || (url.protocol !== 'http:' && url.protocol !== 'https:')) {
+    throw failed(shownUrl, `${JSON.stringify(redactUrl(text))} is not an http or https URL`)
+  }
+  return url
+}
+
+interface DownloadRecord extends Download {
+  readonly etag: string | undefined
+}
+
+function recordFile(directory: string, url: string): string {
+  return join(directory, `${digestHex(digestOf(url))}.json`)
+}
+
+async function writeRecord(options: DownloadOptions, url: string, record: DownloadRecord): Promise<void> {
+  const { digest, lastModifiedSec, etag } = record
+  const temporary = join(options.workDirectory, `download-${randomUUID()}.json`)
+  await writeFile(temporary, JSON.stringify({ digest, lastModifiedSec, etag }), { mode: 0o600 })
+  await rename(temporary, recordFile(options.directory, url))
+}
+
+/** What is known of a URL, if its file is still there. */
+async function readRecord(directory: string, url: string): Promise<DownloadRecord | undefined> {
+  try {
+    const record: unknown = JSON.parse(await readFile(recordFile(directory, url), 'utf8'))
+    const digest = parseDigest(field(record, 'digest', 'string') ?? '')
+    if (digest === undefined) {
+      return undefined
+    }
+    const file = join(directory, digestHex(digest))
+    const { size } = await stat(file)
+    const lastModifiedSec = field(record, 'lastModifiedSec', 'number')
+    return { file, digest, sizeBytes: size, lastModifiedSec, etag: field(record, 'etag', 'string') }
+  } catch (error) {
+    if (error instanceof SyntaxError || (error instanceof Error && 'code' in error && error.code === 'ENOENT')) {
+      return undefined
+    }
+    throw error
+  }
+}
+
+function field(record: unknown, name: string, type: 'string'): string | undefined
+function field(record: unknown, name: string, type: 'number'): number | undefined
+function field(record: unknown, name: string, type: 'string' | 'number'): string | number | undefined {
+  const value: unknown =
+    typeof record === 'object' && record !== null ? Object.getOwnPropertyDescriptor(record, name)?.value : undefined
+  return (type === 'string' && typeof value === 'string') || (type === 'number' && typeof value === 'number')
+    ? value
+    : undefined
+}
+
+function timeOf(header: string | undefined): number | undefined {
+  const timeMs = header === undefined ? Number.NaN : Date.parse(header)
+  return Number.isNaN(timeMs) ? undefined : Math.floor(timeMs / 1000)
+}
+
+function digestOfHash(hex: string): Digest {
+  const digest = parseDigest(`sha256:${hex}`)
+  if (digest === undefined) {
+    throw new TypeError('sha256 did not give 64 hex digits')
+  }
+  return digest
+}
+
+function failed(url: string, reason: string, cause?: unknown): CopyError {
+  return new CopyError('download-failed', `could not download ${redactUrl(url)}: ${reason}`, { cause })
+}
+
+function messageOf(error: unknown): string {
+  if (!(error instanceof Error)) {
+    return String(error)
+  }
+  // A failed connection to several addresses has an empty message of its own.
+  return error.message === '' && 'code' in error ? String(error.code) : error.message
+}
+
+/** A URL as it may be shown: without password and query, which can hold tokens. */
+export function redactUrl(text: string): string {
+  return text.replace(/\/\/[^/@\s]*@/, '//xxxxx@').replace(/\?[^#]*/, '?...')
+}

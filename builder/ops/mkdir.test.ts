@@ -1,0 +1,47 @@
+import assert from 'node:assert/strict'
+import { CopyError } from './copy-errors.ts'
+import { MemoryTree } from './copy-memory-tree.ts'
+import { planMkdir } from './mkdir.ts'
+
+async function mkdir(path: string, user = ''): Promise<string[]> {
+  const entries = await planMkdir({
+    node: { path, user, epochSec: undefined },
+    base: new MemoryTree({
+      srv: { dir: true, mode: 0o700, uid: 4, mtimeSec: 3 },
+      link: '-> /srv',
+      file: 'x',
+    }),
+    readAccounts: async () => new TextEncoder().encode('app:x:7:8::/:\n'),
+    nowSec: 50,
+  })
+  return entries.map((entry) =>
+    entry.type === 'dir'
+      ? `${entry.mode.toString(8)} ${entry.uid}:${entry.gid} ${entry.path} @${entry.mtimeSec}`
+      : entry.type,
+  )
+}
+
+describe('planMkdir', () => {
+  it('makes what is missing for the user and leaves what exists as it is', async () => {
+    assert.deepEqual(await mkdir('/srv/a/b', 'app'), [
+      '700 4:0 srv @3',
+      '755 7:8 srv/a @50',
+      '755 7:8 srv/a/b @50',
+    ])
+  })
+
+  it('follows symlinks inside the root', async () => {
+    assert.deepEqual(await mkdir('/link/a'), ['700 4:0 srv @3', '755 0:0 srv/a @50'])
+  })
+
+  it('has no entries when the directory exists', async () => {
+    assert.deepEqual(await mkdir('/link', 'app'), [])
+    assert.deepEqual(await mkdir('/'), [])
+  })
+
+  it('refuses a file in the way', async () => {
+    for (const path of ['/file', '/file/x']) {
+      await assert.rejects(mkdir(path), (error) => error instanceof CopyError && error.code === 'copy-conflict')
+    }
+  })
+})
