@@ -108,6 +108,8 @@ export interface ReadLayerResult {
   readonly uncompressedSizeBytes: number
   /** In tar order, later duplicates win when applied. */
   readonly entries: readonly LayerEntry[]
+  /** What could not be made when unpacking: devices (`what` is `device`) and extended attributes (their name). */
+  readonly skipped: readonly { readonly path: LayerPath; readonly what: string }[]
 }
 
 export interface Kernel {

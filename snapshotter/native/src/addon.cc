@@ -1,3 +1,21 @@
 #include <napi.h>
-static Napi::Object init(Napi::Env, Napi::Object exports) { return exports; }
-NODE_API_MODULE(tsbuild, init)
+
+#include "families.h"
+#include "job.h"
+
+namespace tsbuild {
+
+static Napi::Object init(Napi::Env env, Napi::Object exports) {
+  defineCancellation(env, exports);
+  defineScan(env, exports);
+  defineHashFiles(env, exports);
+  definePacker(env, exports);
+  defineReadLayer(env, exports);
+  return exports;
+}
+
+}  // namespace tsbuild
+
+static Napi::Object initTsbuild(Napi::Env env, Napi::Object exports) { return tsbuild::init(env, exports); }
+
+NODE_API_MODULE(tsbuild, initTsbuild)

@@ -1,0 +1,126 @@
+import { getSystemErrorName } from 'node:util'
+import type { EntryColumns, PackColumns } from './entry-columns.ts'
+import { KernelError, type KernelErrorCode } from './kernel-error.ts'
+
+/** The addon's side of a cancellation; see `cancellable`. */
+export interface Cancellation {
+  cancel(): void
+}
+
+/** What `build/Release/tsbuild.node` exports. Arguments are not checked there: kernel.ts does. */
+export interface Addon {
+  readonly Cancellation: new () => Cancellation
+  scanTree(root: string, withXattrs: boolean, cancellation: Cancellation): Promise<EntryColumns>
+  listDirectories(
+    root: string,
+    paths: string,
+    withXattrs: boolean,
+    cancellation: Cancellation,
+  ): Promise<{ entries: EntryColumns; counts: Uint32Array }>
+  hashFiles(root: string, paths: string, cancellation: Cancellation): Promise<(string | Error)[]>
+  createPacker(
+    output: string,
+    compression: string,
+    level: number,
+    cancellation: Cancellation,
+    drained: () => void,
+  ): AddonPacker
+  readLayer(options: AddonReadOptions, cancellation: Cancellation): Promise<AddonReadResult>
+  removeTree(path: string, cancellation: Cancellation): Promise<void>
+  copyTree(source: string, dest: string, cancellation: Cancellation): Promise<void>
+  syncFilesystem(path: string, cancellation: Cancellation): Promise<void>
+  tryLock(fd: number, isExclusive: boolean): boolean
+  unlock(fd: number): void
+  openInRoot(root: string, path: string): number
+  getXattr(path: string, name: string): Uint8Array | undefined
+  setXattr(path: string, name: string, value: Uint8Array): void
+  makeNode(path: string, type: number, mode: number, major: number, minor: number): void
+}
+
+export interface AddonPacker {
+  /** False when the queue is full: `drained` is called when there is room again. */
+  add(batch: PackColumns): boolean
+  end(): void
+  readonly done: Promise<AddonPackResult>
+}
+
+export interface AddonPackResult {
+  readonly diffId: string
+  readonly uncompressedSizeBytes: number
+  /** Empty without an output file. */
+  readonly digest: string
+  readonly sizeBytes: number
+  readonly engine: string
+  readonly fileDigests: string
+}
+
+export interface AddonReadOptions {
+  readonly blob: string
+  readonly compression: string
+  readonly extractTo: string
+  readonly whiteouts: string
+  readonly userXattr: boolean
+  readonly withOwners: boolean
+  readonly contentSizeMax: number
+  readonly entryCountMax: number
+}
+
+export interface AddonReadResult {
+  readonly digest: string
+  readonly sizeBytes: number
+  readonly diffId: string
+  readonly uncompressedSizeBytes: number
+  readonly entries: EntryColumns
+  readonly skipped: readonly { readonly path: string; readonly what: string }[]
+}
+
+/** What the addon's own errors carry; see failureToJs in src/job.cc. */
+interface AddonFailure extends Error {
+  readonly syscall: string
+  readonly errno: number
+  readonly code: string
+  readonly path: string
+}
+
+function isAddonFailure(error: unknown): error is AddonFailure {
+  return error instanceof Error && 'syscall' in error && 'errno' in error && 'code' in error
+}
+
+/** The KernelError of what the addon threw; `what` completes "could not". Anything else is passed through. */
+export function toKernelError(error: unknown, what: string): unknown {
+  if (!isAddonFailure(error)) {
+    return error
+  }
+  const code = error.code === '' ? getSystemErrorName(-error.errno) : error.code
+  const about = error.path === '' ? '' : ` '${error.path}'`
+  const how = error.syscall === '' ? '' : ` (${error.syscall}: ${code})`
+  return new KernelError(code as KernelErrorCode, `could not ${what}${about}: ${error.message}${how}`, {
+    syscall: error.syscall === '' ? undefined : error.syscall,
+    errno: error.errno,
+    path: error.path === '' ? undefined : error.path,
+    cause: error,
+  })
+}
+
+/** Runs an asynchronous call of the addon until it settles; aborting `signal` ends it early with the signal's reason. */
+export async function cancellable<T>(
+  addon: Addon,
+  signal: AbortSignal,
+  what: string,
+  run: (cancellation: Cancellation) => Promise<T>,
+): Promise<T> {
+  signal.throwIfAborted()
+  const cancellation = new addon.Cancellation()
+  const cancel = (): void => cancellation.cancel()
+  signal.addEventListener('abort', cancel, { once: true })
+  try {
+    return await run(cancellation)
+  } catch (error) {
+    if (signal.aborted && isAddonFailure(error) && error.code === 'aborted') {
+      throw signal.reason
+    }
+    throw toKernelError(error, what)
+  } finally {
+    signal.removeEventListener('abort', cancel)
+  }
+}

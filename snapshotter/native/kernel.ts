@@ -1,0 +1,199 @@
+import { existsSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import type { DiffId, Digest } from '../../registry-client/oci/index.ts'
+import type { LayerPath } from '../layer/entry.ts'
+import { type Addon, cancellable, toKernelError } from './addon.ts'
+import { check, checkDevice, checkFd, checkHostPath, checkPath } from './check-arguments.ts'
+import { decodeLayerEntries, decodeScanned, joinList } from './entry-columns.ts'
+import { KernelError } from './kernel-error.ts'
+import type {
+  Kernel,
+  LayerPacker,
+  ListOptions,
+  PackOptions,
+  ReadLayerOptions,
+  ReadLayerResult,
+  ScannedEntry,
+} from './kernel-types.ts'
+import { NativePacker } from './native-packer.ts'
+
+const ADDON = 'snapshotter/native/build/Release/tsbuild.node'
+const HOW_TO_BUILD =
+  'build it with `npm run build:native` in the directory of the tsbuild package (needs a C++ compiler, make and python3)'
+
+/** The compiled addon lies in the package's source tree, whether this file runs from there, from dist/ or from a bundle. */
+function findAddon(): string {
+  const here = dirname(fileURLToPath(import.meta.url))
+  for (let directory = here; ; directory = dirname(directory)) {
+    const candidate = join(directory, ADDON)
+    if (existsSync(candidate)) {
+      return candidate
+    }
+    if (directory === dirname(directory)) {
+      throw new KernelError('addon-missing', `could not load the native addon: it is not built; ${HOW_TO_BUILD}`)
+    }
+  }
+}
+
+let loaded: Addon | undefined
+
+function addon(): Addon {
+  if (loaded === undefined) {
+    const path = findAddon()
+    try {
+      loaded = createRequire(import.meta.url)(path) as Addon
+    } catch (cause) {
+      const reason = cause instanceof Error ? cause.message : String(cause)
+      throw new KernelError('addon-missing', `could not load the native addon: ${reason}; ${HOW_TO_BUILD}`, { path, cause })
+    }
+  }
+  return loaded
+}
+
+/** Runs a short call of the addon on this thread. */
+function callNow<T>(what: string, run: () => T): T {
+  try {
+    return run()
+  } catch (error) {
+    throw toKernelError(error, what)
+  }
+}
+
+async function listDirectories(paths: readonly LayerPath[], options: ListOptions): Promise<ScannedEntry[][]> {
+  const { root, withXattrs, signal } = options
+  checkHostPath(root, 'the root')
+  for (const path of paths) {
+    checkPath(path, 'a directory')
+  }
+  const { entries, counts } = await cancellable(addon(), signal, `list '${root}', at`, (cancellation) =>
+    addon().listDirectories(root, joinList(paths), withXattrs, cancellation),
+  )
+  const all = decodeScanned(entries)
+  let at = 0
+  return Array.from(counts, (count) => all.slice(at, (at += count)))
+}
+
+async function scanTree({ root, withXattrs, signal }: ListOptions): Promise<ScannedEntry[]> {
+  checkHostPath(root, 'the root')
+  const columns = await cancellable(addon(), signal, `scan '${root}', at`, (cancellation) =>
+    addon().scanTree(root, withXattrs, cancellation),
+  )
+  return decodeScanned(columns)
+}
+
+async function hashFiles(
+  root: string,
+  paths: readonly LayerPath[],
+  signal: AbortSignal,
+): Promise<(Digest | Error)[]> {
+  checkHostPath(root, 'the root')
+  for (const path of paths) {
+    checkHostPath(path, 'a file')
+  }
+  const hashed = await cancellable(addon(), signal, `hash files in '${root}', at`, (cancellation) =>
+    addon().hashFiles(root, joinList(paths), cancellation),
+  )
+  return hashed.map((item) => {
+    if (typeof item === 'string') {
+      return item as Digest
+    }
+    const error = toKernelError(item, 'hash')
+    return error instanceof Error ? error : item
+  })
+}
+
+async function readLayer(options: ReadLayerOptions): Promise<ReadLayerResult> {
+  const { blob, extractTo, limits, signal } = options
+  checkHostPath(blob, 'the blob')
+  if (extractTo !== undefined) {
+    checkHostPath(extractTo, 'the directory to unpack into')
+  }
+  check(Number.isSafeInteger(limits.uncompressedSizeBytesMax), 'the size limit is no whole number')
+  check(Number.isSafeInteger(limits.entryCountMax), 'the limit of entries is no whole number')
+  const settings = {
+    blob,
+    compression: options.compression,
+    extractTo: extractTo ?? '',
+    whiteouts: options.whiteouts,
+    userXattr: options.userXattr,
+    withOwners: options.ownership === 'owners',
+    contentSizeMax: limits.uncompressedSizeBytesMax,
+    entryCountMax: limits.entryCountMax,
+  }
+  const what = extractTo === undefined ? `read the archive '${blob}', at` : `unpack '${blob}', at`
+  const result = await cancellable(addon(), signal, what, (cancellation) => addon().readLayer(settings, cancellation))
+  return {
+    digest: result.digest as Digest,
+    sizeBytes: result.sizeBytes,
+    diffId: result.diffId as DiffId,
+    uncompressedSizeBytes: result.uncompressedSizeBytes,
+    entries: decodeLayerEntries(result.entries),
+    skipped: result.skipped,
+  }
+}
+
+async function removeTree(path: string, signal: AbortSignal): Promise<void> {
+  checkHostPath(path, 'the tree')
+  await cancellable(addon(), signal, 'remove', (cancellation) => addon().removeTree(path, cancellation))
+}
+
+async function copyTree(source: string, dest: string, signal: AbortSignal): Promise<void> {
+  checkHostPath(source, 'the source')
+  checkHostPath(dest, 'the destination')
+  await cancellable(addon(), signal, `copy '${source}' to '${dest}', at`, (cancellation) =>
+    addon().copyTree(source, dest, cancellation),
+  )
+}
+
+async function syncFilesystem(path: string): Promise<void> {
+  checkHostPath(path, 'the path')
+  const never = new AbortController().signal
+  await cancellable(addon(), never, 'sync the filesystem of', (cancellation) => addon().syncFilesystem(path, cancellation))
+}
+
+/** The native addon, loaded on first use; absent, every call fails with `addon-missing` and how to build it. */
+export const kernel: Kernel = {
+  listDirectories,
+  scanTree,
+  hashFiles,
+  createPacker: (options: PackOptions): LayerPacker => new NativePacker(addon(), options),
+  readLayer,
+  removeTree,
+  copyTree,
+  tryLock(fd: number, mode: 'shared' | 'exclusive'): boolean {
+    checkFd(fd)
+    return callNow('lock', () => addon().tryLock(fd, mode === 'exclusive'))
+  },
+  unlock(fd: number): void {
+    checkFd(fd)
+    callNow('unlock', () => addon().unlock(fd))
+  },
+  syncFilesystem,
+  openInRoot(root: string, path: string): number {
+    checkHostPath(root, 'the root')
+    checkPath(path, 'the path')
+    return callNow(`open below '${root}'`, () => addon().openInRoot(root, path))
+  },
+  getXattr(path: string, name: string): Uint8Array | undefined {
+    checkHostPath(path, 'the path')
+    checkHostPath(name, 'the attribute')
+    return callNow(`read the attribute ${name} of`, () => addon().getXattr(path, name))
+  },
+  setXattr(path: string, name: string, value: Uint8Array): void {
+    checkHostPath(path, 'the path')
+    checkHostPath(name, 'the attribute')
+    callNow(`set the attribute ${name} of`, () => addon().setXattr(path, name, value))
+  },
+  makeNode(
+    path: string,
+    type: 'char' | 'block' | 'fifo',
+    options: { mode: number; major: number; minor: number },
+  ): void {
+    checkHostPath(path, 'the path')
+    checkDevice(options.mode, options.major, options.minor)
+    const code = { char: 3, block: 4, fifo: 5 }[type]
+    callNow('make the node', () => addon().makeNode(path, code, options.mode, options.major, options.minor))
+  },
+}

@@ -1,0 +1,22 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+namespace tsbuild {
+
+// A buffer that is not cleared when made, unlike std::vector's.
+struct Bytes {
+  Bytes() = default;
+  explicit Bytes(size_t capacityBytes)
+      : data(new uint8_t[capacityBytes]), capacity(capacityBytes) {}
+
+  std::unique_ptr<uint8_t[]> data;
+  size_t size = 0;
+  size_t capacity = 0;
+};
+
+using SharedBytes = std::shared_ptr<const Bytes>;
+
+}  // namespace tsbuild

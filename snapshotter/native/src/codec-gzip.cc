@@ -1,0 +1,278 @@
+#include <zlib.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "codec.h"
+#include "failure.h"
+
+#if __has_include(<isa-l/igzip_lib.h>)
+#include <isa-l.h>
+#define TSBUILD_ISAL 1
+#else
+#define TSBUILD_ISAL 0
+#endif
+
+// One gzip member: raw deflate blocks, each ended by a sync flush (it aligns to a byte, so blocks can be put one after the
+// other), then an empty last block. zlib sees the 32 KiB before its block, so the ratio is that of one stream.
+namespace tsbuild {
+
+namespace {
+
+constexpr size_t gzipBlockSize = 1024 * 1024;
+
+void appendLittle32(std::string& out, uint32_t value) {
+  for (int i = 0; i < 4; i++) out += static_cast<char>(value >> (8 * i));
+}
+
+class ZlibEncoder : public BlockEncoder {
+ public:
+  explicit ZlibEncoder(int level) {
+    // Negative window bits: no zlib header (zlib.h).
+    if (deflateInit2(&stream_, level, Z_DEFLATED, -15, 8, Z_DEFAULT_STRATEGY) != Z_OK) {
+      failCode("internal", "", "zlib could not be started");
+    }
+  }
+  ~ZlibEncoder() override { deflateEnd(&stream_); }
+
+  Bytes encode(const Bytes& block, const std::string& before) override {
+    deflateReset(&stream_);
+    if (!before.empty()) {
+      deflateSetDictionary(&stream_, reinterpret_cast<const Bytef*>(before.data()),
+                           static_cast<uInt>(before.size()));
+    }
+    Bytes out(deflateBound(&stream_, block.size) + 16);
+    stream_.next_in = block.data.get();
+    stream_.avail_in = static_cast<uInt>(block.size);
+    stream_.next_out = out.data.get();
+    stream_.avail_out = static_cast<uInt>(out.capacity);
+    if (deflate(&stream_, Z_SYNC_FLUSH) != Z_OK || stream_.avail_in != 0 || stream_.avail_out == 0) {
+      failCode("internal", "", "zlib did not compress a block");
+    }
+    out.size = out.capacity - stream_.avail_out;
+    return out;
+  }
+
+ private:
+  z_stream stream_ = {};
+};
+
+class GzipEncoding : public Encoding {
+ public:
+  size_t blockSize() const override { return gzipBlockSize; }
+
+  // RFC 1952: deflate, no name, no time, made on Unix: nothing in it changes from run to run.
+  std::string header() const override { return std::string("\x1f\x8b\x08\0\0\0\0\0\0\x03", 10); }
+
+  void account(const Bytes& block) override {
+    const uLong crc = crc32(0, block.data.get(), static_cast<uInt>(block.size));
+    crc_ = crc32_combine64(crc_, crc, static_cast<z_off64_t>(block.size));
+    size_ += block.size;
+  }
+
+  std::string trailer() const override {
+    // An empty last block with fixed codes (RFC 1951, 3.2.6).
+    std::string out("\x03\0", 2);
+    appendLittle32(out, static_cast<uint32_t>(crc_));
+    appendLittle32(out, static_cast<uint32_t>(size_));
+    return out;
+  }
+
+ private:
+  uLong crc_ = 0;
+  uint64_t size_ = 0;
+};
+
+class ZlibEncoding : public GzipEncoding {
+ public:
+  explicit ZlibEncoding(int level) : level_(level) {}
+  std::string engine() const override { return std::string("zlib-") + zlibVersion() + "/" + std::to_string(level_); }
+  size_t dictionarySize() const override { return 32 * 1024; }
+  std::unique_ptr<BlockEncoder> newEncoder() const override { return std::make_unique<ZlibEncoder>(level_); }
+
+ private:
+  const int level_;
+};
+
+#if TSBUILD_ISAL
+
+class IsalEncoder : public BlockEncoder {
+ public:
+  explicit IsalEncoder(int level) : stream_(std::make_unique<isal_zstream>()), levelBuffer_(levelBufferSize(level)) {
+    isal_deflate_init(stream_.get());
+    stream_->level = static_cast<uint32_t>(level);
+    stream_->level_buf = levelBuffer_.data.get();
+    stream_->level_buf_size = static_cast<uint32_t>(levelBuffer_.capacity);
+  }
+
+  Bytes encode(const Bytes& block, const std::string&) override {
+    isal_deflate_reset(stream_.get());
+    stream_->gzip_flag = IGZIP_DEFLATE;
+    stream_->flush = SYNC_FLUSH;
+    stream_->end_of_stream = 0;
+    // Incompressible data is stored, at 5 bytes for each 64 KiB; the rest is for the flush.
+    Bytes out(block.size + block.size / 64 + 4096);
+    stream_->next_in = block.data.get();
+    stream_->avail_in = static_cast<uint32_t>(block.size);
+    stream_->next_out = out.data.get();
+    stream_->avail_out = static_cast<uint32_t>(out.capacity);
+    if (isal_deflate(stream_.get()) != COMP_OK || stream_->avail_in != 0 || stream_->avail_out == 0) {
+      failCode("internal", "", "ISA-L did not compress a block");
+    }
+    out.size = out.capacity - stream_->avail_out;
+    return out;
+  }
+
+ private:
+  static size_t levelBufferSize(int level) {
+    if (level == 1) return ISAL_DEF_LVL1_DEFAULT;
+    if (level == 2) return ISAL_DEF_LVL2_DEFAULT;
+    return ISAL_DEF_LVL3_DEFAULT;
+  }
+
+  std::unique_ptr<isal_zstream> stream_;
+  Bytes levelBuffer_;
+};
+
+class IsalEncoding : public GzipEncoding {
+ public:
+  explicit IsalEncoding(int level) : level_(level) {}
+  std::string engine() const override {
+    return "isal-" + std::to_string(ISAL_MAJOR_VERSION) + "." + std::to_string(ISAL_MINOR_VERSION) + "/" +
+           std::to_string(level_);
+  }
+  std::unique_ptr<BlockEncoder> newEncoder() const override { return std::make_unique<IsalEncoder>(level_); }
+
+ private:
+  const int level_;
+};
+
+// Inflates gzip members one after the other.
+class GzipInflater {
+ public:
+  GzipInflater() : state_(std::make_unique<inflate_state>()) { reset(); }
+  void reset() {
+    isal_inflate_init(state_.get());
+    state_->crc_flag = ISAL_GZIP;
+  }
+  // Takes some of the input; true at the end of a member.
+  bool step(const uint8_t** in, size_t* inSize, uint8_t* out, size_t* outSize) {
+    state_->next_in = const_cast<uint8_t*>(*in);
+    state_->avail_in = static_cast<uint32_t>(*inSize);
+    state_->next_out = out;
+    state_->avail_out = static_cast<uint32_t>(*outSize);
+    const int result = isal_inflate(state_.get());
+    if (result == ISAL_INCORRECT_CHECKSUM) failDamaged("gzip", "its checksum is wrong");
+    if (result < 0) failDamaged("gzip", "ISA-L error " + std::to_string(result));
+    if (result > 0 && result != ISAL_END_INPUT && result != ISAL_OUT_OVERFLOW) {
+      failDamaged("gzip", "ISA-L answer " + std::to_string(result));
+    }
+    *in = state_->next_in;
+    *inSize = state_->avail_in;
+    *outSize -= state_->avail_out;
+    return state_->block_state == ISAL_BLOCK_FINISH;
+  }
+
+ private:
+  std::unique_ptr<inflate_state> state_;
+};
+
+#else
+
+class GzipInflater {
+ public:
+  GzipInflater() {
+    // 16: a gzip header and trailer are wanted (zlib.h).
+    if (inflateInit2(&stream_, 15 + 16) != Z_OK) failCode("internal", "", "zlib could not be started");
+  }
+  ~GzipInflater() { inflateEnd(&stream_); }
+  void reset() { inflateReset(&stream_); }
+  bool step(const uint8_t** in, size_t* inSize, uint8_t* out, size_t* outSize) {
+    stream_.next_in = const_cast<Bytef*>(*in);
+    stream_.avail_in = static_cast<uInt>(*inSize);
+    stream_.next_out = out;
+    stream_.avail_out = static_cast<uInt>(*outSize);
+    const int result = inflate(&stream_, Z_NO_FLUSH);
+    if (result != Z_OK && result != Z_STREAM_END && result != Z_BUF_ERROR) {
+      failDamaged("gzip", stream_.msg != nullptr ? stream_.msg : "zlib error " + std::to_string(result));
+    }
+    *in = stream_.next_in;
+    *inSize = stream_.avail_in;
+    *outSize -= stream_.avail_out;
+    return result == Z_STREAM_END;
+  }
+
+ private:
+  z_stream stream_ = {};
+};
+
+#endif
+
+class GzipDecoder : public Decoder {
+ public:
+  void write(const uint8_t* data, size_t size, const ByteSink& sink) override {
+    constexpr size_t outCapacity = 256 * 1024;
+    if (out_.capacity == 0) out_ = Bytes(outCapacity);
+    for (;;) {
+      if (place_ == Place::between) skipPadding(&data, &size);
+      if (place_ != Place::inside) {
+        if (size == 0) return;
+        begin(data);
+      }
+      size_t produced = out_.capacity;
+      const size_t sizeBefore = size;
+      const bool ended = inflater_.step(&data, &size, out_.data.get(), &produced);
+      if (produced > 0) sink(out_.data.get(), produced);
+      if (ended) {
+        place_ = Place::between;
+        continue;
+      }
+      if (produced < out_.capacity && (size == 0 || size == sizeBefore)) return;
+    }
+  }
+
+  void finish() override {
+    if (place_ == Place::start) failDamaged("gzip", "it is empty");
+    if (place_ == Place::inside) failDamaged("gzip", "it ends too early");
+  }
+
+ private:
+  enum class Place { start, inside, between };
+
+  void begin(const uint8_t* data) {
+    if (place_ == Place::between) {
+      if (data[0] != 0x1f) failDamaged("gzip", "something else follows its end");
+      inflater_.reset();
+    }
+    place_ = Place::inside;
+  }
+
+  // Tapes and some writers pad with zeros; gzip(1) ignores them too.
+  void skipPadding(const uint8_t** data, size_t* size) {
+    while (*size > 0 && **data == 0) {
+      *data += 1;
+      *size -= 1;
+    }
+  }
+
+  GzipInflater inflater_;
+  Place place_ = Place::start;
+  Bytes out_;
+};
+
+}  // namespace
+
+std::unique_ptr<Encoding> newGzipEncoding(int level) {
+  if (level < defaultLevel || level > 9) failCode("bad-level", "", "gzip has the levels 0 to 9");
+#if TSBUILD_ISAL
+  // Its own levels end at 3; level 0 of gzip means stored, which only zlib does.
+  if (level == defaultLevel) return std::make_unique<IsalEncoding>(1);
+  if (level >= 1 && level <= 3) return std::make_unique<IsalEncoding>(level);
+#endif
+  // zlib's own default, 6, takes three times as long as 1 for a few percent less.
+  return std::make_unique<ZlibEncoding>(level == defaultLevel ? 1 : level);
+}
+
+std::unique_ptr<Decoder> newGzipDecoder() { return std::make_unique<GzipDecoder>(); }
+
+}  // namespace tsbuild

@@ -1,0 +1,245 @@
+#include "pack.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include "failure.h"
+#include "resolve.h"
+#include "tar-write.h"
+
+namespace tsbuild {
+
+namespace {
+
+// Files up to this are read ahead and held; larger ones stream.
+constexpr uint64_t heldFileMax = 1024 * 1024;
+constexpr size_t heldBytesMax = 16 * 1024 * 1024;
+constexpr size_t queueHigh = 16384;
+constexpr size_t queueLow = 4096;
+constexpr size_t claimMax = 16;
+
+[[noreturn]] void failChanged(const PackItem& item, const std::string& how) {
+  failCode("content-changed", item.sourcePath, "it " + how + " while it was packed");
+}
+
+bool isHeld(const PackItem& item) {
+  return item.entry.type == EntryType::file && !item.sourceRoot.empty() && item.entry.size <= heldFileMax;
+}
+
+std::unique_ptr<Encoding> newEncoding(const PackSettings& settings) {
+  if (settings.compression == "gzip") return newGzipEncoding(settings.level);
+  if (settings.compression == "zstd") return newZstdEncoding(settings.level);
+  return nullptr;
+}
+
+// Reads up to `size` bytes; less only at the end of the file.
+size_t readFully(int fd, uint8_t* to, size_t size, const PackItem& item) {
+  size_t done = 0;
+  while (done < size) {
+    const ssize_t part = read(fd, to + done, size - done);
+    if (part < 0 && errno == EINTR) continue;
+    if (part < 0) failErrno("read", item.sourcePath);
+    if (part == 0) break;
+    done += static_cast<size_t>(part);
+  }
+  return done;
+}
+
+void checkExpected(const PackItem& item) {
+  if (!item.expect.empty() && item.expect != item.digest) failChanged(item, "changed its content");
+}
+
+}  // namespace
+
+Packer::Packer(PackSettings settings, CancellationPtr cancellation, std::function<void()> drained)
+    : settings_(std::move(settings)), cancellation_(std::move(cancellation)), drained_(std::move(drained)) {}
+
+bool Packer::add(std::vector<PackItem> items) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  for (auto& item : items) {
+    item.isReady = !isHeld(item);
+    items_.push_back(std::make_shared<PackItem>(std::move(item)));
+  }
+  readable_.notify_all();
+  ready_.notify_all();
+  isFull_ = items_.size() >= queueHigh;
+  return !isFull_;
+}
+
+void Packer::end() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  isEnded_ = true;
+  readable_.notify_all();
+  ready_.notify_all();
+}
+
+void Packer::stop() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  isStopped_ = true;
+  readable_.notify_all();
+  ready_.notify_all();
+}
+
+int Packer::rootOf(const std::string& path) {
+  std::lock_guard<std::mutex> lock(rootsMutex_);
+  const auto known = roots_.find(path);
+  if (known != roots_.end()) return known->second.get();
+  return roots_.emplace(path, openRoot(path)).first->second.get();
+}
+
+Descriptor Packer::openSource(const PackItem& item) {
+  // O_NONBLOCK: a fifo that took the file's place must not hold us up.
+  Descriptor file = openBeneath(rootOf(item.sourceRoot), item.sourcePath, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+  if (!file && errno == ELOOP) failChanged(item, "became a symbolic link");
+  if (!file) failErrno("open", item.sourcePath);
+  struct stat stat;
+  if (fstat(file.get(), &stat) != 0) failErrno("fstat", item.sourcePath);
+  if (!S_ISREG(stat.st_mode)) failChanged(item, "stopped being a regular file");
+  if (static_cast<uint64_t>(stat.st_size) != item.entry.size) failChanged(item, "changed its size");
+  return file;
+}
+
+// Takes some files that nobody reads yet, several at once because most are small. False: no more will come.
+bool Packer::claim(std::vector<ItemPtr>* out) {
+  std::unique_lock<std::mutex> lock(mutex_);
+  for (;;) {
+    if (isStopped_) throw Stopped{};
+    while (claimed_ < items_.size() && out->size() < claimMax) {
+      const ItemPtr& item = items_[claimed_];
+      if (!item->isReady) {
+        // The front one is always read, whatever is held, or nothing would move.
+        if (heldBytes_ + item->entry.size > heldBytesMax && claimed_ > 0) break;
+        heldBytes_ += item->entry.size;
+        out->push_back(item);
+      }
+      claimed_ += 1;
+    }
+    if (!out->empty()) return true;
+    if (isEnded_ && claimed_ == items_.size()) return false;
+    readable_.wait(lock);
+  }
+}
+
+void Packer::load(PackItem& item, Sha256& hash) {
+  const Descriptor file = openSource(item);
+  const size_t size = static_cast<size_t>(item.entry.size);
+  // One byte more tells whether it grew.
+  item.content = Bytes(size + 1);
+  item.content.size = readFully(file.get(), item.content.data.get(), size + 1, item);
+  if (item.content.size < size) failChanged(item, "shrank");
+  if (item.content.size > size) failChanged(item, "grew");
+  hash.update(item.content.data.get(), size);
+  item.digest = hash.finish();
+  checkExpected(item);
+}
+
+void Packer::readAhead() {
+  Sha256 hash;
+  for (;;) {
+    std::vector<ItemPtr> claimed;
+    if (!claim(&claimed)) return;
+    for (const auto& item : claimed) {
+      try {
+        load(*item, hash);
+      } catch (const Failure&) {
+        // Reported when its turn comes, so that the first file in the tar's order is the one named.
+        item->failure = std::current_exception();
+      }
+      std::lock_guard<std::mutex> lock(mutex_);
+      item->isReady = true;
+      if (item == items_.front()) ready_.notify_all();
+    }
+  }
+}
+
+// The next item when it is ready; null at the end.
+Packer::ItemPtr Packer::takeFront() {
+  std::unique_lock<std::mutex> lock(mutex_);
+  ready_.wait(lock, [&] {
+    return isStopped_ || (isEnded_ && items_.empty()) || (!items_.empty() && items_.front()->isReady);
+  });
+  if (isStopped_) throw Stopped{};
+  if (items_.empty()) return nullptr;
+  ItemPtr item = std::move(items_.front());
+  items_.pop_front();
+  if (claimed_ > 0) claimed_ -= 1;
+  if (isHeld(*item)) {
+    heldBytes_ -= static_cast<size_t>(item->entry.size);
+    readable_.notify_all();
+  }
+  if (isFull_ && items_.size() <= queueLow) {
+    isFull_ = false;
+    drained_();
+  }
+  return item;
+}
+
+void Packer::copyLarge(PackItem& item, BlobWriter& writer) {
+  const Descriptor file = openSource(item);
+  posix_fadvise(file.get(), 0, 0, POSIX_FADV_SEQUENTIAL);
+  Bytes buffer(512 * 1024);
+  Sha256 hash;
+  uint64_t left = item.entry.size;
+  while (left > 0) {
+    cancellation_->check();
+    const size_t want = static_cast<size_t>(std::min<uint64_t>(left, buffer.capacity));
+    const size_t size = readFully(file.get(), buffer.data.get(), want, item);
+    if (size < want) failChanged(item, "shrank");
+    hash.update(buffer.data.get(), size);
+    writer.append(buffer.data.get(), size);
+    left -= size;
+  }
+  if (readFully(file.get(), buffer.data.get(), 1, item) != 0) failChanged(item, "grew");
+  item.digest = hash.finish();
+  checkExpected(item);
+}
+
+void Packer::assemble(BlobWriter& writer, PackOutcome* outcome) {
+  Sha256 hash;
+  while (const ItemPtr item = takeFront()) {
+    cancellation_->check();
+    if (item->failure) std::rethrow_exception(item->failure);
+    const std::string header = tarHeader(item->entry);
+    writer.append(header.data(), header.size());
+    if (item->entry.type != EntryType::file) continue;
+    if (!item->sourceRoot.empty() && !isHeld(*item)) {
+      copyLarge(*item, writer);
+    } else {
+      const size_t size = static_cast<size_t>(item->entry.size);
+      if (item->sourceRoot.empty()) {
+        hash.update(item->content.data.get(), size);
+        item->digest = hash.finish();
+        checkExpected(*item);
+      }
+      writer.append(item->content.data.get(), size);
+    }
+    writer.appendZeros(tarPadding(item->entry.size));
+    outcome->fileDigests += item->digest;
+  }
+  // Two zero blocks end an archive.
+  writer.appendZeros(2 * tarBlockSize);
+  writer.end();
+}
+
+PackOutcome Packer::run() {
+  PackOutcome outcome;
+  auto encoding = newEncoding(settings_);
+  outcome.engine = encoding ? encoding->engine() : "none";
+  // Declared before the group, whose destructor waits for threads that use it.
+  BlobWriter writer(settings_.output, std::move(encoding));
+  const auto stopAll = [&] {
+    stop();
+    writer.stop();
+  };
+  ThreadGroup group(stopAll);
+  Cancellation::Subscription cancelled(*cancellation_, stopAll);
+  writer.start(group);
+  for (unsigned i = 0; i < processorThreads(); i++) group.start([this] { readAhead(); });
+  group.start([&] { assemble(writer, &outcome); });
+  group.join();
+  cancellation_->check();
+  outcome.blob = writer.finish();
+  return outcome;
+}
+
+}  // namespace tsbuild

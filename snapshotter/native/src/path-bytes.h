@@ -1,0 +1,24 @@
+#pragma once
+
+#include <napi.h>
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace tsbuild {
+
+// Paths are bytes to the kernel and strings to JavaScript: bytes that are not UTF-8 are lone surrogates
+// U+DC80..U+DCFF, one per byte, as in snapshotter/layer/path-bytes.ts.
+std::u16string decodePath(std::string_view bytes);
+std::string encodePath(std::u16string_view text);
+
+Napi::String pathToJs(Napi::Env env, std::string_view bytes);
+std::string pathFromJs(const Napi::Value& value);
+
+// Lists of strings cross the boundary as one string with NUL after each element: one call instead of thousands.
+std::vector<std::string> splitList(std::string_view joined);
+
+bool isAscii(std::string_view bytes);
+
+}  // namespace tsbuild

@@ -1,0 +1,275 @@
+#include <fcntl.h>
+#include <napi.h>
+
+#include <algorithm>
+#include <atomic>
+
+#include "codec.h"
+#include "extract.h"
+#include "families.h"
+#include "job.h"
+#include "path-bytes.h"
+#include "resolve.h"
+#include "sha256.h"
+#include "tar-read.h"
+#include "threads.h"
+
+namespace tsbuild {
+
+namespace {
+
+struct ReadSettings {
+  std::string blob;
+  std::string compression;
+  bool extracts;
+  ExtractSettings extract;
+  TarLimits limits;
+};
+
+struct ReadOutcome {
+  std::string digest;
+  uint64_t size = 0;
+  std::string diffId;
+  uint64_t uncompressedSize = 0;
+  Columns entries;
+  std::vector<Skipped> skipped;
+};
+
+// What a name means under the white-out rules of image layers (image-spec, layer.md, "Whiteouts"). Nothing for the
+// bookkeeping files of aufs, which old layers carry.
+std::optional<TarEntry> asLayerEntry(TarEntry entry) {
+  const auto fail = [&](const char* reason) { failCode("bad-archive", entry.path, reason); };
+  const SplitPath split = splitPath(entry.path);
+  for (std::string_view rest = split.parent; !rest.empty(); rest = splitPath(rest).parent) {
+    const std::string_view component = splitPath(rest).base;
+    if (component.rfind(whiteoutPrefix, 0) != 0) continue;
+    if (component.rfind(".wh..wh.", 0) == 0) return std::nullopt;
+    fail("a parent of it is a whiteout");
+  }
+  if (split.base.rfind(whiteoutPrefix, 0) != 0) return entry;
+  const std::string parent(split.parent);
+  if (split.base == opaqueMarker) {
+    TarEntry opaque;
+    opaque.type = EntryType::opaque;
+    opaque.path = parent;
+    return opaque;
+  }
+  const std::string_view hidden = split.base.substr(whiteoutPrefix.size());
+  if (hidden.rfind(".wh.", 0) == 0) return std::nullopt;
+  if (hidden.empty() || hidden == "." || hidden == "..") fail("it is a whiteout of nothing");
+  TarEntry whiteout;
+  whiteout.type = EntryType::whiteout;
+  whiteout.path = parent.empty() ? std::string(hidden) : parent + "/" + std::string(hidden);
+  return whiteout;
+}
+
+//   file -> digest -> decompress -+-> hash (diffId)
+//                                 +-> tar -> entries, files
+class LayerReading {
+ public:
+  LayerReading(const ReadSettings& settings, const CancellationPtr& cancellation)
+      : settings_(settings), cancellation_(cancellation), compressed_(8), toHash_(16), toTar_(16) {}
+
+  void run(ReadOutcome* outcome) {
+    outcome_ = outcome;
+    const auto stop = [this] {
+      compressed_.stop();
+      toHash_.stop();
+      toTar_.stop();
+    };
+    ThreadGroup group(stop);
+    Cancellation::Subscription cancelled(*cancellation_, stop);
+    group.start([this] { readBlob(); });
+    group.start([this] { decompress(); });
+    group.start([this] { hashArchive(); });
+    group.start([this] { readArchive(); });
+    group.join();
+    cancellation_->check();
+  }
+
+ private:
+  void readBlob() {
+    const Descriptor file(open(settings_.blob.c_str(), O_RDONLY | O_CLOEXEC));
+    if (!file) failErrno("open", settings_.blob);
+    posix_fadvise(file.get(), 0, 0, POSIX_FADV_SEQUENTIAL);
+    Sha256 hash;
+    for (;;) {
+      auto bytes = std::make_shared<Bytes>(256 * 1024);
+      const ssize_t size = read(file.get(), bytes->data.get(), bytes->capacity);
+      if (size < 0 && errno == EINTR) continue;
+      if (size < 0) failErrno("read", settings_.blob);
+      if (size == 0) break;
+      bytes->size = static_cast<size_t>(size);
+      hash.update(bytes->data.get(), bytes->size);
+      outcome_->size += bytes->size;
+      compressed_.push(bytes);
+    }
+    outcome_->digest = hash.finish();
+    compressed_.finish();
+  }
+
+  void decompress() {
+    std::unique_ptr<Decoder> decoder;
+    bool isFirst = true;
+    while (const auto popped = compressed_.pop()) {
+      const SharedBytes& bytes = *popped;
+      if (isFirst) decoder = newDecoder(settings_.compression, bytes->data.get(), bytes->size);
+      isFirst = false;
+      if (decoder) {
+        decoder->write(bytes->data.get(), bytes->size, [this](const uint8_t* data, size_t size) {
+          auto copy = std::make_shared<Bytes>(size);
+          std::copy(data, data + size, copy->data.get());
+          copy->size = size;
+          passOn(copy);
+        });
+      } else {
+        passOn(bytes);
+      }
+    }
+    // An empty blob of a stated format is damaged too.
+    if (isFirst) decoder = newDecoder(settings_.compression, nullptr, 0);
+    if (decoder) decoder->finish();
+    toHash_.finish();
+    toTar_.finish();
+  }
+
+  void passOn(const SharedBytes& bytes) {
+    uncompressedSize_ += bytes->size;
+    if (uncompressedSize_ > settings_.limits.contentSizeMax) {
+      failCode("bad-archive", "",
+               "it is larger than the limit of " + std::to_string(settings_.limits.contentSizeMax) + " bytes");
+    }
+    toHash_.push(bytes);
+    toTar_.push(bytes);
+  }
+
+  void hashArchive() {
+    Sha256 hash;
+    while (const auto bytes = toHash_.pop()) hash.update((*bytes)->data.get(), (*bytes)->size);
+    outcome_->diffId = hash.finish();
+  }
+
+  size_t readTarBytes(uint8_t* to, size_t size) {
+    size_t done = 0;
+    while (done < size) {
+      if (!current_ || currentAt_ == current_->size) {
+        auto next = toTar_.pop();
+        if (!next) break;
+        current_ = std::move(*next);
+        currentAt_ = 0;
+      }
+      const size_t part = std::min(size - done, current_->size - currentAt_);
+      std::copy_n(current_->data.get() + currentAt_, part, to + done);
+      currentAt_ += part;
+      done += part;
+    }
+    return done;
+  }
+
+  void readArchive() {
+    TarReader reader([this](uint8_t* to, size_t size) { return readTarBytes(to, size); }, settings_.limits);
+    std::optional<Extractor> extractor;
+    if (settings_.extracts) extractor.emplace(settings_.extract, *cancellation_);
+    Sha256 hash;
+    const auto hashSink = [&](const uint8_t* data, size_t size) { hash.update(data, size); };
+    while (auto found = reader.next()) {
+      cancellation_->check();
+      if (settings_.extract.whiteouts != Whiteouts::plain) found = asLayerEntry(std::move(*found));
+      if (!found) continue;
+      const TarEntry& entry = *found;
+      if (extractor) {
+        extractor->apply(entry, reader, hashSink);
+      } else if (entry.type == EntryType::file) {
+        reader.readContent(hashSink);
+      }
+      addEntry(entry, entry.type == EntryType::file ? hash.finish() : "");
+    }
+    if (extractor) {
+      extractor->finish();
+      outcome_->skipped = extractor->skipped();
+    }
+    // What follows the end of the archive belongs to the diffId and means nothing.
+    while (toTar_.pop()) continue;
+    outcome_->uncompressedSize = uncompressedSize_;
+  }
+
+  void addEntry(const TarEntry& entry, const std::string& digest) {
+    Columns& columns = outcome_->entries;
+    columns.add(entry.type, entry.path);
+    columns.number(entry.mode);
+    columns.number(static_cast<double>(entry.uid));
+    columns.number(static_cast<double>(entry.gid));
+    columns.number(static_cast<double>(entry.mtimeSec));
+    columns.number(static_cast<double>(entry.size));
+    columns.number(entry.major);
+    columns.number(entry.minor);
+    if (entry.type == EntryType::symlink || entry.type == EntryType::hardlink) columns.target(entry.target);
+    if (entry.type == EntryType::file) columns.digest(digest);
+    columns.xattrs(entry.xattrs);
+  }
+
+  const ReadSettings& settings_;
+  const CancellationPtr cancellation_;
+  ReadOutcome* outcome_ = nullptr;
+  BoundedQueue<SharedBytes> compressed_;
+  BoundedQueue<SharedBytes> toHash_;
+  BoundedQueue<SharedBytes> toTar_;
+  std::atomic<uint64_t> uncompressedSize_{0};
+  SharedBytes current_;
+  size_t currentAt_ = 0;
+};
+
+Whiteouts whiteoutsFromJs(const Napi::Value& value) {
+  const std::string name = pathFromJs(value);
+  if (name == "overlay") return Whiteouts::overlay;
+  return name == "apply" ? Whiteouts::apply : Whiteouts::plain;
+}
+
+Napi::Value outcomeToJs(Napi::Env env, const ReadOutcome& outcome) {
+  auto out = Napi::Object::New(env);
+  out.Set("digest", outcome.digest);
+  out.Set("sizeBytes", static_cast<double>(outcome.size));
+  out.Set("diffId", outcome.diffId);
+  out.Set("uncompressedSizeBytes", static_cast<double>(outcome.uncompressedSize));
+  out.Set("entries", outcome.entries.toJs(env));
+  auto skipped = Napi::Array::New(env);
+  for (size_t i = 0; i < outcome.skipped.size(); i++) {
+    auto item = Napi::Object::New(env);
+    item.Set("path", pathToJs(env, outcome.skipped[i].path));
+    item.Set("what", pathToJs(env, outcome.skipped[i].what));
+    skipped.Set(static_cast<uint32_t>(i), item);
+  }
+  out.Set("skipped", skipped);
+  return out;
+}
+
+// readLayer({ blob, compression, extractTo, whiteouts, userXattr, withOwners, contentSizeMax, entryCountMax }, cancellation)
+Napi::Value readLayer(const Napi::CallbackInfo& info) {
+  const auto options = info[0].As<Napi::Object>();
+  const auto cancellation = cancellationFromJs(info[1]);
+  ReadSettings settings;
+  settings.blob = pathFromJs(options.Get("blob"));
+  settings.compression = pathFromJs(options.Get("compression"));
+  settings.extract.root = pathFromJs(options.Get("extractTo"));
+  settings.extracts = !settings.extract.root.empty();
+  settings.extract.whiteouts = whiteoutsFromJs(options.Get("whiteouts"));
+  settings.extract.userXattr = options.Get("userXattr").As<Napi::Boolean>();
+  settings.extract.withOwners = options.Get("withOwners").As<Napi::Boolean>();
+  settings.limits.contentSizeMax =
+      static_cast<uint64_t>(options.Get("contentSizeMax").As<Napi::Number>().Int64Value());
+  settings.limits.entryCountMax =
+      static_cast<uint64_t>(options.Get("entryCountMax").As<Napi::Number>().Int64Value());
+  return runJob(info.Env(), cancellation, [settings, cancellation]() -> Delivery {
+    const auto outcome = std::make_shared<ReadOutcome>();
+    LayerReading(settings, cancellation).run(outcome.get());
+    return [outcome](Napi::Env env) { return outcomeToJs(env, *outcome); };
+  });
+}
+
+}  // namespace
+
+void defineReadLayer(Napi::Env env, Napi::Object exports) {
+  exports.Set("readLayer", Napi::Function::New(env, readLayer, "readLayer"));
+}
+
+}  // namespace tsbuild

@@ -1,0 +1,180 @@
+#include <fcntl.h>
+
+#include <algorithm>
+#include <condition_variable>
+#include <deque>
+#include <mutex>
+
+#include "descriptor.h"
+#include "families.h"
+#include "job.h"
+#include "path-bytes.h"
+#include "resolve.h"
+#include "threads.h"
+#include "tree-reader.h"
+
+namespace tsbuild {
+
+namespace {
+
+struct Directory {
+  std::string path;
+  std::vector<Child> children;
+  // One for each child that is a directory on this filesystem, in the order of the children; null for a mount point.
+  std::vector<Directory*> below;
+};
+
+// Reads a tree with several threads. No descriptor is kept for a directory that waits, so neither a wide nor a deep
+// tree can use them up; each is opened again from the root.
+class TreeScan {
+ public:
+  TreeScan(int root, bool withXattrs, const Cancellation& cancellation)
+      : root_(root), withXattrs_(withXattrs), cancellation_(cancellation) {}
+
+  // The root's directory; the tree hangs below it.
+  const Directory& run() {
+    struct statx stat;
+    if (statx(root_, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &stat) != 0) failErrno("statx", "");
+    deviceMajor_ = stat.stx_dev_major;
+    deviceMinor_ = stat.stx_dev_minor;
+    waiting_.push_back(&all_.emplace_back());
+    runOnThreads(processorThreads(), [this] { work(); });
+    return all_.front();
+  }
+
+ private:
+  void work() {
+    try {
+      for (Directory* next = take(); next != nullptr; next = take()) {
+        cancellation_.check();
+        next->children = readChildren(root_, next->path, withXattrs_);
+        done(*next);
+      }
+    } catch (...) {
+      std::lock_guard<std::mutex> lock(mutex_);
+      failed_ = true;
+      changed_.notify_all();
+      throw;
+    }
+  }
+
+  Directory* take() {
+    std::unique_lock<std::mutex> lock(mutex_);
+    changed_.wait(lock, [this] { return failed_ || busy_ == 0 || !waiting_.empty(); });
+    if (failed_ || waiting_.empty()) return nullptr;
+    Directory* next = waiting_.back();
+    waiting_.pop_back();
+    busy_ += 1;
+    return next;
+  }
+
+  void done(Directory& directory) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    for (const auto& child : directory.children) {
+      if (!child.isDirectory()) continue;
+      const bool mounted =
+          child.stat.stx_dev_major != deviceMajor_ || child.stat.stx_dev_minor != deviceMinor_;
+      directory.below.push_back(nullptr);
+      if (mounted) continue;
+      Directory& below = all_.emplace_back();
+      below.path = joinPath(directory.path, child.name);
+      directory.below.back() = &below;
+      waiting_.push_back(&below);
+    }
+    busy_ -= 1;
+    changed_.notify_all();
+  }
+
+  const int root_;
+  const bool withXattrs_;
+  const Cancellation& cancellation_;
+  uint32_t deviceMajor_ = 0;
+  uint32_t deviceMinor_ = 0;
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  // Owns every directory: freeing them needs no recursion, however deep the tree is.
+  std::deque<Directory> all_;
+  std::vector<Directory*> waiting_;
+  size_t busy_ = 0;
+  bool failed_ = false;
+};
+
+// Parents first, siblings by name: the order of path components.
+void addTree(Columns& columns, const Directory& root) {
+  struct Place {
+    const Directory* directory;
+    size_t child = 0;
+    size_t below = 0;
+  };
+  std::vector<Place> stack = {{&root}};
+  while (!stack.empty()) {
+    Place& place = stack.back();
+    if (place.child == place.directory->children.size()) {
+      stack.pop_back();
+      continue;
+    }
+    const Child& child = place.directory->children[place.child++];
+    addScanned(columns, child, joinPath(place.directory->path, child.name));
+    if (!child.isDirectory()) continue;
+    const Directory* below = place.directory->below[place.below++];
+    if (below != nullptr) stack.push_back({below});
+  }
+}
+
+// scanTree(root, withXattrs, cancellation) -> columns
+Napi::Value scanTree(const Napi::CallbackInfo& info) {
+  const std::string root = pathFromJs(info[0]);
+  const bool withXattrs = info[1].As<Napi::Boolean>();
+  const auto cancellation = cancellationFromJs(info[2]);
+  return runJob(info.Env(), cancellation, [=]() -> Delivery {
+    const Descriptor top = openRoot(root);
+    TreeScan scan(top.get(), withXattrs, *cancellation);
+    auto columns = std::make_shared<Columns>();
+    addTree(*columns, scan.run());
+    return [columns](Napi::Env env) { return columns->toJs(env); };
+  });
+}
+
+// listDirectories(root, paths joined, withXattrs, cancellation) -> { entries: columns, counts: number of each path }
+Napi::Value listDirectories(const Napi::CallbackInfo& info) {
+  const std::string root = pathFromJs(info[0]);
+  const auto paths = std::make_shared<std::vector<std::string>>(splitList(pathFromJs(info[1])));
+  const bool withXattrs = info[2].As<Napi::Boolean>();
+  const auto cancellation = cancellationFromJs(info[3]);
+  return runJob(info.Env(), cancellation, [=]() -> Delivery {
+    const Descriptor top = openRoot(root);
+    std::vector<std::vector<Child>> lists(paths->size());
+    std::atomic<size_t> next{0};
+    const unsigned threads = paths->size() < 4 ? 1 : processorThreads();
+    runOnThreads(threads, [&] {
+      for (size_t i = next++; i < lists.size(); i = next++) {
+        cancellation->check();
+        lists[i] = readChildren(top.get(), (*paths)[i], withXattrs);
+      }
+    });
+    auto columns = std::make_shared<Columns>();
+    auto counts = std::make_shared<std::vector<uint32_t>>();
+    for (size_t i = 0; i < lists.size(); i++) {
+      for (const auto& child : lists[i]) addScanned(*columns, child, joinPath((*paths)[i], child.name));
+      counts->push_back(static_cast<uint32_t>(lists[i].size()));
+    }
+    return [columns, counts](Napi::Env env) {
+      auto out = Napi::Object::New(env);
+      auto array = Napi::Uint32Array::New(env, counts->size());
+      std::copy(counts->begin(), counts->end(), array.Data());
+      out.Set("entries", columns->toJs(env));
+      out.Set("counts", array);
+      return out;
+    };
+  });
+}
+
+}  // namespace
+
+void defineScan(Napi::Env env, Napi::Object exports) {
+  exports.Set("scanTree", Napi::Function::New(env, scanTree, "scanTree"));
+  exports.Set("listDirectories", Napi::Function::New(env, listDirectories, "listDirectories"));
+}
+
+}  // namespace tsbuild

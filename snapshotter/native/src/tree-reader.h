@@ -1,0 +1,35 @@
+#pragma once
+
+#include <sys/stat.h>
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "columns.h"
+#include "xattr.h"
+
+namespace tsbuild {
+
+// A child of a directory as the kernel tells it.
+struct Child {
+  std::string name;
+  struct statx stat;
+  std::string target;
+  std::vector<Xattr> xattrs;
+
+  EntryType type() const;
+  bool isDirectory() const { return type() == EntryType::dir; }
+};
+
+// The children of the directory `path` below `root`, sorted by name. Empty when the directory vanished or is no
+// directory any more; children that vanish meanwhile are left out. Throws Failure naming the path.
+std::vector<Child> readChildren(int root, const std::string& path, bool withXattrs);
+
+// Joins a directory path of a tree ("" is the root) and a name.
+std::string joinPath(std::string_view parent, std::string_view name);
+
+// Writes a child as native/entry-columns.ts reads a ScannedEntry.
+void addScanned(Columns& columns, const Child& child, std::string_view path);
+
+}  // namespace tsbuild
