@@ -1,5 +1,5 @@
 import { blobStoreSuite } from '../testing/blob-store-suite.ts'
-import { testKernel } from '../testing/kernel.ts'
+import { kernel } from '../native/kernel.ts'
 import { temporaryDirectory } from '../testing/temporary-directory.ts'
 import { DisposableScope } from './scope.ts'
 import { openStore } from './store.ts'
@@ -7,7 +7,7 @@ import { openStore } from './store.ts'
 blobStoreSuite('state root', async () => {
   const scope = new DisposableScope()
   const place = scope.use(await temporaryDirectory())
-  const options = { path: place.path, kernel: testKernel() }
+  const options = { path: place.path, kernel }
   const signal = new AbortController().signal
   const store = scope.use(await openStore(options, signal))
   return {

@@ -4,7 +4,7 @@ import { readFile, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type DiffId, digestOf } from '../../registry-client/oci/index.ts'
-import { testKernel } from '../testing/kernel.ts'
+import { kernel } from '../native/kernel.ts'
 import { temporaryDirectory } from '../testing/temporary-directory.ts'
 import { openStore } from './store.ts'
 
@@ -27,7 +27,7 @@ function run(
 
 /** Opens the root as the next process does and checks that nothing in it is half or left over. */
 async function checkRoot(root: string): Promise<void> {
-  await using store = await openStore({ path: root, kernel: testKernel() }, never)
+  await using store = await openStore({ path: root, kernel }, never)
   const leases = (await readdir(store.root.workDir)).filter((name) => /^[0-9]/.test(name))
   assert.deepEqual(leases, [store.lease.directory.slice(store.root.workDir.length + 1)])
   for (const name of ['trash', 'locks'])
@@ -69,7 +69,7 @@ describe('a process killed while it stores a layer', () => {
     await using place = await temporaryDirectory()
     run(place.path, 4)
     run(place.path, 0)
-    await using store = await openStore({ path: place.path, kernel: testKernel() }, never)
+    await using store = await openStore({ path: place.path, kernel }, never)
     assert.notEqual((await store.layers.get(diffId, never))?.directory, undefined)
   })
 })

@@ -2,13 +2,12 @@ import assert from 'node:assert/strict'
 import { mkdir, readdir, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Digest, type DiffId, digestOf } from '../../registry-client/oci/index.ts'
-import { testKernel } from '../testing/kernel.ts'
+import { kernel } from '../native/kernel.ts'
 import { temporaryDirectory } from '../testing/temporary-directory.ts'
 import { type GcPolicy, type GcRecord, type GcResult, collectGarbage } from './gc.ts'
 import { type Store, openStore } from './store.ts'
 
 const never = new AbortController().signal
-const kernel = testKernel()
 const everything: GcPolicy = { all: true }
 
 interface MadeLayer {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { mkdir, readdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type DiffId, digestOf } from '../../registry-client/oci/index.ts'
-import { testKernel } from '../testing/kernel.ts'
+import { kernel } from '../native/kernel.ts'
 import { temporaryDirectory } from '../testing/temporary-directory.ts'
 import type { LayerBlob } from './layers.ts'
 import { type Store, openStore } from './store.ts'
@@ -28,7 +28,7 @@ async function contentsFile(store: Store): Promise<string> {
 describe('layer store', () => {
   it('puts together what is recorded bit by bit', async () => {
     await using place = await temporaryDirectory()
-    await using store = await openStore({ path: place.path, kernel: testKernel() }, never)
+    await using store = await openStore({ path: place.path, kernel }, never)
     assert.equal(await store.layers.get(diffId, never), undefined)
     const gzip = await blobOf(store, 'gzip bytes', 'gzip')
     const zstd = await blobOf(store, 'zstd bytes', 'zstd')
@@ -48,7 +48,7 @@ describe('layer store', () => {
 
   it('says nothing of what is no longer on disk', async () => {
     await using place = await temporaryDirectory()
-    await using store = await openStore({ path: place.path, kernel: testKernel() }, never)
+    await using store = await openStore({ path: place.path, kernel }, never)
     const blob = await blobOf(store, 'gzip bytes', 'gzip')
     const directory = await store.layers.allocateDirectory(never)
     await mkdir(join(directory.path, 'fs'), { recursive: true })
@@ -66,7 +66,7 @@ describe('layer store', () => {
 
   it('loses nothing when several record at once', async () => {
     await using place = await temporaryDirectory()
-    const options = { path: place.path, kernel: testKernel() }
+    const options = { path: place.path, kernel }
     await using one = await openStore(options, never)
     await using two = await openStore(options, never)
     await Promise.all(
@@ -80,7 +80,7 @@ describe('layer store', () => {
 
   it('keeps the directory that was recorded first', async () => {
     await using place = await temporaryDirectory()
-    await using store = await openStore({ path: place.path, kernel: testKernel() }, never)
+    await using store = await openStore({ path: place.path, kernel }, never)
     const [first, second] = [
       await store.layers.allocateDirectory(never),
       await store.layers.allocateDirectory(never),
@@ -95,7 +95,7 @@ describe('layer store', () => {
 
   it('lets one process at a time unpack a layer', async () => {
     await using place = await temporaryDirectory()
-    const options = { path: place.path, kernel: testKernel() }
+    const options = { path: place.path, kernel }
     await using one = await openStore(options, never)
     await using two = await openStore(options, never)
     const order: string[] = []

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { readdir } from 'node:fs/promises'
-import { testKernel } from '../testing/kernel.ts'
+import { kernel } from '../native/kernel.ts'
 import { temporaryDirectory } from '../testing/temporary-directory.ts'
 import { NamedLocks } from './locks.ts'
 
@@ -13,7 +13,7 @@ describe('named locks', () => {
     let entered = 0
     const work = async (): Promise<void> => {
       // Each has its own file descriptor, as another process would.
-      const locks = new NamedLocks(testKernel(), place.path)
+      const locks = new NamedLocks(kernel, place.path)
       await using _lock = await locks.acquire('layer-1', never)
       inside += 1
       entered += 1
@@ -27,7 +27,7 @@ describe('named locks', () => {
 
   it('leave no file behind', async () => {
     await using place = await temporaryDirectory()
-    const locks = new NamedLocks(testKernel(), place.path)
+    const locks = new NamedLocks(kernel, place.path)
     const lock = await locks.acquire('a', never)
     assert.deepEqual(await readdir(place.path), ['a'])
     await lock[Symbol.asyncDispose]()
@@ -37,7 +37,7 @@ describe('named locks', () => {
 
   it('are shared by those who ask for that', async () => {
     await using place = await temporaryDirectory()
-    const locks = new NamedLocks(testKernel(), place.path)
+    const locks = new NamedLocks(kernel, place.path)
     await using _one = await locks.acquire('a', never, 'shared')
     await using _two = await locks.acquire('a', never, 'shared')
     assert.equal(await locks.tryAcquire('a'), undefined)
@@ -47,7 +47,7 @@ describe('named locks', () => {
 
   it('stop waiting when the signal says so', async () => {
     await using place = await temporaryDirectory()
-    const locks = new NamedLocks(testKernel(), place.path)
+    const locks = new NamedLocks(kernel, place.path)
     await using _lock = await locks.acquire('a', never)
     const abort = new AbortController()
     const waiting = locks.acquire('a', abort.signal)
@@ -57,7 +57,7 @@ describe('named locks', () => {
 
   it('have names that are plain file names', async () => {
     await using place = await temporaryDirectory()
-    const locks = new NamedLocks(testKernel(), place.path)
+    const locks = new NamedLocks(kernel, place.path)
     for (const name of ['../a', '', '.a', 'A', 'a/b', 'a'.repeat(201)]) {
       await assert.rejects(locks.acquire(name, never), { code: 'name-invalid' })
     }

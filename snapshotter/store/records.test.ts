@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { readFile, readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { testKernel } from '../testing/kernel.ts'
+import { kernel } from '../native/kernel.ts'
 import { temporaryDirectory } from '../testing/temporary-directory.ts'
 import type { RecordStore } from './records.ts'
 import { type Store, openStore } from './store.ts'
@@ -24,7 +24,7 @@ function fruits(store: Store): RecordStore<Fruit> {
 describe('record store', () => {
   it('gives back what was put last, to every process', async () => {
     await using place = await temporaryDirectory()
-    const options = { path: place.path, kernel: testKernel() }
+    const options = { path: place.path, kernel }
     await using one = await openStore(options, never)
     await using two = await openStore(options, never)
     assert.equal(await fruits(one).get('a'), undefined)
@@ -39,7 +39,7 @@ describe('record store', () => {
 
   it('takes a damaged record for absent and removes it', async () => {
     await using place = await temporaryDirectory()
-    await using store = await openStore({ path: place.path, kernel: testKernel() }, never)
+    await using store = await openStore({ path: place.path, kernel }, never)
     const records = fruits(store)
     await records.put('a', { fruit: 'apple' })
     const path = join(store.root.cacheDir, 'fruits/a')
@@ -60,7 +60,7 @@ describe('record store', () => {
 
   it('keeps when a record was last used', async () => {
     await using place = await temporaryDirectory()
-    await using store = await openStore({ path: place.path, kernel: testKernel() }, never)
+    await using store = await openStore({ path: place.path, kernel }, never)
     const records = fruits(store)
     assert.equal(await records.lastUsedMs('a'), undefined)
     await records.touch('a')
@@ -72,7 +72,7 @@ describe('record store', () => {
 
   it('refuses names that are not plain file names', async () => {
     await using place = await temporaryDirectory()
-    await using store = await openStore({ path: place.path, kernel: testKernel() }, never)
+    await using store = await openStore({ path: place.path, kernel }, never)
     await assert.rejects(fruits(store).put('../images/x', { fruit: 'apple' }), {
       code: 'name-invalid',
     })
@@ -82,7 +82,7 @@ describe('record store', () => {
 describe('a restart of the machine', () => {
   it('drops records that nothing confirmed', async () => {
     await using place = await temporaryDirectory()
-    const options = { path: place.path, kernel: testKernel() }
+    const options = { path: place.path, kernel }
     {
       await using store = await openStore({ ...options, bootId: 'monday' }, never)
       await fruits(store).put('early', { fruit: 'apple' })
@@ -101,7 +101,7 @@ describe('a restart of the machine', () => {
 
   it('verifies blobs that nothing confirmed before they are used', async () => {
     await using place = await temporaryDirectory()
-    const options = { path: place.path, kernel: testKernel() }
+    const options = { path: place.path, kernel }
     const [good, torn] = ['good bytes', 'torn bytes']
     let digests: Awaited<ReturnType<Store['blobs']['ingestBytes']>>[] = []
     {

@@ -2,7 +2,7 @@ import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type DiffId, digestOf } from '../../registry-client/oci/index.ts'
 import { openStore } from '../store/store.ts'
-import { testKernel } from './kernel.ts'
+import { kernel } from '../native/kernel.ts'
 
 /**
  * A process that stores a layer and kills itself at a step: `crash-child.js <state root> <n>`, n counting from 1. Prints the names
@@ -18,7 +18,7 @@ let step = 0
 const store = await openStore(
   {
     path,
-    kernel: testKernel(),
+    kernel,
     checkpoint: (name) => {
       step += 1
       process.stdout.write(`${name}\n`)
