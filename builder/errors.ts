@@ -1,4 +1,4 @@
-import type { Range } from '../frontend/diagnostics.ts'
+import type { Range } from '../frontend/index.ts'
 
 /**
  * Why a build could not be done.

@@ -1,4 +1,4 @@
-import type { CopyNode, NodeId } from '../../frontend/graph.ts'
+import type { CopyNode, NodeId } from '../../frontend/index.ts'
 import type { Kernel, PackEntry } from '../../snapshotter/index.ts'
 import type { CacheRecords } from '../cache/records.ts'
 import { aliasKeyOf, type CacheKey, cacheKeyOf, type CopyInputs, parentName } from '../solver/cache-key.ts'

@@ -1,5 +1,5 @@
 import { rm } from 'node:fs/promises'
-import type { CopyNode } from '../../frontend/graph.ts'
+import type { CopyNode } from '../../frontend/index.ts'
 import { digestOf } from '../../registry-client/oci/index.ts'
 import type { LayerDirectory, PackEntry } from '../../snapshotter/index.ts'
 import { BuildError } from '../errors.ts'

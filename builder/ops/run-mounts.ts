@@ -1,6 +1,6 @@
 import { chmod, mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { NodeId, RunMount, RunNode } from '../../frontend/graph.ts'
+import type { NodeId, RunMount, RunNode } from '../../frontend/index.ts'
 import type { LayerDirectory } from '../../snapshotter/index.ts'
 import { BuildError } from '../errors.ts'
 import type { KeyMount } from '../solver/cache-key.ts'

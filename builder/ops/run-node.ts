@@ -1,4 +1,4 @@
-import type { NodeId, RunNode } from '../../frontend/graph.ts'
+import type { NodeId, RunNode } from '../../frontend/index.ts'
 import { formatPlatform } from '../../registry-client/oci/index.ts'
 import type { Store } from '../../snapshotter/index.ts'
 import { parentName, type RunInputs } from '../solver/cache-key.ts'

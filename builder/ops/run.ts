@@ -1,4 +1,4 @@
-import type { RunNode } from '../../frontend/graph.ts'
+import type { RunNode } from '../../frontend/index.ts'
 import type { LayerDirectory } from '../../snapshotter/index.ts'
 import { BuildError } from '../errors.ts'
 import type { BuildRequest } from '../request.ts'

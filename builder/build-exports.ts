@@ -1,0 +1,163 @@
+import type { BuildGraph, NodeId } from '../frontend/index.ts'
+import type { Store } from '../snapshotter/index.ts'
+import type { Exporter, ExportOutcome, ExportServices } from './export/exporter.ts'
+import { assembleResult, type FinishedPlatform, type ImageFormat } from './image/assemble.ts'
+import type { BuildResult, ImageLayer } from './image/built-image.ts'
+import type { ImageResolver } from './ops/image.ts'
+import type { LayerAccess } from './ops/layer-access.ts'
+import type { LayerVariants } from './ops/layer-variant.ts'
+import type { BuildRequest, LayerFormat } from './request.ts'
+import type { BuildLayer, LayerStack } from './solver/layer.ts'
+import type { StepReporter } from './solver/steps.ts'
+
+/** What `docker buildx build` writes when nothing else is asked for (features rows C72, C73). */
+export const FORMAT_DEFAULT: LayerFormat = {
+  compression: 'gzip',
+  level: undefined,
+  isForced: false,
+  useOciMediaTypes: true,
+  rewriteTimestamp: false,
+}
+
+export interface BuildExportsParts {
+  readonly request: BuildRequest
+  readonly exporters: readonly Exporter[]
+  readonly store: Pick<Store, 'blobs'>
+  readonly access: LayerAccess
+  readonly variants: LayerVariants
+  readonly resolver: ImageResolver
+  readonly steps: StepReporter
+}
+
+/** A platform whose filesystem is done. */
+export interface SolvedPlatform {
+  readonly graph: BuildGraph
+  readonly layers: LayerStack
+  /** The stack after each node that history entries name. */
+  readonly stacks: ReadonlyMap<NodeId, LayerStack>
+}
+
+/** Hands layers to the exporters as they become known, and at the end the result, in the format each one asked for. */
+export class BuildExports {
+  readonly #parts: BuildExportsParts
+  readonly #services: ExportServices
+  /** Layers that exporters were told of, by diffId, so that `ensureBlob` finds where they come from. */
+  readonly #layers = new Map<string, BuildLayer>()
+
+  constructor(parts: BuildExportsParts) {
+    this.#parts = parts
+    this.#services = {
+      steps: parts.steps,
+      ensureBlob: async (layer, signal) => {
+        if ((await parts.store.blobs.size(layer.descriptor.digest, signal)) === undefined) {
+          await parts.access.blob(this.#known(layer), signal)
+        }
+        return parts.store.blobs.path(layer.descriptor.digest)
+      },
+    }
+  }
+
+  /** The format that new layers are packed in: what the first output wants, so that nothing is written twice. */
+  get packFormat(): LayerFormat {
+    return this.#active()[0]?.format ?? FORMAT_DEFAULT
+  }
+
+  /** A layer of the result: told to the exporters once it is packed. Resolves when they all know. */
+  async announce(layer: BuildLayer, signal: AbortSignal): Promise<void> {
+    const listeners = this.#active().filter((exporter) => exporter.layerReady !== undefined)
+    const { diffId } = await layer.packing
+    this.#layers.set(diffId, layer)
+    await Promise.all(
+      listeners.map(async (exporter) => {
+        const ready = await this.#parts.variants.variant(layer, exporter.format, signal)
+        exporter.layerReady?.(ready, this.#services, signal)
+      }),
+    )
+  }
+
+  /** Writes the images in the format of each exporter and exports them. */
+  async finish(
+    platforms: readonly SolvedPlatform[],
+    signal: AbortSignal,
+  ): Promise<{ readonly result: BuildResult; readonly exports: readonly (ExportOutcome | undefined)[] }> {
+    const finished = await Promise.all(platforms.map((platform) => this.#finishPlatform(platform)))
+    const results = new Map<string, Promise<BuildResult>>()
+    const resultFor = (exporter: Exporter | undefined): Promise<BuildResult> => {
+      const format = this.#formatOf(exporter)
+      const key = JSON.stringify(format)
+      const result = results.get(key) ?? this.#assemble(platforms, finished, format, signal)
+      results.set(key, result)
+      return result
+    }
+    const result = await resultFor(this.#active()[0])
+    const exports = await Promise.all(
+      this.#parts.exporters.map(async (exporter) =>
+        exporter.isEmpty === true
+          ? undefined
+          : await exporter.export(await resultFor(exporter), this.#services, signal),
+      ),
+    )
+    return { result, exports }
+  }
+
+  #active(): Exporter[] {
+    return this.#parts.exporters.filter((exporter) => exporter.isEmpty !== true)
+  }
+
+  #formatOf(exporter: Exporter | undefined): ImageFormat {
+    const { request } = this.#parts
+    return {
+      format: exporter?.format ?? FORMAT_DEFAULT,
+      annotations: [...request.annotations, ...(exporter?.annotations ?? [])],
+      isIndexForced: /^(1|t|true)$/i.test(request.buildArgs.get('BUILDKIT_MULTI_PLATFORM') ?? ''),
+    }
+  }
+
+  async #finishPlatform({ graph, layers, stacks }: SolvedPlatform): Promise<FinishedPlatform> {
+    const base = graph.base === undefined ? undefined : graph.nodes[graph.base]
+    const image = base?.kind === 'image' ? this.#parts.resolver.byHandle(base.resolved) : undefined
+    const layerTimes = new Map<NodeId, string | undefined>()
+    for (const [node, stack] of stacks) {
+      layerTimes.set(node, (await stack.at(-1)?.packing)?.createdAt)
+    }
+    return {
+      graph,
+      layers: await Promise.all(layers.map((layer) => layer.packing)),
+      base: {
+        history: image?.config.history ?? [],
+        created: image?.config.created,
+        layerCount: image?.config.rootfs.diff_ids.length ?? 0,
+      },
+      layerTimes,
+    }
+  }
+
+  async #assemble(
+    platforms: readonly SolvedPlatform[],
+    finished: readonly FinishedPlatform[],
+    format: ImageFormat,
+    signal: AbortSignal,
+  ): Promise<BuildResult> {
+    const images = await Promise.all(
+      platforms.map(async ({ layers }): Promise<ImageLayer[]> => {
+        for (const layer of layers) {
+          this.#layers.set((await layer.packing).diffId, layer)
+        }
+        return await Promise.all(layers.map((layer) => this.#parts.variants.variant(layer, format.format, signal)))
+      }),
+    )
+    const both = finished.map((one, index) => ({ finished: one, layers: images[index] ?? [] }))
+    return await assembleResult(both, format, async (bytes) => {
+      await this.#parts.store.blobs.ingestBytes(bytes, signal)
+    })
+  }
+
+  #known(layer: ImageLayer): BuildLayer {
+    const known = this.#layers.get(layer.diffId)
+    if (known === undefined) {
+      throw new RangeError(`layer ${layer.diffId} is not part of this build`)
+    }
+    return known
+  }
+}
+

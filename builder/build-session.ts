@@ -1,0 +1,180 @@
+import { join } from 'node:path'
+import { BuildExports } from './build-exports.ts'
+import type { BuildServices } from './build-services.ts'
+import {
+  CacheRecords,
+  readAliasRecord,
+  readPositionRecord,
+  readStepRecord,
+} from './cache/records.ts'
+import { BuildError } from './errors.ts'
+import type { BuildContexts } from './ops/build-contexts.ts'
+import { CacheMounts } from './ops/cache-mounts.ts'
+import { StepCache } from './ops/cached-step.ts'
+import { openBuildContexts } from './ops/contexts.ts'
+import { LayerFetcher } from './ops/fetch-layer.ts'
+import type { GraphExecutorParts } from './ops/graph-executor.ts'
+import { ImageResolver } from './ops/image.ts'
+import { LayerAccess } from './ops/layer-access.ts'
+import { accountFiles } from './ops/layer-file.ts'
+import { LayerVariants } from './ops/layer-variant.ts'
+import { LazyWorker } from './ops/lazy-worker.ts'
+import { writeEntries } from './ops/mount-source.ts'
+import { readLayerContents } from './ops/read-contents.ts'
+import { Secrets } from './ops/secrets.ts'
+import { StackTree } from './ops/stack-tree.ts'
+import type { BuildRequest, LayerFormat } from './request.ts'
+import type { KeyValue } from './solver/canonical.ts'
+import { type LayerStack, packedDiffIds } from './solver/layer.ts'
+import { createLimits, type Limits } from './solver/limits.ts'
+import { StepReporter } from './solver/steps.ts'
+
+/** What one build has while it runs; disposing it ends the worker. */
+export class BuildSession implements AsyncDisposable {
+  readonly request: BuildRequest
+  readonly services: BuildServices
+  readonly steps: StepReporter
+  readonly contexts: BuildContexts
+  readonly resolver: ImageResolver
+  readonly #limits: Limits
+  readonly #worker: LazyWorker
+  readonly #access: LayerAccess
+  readonly #variants: LayerVariants
+  readonly #nowMs: () => number
+
+  constructor(request: BuildRequest, services: BuildServices) {
+    const { store, kernel, signal } = services
+    this.request = request
+    this.services = services
+    this.steps = new StepReporter(services.events)
+    this.#nowMs = services.nowMs ?? Date.now
+    this.#limits = createLimits(request.parallelStepsMax)
+    this.#worker = new LazyWorker(services.startWorker, ({ info }) => {
+      if (info.notice !== undefined) {
+        this.steps.notice(info.notice)
+      }
+    })
+    const shared = { store, limits: this.#limits, steps: this.steps, registry: services.registry }
+    const fetcher = new LayerFetcher(shared)
+    this.#access = new LayerAccess({
+      ...shared,
+      worker: () => this.#worker.get(signal),
+      fetchBlob: (layer, inner) => fetcher.fetch(layer, inner),
+      readContents: (path, layer, blob, inner) => readLayerContents(path, layer, blob, { store, kernel }, inner),
+    })
+    this.#variants = new LayerVariants({ ...shared, access: this.#access, worker: () => this.#worker.get(signal) })
+    this.resolver = new ImageResolver({
+      ...shared,
+      images: services.images,
+      blobs: store.blobs,
+      isPullForced: request.pull,
+      nowMs: this.#nowMs,
+    })
+    this.contexts = openBuildContexts(request, { store, kernel, signal })
+  }
+
+  openExports(): BuildExports {
+    return new BuildExports({
+      request: this.request,
+      exporters: this.services.exporters,
+      store: this.services.store,
+      access: this.#access,
+      variants: this.#variants,
+      resolver: this.resolver,
+      steps: this.steps,
+    })
+  }
+
+  /** What the command line adds to every RUN, for definition keys. */
+  get runOptionsKey(): KeyValue {
+    const { network, extraHosts, ulimits, shmSizeBytes, cgroupParent } = this.request
+    return {
+      network,
+      extraHosts: extraHosts.map(({ name, address }) => [name, address]),
+      ulimits: ulimits.map(({ name, soft, hard }) => [name, soft, hard]),
+      shmSizeBytes,
+      cgroupParent,
+    }
+  }
+
+  executorParts(run: {
+    readonly format: LayerFormat
+    readonly signal: AbortSignal
+    readonly background: (work: Promise<unknown>) => void
+    readonly project: string
+  }): GraphExecutorParts {
+    const { store, kernel } = this.services
+    const records = this.#openRecords()
+    const worker = (): ReturnType<LazyWorker['get']> => this.#worker.get(run.signal)
+    const layerFiles = { store, access: this.#access, worker }
+    const copyParts = {
+      store,
+      kernel,
+      worker,
+      limits: this.#limits,
+      format: run.format,
+      records,
+      cache: new StepCache({ records, store, locks: store.locks, steps: this.steps, background: run.background }),
+      openStack: this.#stackOpener(run.signal),
+      accounts: (tree: StackTree) => accountFiles(tree, layerFiles, run.signal),
+      nowMs: this.#nowMs,
+      access: this.#access,
+    }
+    return {
+      ...copyParts,
+      options: this.request,
+      mounts: {
+        secrets: new Secrets(this.request, this.services.env),
+        cacheMounts: new CacheMounts(store.root.mountsDir, store.locks),
+        makeOwned: async (directory, owner, signal) => {
+          const root = { type: 'dir', path: '', mtimeSec: 0, ...owner } as const
+          await writeEntries([root], directory, copyParts, signal)
+        },
+      },
+      now: () => new Date(this.#nowMs()).toISOString(),
+      resolver: this.resolver,
+      steps: this.steps,
+      openContext: (name, signal) => this.contexts.open(name, signal),
+      openHttp: unsupportedSource,
+      openGit: unsupportedSource,
+      project: run.project,
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#worker[Symbol.asyncDispose]()
+    await this.contexts[Symbol.asyncDispose]()
+  }
+
+  #openRecords(): CacheRecords {
+    const { store } = this.services
+    const { cacheDir } = store.root
+    return new CacheRecords({
+      steps: store.records(join(cacheDir, 'steps'), readStepRecord),
+      aliases: store.records(join(cacheDir, 'aliases'), readAliasRecord),
+      positions: store.records(join(cacheDir, 'positions'), readPositionRecord),
+    })
+  }
+
+  /** Trees of stacks, kept as long as they are likely to be asked for again: several COPY --from of one stage. */
+  #stackOpener(signal: AbortSignal): (stack: LayerStack, description: string) => Promise<StackTree> {
+    const open = new Map<string, Promise<StackTree>>()
+    return async (stack, description) => {
+      const key = `${(await packedDiffIds(stack)).join(' ')} ${description}`
+      const known = open.get(key) ?? StackTree.open(description, stack, this.#access, signal)
+      open.delete(key)
+      open.set(key, known)
+      for (const oldest of [...open.keys()].slice(0, -TREES_MAX)) {
+        open.delete(oldest)
+      }
+      return await known
+    }
+  }
+}
+
+/** A tree of a large image is tens of megabytes. */
+const TREES_MAX = 3
+
+async function unsupportedSource(): Promise<never> {
+  throw new BuildError('unsupported', 'could not add a remote source: not supported yet')
+}

@@ -1,0 +1,39 @@
+import { type Kernel, type LayerBlob, normalizeEntries, type Store, writeContents } from '../../snapshotter/index.ts'
+import { BuildError } from '../errors.ts'
+import type { BuildLayer } from '../solver/layer.ts'
+
+/** More than any image that was ever built; a bomb is larger. */
+const LIMITS = { uncompressedSizeBytesMax: 2 ** 40, entryCountMax: 20_000_000 }
+
+/**
+ * Reads a layer's table of contents from its blob and writes it to a file, without unpacking anything. The blob is
+ * verified on the way: `layer-missing` when its tar is another one than the image's config says.
+ */
+export async function readLayerContents(
+  path: string,
+  layer: BuildLayer,
+  blob: LayerBlob,
+  parts: { readonly store: Pick<Store, 'lease'>; readonly kernel: Pick<Kernel, 'readLayer'> },
+  signal: AbortSignal,
+): Promise<string> {
+  const { diffId } = await layer.packing
+  const read = await parts.kernel.readLayer({
+    blob: path,
+    compression: blob.compression,
+    extractTo: undefined,
+    whiteouts: 'overlay',
+    userXattr: false,
+    ownership: 'none',
+    limits: LIMITS,
+    signal,
+  })
+  if (read.diffId !== diffId || read.digest !== blob.digest) {
+    throw new BuildError(
+      'layer-missing',
+      `could not use layer ${blob.digest} of ${layer.title}: its content is ${read.diffId}, the image says ${diffId}`,
+    )
+  }
+  const file = parts.store.lease.temporaryPath()
+  await writeContents(file, normalizeEntries(read.entries))
+  return file
+}
