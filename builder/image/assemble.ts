@@ -1,4 +1,4 @@
-import type { BuildGraph, NodeId } from '../../frontend/graph.ts'
+import type { BuildGraph, NodeId } from '../../frontend/index.ts'
 import {
   type DiffId,
   formatPlatform,

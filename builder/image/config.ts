@@ -1,4 +1,4 @@
-import type { StageImageConfig } from '../../frontend/image-config.ts'
+import type { StageImageConfig } from '../../frontend/index.ts'
 import {
   type Descriptor,
   type DiffId,

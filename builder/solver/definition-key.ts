@@ -1,4 +1,4 @@
-import type { CopySource, Node, NodeId, RunMount } from '../../frontend/graph.ts'
+import type { CopySource, Node, NodeId, RunMount } from '../../frontend/index.ts'
 import { hashValue, type KeyValue } from './canonical.ts'
 
 /**

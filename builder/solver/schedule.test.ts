@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import type { Node, NodeId, NodeOrigin } from '../../frontend/graph.ts'
+import type { Node, NodeId, NodeOrigin } from '../../frontend/index.ts'
 import { definitionKeys } from './definition-key.ts'
 import { type NodeExecutor, Scheduler, type ScheduledGraph } from './schedule.ts'
 

@@ -1,5 +1,5 @@
 import { setMaxListeners } from 'node:events'
-import type { Node, NodeId } from '../../frontend/graph.ts'
+import type { Node, NodeId } from '../../frontend/index.ts'
 import { type DefinitionKey, inputsOf } from './definition-key.ts'
 import { SingleFlight } from './single-flight.ts'
 
