@@ -11,6 +11,8 @@ static Napi::Object init(Napi::Env env, Napi::Object exports) {
   defineHashFiles(env, exports);
   definePacker(env, exports);
   defineReadLayer(env, exports);
+  defineTrees(env, exports);
+  defineCalls(env, exports);
   return exports;
 }
 

@@ -52,7 +52,9 @@ class Removal {
     if (unlinkat(dirfd, name.c_str(), 0) == 0 || errno == ENOENT) return true;
     if (errno == EISDIR) return false;
     const int error = errno;
-    if (error == EACCES && fchmod(dirfd, 0700) == 0 && unlinkat(dirfd, name.c_str(), 0) == 0) return true;
+    // The directory that holds the tree is not ours to change.
+    const bool isInTree = dirfd != dirfd_;
+    if (error == EACCES && isInTree && fchmod(dirfd, 0700) == 0 && unlinkat(dirfd, name.c_str(), 0) == 0) return true;
     // As EACCES, on filesystems that answer EPERM for a directory (POSIX allows it).
     struct stat stat;
     if (fstatat(dirfd, name.c_str(), &stat, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(stat.st_mode)) return false;
@@ -93,7 +95,7 @@ class Removal {
     stack_.pop_back();
     const int parent = topDescriptor();
     if (unlinkat(parent, name.c_str(), AT_REMOVEDIR) == 0 || errno == ENOENT) return;
-    if (errno == EACCES && fchmod(parent, 0700) == 0 && unlinkat(parent, name.c_str(), AT_REMOVEDIR) == 0) return;
+    if (errno == EACCES && parent != dirfd_ && fchmod(parent, 0700) == 0 && unlinkat(parent, name.c_str(), AT_REMOVEDIR) == 0) return;
     fail("rmdir", name, errno);
   }
 

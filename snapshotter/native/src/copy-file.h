@@ -1,0 +1,14 @@
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "cancellation.h"
+
+namespace tsbuild {
+
+// Copies the bytes of a file into a new, empty one: shared where the filesystem can (FICLONE), else in the kernel,
+// else by reading and writing. Holes stay holes. Throws Failure naming `path`.
+void copyFileBytes(int from, int to, uint64_t size, std::string_view path, const Cancellation& cancellation);
+
+}  // namespace tsbuild
