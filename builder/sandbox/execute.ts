@@ -36,6 +36,7 @@ export async function execute(
   const stdio = options.stdio ?? (['ignore', 'ignore', 'inherit'] as const)
   const child = spawn(options.program, ['run'], { stdio: [...stdio, 'pipe'], env: {}, cwd: '/' })
   const ended = endOf(child)
+  options.onStart?.({ resize: () => child.kill('SIGWINCH') })
   const stop = (): void => stopChild(child)
   signal.addEventListener('abort', stop, { once: true })
   try {

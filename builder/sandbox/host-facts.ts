@@ -1,0 +1,102 @@
+import { accessSync, constants, readFileSync } from 'node:fs'
+import { userInfo } from 'node:os'
+import { join } from 'node:path'
+
+export interface IdRange {
+  readonly start: number
+  readonly count: number
+}
+
+/** What decides how steps can be isolated on this machine. */
+export interface HostFacts {
+  readonly uid: number
+  readonly gid: number
+  /** Undefined where the uid has no account. */
+  readonly userName: string | undefined
+  readonly hasSysAdmin: boolean
+  /** Undefined where the kernel does not say. */
+  readonly userNamespacesMax: number | undefined
+  readonly isUnprivilegedCloneAllowed: boolean | undefined
+  readonly isAppArmorRestricting: boolean
+  readonly newuidmap: string | undefined
+  readonly newgidmap: string | undefined
+  readonly subuids: readonly IdRange[]
+  readonly subgids: readonly IdRange[]
+}
+
+const CAP_SYS_ADMIN = 21n
+/** Set-user-id helpers may lie where an ordinary PATH does not look. */
+const SYSTEM_DIRECTORIES = ['/usr/bin', '/bin', '/usr/sbin', '/sbin', '/usr/local/bin']
+
+/** Looks at this process and machine. */
+export function readHostFacts(searchPath: string = process.env['PATH'] ?? ''): HostFacts {
+  const uid = process.geteuid?.() ?? -1
+  const gid = process.getegid?.() ?? -1
+  const userName = ownName()
+  const max = readIfThere('/proc/sys/user/max_user_namespaces')
+  const clone = readIfThere('/proc/sys/kernel/unprivileged_userns_clone')
+  return {
+    uid,
+    gid,
+    userName,
+    hasSysAdmin: hasCapability(readIfThere('/proc/self/status') ?? '', CAP_SYS_ADMIN),
+    userNamespacesMax: max === undefined ? undefined : Number(max),
+    isUnprivilegedCloneAllowed: clone === undefined ? undefined : clone.trim() !== '0',
+    isAppArmorRestricting: readIfThere('/proc/sys/kernel/apparmor_restrict_unprivileged_userns')?.trim() === '1',
+    newuidmap: findProgram('newuidmap', searchPath),
+    newgidmap: findProgram('newgidmap', searchPath),
+    subuids: idRanges(readIfThere('/etc/subuid') ?? '', { uid, userName }),
+    subgids: idRanges(readIfThere('/etc/subgid') ?? '', { uid, userName }),
+  }
+}
+
+/** The ranges of one user in a file of subuid(5); lines that are not of its form are not for us. */
+export function idRanges(
+  text: string,
+  user: { readonly uid: number; readonly userName: string | undefined },
+): IdRange[] {
+  return text.split('\n').flatMap((line) => {
+    const match = /^([^:]+):(\d+):(\d+)$/.exec(line.trim())
+    const [, owner, start, count] = match ?? []
+    if (owner === undefined || (owner !== user.userName && owner !== String(user.uid))) return []
+    return [{ start: Number(start), count: Number(count) }]
+  })
+}
+
+/** Whether the effective set of a /proc/PID/status has a capability. */
+export function hasCapability(status: string, bit: bigint): boolean {
+  const mask = /^CapEff:\s*([0-9a-f]+)$/m.exec(status)?.[1]
+  return mask !== undefined && ((BigInt(`0x${mask}`) >> bit) & 1n) === 1n
+}
+
+function ownName(): string | undefined {
+  try {
+    return userInfo().username
+  } catch {
+    // No account for this uid, as in many CI containers.
+    return undefined
+  }
+}
+
+function findProgram(name: string, searchPath: string): string | undefined {
+  const directories = [...searchPath.split(':').filter((directory) => directory.startsWith('/')), ...SYSTEM_DIRECTORIES]
+  return directories.map((directory) => join(directory, name)).find(isExecutable)
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK)
+    return true
+  } catch {
+    return false
+  }
+}
+
+function readIfThere(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'EACCES')) return undefined
+    throw error
+  }
+}

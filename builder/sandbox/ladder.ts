@@ -1,0 +1,96 @@
+import { SandboxError } from './errors.ts'
+import type { HostFacts, IdRange } from './host-facts.ts'
+
+/** A way of isolating steps, and the options of `sandbox-init worker` that take it. */
+export interface Rung {
+  readonly rung: 'root' | 'userns-subids'
+  readonly options: readonly string[]
+  /** What is lost, if anything. */
+  readonly notice: string | undefined
+}
+
+/** Ids that images use; fewer leave some files without an owner (features row X45). */
+const IDS_WANTED = 65_536
+
+/**
+ * The highest rung that this machine offers (design.md, "Rootless is a ladder").
+ * Errors: `sandbox-unavailable` with the cause and what to change.
+ */
+export function chooseRung(facts: HostFacts): Rung {
+  if (facts.uid === 0 && facts.hasSysAdmin) return { rung: 'root', options: [], notice: undefined }
+  if (facts.userNamespacesMax === 0) throw unavailable(...NAMESPACES_OFF)
+  if (facts.isUnprivilegedCloneAllowed === false) throw unavailable(...CLONE_OFF)
+  const { newuidmap, newgidmap } = facts
+  const missing = newuidmap === undefined ? 'newuidmap' : newgidmap === undefined ? 'newgidmap' : undefined
+  if (newuidmap === undefined || newgidmap === undefined) {
+    throw unavailable(
+      `${missing ?? 'newuidmap'} is not installed`,
+      facts.uid === 0
+        ? 'run the container with --privileged (or CAP_SYS_ADMIN), or install the uidmap package (Debian, Ubuntu) or shadow-utils (Fedora)'
+        : 'install the uidmap package (Debian, Ubuntu) or shadow-utils (Fedora)',
+    )
+  }
+  const uids = requireRange(facts, facts.subuids, '/etc/subuid')
+  const gids = requireRange(facts, facts.subgids, '/etc/subgid')
+  return {
+    rung: 'userns-subids',
+    options: [
+      '--userns',
+      ...['--newuidmap', newuidmap, '--uid-map', idMap(facts.uid, uids)],
+      ...['--newgidmap', newgidmap, '--gid-map', idMap(facts.gid, gids)],
+    ],
+    notice: noticeFor(Math.min(uids.count, gids.count) + 1),
+  }
+}
+
+const NAMESPACES_OFF = ['user namespaces are switched off (user.max_user_namespaces is 0)', 'as root: sysctl -w user.max_user_namespaces=65536'] as const
+const CLONE_OFF = ['user namespaces are not allowed for ordinary users (kernel.unprivileged_userns_clone is 0)', 'as root: sysctl -w kernel.unprivileged_userns_clone=1'] as const
+
+function requireRange(facts: HostFacts, ranges: readonly IdRange[], file: string): IdRange {
+  const largest = ranges.toSorted((a, b) => b.count - a.count)[0]
+  if (largest !== undefined && largest.count > 0) return largest
+  const name = facts.userName ?? String(facts.uid)
+  const option = file === '/etc/subuid' ? '--add-subuids' : '--add-subgids'
+  throw unavailable(`${file} has no range of ids for ${name}`, `as root: usermod ${option} 100000-165535 ${name}`)
+}
+
+/** Root inside is the user outside; the others are of the range. */
+function idMap(own: number, range: IdRange): string {
+  return `0 ${own} 1 1 ${range.start} ${Math.min(range.count, IDS_WANTED * 16)}`
+}
+
+function noticeFor(count: number): string | undefined {
+  if (count >= IDS_WANTED) return undefined
+  return `only ${count} user ids are available (of ${IDS_WANTED}): files of other ids cannot be made`
+}
+
+/** Why the holder of the namespaces could not start, out of what it printed (features rows X45-X48). */
+export function explainStart(printed: string, facts: HostFacts): SandboxError | undefined {
+  const match = /^sandbox-init: ([a-z-]+): (.*) \(errno (\d+): (.*)\)$/m.exec(printed)
+  if (match === null) return undefined
+  const [, step = '', detail = '', errno = '', words = ''] = match
+  const details = { step, errno: Number(errno), lastWords: printed }
+  const isAppArmor = facts.isAppArmorRestricting && facts.uid !== 0 && ['user-namespace', 'id-map', 'mounts', 'protect'].includes(step)
+  if (isAppArmor) return unavailable(...APPARMOR, details)
+  if (step === 'user-namespace' && errno === '28') return unavailable(...NAMESPACES_OFF, details)
+  if (step === 'user-namespace' && errno === '1') return unavailable(...FORBIDDEN, details)
+  if (step === 'namespaces' && errno === '1') return unavailable(...FORBIDDEN, details)
+  if (step === 'id-map') {
+    const said = printed.split('\n').find((line) => /^new[ug]idmap:/.test(line))
+    return unavailable(`the id map was refused${said === undefined ? `: ${detail}` : ` (${said})`}`, 'check the ranges in /etc/subuid and /etc/subgid, and that newuidmap is set-user-id root', details)
+  }
+  return new SandboxError('sandbox-unavailable', `could not start the worker: ${step}: ${detail}: ${words}`, details)
+}
+
+const APPARMOR = [
+  'AppArmor does not let ordinary users use user namespaces (kernel.apparmor_restrict_unprivileged_userns is 1)',
+  'as root: sysctl -w kernel.apparmor_restrict_unprivileged_userns=0, or give sandbox-init an AppArmor profile with "userns,"',
+] as const
+const FORBIDDEN = [
+  'making namespaces is forbidden here (a container with a seccomp or AppArmor profile?)',
+  'run the container with --privileged, or with --security-opt seccomp=unconfined --security-opt apparmor=unconfined',
+] as const
+
+function unavailable(cause: string, fix: string, details: ConstructorParameters<typeof SandboxError>[2] = {}): SandboxError {
+  return new SandboxError('sandbox-unavailable', `could not isolate steps: ${cause}; ${fix}`, details)
+}

@@ -1,0 +1,136 @@
+import type { ActiveSnapshot, CommittedSnapshot, LayerDirectory, Snapshotter } from '../../snapshotter/index.ts'
+import { DisposableScope } from '../../snapshotter/index.ts'
+import { createCgroup } from '../sandbox/cgroup.ts'
+import { execute, type ExecuteOptions } from '../sandbox/execute.ts'
+import { hostsFile } from '../sandbox/network-files.ts'
+import { readHostResolvConf, sandboxNetwork } from '../sandbox/network.ts'
+import { type SandboxSpec, sandboxSpec, type SpecMount } from '../sandbox/spec.ts'
+import { openSocketProxy } from './socket-proxy.ts'
+import type { RunRequest, RunResult, SandboxMount } from './protocol.ts'
+
+export interface RunParts {
+  readonly snapshotter: Snapshotter
+  /** Path of sandbox-init. */
+  readonly program: string
+  /** For sockets of this run. */
+  readonly workDir: string
+  /** Descriptors for `inherited` and `terminal`. */
+  readonly stdio: readonly [number, number, number]
+  /** Named by the result's `diff`. */
+  readonly diffs: CommittedDiffs
+}
+
+type Control = Pick<ExecuteOptions, 'output' | 'onStart'>
+
+/** The diffs of committed runs until they are packed. */
+export class CommittedDiffs {
+  readonly #byName = new Map<string, CommittedSnapshot>()
+  #count = 0
+
+  add(snapshot: CommittedSnapshot): string {
+    this.#count += 1
+    const name = `run-${this.#count}`
+    this.#byName.set(name, snapshot)
+    return name
+  }
+
+  get(name: string): CommittedSnapshot {
+    const snapshot = this.#byName.get(name)
+    if (snapshot === undefined) throw new TypeError(`no run of this worker is called ${JSON.stringify(name)}, or it is packed already`)
+    return snapshot
+  }
+
+  delete(name: string): void {
+    this.#byName.delete(name)
+  }
+}
+
+/**
+ * Prepares a snapshot, runs the process over it, and commits what it wrote if that was asked for and it ended with 0.
+ * Whatever else happens, nothing of the run is left.
+ */
+export async function runInSandbox(
+  request: RunRequest,
+  parts: RunParts,
+  control: Control,
+  signal: AbortSignal,
+): Promise<RunResult> {
+  await using scope = new DisposableScope()
+  const snapshot = scope.use(await parts.snapshotter.prepare(request.layers, signal))
+  const cgroup = scope.use(await createCgroup(request.limits, request.cgroupParent))
+  const spec = await prepareSpec(request, { snapshot, cgroupProcs: cgroup.procs }, parts, scope, signal)
+  const outcome = await execute(spec, executeOptions(request, parts, control), signal)
+  const usage = await cgroup.usage()
+  const result = {
+    exitCode: outcome.exitCode,
+    signal: outcome.signal === 0 ? undefined : outcome.signal,
+    isOutOfMemory: usage.isOutOfMemory,
+    cpuTimeMs: outcome.cpuTimeMs,
+    peakMemoryBytes: usage.peakMemoryBytes ?? outcome.peakMemoryBytes,
+  }
+  if (request.commitTo === undefined || outcome.exitCode !== 0) return { ...result, diff: undefined }
+  const committed = await snapshot.commit(signal, { path: request.commitTo })
+  return { ...result, diff: parts.diffs.add(committed) }
+}
+
+function executeOptions(request: RunRequest, parts: RunParts, control: Control): ExecuteOptions {
+  const base = { program: parts.program, ...control }
+  return request.stdio === 'captured' ? base : { ...base, stdio: parts.stdio }
+}
+
+async function prepareSpec(
+  request: RunRequest,
+  made: { readonly snapshot: ActiveSnapshot; readonly cgroupProcs: readonly string[] },
+  parts: RunParts,
+  scope: DisposableScope,
+  signal: AbortSignal,
+): Promise<SandboxSpec> {
+  const network = sandboxNetwork(request.network)
+  const mounts: SpecMount[] = []
+  for (const mount of request.mounts) mounts.push(await prepareMount(mount, parts, scope, signal))
+  return sandboxSpec(request, {
+    root: made.snapshot.root,
+    mounts,
+    network,
+    hosts: hostsFile(request.hostname, request.extraHosts),
+    resolvConf: await readHostResolvConf({ sharesHostNetwork: network.kind === 'shared' }),
+    cgroupProcs: made.cgroupProcs,
+    hasCgroupNamespace: true,
+  })
+}
+
+async function prepareMount(
+  mount: SandboxMount,
+  parts: RunParts,
+  scope: DisposableScope,
+  signal: AbortSignal,
+): Promise<SpecMount> {
+  const { target } = mount
+  switch (mount.type) {
+    case 'layers': {
+      // A snapshot of its own also when read-only: it is two directories, and writes to it are thrown away with it.
+      const tree = await prepareTree(mount.layers, parts, scope, signal)
+      return { type: 'tree', target, tree, source: mount.source, isReadonly: mount.isReadonly }
+    }
+    case 'directory':
+      return { type: 'tree', target, tree: { type: 'bind', dir: mount.directory }, source: mount.source, isReadonly: mount.isReadonly }
+    case 'tmpfs':
+    case 'file':
+      return mount
+    case 'socket': {
+      const proxy = scope.use(await openSocketProxy(mount, parts.workDir))
+      return { type: 'socket', target, socket: proxy.path }
+    }
+    default:
+      return mount satisfies never
+  }
+}
+
+async function prepareTree(
+  layers: readonly LayerDirectory[],
+  parts: RunParts,
+  scope: DisposableScope,
+  signal: AbortSignal,
+): Promise<ActiveSnapshot['root']> {
+  return scope.use(await parts.snapshotter.prepare(layers, signal)).root
+}

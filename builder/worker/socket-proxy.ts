@@ -1,0 +1,46 @@
+import { chmod, chown, rm } from 'node:fs/promises'
+import { createConnection, createServer } from 'node:net'
+import { randomBytes } from 'node:crypto'
+import { join } from 'node:path'
+import { pipeline } from 'node:stream/promises'
+import type { SandboxMount } from './protocol.ts'
+
+export interface SocketProxy extends AsyncDisposable {
+  readonly path: string
+}
+
+/**
+ * A socket of our own in front of one of the host's: it gets the owner and mode that the mount asks for without touching
+ * the host's, and stops answering when the run ends.
+ */
+export async function openSocketProxy(
+  mount: Extract<SandboxMount, { type: 'socket' }>,
+  directory: string,
+): Promise<SocketProxy> {
+  // Short: a socket's path has at most 107 bytes (unix(7)).
+  const path = join(directory, randomBytes(6).toString('hex'))
+  const connections = new Set<{ destroy: () => void }>()
+  const server = createServer((near) => {
+    const far = createConnection(mount.socket)
+    connections.add(near).add(far)
+    // Either side may vanish at any time; the other one is closed then, and there is nobody to tell.
+    void Promise.allSettled([pipeline(near, far), pipeline(far, near)]).then(() => {
+      connections.delete(near)
+      connections.delete(far)
+    })
+  })
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject)
+    server.listen(path, resolve)
+  })
+  await chown(path, mount.uid, mount.gid)
+  await chmod(path, mount.mode)
+  return {
+    path,
+    async [Symbol.asyncDispose]() {
+      for (const connection of connections) connection.destroy()
+      await new Promise((resolve) => server.close(resolve))
+      await rm(path, { force: true })
+    },
+  }
+}

@@ -1,0 +1,64 @@
+import { mkdir, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { type Kernel, normalizeEntries, writeContents } from '../../snapshotter/index.ts'
+import type { UnpackRequest, UnpackResult } from './protocol.ts'
+
+/** What no real layer comes near; a bomb stops here. */
+const LIMITS = { uncompressedSizeBytesMax: 2 ** 40, entryCountMax: 10_000_000 } as const
+
+export interface UnpackParts {
+  readonly kernel: Pick<Kernel, 'readLayer' | 'removeTree'>
+  readonly userXattr: boolean
+}
+
+/** A blob that is not what its manifest or config said. */
+export class UnpackError extends Error {
+  override readonly name = 'UnpackError'
+  readonly code: 'digest-mismatch' | 'diff-id-mismatch'
+
+  constructor(code: UnpackError['code'], message: string) {
+    super(message)
+    this.code = code
+  }
+}
+
+/**
+ * Unpacks a layer into a new directory in overlay form and writes its table of contents; nothing is left on failure.
+ * Errors: `bad-archive`, `digest-mismatch`, `diff-id-mismatch`.
+ */
+export async function unpackLayer(
+  request: UnpackRequest,
+  parts: UnpackParts,
+  signal: AbortSignal,
+): Promise<UnpackResult> {
+  const { blob, compression, directory, contents, expect } = request
+  const extractTo = join(directory, 'fs')
+  await mkdir(directory, { mode: 0o700 })
+  try {
+    await mkdir(extractTo, { mode: 0o755 })
+    const layer = await parts.kernel.readLayer({
+      blob,
+      compression,
+      extractTo,
+      whiteouts: 'overlay',
+      userXattr: parts.userXattr,
+      ownership: 'owners',
+      limits: LIMITS,
+      signal,
+    })
+    check('digest-mismatch', blob, layer.digest, expect.digest)
+    check('diff-id-mismatch', blob, layer.diffId, expect.diffId)
+    await writeContents(contents, normalizeEntries(layer.entries))
+    return { uncompressedSizeBytes: layer.uncompressedSizeBytes, entryCount: layer.entries.length }
+  } catch (error) {
+    await rm(contents, { force: true })
+    await parts.kernel.removeTree(directory, new AbortController().signal)
+    throw error
+  }
+}
+
+function check(code: UnpackError['code'], blob: string, found: string, wanted: string | undefined): void {
+  if (wanted === undefined || found === wanted) return
+  const what = code === 'digest-mismatch' ? 'its digest' : 'the digest of its uncompressed bytes'
+  throw new UnpackError(code, `could not unpack ${blob}: ${what} is ${found}, expected ${wanted}`)
+}
