@@ -1,5 +1,5 @@
 import type { Digest } from '../../registry-client/oci/index.ts'
-import type { Kernel, LayerPath, PackSource, ScannedEntry } from '../../snapshotter/index.ts'
+import { type Kernel, type LayerPath, type PackSource, parentOf, type ScannedEntry } from '../../snapshotter/index.ts'
 import type { SourceTree, TreeEntry } from '../ops/copy-source.ts'
 import { ContextError } from './errors.ts'
 import type { PathMatcher } from './ignore.ts'
@@ -15,6 +15,8 @@ export interface DirectoryTreeOptions {
   readonly root: string
   readonly description: string
   readonly ignore: PathMatcher
+  /** Where the patterns of `ignore` are from, for messages: `excluded by .dockerignore`. */
+  readonly ignoreDescription?: string
   /**
    * `root`: owned by 0:0 whoever owns them here, as files of a build context are (features rows D103, D132). `kept`:
    * as they are, for archives that were unpacked with their owners.
@@ -47,7 +49,8 @@ export class DirectoryTree implements SourceTree {
 
   async lookup(path: LayerPath): Promise<TreeEntry | undefined> {
     if (path === '') {
-      return { type: 'dir', path: '', mode: 0o755, uid: 0, gid: 0, mtimeSec: 0 }
+      const mtimeSec = Math.floor(this.#lookedAtMs / 1000)
+      return { type: 'dir', path: '', mode: 0o755, uid: 0, gid: 0, mtimeSec }
     }
     const scanned = await this.#find(path)
     return scanned === undefined ? undefined : this.#toEntry(scanned)
@@ -80,26 +83,18 @@ export class DirectoryTree implements SourceTree {
     return { kind: 'path', root: this.#options.root, path }
   }
 
+  missingReason(path: LayerPath): string | undefined {
+    return this.#options.ignore.isMatch(path) ? this.#options.ignoreDescription : undefined
+  }
+
   /** Writes what was hashed to the stat cache. */
   async saveDigests(): Promise<void> {
     await this.#options.statCache?.save(this.#scan.listed())
   }
 
   async #find(path: LayerPath): Promise<ScannedEntry | undefined> {
-    const parent = path.slice(0, Math.max(0, path.lastIndexOf('/')))
-    const siblings = await this.#scan.list(parent)
-    let low = 0
-    let high = siblings.length
-    while (low < high) {
-      const middle = (low + high) >>> 1
-      if ((siblings[middle]?.path ?? '') < path) {
-        low = middle + 1
-      } else {
-        high = middle
-      }
-    }
-    const found = siblings[low]
-    return found?.path === path ? found : undefined
+    await this.#scan.list(parentOf(path))
+    return this.#scan.find(path)
   }
 
   async #hashMissing(paths: readonly LayerPath[]): Promise<void> {
@@ -108,7 +103,8 @@ export class DirectoryTree implements SourceTree {
       if (this.#digests.has(path)) {
         continue
       }
-      const entry = await this.#find(path)
+      // Waiting for each of 50,000 files would take longer than all the rest.
+      const entry = this.#scan.find(path) ?? (await this.#find(path))
       const known = entry === undefined ? undefined : this.#options.statCache?.lookup(entry)
       if (known !== undefined) {
         this.#digests.set(path, known)

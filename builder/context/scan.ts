@@ -1,4 +1,4 @@
-import type { Kernel, LayerPath, ScannedEntry } from '../../snapshotter/index.ts'
+import { type Kernel, type LayerPath, parentOf, type ScannedEntry } from '../../snapshotter/index.ts'
 import type { MatchScope, PathMatcher } from './ignore.ts'
 
 /** Directories that are listed in one call: bounds what is in memory twice, and how long a cancel waits. */
@@ -60,6 +60,23 @@ export class ContextScan {
         await this.#expand(level)
       }
     })
+  }
+
+  /** The entry at `path` if its directory was listed and it is not ignored. */
+  find(path: LayerPath): ScannedEntry | undefined {
+    const siblings = this.#listed.get(parentOf(path)) ?? []
+    let low = 0
+    let high = siblings.length
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      if ((siblings[middle]?.path ?? '') < path) {
+        low = middle + 1
+      } else {
+        high = middle
+      }
+    }
+    const found = siblings[low]
+    return found?.path === path ? found : undefined
   }
 
   /** Everything that was listed so far. */

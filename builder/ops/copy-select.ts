@@ -244,5 +244,7 @@ async function addDigests(
 }
 
 function sourceMissing(tree: SourceTree, path: string): CopyError {
-  return new CopyError('source-missing', `could not copy from ${tree.description}: "${path}": not found`)
+  const reason = tree.missingReason?.(path.slice(1))
+  const suffix = reason === undefined ? '' : ` (${reason})`
+  return new CopyError('source-missing', `could not copy from ${tree.description}: "${path}": not found${suffix}`)
 }

@@ -52,4 +52,6 @@ export interface SourceTree extends TreeView {
   fileDigests(paths: readonly LayerPath[]): Promise<readonly Digest[]>
   /** Where the packer finds the bytes of a file. */
   source(path: LayerPath): PackSource
+  /** Why `path` may be missing, for messages: `excluded by .dockerignore`. */
+  missingReason?(path: LayerPath): string | undefined
 }

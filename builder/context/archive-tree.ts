@@ -1,0 +1,44 @@
+import { mkdir } from 'node:fs/promises'
+import { type Kernel, LayerTree } from '../../snapshotter/index.ts'
+import { LayerSource } from '../ops/copy-layer-tree.ts'
+import type { SourceTree } from '../ops/copy-source.ts'
+import { ContextError } from './errors.ts'
+
+/** The archive is the user's own: these stop only what no machine could hold. */
+const LIMITS = { uncompressedSizeBytesMax: 2 ** 40, entryCountMax: 20_000_000 }
+
+export interface ArchiveTreeOptions {
+  readonly kernel: Pick<Kernel, 'readLayer'>
+  readonly file: string
+  /** New directory to unpack into. */
+  readonly directory: string
+  readonly description: string
+  readonly signal: AbortSignal
+}
+
+/**
+ * A tar archive, plain or compressed, as a tree: owners and times are the archive's, whoever unpacks it (features row
+ * C3). `context-invalid` when it is no archive or a broken one.
+ */
+export async function openArchiveTree(options: ArchiveTreeOptions): Promise<SourceTree> {
+  const { kernel, file, directory, description, signal } = options
+  await mkdir(directory)
+  try {
+    const { entries } = await kernel.readLayer({
+      blob: file,
+      compression: 'auto',
+      extractTo: directory,
+      whiteouts: 'plain',
+      userXattr: false,
+      ownership: 'none',
+      limits: LIMITS,
+      signal,
+    })
+    return new LayerSource({ tree: LayerTree.of([entries]), description, rootOf: () => directory })
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'bad-archive') {
+      throw new ContextError('context-invalid', `could not unpack ${description}: ${error.message}`, { cause: error })
+    }
+    throw error
+  }
+}

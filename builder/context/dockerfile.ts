@@ -1,0 +1,59 @@
+import { readFile } from 'node:fs/promises'
+import { basename, dirname, join, resolve } from 'node:path'
+import { ContextError } from './errors.ts'
+
+/** A Dockerfile is read into memory; a larger one is a mistake. */
+const TEXT_BYTES_MAX = 16 << 20
+
+export interface DockerfileText {
+  readonly text: string
+  /** As messages call it. */
+  readonly name: string
+  /** Text of `<Dockerfile>.dockerignore`, which takes the place of the context's own (features row D122). */
+  readonly ignoreText: string | undefined
+}
+
+/** Reads a small file by its path; undefined when there is none. */
+export type TextReader = (path: string) => Promise<string | undefined>
+
+/**
+ * Reads the Dockerfile `path` and the ignore file next to it. Where `Dockerfile` is not there `dockerfile` will do, but
+ * no other name is tried (features row D1). `dockerfile-missing` when there is none.
+ */
+export async function readDockerfile(path: string, read: TextReader): Promise<DockerfileText> {
+  const names = basename(path) === 'Dockerfile' ? [path, join(dirname(path), 'dockerfile')] : [path]
+  for (const name of names) {
+    const text = await read(name)
+    if (text !== undefined) {
+      return { text, name, ignoreText: await read(`${path}.dockerignore`) }
+    }
+  }
+  throw new ContextError(
+    'dockerfile-missing',
+    `failed to read dockerfile: could not open ${path}: no such file or directory`,
+    { path },
+  )
+}
+
+/** Reads files of the host, relative paths below `directory`. `context-unreadable` for files that cannot be read. */
+export function hostReader(directory: string): TextReader {
+  return async (path) => {
+    try {
+      const bytes = await readFile(resolve(directory, path))
+      if (bytes.length > TEXT_BYTES_MAX) {
+        throw new ContextError('context-too-large', `could not read ${path}: it is larger than 16 MiB`, { path })
+      }
+      return bytes.toString('utf8')
+    } catch (error) {
+      if (error instanceof ContextError) {
+        throw error
+      }
+      const code = error instanceof Error && 'code' in error ? error.code : undefined
+      if (code === 'ENOENT' || code === 'ENOTDIR') {
+        return undefined
+      }
+      const reason = code === 'EISDIR' ? 'it is a directory' : error instanceof Error ? error.message : String(error)
+      throw new ContextError('context-unreadable', `could not read ${path}: ${reason}`, { path, cause: error })
+    }
+  }
+}
