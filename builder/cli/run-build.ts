@@ -28,7 +28,7 @@ export async function runBuild(
     store,
     images,
     kernel,
-    registry: registries.source,
+    registry: () => registries.client(),
     startWorker: (signal) => startWorker({ store }, signal),
     exporters,
     events,

@@ -1,9 +1,8 @@
 import { homedir } from 'node:os'
 import { resolve } from 'node:path'
 import type { RegistryClient } from '../../registry-client/index.ts'
-import { defaultStateRoot, type Kernel, loadKernel, openStore, type Store } from '../../snapshotter/index.ts'
+import { defaultStateRoot, type Kernel, kernel, openStore, type Store } from '../../snapshotter/index.ts'
 import { ImageStore, readStoredImage } from '../image/image-store.ts'
-import type { RegistrySource } from '../ops/image-source.ts'
 import type { ParsedArgs } from './args.ts'
 import type { CommandContext } from './command.ts'
 
@@ -24,7 +23,6 @@ export function stateRootOf(args: ParsedArgs, { cwd, env }: CommandContext): str
 
 /** Opens the state root. Errors: those of `openStore`. */
 export async function openServices(args: ParsedArgs, context: CommandContext): Promise<CommandServices> {
-  const kernel = loadKernel()
   const store = await openStore({ path: stateRootOf(args, context), kernel }, context.signal)
   const images = new ImageStore(store.records(store.root.imagesDir, readStoredImage), store.blobs)
   return { kernel, store, images, [Symbol.asyncDispose]: () => store[Symbol.asyncDispose]() }
@@ -47,14 +45,6 @@ export class Registries implements AsyncDisposable {
   client(): Promise<RegistryClient> {
     this.#client ??= this.#open()
     return this.#client
-  }
-
-  /** What a build asks of registries. */
-  get source(): RegistrySource {
-    return {
-      fetchManifest: async (reference, signal) => (await (await this.client()).fetchManifest(reference, { signal })).bytes,
-      fetchBlob: async (reference, blob, sink, options) => (await this.client()).fetchBlob(reference, blob, sink, options),
-    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -5,12 +5,19 @@ import type { OutputRequest } from '../request.ts'
 import type { Surroundings } from './destination.ts'
 import type { Exporter } from './exporter.ts'
 
+/** What an output asks of the registry client beyond the flags of the command. */
+export interface RegistryNeeds {
+  /** `registry.insecure=true`: the registries of the names may be without TLS or a known certificate. */
+  readonly isInsecure: boolean
+  readonly names: readonly string[]
+}
+
 /** What outputs may need; the registry client is made on first use. */
 export interface ExporterParts extends Surroundings {
   readonly kernel: Kernel
   readonly store: Store
   readonly images: ImageStore
-  readonly registry: (options: { readonly isInsecure: boolean; readonly names: readonly string[] }) => RegistryClient
+  readonly registry: (options: RegistryNeeds) => Promise<RegistryClient>
   readonly env: Readonly<Record<string, string | undefined>>
   readonly nowMs: () => number
 }

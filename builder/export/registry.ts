@@ -39,13 +39,13 @@ interface Target {
 export class RegistryExporter implements Exporter {
   readonly format: LayerFormat
   readonly #options: RegistryExporterOptions
-  readonly #client: () => PushClient & Pick<RegistryClient, 'pushManifest'>
+  readonly #client: () => Promise<PushClient & Pick<RegistryClient, 'pushManifest'>>
   readonly #targets: readonly Target[]
   /** By layer digest: settles when every repository has the layer. */
   readonly #uploads = new Map<string, Promise<void>>()
   #step: Step | undefined
 
-  constructor(options: RegistryExporterOptions, client: () => PushClient & Pick<RegistryClient, 'pushManifest'>) {
+  constructor(options: RegistryExporterOptions, client: () => Promise<PushClient & Pick<RegistryClient, 'pushManifest'>>) {
     this.format = options.format
     this.#options = options
     this.#client = client
@@ -100,7 +100,7 @@ export class RegistryExporter implements Exporter {
 
   /** Registries side by side; within one, the second repository mounts from the first. */
   async #uploadToAll(layer: ImageLayer, step: Step, services: ExportServices, signal: AbortSignal): Promise<void> {
-    const client = this.#client()
+    const client = await this.#client()
     await Promise.all(
       [...new Set(this.#targets.map(({ registry }) => registry))].map(async (registry) => {
         const holders: string[] = []
@@ -114,7 +114,7 @@ export class RegistryExporter implements Exporter {
 
   /** Everything after the layers. */
   async #finish(result: BuildResult, target: Target, step: Step, signal: AbortSignal): Promise<void> {
-    const client = this.#client()
+    const client = await this.#client()
     const place: Reference = { registry: target.registry, repository: target.repository, tag: undefined, digest: undefined }
     const configOf = this.#options.configOf ?? configBytes
     for (const image of result.images) {

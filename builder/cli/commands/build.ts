@@ -6,6 +6,7 @@ import { imageIdOf, metadataJson, prepareResultFile, writeResultFile } from '../
 import type { ParsedArgs } from '../args.ts'
 import type { Command, CommandContext } from '../command.ts'
 import { UsageError } from '../errors.ts'
+import { describeFailedBuild } from '../failed-build.ts'
 import { createProgressPrinter, type ProgressMode } from '../progress/printer.ts'
 import { BUILD_FLAGS, IGNORED_FLAGS } from '../request/build-flags.ts'
 import { readBuildRequest } from '../request/build-request.ts'
@@ -51,6 +52,8 @@ async function buildWithProgress(
   }
   try {
     return await runBuild(request, args, context, events)
+  } catch (error) {
+    throw describeFailedBuild(error, printer.showsFailedLogs)
   } finally {
     printer.finish()
   }

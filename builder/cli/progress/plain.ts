@@ -25,6 +25,7 @@ interface PlainStep {
  * steps that run at the same time are grouped: `#N ...` leaves a step, its title comes again when it goes on.
  */
 export class PlainPrinter implements ProgressPrinter {
+  readonly showsFailedLogs = false
   readonly #stream: OutputStream
   readonly #steps = new Map<StepId, PlainStep>()
   readonly #warnings: string[] = []

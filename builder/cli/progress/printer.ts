@@ -5,6 +5,8 @@ import type { OutputStream } from '../command.ts'
 export interface ProgressPrinter {
   handle(event: BuildEvent): void
   finish(): void
+  /** True when `finish` prints the output of failed steps, so that nobody has to print it again. */
+  readonly showsFailedLogs: boolean
 }
 
 export type ProgressMode = 'auto' | 'plain' | 'tty' | 'quiet' | 'rawjson' | 'none'
@@ -31,7 +33,7 @@ export async function createProgressPrinter(
       return new (await import('./rawjson.ts')).RawJsonPrinter(stream)
     case 'quiet':
     case 'none':
-      return { handle: () => {}, finish: () => {} }
+      return { handle: () => {}, finish: () => {}, showsFailedLogs: false }
     default:
       return mode satisfies never
   }

@@ -8,6 +8,7 @@ import type { ProgressPrinter } from './printer.ts'
  * `logs` with base64 data, `warnings`. For programs that read BuildKit's progress already.
  */
 export class RawJsonPrinter implements ProgressPrinter {
+  readonly showsFailedLogs = false
   readonly #stream: OutputStream
   readonly #startedMs: number
   readonly #vertexes = new Map<StepId, Record<string, unknown>>()

@@ -15,6 +15,7 @@ const DEFAULT_LOG_LINES = 6
  * meanwhile and comes back at the end, also when the process is made to exit.
  */
 export class TtyPrinter implements ProgressPrinter {
+  readonly showsFailedLogs = true
   readonly #stream: OutputStream
   readonly #env: Readonly<Record<string, string | undefined>>
   readonly #board = new StepBoard()

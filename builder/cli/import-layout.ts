@@ -1,0 +1,281 @@
+import { createHash } from 'node:crypto'
+import { closeSync, createReadStream } from 'node:fs'
+import { stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import {
+  type Descriptor,
+  type Digest,
+  DOCKER_CONFIG,
+  DOCKER_LAYER_GZIP,
+  DOCKER_LAYER_TAR,
+  DOCKER_MANIFEST,
+  digestHex,
+  digestOf,
+  familiarReference,
+  formatReference,
+  type ImageConfig,
+  type ImageManifest,
+  isIndexType,
+  MANIFEST_BYTES_MAX,
+  OCI_INDEX,
+  OciError,
+  parseDigest,
+  parseImageConfig,
+  parseManifest,
+  parseReference,
+  serializeManifest,
+} from '../../registry-client/oci/index.ts'
+import type { Kernel } from '../../snapshotter/index.ts'
+import { compressionOf } from '../image/manifest.ts'
+import { CommandError } from './errors.ts'
+import { shortId } from './image-view.ts'
+import type { CommandServices } from './services.ts'
+
+const CONFIG_BYTES_MAX = 8 * 1024 * 1024
+
+/**
+ * Puts the images of an unpacked archive (or layout directory) into the store and returns what each is called now. Files are
+ * opened below the directory, so links in a hostile archive lead nowhere; every digest is verified. Errors: `archive-unreadable`.
+ */
+export async function importLayout(directory: string, services: CommandServices, signal: AbortSignal): Promise<string[]> {
+  const source = new LayoutSource(directory, services.kernel)
+  const importer = new LayoutImporter(source, services, signal)
+  const dockerManifest = await source.readIfThere('manifest.json', MANIFEST_BYTES_MAX)
+  if ((await source.readIfThere('index.json', MANIFEST_BYTES_MAX)) !== undefined) {
+    return await importer.importIndex()
+  }
+  if (dockerManifest !== undefined) {
+    return await importer.importDockerManifest(dockerManifest)
+  }
+  throw new CommandError('archive-unreadable', 'could not load images: there is neither index.json nor manifest.json', {
+    hint: 'only archives of docker save, podman save, skopeo and tsbuild, and OCI layouts, hold images',
+  })
+}
+
+/** Files of the layout, opened by descriptor below it. */
+class LayoutSource {
+  readonly #directory: string
+  readonly #kernel: Pick<Kernel, 'openInRoot'>
+
+  constructor(directory: string, kernel: Pick<Kernel, 'openInRoot'>) {
+    this.#directory = directory
+    this.#kernel = kernel
+  }
+
+  async readIfThere(name: string, sizeBytesMax: number): Promise<Buffer | undefined> {
+    try {
+      await stat(join(this.#directory, name))
+    } catch (error) {
+      if (error instanceof Error && 'code' in error && error.code === 'ENOENT') {
+        return undefined
+      }
+      throw error
+    }
+    return await this.read(name, sizeBytesMax)
+  }
+
+  async read(name: string, sizeBytesMax: number): Promise<Buffer> {
+    const chunks: Buffer[] = []
+    let sizeBytes = 0
+    for await (const chunk of this.open(name)) {
+      sizeBytes += chunk.length
+      if (sizeBytes > sizeBytesMax) {
+        throw new CommandError('archive-unreadable', `could not load images: ${name} has more than ${sizeBytesMax} bytes`)
+      }
+      chunks.push(chunk)
+    }
+    return Buffer.concat(chunks)
+  }
+
+  async *open(name: string): AsyncGenerator<Buffer> {
+    let fd: number
+    try {
+      fd = this.#kernel.openInRoot(this.#directory, name)
+    } catch (error) {
+      throw new CommandError('archive-unreadable', `could not load images: ${name} is missing or no file`, { cause: error })
+    }
+    try {
+      for await (const chunk of createReadStream('', { fd, autoClose: false, highWaterMark: 1 << 20 })) {
+        const bytes: Buffer = chunk
+        yield bytes
+      }
+    } finally {
+      closeSync(fd)
+    }
+  }
+}
+
+class LayoutImporter {
+  readonly #source: LayoutSource
+  readonly #services: CommandServices
+  readonly #signal: AbortSignal
+
+  constructor(source: LayoutSource, services: CommandServices, signal: AbortSignal) {
+    this.#source = source
+    this.#services = services
+    this.#signal = signal
+  }
+
+  /** Every entry of `index.json`; entries of one digest are names of one image. */
+  async importIndex(): Promise<string[]> {
+    const index = parseManifest(await this.#source.read('index.json', MANIFEST_BYTES_MAX), OCI_INDEX)
+    if (index.kind !== 'index') {
+      throw new CommandError('archive-unreadable', 'could not load images: index.json is no index')
+    }
+    const loaded: string[] = []
+    for (const descriptor of index.index.manifests) {
+      await this.#importTree(descriptor)
+      loaded.push(await this.#name(descriptor, nameOf(descriptor)))
+    }
+    return loaded
+  }
+
+  /** The older form of `docker save`: layers as tars in directories of their own, no manifest. */
+  async importDockerManifest(bytes: Buffer): Promise<string[]> {
+    const loaded: string[] = []
+    for (const { configPath, names, layerPaths } of readDockerManifest(bytes)) {
+      const configBytes = await this.#source.read(configPath, CONFIG_BYTES_MAX)
+      const config = parseImageConfig(configBytes)
+      const layers: Descriptor[] = []
+      for (const path of layerPaths) {
+        layers.push(await this.#importLayerFile(path))
+      }
+      const digest = await this.#services.store.blobs.ingestBytes(configBytes, this.#signal)
+      const manifest = serializeManifest({
+        mediaType: DOCKER_MANIFEST,
+        config: { mediaType: DOCKER_CONFIG, digest, sizeBytes: configBytes.length },
+        layers,
+      })
+      await this.#services.store.blobs.ingestBytes(manifest.bytes, this.#signal)
+      await this.#recordLayers(config, layers)
+      const target = { mediaType: manifest.mediaType, digest: manifest.digest, sizeBytes: manifest.bytes.length }
+      for (const name of names.length === 0 ? [undefined] : names) {
+        loaded.push(await this.#name(target, name))
+      }
+    }
+    return loaded
+  }
+
+  async #importTree(descriptor: Descriptor): Promise<void> {
+    const bytes = await this.#source.read(blobName(descriptor.digest), MANIFEST_BYTES_MAX)
+    if (digestOf(bytes) !== descriptor.digest) {
+      throw new CommandError('archive-unreadable', `could not load images: blob ${descriptor.digest} has other bytes (${digestOf(bytes)})`)
+    }
+    const parsed = parseManifest(bytes, descriptor.mediaType)
+    if (parsed.kind === 'index') {
+      for (const child of parsed.index.manifests) {
+        await this.#importTree(child)
+      }
+    } else {
+      await this.#importImage(parsed.manifest)
+    }
+    await this.#services.store.blobs.ingestBytes(bytes, this.#signal)
+  }
+
+  async #importImage({ config, layers }: ImageManifest): Promise<void> {
+    for (const blob of [config, ...layers]) {
+      const { digest, sizeBytes } = blob
+      if (!(await this.#services.store.blobs.has({ digest, sizeBytes }, this.#signal))) {
+        await this.#services.store.blobs.ingest(this.#source.open(blobName(digest)), { digest, sizeBytes }, this.#signal)
+      }
+    }
+    const bytes = await this.#services.store.blobs.read(config.digest, CONFIG_BYTES_MAX, this.#signal)
+    await this.#recordLayers(parseImageConfig(bytes), layers)
+  }
+
+  async #importLayerFile(path: string): Promise<Descriptor> {
+    const hash = createHash('sha256')
+    let sizeBytes = 0
+    let isGzip = false
+    for await (const chunk of this.#source.open(path)) {
+      isGzip ||= sizeBytes === 0 && chunk[0] === 0x1f && chunk[1] === 0x8b
+      hash.update(chunk)
+      sizeBytes += chunk.length
+    }
+    const digest = parseDigest(`sha256:${hash.digest('hex')}`)
+    if (digest === undefined) {
+      throw new TypeError('a sha256 is no digest')
+    }
+    await this.#services.store.blobs.ingest(this.#source.open(path), { digest, sizeBytes }, this.#signal)
+    return { mediaType: isGzip ? DOCKER_LAYER_GZIP : DOCKER_LAYER_TAR, digest, sizeBytes }
+  }
+
+  /** So that a later build or `run` finds the blobs by diffId. */
+  async #recordLayers(config: ImageConfig, layers: readonly Descriptor[]): Promise<void> {
+    for (const [index, { digest, sizeBytes, mediaType }] of layers.entries()) {
+      const diffId = config.rootfs.diff_ids[index]
+      const compression = compressionOf(mediaType)
+      if (diffId !== undefined && compression !== undefined) {
+        const blob = { digest, sizeBytes, compression, engine: undefined }
+        await this.#services.store.layers.record(diffId, { blob }, this.#signal)
+      }
+    }
+  }
+
+  async #name(target: Descriptor, name: string | undefined): Promise<string> {
+    const { mediaType, digest, sizeBytes } = target
+    const storedAt = new Date().toISOString()
+    await this.#services.images.put({ name, target: { mediaType, digest, sizeBytes }, storedAt, origins: [] })
+    return name === undefined ? shownId(target) : familiarReference(parseReference(name))
+  }
+}
+
+function shownId({ digest, mediaType }: Descriptor): string {
+  return isIndexType(mediaType) ? digest : `sha256:${shortId(digest)}`
+}
+
+/** The full name in the annotations; `ref.name` alone is a tag, unless it is a whole reference (as skopeo writes it). */
+function nameOf({ annotations }: Descriptor): string | undefined {
+  const full = annotations?.['io.containerd.image.name']
+  const reference = annotations?.['org.opencontainers.image.ref.name']
+  const text = full ?? (reference !== undefined && /[/:]/.test(reference) ? reference : undefined)
+  return text === undefined ? undefined : normalised(text)
+}
+
+function normalised(text: string): string {
+  try {
+    return formatReference(parseReference(text))
+  } catch (error) {
+    if (error instanceof OciError) {
+      throw new CommandError('archive-unreadable', `could not load images: ${error.message}`, { cause: error })
+    }
+    throw error
+  }
+}
+
+interface DockerEntry {
+  readonly configPath: string
+  readonly names: readonly string[]
+  readonly layerPaths: readonly string[]
+}
+
+function readDockerManifest(bytes: Buffer): DockerEntry[] {
+  const broken = (): CommandError => new CommandError('archive-unreadable', 'could not load images: manifest.json is not one of docker save')
+  let json: unknown
+  try {
+    json = JSON.parse(bytes.toString('utf8'))
+  } catch (error) {
+    throw new CommandError('archive-unreadable', 'could not load images: manifest.json is not JSON', { cause: error })
+  }
+  if (!Array.isArray(json)) {
+    throw broken()
+  }
+  return json.map((entry: unknown) => {
+    const fields = new Map<string, unknown>(typeof entry === 'object' && entry !== null ? Object.entries(entry) : [])
+    const configPath = fields.get('Config')
+    const layerPaths = fields.get('Layers') ?? []
+    const tags = fields.get('RepoTags') ?? []
+    if (typeof configPath !== 'string' || !isTextList(layerPaths) || !isTextList(tags)) {
+      throw broken()
+    }
+    return { configPath, layerPaths, names: tags.map(normalised) }
+  })
+}
+
+function isTextList(value: unknown): value is readonly string[] {
+  return Array.isArray(value) && value.every((item) => typeof item === 'string')
+}
+
+function blobName(digest: Digest): string {
+  return `blobs/sha256/${digestHex(digest)}`
+}
