@@ -9,6 +9,7 @@ import { goQuote } from './go-format.ts'
 import type { GraphPlatform } from './graph.ts'
 import type { FromCommand } from './instructions/from.ts'
 import type { Command } from './instructions/parse-instruction.ts'
+import { parseImageReference } from './image-reference.ts'
 import { findNamedContext } from './named-contexts.ts'
 import { parsePlatform } from './platform.ts'
 import type { BoundCommand, StageOrigin, StageState } from './stages.ts'
@@ -80,6 +81,7 @@ function bindStage(
     replacement === undefined
       ? originOf(table, options, base.text, wanted)
       : { kind: 'context', key: replacement, replacesStage: true }
+  checkReference(from, origin, from.base)
   const hasBaseStep = origin.kind === 'image' || origin.kind === 'context'
   return newState({
     stage,
@@ -91,6 +93,15 @@ function bindStage(
     platform,
     stepCount: countSteps(stage.commands) + (hasBaseStep ? 1 : 0),
   })
+}
+
+/** A name that can be no image is an error even where the image would not be needed. */
+function checkReference(place: FromCommand | Command, origin: StageOrigin, written: string): void {
+  if (origin.kind !== 'image') return
+  const reference = parseImageReference(origin.name)
+  if (!('fault' in reference)) return
+  const message = `failed to parse stage name ${goQuote(origin.name)}: ${reference.fault}`
+  throw commandError(place, message, { code: 'bad-reference', focus: written })
 }
 
 /** A stage above, `scratch`, a named context, or an image, in this order (features rows D56, D59, D61). */
@@ -110,7 +121,8 @@ function originOf(
 
 function isCacheIgnored(options: ConvertOptions, name: string): boolean {
   return (
-    options.noCache || options.noCacheFilter.some((item) => item.toLowerCase() === name.toLowerCase())
+    options.noCache ||
+    options.noCacheFilter.some((item) => item.toLowerCase() === name.toLowerCase())
   )
 }
 
@@ -181,7 +193,7 @@ export function bindCommand(table: StageTable, command: Command, isOnbuild: bool
   if (command.kind === 'run') {
     // A number is a name here, not the index of a stage (features row D58).
     const sources = command.mounts.map(({ from }) =>
-      from === '' ? undefined : (table.find(from) ?? table.external(from, command.range)),
+      from === '' ? undefined : (table.find(from) ?? bindExternal(table, command, from)),
     )
     return { command, isOnbuild, sources }
   }
@@ -189,11 +201,17 @@ export function bindCommand(table: StageTable, command: Command, isOnbuild: bool
 }
 
 function bindCopySource(table: StageTable, command: Command, from: string): StageState {
-  if (!/^[+-]?\d+$/.test(from)) return table.find(from) ?? table.external(from, command.range)
+  if (!/^[+-]?\d+$/.test(from)) return table.find(from) ?? bindExternal(table, command, from)
   const stage = table.stages[Number(from)]
   if (stage !== undefined) return stage
   const message = `invalid stage index ${Number(from)}`
   throw commandError(command, message, { code: 'stage-order', focus: from })
+}
+
+function bindExternal(table: StageTable, command: Command, name: string): StageState {
+  const state = table.external(name, command.range)
+  checkReference(command, state.origin, name)
+  return state
 }
 
 /** The stage that `--target` names (the last one by default), or what is wrong. */

@@ -76,8 +76,9 @@ function copyClass(mode: number, clause: CopyClause): number {
 /** Steps of `<who><op><permissions>`; no `who` means everyone. */
 function readAction(who: string, action: string): ChmodClause[] {
   const op = action[0] === '-' ? '-' : action[0] === '=' ? '=' : '+'
-  const classes = Array.from(who === '' || who.includes('a') ? 'ugo' : who, (name) =>
-    CLASSES.get(name) ?? OTHER,
+  const classes = Array.from(
+    who === '' || who.includes('a') ? 'ugo' : who,
+    (name) => CLASSES.get(name) ?? OTHER,
   )
   const mask = classes.reduce((bits, item) => bits | item.bits, 0)
   const isOtherOnly = mask === OTHER.bits

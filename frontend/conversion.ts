@@ -7,9 +7,9 @@ import type { FactSink } from './facts.ts'
 import type { GraphBuilder } from './graph-builder.ts'
 import type { NodeId, PlannedHistory } from './graph.ts'
 import type { StageImageConfig } from './image-config.ts'
-import type { ArgDefinition } from './instructions/arg.ts'
 import type { Command } from './instructions/parse-instruction.ts'
-import type { StageState, StageTable } from './stages.ts'
+import { joinAbsolute } from './posix-path.ts'
+import type { ScopedArg, StageState, StageTable } from './stages.ts'
 import type { WordOptions } from './words.ts'
 import { ExpansionError } from './expansion-error.ts'
 import { expandWord } from './words.ts'
@@ -37,7 +37,7 @@ export interface StageContext {
   readonly environment: Environment
   readonly config: StageImageConfig
   /** ARGs in scope, in order of declaration; a name may occur again. */
-  readonly args: ArgDefinition[]
+  readonly args: ScopedArg[]
   readonly history: PlannedHistory[]
   /** Filesystem so far. */
   node: NodeId
@@ -113,7 +113,8 @@ export function expandOrFail(
 
 /** Where RUN starts and relative paths begin. */
 export function workingDirectory(context: StageContext): string {
-  return context.config.config.WorkingDir || '/'
+  // The config keeps the path as it was written, `/app/` say.
+  return joinAbsolute('/', context.config.config.WorkingDir ?? '')
 }
 
 /** Adds a history entry; `node` is set exactly when the entry has a layer. */

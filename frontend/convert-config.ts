@@ -1,5 +1,5 @@
 import type { StageContext } from './conversion.ts'
-import { addHistory, commandError, expandIn, isEnvironmentArg } from './conversion.ts'
+import { addHistory, commandError, expandIn, expandOrFail, isEnvironmentArg } from './conversion.ts'
 import { splitAssignment } from './environment.ts'
 import { goDuration, goList, goQuoteList } from './go-format.ts'
 import type { StageContainerConfig, StageHealthcheck } from './image-config.ts'
@@ -9,8 +9,8 @@ import type { CommandLine } from './instructions/command-line.ts'
 import type { PairsCommand } from './instructions/pairs.ts'
 import type { ListCommand, ProcessCommand, TextCommand } from './instructions/simple.ts'
 import { parseExposedPorts } from './ports.ts'
+import type { ScopedArg } from './stages.ts'
 import { isStopSignal } from './stop-signal.ts'
-import { expandWord } from './words.ts'
 
 /** ENV and LABEL: all pairs of one instruction see the variables before it (features rows D39, D86, D87). */
 export function convertPairs(context: StageContext, command: PairsCommand): void {
@@ -21,7 +21,8 @@ export function convertPairs(context: StageContext, command: PairsCommand): void
   const { config } = context.config
   const instruction = command.name.toUpperCase()
   const { facts } = context.conversion
-  if (command.isLegacyForm) facts({ kind: 'legacy-pairs', place: command, instruction: command.name })
+  if (command.isLegacyForm)
+    facts({ kind: 'legacy-pairs', place: command, instruction: command.name })
   if (command.kind === 'env') {
     const names = pairs.map(({ key }) => key)
     facts({ kind: 'names-set', place: command, instruction: 'ENV', names })
@@ -66,12 +67,17 @@ function resolveArg(
   context: StageContext,
   command: ArgCommand,
   definition: ArgDefinition,
-): ArgDefinition {
+): ScopedArg {
   const { buildArgs, globals } = context.conversion
-  const given = buildArgs.get(definition.key)
-  if (given !== undefined) return { ...definition, value: given }
-  if (definition.value === undefined) return { ...definition, value: globals.get(definition.key) }
-  return { ...definition, value: expandIn(context, command, definition.value) }
+  const { key } = definition
+  const scope = { ...definition, range: command.range, owner: context.state, isInherited: false }
+  const given = buildArgs.get(key)
+  if (given !== undefined) return { ...scope, value: given }
+  if (definition.value !== undefined) {
+    return { ...scope, value: expandIn(context, command, definition.value) }
+  }
+  const value = globals.get(key)
+  return { ...scope, value, isInherited: value !== undefined }
 }
 
 /** USER, STOPSIGNAL and MAINTAINER. */
@@ -157,9 +163,9 @@ export function convertList(context: StageContext, command: ListCommand): void {
 /** A word of EXPOSE may become several ports. */
 function exposedPorts(context: StageContext, command: ListCommand): string[] {
   const { conversion, environment } = context
+  const lexing = { escape: conversion.parsed.escape }
   return command.values.flatMap((value) => {
-    expandIn(context, command, value)
-    const { words } = expandWord(value, environment, { escape: conversion.parsed.escape })
+    const { words } = expandOrFail(command, value, environment, lexing)
     return words.flatMap((text) => {
       const parsed = parseExposedPorts(text)
       if ('fault' in parsed) throw commandError(command, parsed.fault, { focus: value })

@@ -1,4 +1,5 @@
 import type { GraphPlatform } from './graph.ts'
+import type { ContextIgnore } from './rules/copy-ignored.ts'
 
 /** What the command line says about one conversion: one per target platform. */
 export interface ConvertOptions {
@@ -24,6 +25,19 @@ export interface ConvertOptions {
   readonly hostname: string | undefined
   /** Time of the main context, for SOURCE_DATE_EPOCH=context (a commit's, an archive's); undefined: it has none. */
   readonly contextEpochSec?: number | undefined
+  /** `.dockerignore` of the main context, for the rule CopyIgnoredFile; undefined: none, or not known. */
+  readonly ignore?: ContextIgnore | undefined
   /** Convert every stage, not only what the target needs: for checks. */
   readonly allStages?: boolean
+}
+
+/** Checks and outlines are made for the machine's own platform whatever `--platform` says, as BuildKit's are. */
+export function withoutPlatform(options: ConvertOptions): ConvertOptions {
+  const { buildPlatform } = options
+  return {
+    ...options,
+    targetPlatform: buildPlatform,
+    isPlatformExplicit: false,
+    isMultiPlatform: false,
+  }
 }

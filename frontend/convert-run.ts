@@ -1,7 +1,7 @@
 import { shellOf } from './convert-config.ts'
 import { convertMounts } from './convert-mounts.ts'
 import type { StageContext } from './conversion.ts'
-import { addHistory, workingDirectory } from './conversion.ts'
+import { addHistory, commandError, workingDirectory } from './conversion.ts'
 import type { Variables } from './environment.ts'
 import type { RunMount, RunNode } from './graph.ts'
 import { chompHeredoc, heredocStartOf } from './heredoc.ts'
@@ -13,6 +13,8 @@ import { commandOrigin, titleText } from './titles.ts'
 export function convertRun(context: StageContext, command: RunCommand, bound: BoundCommand): void {
   const { conversion, environment, config, state } = context
   const { args, scripts, summary } = runArgs(context, command)
+  if (args.length === 0)
+    throw commandError(command, 'RUN [] names no program: arguments are required')
   const mounts = convertMounts(context, command, bound.sources)
   const masked = maskSecrets(environment, mounts)
   const lexing = { escape: conversion.parsed.escape, keepsQuotes: true, keepsUnset: true } as const

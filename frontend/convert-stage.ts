@@ -116,8 +116,9 @@ export function withLayerForContext(
     epochSec,
     origin: internalOrigin(`[context ${context.name}] copy to a layer`),
   }))
-  const createdBy = `COPY --from=${context.name} / / # buildkit`
-  const entry = { createdBy, comment: undefined, author: undefined, node: layer }
+  const createdBy = `local source for ${context.name}`
+  const comment = 'buildkit.exporter.image.v0'
+  const entry = { createdBy, comment, author: undefined, node: layer }
   return { node: layer, history: [...history, entry] }
 }
 
@@ -126,29 +127,38 @@ function applyCommand(context: StageContext, bound: BoundCommand): void {
   switch (command.kind) {
     case 'add':
     case 'copy':
-      return convertCopy(context, command, bound)
+      convertCopy(context, command, bound)
+      break
     case 'run':
-      return convertRun(context, command, bound)
+      convertRun(context, command, bound)
+      break
     case 'workdir':
-      return convertWorkdir(context, command, bound)
+      convertWorkdir(context, command, bound)
+      break
     case 'user':
     case 'stopsignal':
     case 'maintainer':
-      return convertText(context, command)
+      convertText(context, command)
+      break
     case 'env':
     case 'label':
-      return convertPairs(context, command)
+      convertPairs(context, command)
+      break
     case 'arg':
-      return convertArg(context, command)
+      convertArg(context, command)
+      break
     case 'cmd':
     case 'entrypoint':
-      return convertProcess(context, command)
+      convertProcess(context, command)
+      break
     case 'expose':
     case 'volume':
     case 'shell':
-      return convertList(context, command)
+      convertList(context, command)
+      break
     case 'healthcheck':
-      return convertHealthcheck(context, command)
+      convertHealthcheck(context, command)
+      break
     case 'onbuild': {
       const { config } = context.config
       config.OnBuild = [...(config.OnBuild ?? []), command.expression]

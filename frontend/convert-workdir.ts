@@ -32,7 +32,7 @@ export function convertWorkdir(
   context.node = conversion.graph.add({
     kind: 'mkdir',
     parent: context.node,
-    path,
+    path: joinAbsolute('/', path),
     user: config.config.User ?? '',
     epochSec: conversion.epochSec,
     origin: commandOrigin(context, command, text, bound.isOnbuild),

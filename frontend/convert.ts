@@ -5,15 +5,22 @@ import { convertStage, withLayerForContext } from './convert-stage.ts'
 import type { ConvertOptions } from './convert-options.ts'
 import type { ParsedDockerfile } from './dockerfile.ts'
 import { DockerfileError, DockerfileErrors } from './errors.ts'
-import type { FactSink } from './facts.ts'
+import type { ConversionFact, FactSink } from './facts.ts'
 import type { GlobalScope } from './global-args.ts'
-import { evaluateGlobalArgs, predefinedArgs, resolveEpoch } from './global-args.ts'
+import {
+  evaluateGlobalArgs,
+  noteDefaultBases,
+  predefinedArgs,
+  resolveEpoch,
+} from './global-args.ts'
 import { GraphBuilder } from './graph-builder.ts'
 import type { BuildGraph, GraphPlatform } from './graph.ts'
 import type { StageImageConfig } from './image-config.ts'
 import { normalizePlatform } from './platform.ts'
 import { BaseResolver } from './resolve-bases.ts'
 import type { ImageResolver } from './resolver.ts'
+import { lint, lintConfigOf, lintViolation } from './rules/lint.ts'
+import type { Warning } from './rules/rule.ts'
 import type { StageResult, StageState, StageTable } from './stages.ts'
 import { suggest } from './suggest.ts'
 import { addTriggers } from './triggers.ts'
@@ -28,12 +35,23 @@ export async function convert(
   resolver: ImageResolver,
   signal: AbortSignal,
 ): Promise<BuildGraph> {
-  const facts: FactSink = () => undefined
-  return assembleGraph(await convertStages({ parsed, options, resolver, signal, facts }))
+  const config = lintConfigOf(parsed, options.buildArgs)
+  const facts: ConversionFact[] = []
+  const request = { parsed, options, resolver, signal, facts: facts.push.bind(facts) }
+  const converted = await convertStages(request)
+  const warnings = lint({ parsed, facts, config, ignore: options.ignore })
+  const violation = lintViolation(config, warnings)
+  if (violation !== undefined) throw asErrors(parsed, violation)
+  return assembleGraph(converted, warnings)
+}
+
+function asErrors(parsed: ParsedDockerfile, error: DockerfileError): DockerfileErrors {
+  return new DockerfileErrors([error], parsed.name, parsed.text)
 }
 
 /** The graph around a converted target. */
-export function assembleGraph({ conversion, target, result }: ConvertedStages): BuildGraph {
+function assembleGraph(converted: ConvertedStages, warnings: readonly Warning[]): BuildGraph {
+  const { conversion, target, result } = converted
   const { options, graph, epochSec } = conversion
   const { node, history } = withLayerForContext(conversion, result)
   return {
@@ -45,6 +63,7 @@ export function assembleGraph({ conversion, target, result }: ConvertedStages): 
     base: result.imageNode,
     history,
     epochSec,
+    warnings,
   }
 }
 
@@ -105,6 +124,7 @@ export async function convertStages(request: ConversionRequest): Promise<Convert
   }
   try {
     const predefined = predefinedArgs(parsed, options)
+    noteDefaultBases(parsed, predefined, request.facts)
     const globals = evaluateGlobalArgs(parsed, predefined, options.buildArgs)
     const { epochSec, buildArgs } = resolveEpoch(options, globals.environment)
     const { table, errors: faults } = bindStages({ parsed, options, globals, facts: request.facts })

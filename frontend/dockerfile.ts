@@ -37,7 +37,8 @@ export interface ParseOptions {
 }
 
 /** Official frontends read the language that this one reads. */
-const OFFICIAL_SYNTAX = /^(?:(?:docker\.io|registry-1\.docker\.io|index\.docker\.io)\/)?docker\/dockerfile(?:-upstream)?(?:[:@].*)?$/
+const OFFICIAL_SYNTAX =
+  /^(?:(?:docker\.io|registry-1\.docker\.io|index\.docker\.io)\/)?docker\/dockerfile(?:-upstream)?(?:[:@].*)?$/
 
 /**
  * Reads a Dockerfile. Throws DockerfileErrors with everything that is wrong in it: syntax, instructions, flags, arguments
@@ -80,10 +81,10 @@ class StageAssembler {
     this.#errors = errors
   }
 
-  add(line: LogicalLine, escape: EscapeToken): void {
+  add(line: LogicalLine, token: EscapeToken): void {
     const isFrom = /^\s*from(?:\s|$)/i.test(line.text)
     try {
-      this.#addCommand(parseInstruction(line, escape))
+      this.#addCommand(parseInstruction(line, token))
     } catch (error) {
       if (!(error instanceof DockerfileError)) throw error
       this.#errors.push(error)

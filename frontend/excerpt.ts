@@ -1,10 +1,10 @@
 import type { Range } from './diagnostics.ts'
 
 /**
- * The lines around `range` as BuildKit prints them: numbered, the range's own lines marked `>>>`. A caret line follows
- * when the range is a part of one line. Lines of context: four for a single line, two for several.
+ * The lines around `range` as BuildKit prints them: numbered, the range's own lines marked `>>>`. A caret line below
+ * `place` follows when that is a part of one line. Lines of context: four for a single line, two for several.
  */
-export function renderExcerpt(source: string, range: Range): string {
+export function renderExcerpt(source: string, range: Range, place: Range = range): string {
   const lines = source.split('\n')
   const last = Math.min(range.endLine, lines.length)
   if (range.startLine < 1 || range.startLine > lines.length) return ''
@@ -14,15 +14,20 @@ export function renderExcerpt(source: string, range: Range): string {
     const line = (lines[number - 1] ?? '').replace(/\r$/, '')
     const isMarked = number >= range.startLine && number <= last
     out.push(` ${String(number).padStart(3)} | ${isMarked ? '>>>' : '   '} ${line}`)
-    if (number === last && isPartOfLine(range, line)) out.push(caretLine(range, line))
+    if (number === place.endLine && isPartOfLine(place, line)) out.push(caretLine(place, line))
   }
   const rule = '-'.repeat(20)
   return `${rule}\n${out.join('\n')}\n${rule}`
 }
 
 /** `name:line`, then the excerpt. */
-export function renderLocation(name: string, source: string, range: Range): string {
-  return `${name}:${range.startLine}\n${renderExcerpt(source, range)}`
+export function renderLocation(
+  name: string,
+  source: string,
+  range: Range,
+  place: Range = range,
+): string {
+  return `${name}:${range.startLine}\n${renderExcerpt(source, range, place)}`
 }
 
 // Grows by one line on each side in turns until the budget is spent (BuildKit's errdefs source printer).

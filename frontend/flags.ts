@@ -50,7 +50,11 @@ export function readFlags(
   }
 }
 
-function checkValue(written: string, value: string | undefined, kind: FlagKind): string | undefined {
+function checkValue(
+  written: string,
+  value: string | undefined,
+  kind: FlagKind,
+): string | undefined {
   if (kind !== 'boolean') {
     return value === undefined ? `missing a value on flag: ${written}` : undefined
   }

@@ -106,8 +106,7 @@ function matchAt(
   for (let index = 1; index < glob.length; index++) {
     const piece = glob[index] ?? []
     const isLast = index === glob.length - 1
-    const found =
-      isGreedy && isLast ? lastPiece(piece, chars, at) : firstPiece(piece, chars, at)
+    const found = isGreedy && isLast ? lastPiece(piece, chars, at) : firstPiece(piece, chars, at)
     if (found === undefined) return undefined
     at = found + piece.length
   }

@@ -3,6 +3,7 @@ import type { ConvertOptions } from './convert-options.ts'
 import type { ParsedDockerfile } from './dockerfile.ts'
 import { Environment } from './environment.ts'
 import { DockerfileError } from './errors.ts'
+import type { FactSink } from './facts.ts'
 import type { ArgDefinition } from './instructions/arg.ts'
 import type { Range } from './diagnostics.ts'
 import { formatFullPlatform, formatPlatform } from './platform.ts'
@@ -67,7 +68,8 @@ export function evaluateGlobalArgs(
         for (const name of expansion.used) {
           if (name !== key) dependencies.add(name)
           // A default that reads the earlier value of its own name needs what that one needed.
-          else for (const inherited of args.get(key)?.dependencies ?? []) dependencies.add(inherited)
+          else
+            for (const inherited of args.get(key)?.dependencies ?? []) dependencies.add(inherited)
         }
       }
       if (value !== undefined) environment.set(key, value)
@@ -75,6 +77,24 @@ export function evaluateGlobalArgs(
     }
   }
   return { environment, args }
+}
+
+/** Base names as they are without any build arg (features row L17). A file that cannot be expanded is not looked at. */
+export function noteDefaultBases(
+  parsed: ParsedDockerfile,
+  predefined: Environment,
+  facts: FactSink,
+): void {
+  try {
+    const { environment } = evaluateGlobalArgs(parsed, predefined, new Map())
+    for (const { from } of parsed.stages) {
+      const { text } = expandOrFail(from, from.base, environment, { escape: parsed.escape })
+      facts({ kind: 'default-base', from, name: text })
+    }
+  } catch (error) {
+    // The conversion itself reports it, when the fault remains with the build args that were given.
+    if (!(error instanceof DockerfileError)) throw error
+  }
 }
 
 const EPOCH = 'SOURCE_DATE_EPOCH'

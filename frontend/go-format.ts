@@ -99,7 +99,9 @@ export function goDuration(nanoseconds: number): string {
 function fraction(value: bigint, unit: bigint): string {
   const rest = value % unit
   if (rest === 0n) return String(value / unit)
-  const digits = String(rest).padStart(String(unit).length - 1, '0').replace(/0+$/, '')
+  const digits = String(rest)
+    .padStart(String(unit).length - 1, '0')
+    .replace(/0+$/, '')
   return `${value / unit}.${digits}`
 }
 

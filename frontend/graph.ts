@@ -1,5 +1,6 @@
 import type { Range } from './diagnostics.ts'
 import type { StageImageConfig } from './image-config.ts'
+import type { Warning } from './rules/rule.ts'
 
 /**
  * The build graph: plain data that says what to do and in what order, made from a Dockerfile by
@@ -222,4 +223,6 @@ export interface BuildGraph {
   readonly history: readonly PlannedHistory[]
   /** Seconds; from the build arg SOURCE_DATE_EPOCH when it was given. */
   readonly epochSec: number | undefined
+  /** Of the lint rules, in no particular order of lines; shown after the build (features row L23). */
+  readonly warnings: readonly Warning[]
 }

@@ -59,8 +59,8 @@ function countQuotes(text: string): number {
  * Heredocs that the instruction on `line` opens, in order. Only RUN, COPY and ADD (also behind ONBUILD) in shell form open
  * any. Throws ExpansionError for a delimiter with unbalanced quotes.
  */
-export function heredocStartsOfLine(line: string, escape: EscapeToken): HeredocStart[] {
-  if (!line.includes('<<') || !canHoldHeredoc(line, escape)) return []
+export function heredocStartsOfLine(line: string, token: EscapeToken): HeredocStart[] {
+  if (!line.includes('<<') || !canHoldHeredoc(line, token)) return []
   const starts: HeredocStart[] = []
   for (const word of wordsOf(line)) {
     const start = parseHeredocStart(word)
@@ -69,9 +69,9 @@ export function heredocStartsOfLine(line: string, escape: EscapeToken): HeredocS
   return starts
 }
 
-function canHoldHeredoc(line: string, escape: EscapeToken): boolean {
-  let parts = splitInstruction(line, escape)
-  if (parts.name.toLowerCase() === 'onbuild') parts = splitInstruction(parts.rest, escape)
+function canHoldHeredoc(line: string, token: EscapeToken): boolean {
+  let parts = splitInstruction(line, token)
+  if (parts.name.toLowerCase() === 'onbuild') parts = splitInstruction(parts.rest, token)
   if (!TAKES_HEREDOC.has(parts.name.toLowerCase())) return false
   return readExecForm(parts.rest).kind === 'shell'
 }

@@ -75,7 +75,8 @@ export function formatImageReference(reference: ImageReference): string {
 export function contextName(reference: ImageReference): string {
   const { domain, path, tag, digest } = reference
   const short = path.startsWith('library/') ? path.slice('library/'.length) : path
-  const name = domain === DEFAULT_DOMAIN ? (short.includes('/') ? path : short) : `${domain}/${path}`
+  const name =
+    domain === DEFAULT_DOMAIN ? (short.includes('/') ? path : short) : `${domain}/${path}`
   const shownTag = tag === undefined || (tag === 'latest' && digest === undefined) ? '' : `:${tag}`
   return `${name}${shownTag}${digest === undefined ? '' : `@${digest}`}`
 }

@@ -77,7 +77,12 @@ class LineScanner {
   }
 
   #fail(message: string, startLine: number, endLine: number, focus?: string): void {
-    const range = { startLine, startColumn: 0, endLine, endColumn: withoutLineEnd(this.#line).length }
+    const range = {
+      startLine,
+      startColumn: 0,
+      endLine,
+      endColumn: withoutLineEnd(this.#line).length,
+    }
     this.#errors.push(new DockerfileError('syntax', message, { range, focus }))
   }
 
@@ -204,4 +209,3 @@ function withoutLineEnd(line: string): string {
   while (end > 0 && (line[end - 1] === '\n' || line[end - 1] === '\r')) end--
   return line.slice(0, end)
 }
-

@@ -1,4 +1,3 @@
-import { isIP } from 'node:net'
 import { goQuote } from './go-format.ts'
 
 /** Ports of one word of EXPOSE, as `80/tcp`, or why it is refused (features row D88). */
@@ -25,7 +24,7 @@ export function parseExposedPorts(text: string): ExposedPorts | { readonly fault
   if (!['tcp', 'udp', 'sctp'].includes(protocol.toLowerCase())) {
     return { fault: `invalid port: ${goQuote(text)}: invalid proto: ${protocol}` }
   }
-  if (ip !== '' && isIP(ip.replace(/^\[(.*)\]$/, '$1')) === 0) {
+  if (ip !== '' && !isAddress(ip.replace(/^\[(.*)\]$/, '$1'))) {
     return { fault: `invalid IP address: ${ip}` }
   }
   const range = parseRange(portText)
@@ -59,6 +58,12 @@ function parseRange(text: string): PortRange | undefined {
   const first = parsePort(dash < 0 ? text : text.slice(0, dash))
   const last = dash < 0 ? first : parsePort(text.slice(dash + 1))
   return first === undefined || last === undefined || last < first ? undefined : { first, last }
+}
+
+function isAddress(text: string): boolean {
+  const isFourParts = /^\d{1,3}(?:\.\d{1,3}){3}$/.test(text)
+  if (isFourParts) return text.split('.').every((part) => Number(part) <= 255)
+  return text.includes(':') && URL.canParse(`http://[${text}]/`)
 }
 
 function parsePort(text: string): number | undefined {

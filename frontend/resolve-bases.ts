@@ -45,7 +45,9 @@ export class BaseResolver {
    * reason of an abort is thrown.
    */
   async resolve(states: readonly StageState[]): Promise<DockerfileError[]> {
-    const waiting = states.filter(({ base, origin }) => base === undefined && origin.kind !== 'stage')
+    const waiting = states.filter(
+      ({ base, origin }) => base === undefined && origin.kind !== 'stage',
+    )
     const loads = waiting.map((state) => this.#load(state))
     const results = await Promise.allSettled(loads)
     this.#signal.throwIfAborted()
@@ -74,7 +76,7 @@ export class BaseResolver {
 
   #loadImage(name: string, platform: GraphPlatform): Promise<ResolvedImage> {
     const reference = parseImageReference(name)
-    if ('fault' in reference) return Promise.reject(new BadReference(name, reference.fault))
+    if ('fault' in reference) return Promise.reject(new Error(reference.fault))
     const text = formatImageReference(reference)
     const key = `${text} ${formatFullPlatform(platform)}`
     const known = this.#images.get(key)
@@ -123,7 +125,11 @@ export class BaseResolver {
       const actual = platformOfConfig(config)
       facts({ kind: 'base-platform', place, name: origin.name, expected: platform, actual })
     }
-    const node = graph.image(image, platform, { ...internalOrigin(title), stage: state.title, range })
+    const node = graph.image(image, platform, {
+      ...internalOrigin(title),
+      stage: state.title,
+      range,
+    })
     const triggers = config.config.OnBuild ?? []
     delete config.config.OnBuild
     const isOwnPlatform = origin.kind === 'context' && origin.replacesStage
@@ -139,10 +145,6 @@ export class BaseResolver {
 
   #toError(state: StageState, reason: unknown): DockerfileError {
     const name = state.stage?.from.base ?? state.title
-    if (reason instanceof BadReference) {
-      const message = `failed to parse stage name "${reason.reference}": ${reason.message}`
-      return new DockerfileError('bad-reference', message, { range: state.range, focus: name })
-    }
     const detail = reason instanceof Error ? reason.message : String(reason)
     const shown = state.origin.kind === 'image' ? state.origin.name : name
     const suggestion = suggest(shown, [...this.#conversion.table.names, ...COMMON_IMAGES])
@@ -152,16 +154,6 @@ export class BaseResolver {
       suggestion,
       cause: reason,
     })
-  }
-}
-
-class BadReference extends Error {
-  override readonly name = 'BadReference'
-  readonly reference: string
-
-  constructor(reference: string, message: string) {
-    super(message)
-    this.reference = reference
   }
 }
 

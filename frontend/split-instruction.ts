@@ -11,24 +11,24 @@ export interface InstructionParts {
 }
 
 /** Splits a logical line (features rows D15, D16). Never fails: every text has a first word. */
-export function splitInstruction(line: string, escape: EscapeToken): InstructionParts {
+export function splitInstruction(line: string, token: EscapeToken): InstructionParts {
   const [name, args] = cutFirstWord(trimBlanks(line))
   if (args === undefined) return { name, flags: [], rest: '' }
-  const { flags, rest } = splitFlags(args, escape)
+  const { flags, rest } = splitFlags(args, token)
   return { name, flags, rest: trimBlanks(rest) }
 }
 
 /** Takes the words that begin with `--` off the front of `text`; a bare `--` ends them. */
 function splitFlags(
   text: string,
-  escape: EscapeToken,
+  token: EscapeToken,
 ): { readonly flags: string[]; readonly rest: string } {
   const flags: string[] = []
   let at = 0
   for (;;) {
     while (at < text.length && isBlank(text.charAt(at))) at++
     if (!text.startsWith('--', at)) return { flags, rest: text.slice(at) }
-    const word = readFlag(text, at, escape)
+    const word = readFlag(text, at, token)
     at = word.end
     if (word.text === '--') return { flags, rest: text.slice(at) }
     flags.push(word.text)
@@ -38,7 +38,7 @@ function splitFlags(
 function readFlag(
   text: string,
   start: number,
-  escape: EscapeToken,
+  token: EscapeToken,
 ): { readonly text: string; readonly end: number } {
   let out = ''
   let quote = ''
@@ -48,7 +48,7 @@ function readFlag(
     if (quote === '' && isBlank(char)) break
     if (quote === '' && (char === '"' || char === "'")) quote = char
     else if (char === quote) quote = ''
-    else if (char !== escape) out += char
+    else if (char !== token) out += char
     else if (at + 1 < text.length) out += text.charAt(++at)
   }
   return { text: out, end: at }
@@ -57,7 +57,7 @@ function readFlag(
 /**
  * Words of ENV, LABEL and ARG: split at blanks outside quotes; quotes and escapes stay, for the expansion that comes later.
  */
-export function splitQuotedWords(text: string, escape: EscapeToken): string[] {
+export function splitQuotedWords(text: string, token: EscapeToken): string[] {
   const words: string[] = []
   let word: string | undefined
   let quote = ''
@@ -66,7 +66,7 @@ export function splitQuotedWords(text: string, escape: EscapeToken): string[] {
     if (quote === '' && isBlank(char)) {
       if (word !== undefined && word !== '') words.push(word)
       word = undefined
-    } else if (char === escape && quote !== "'") {
+    } else if (char === token && quote !== "'") {
       // An escape at the very end is dropped; elsewhere it keeps the next character from being looked at.
       word ??= ''
       if (at + 1 < text.length) word += char + text.charAt(++at)

@@ -58,6 +58,15 @@ export interface ResolvedBase {
   readonly triggers: readonly string[]
 }
 
+/** An ARG as it took effect in a stage. */
+export interface ScopedArg extends ArgDefinition {
+  readonly range: Range
+  /** The stage that declares it. */
+  readonly owner: StageState
+  /** Only named; the value is the global one. */
+  readonly isInherited: boolean
+}
+
 /** A stage after its last command; a stage built on it starts as a copy of this. */
 export interface StageResult {
   readonly node: NodeId
@@ -66,7 +75,7 @@ export interface StageResult {
   readonly platform: GraphPlatform
   readonly history: readonly PlannedHistory[]
   readonly environment: Environment
-  readonly args: readonly ArgDefinition[]
+  readonly args: readonly ScopedArg[]
   readonly hasWorkdir: boolean
 }
 
@@ -172,4 +181,3 @@ export function isReplaced(state: StageState): boolean {
 function isState(state: StageState | undefined): state is StageState {
   return state !== undefined
 }
-

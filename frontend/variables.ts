@@ -152,7 +152,7 @@ function readOperand(lexer: DollarReader, stop: '}' | '/', keepsEscapes: boolean
     return lexer.readUntil(stop, keepsEscapes).text
   } catch (error) {
     if (!(error instanceof ExpansionError) || !lexer.isAtEnd) throw error
-    const where = stop === '/' ? "'/' in ${}" : "'}'"
+    const where = stop === '/' ? "'/' in \u0024{}" : "'}'"
     throw new ExpansionError(`syntax error: missing ${where}`)
   }
 }

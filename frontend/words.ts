@@ -213,11 +213,11 @@ class WordLexer implements DollarReader {
   }
 
   // Inside double quotes the escape character is special only before `"`, `$` and itself.
-  #escapedInQuotes(escape: string): string {
-    const kept = this.#keepsEscapes ? escape : ''
+  #escapedInQuotes(token: string): string {
+    const kept = this.#keepsEscapes ? token : ''
     if (this.isAtEnd) return kept
     const next = this.peek()
-    if (next !== '"' && next !== '$' && next !== escape) return kept + escape
+    if (next !== '"' && next !== '$' && next !== token) return kept + token
     this.next()
     return kept + next
   }

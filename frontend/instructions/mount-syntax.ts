@@ -26,8 +26,25 @@ export type MountSharing = 'shared' | 'private' | 'locked'
 const TYPES: readonly MountType[] = ['bind', 'cache', 'tmpfs', 'secret', 'ssh']
 const SHARINGS: readonly MountSharing[] = ['shared', 'private', 'locked']
 const KEYS = [
-  'type', 'from', 'source', 'target', 'readonly', 'id', 'sharing', 'required', 'size', 'mode', 'uid',
-  'gid', 'src', 'dst', 'destination', 'ro', 'rw', 'readwrite', 'env',
+  'type',
+  'from',
+  'source',
+  'target',
+  'readonly',
+  'id',
+  'sharing',
+  'required',
+  'size',
+  'mode',
+  'uid',
+  'gid',
+  'src',
+  'dst',
+  'destination',
+  'ro',
+  'rw',
+  'readwrite',
+  'env',
 ]
 
 /** Why a mount is refused, in BuildKit's words. */
@@ -227,7 +244,11 @@ function unexpectedKey(key: string, type: MountType): MountSyntaxError {
 function oneOf<T extends string>(value: string, choices: readonly T[], what: string): T {
   const found = choices.find((choice) => choice === value.toLowerCase())
   if (found !== undefined) return found
-  throw new MountSyntaxError(`unsupported ${what} ${goQuote(value)}`, value, suggest(value, choices))
+  throw new MountSyntaxError(
+    `unsupported ${what} ${goQuote(value)}`,
+    value,
+    suggest(value, choices),
+  )
 }
 
 function readBool(key: string, value: string): boolean {
@@ -237,7 +258,8 @@ function readBool(key: string, value: string): boolean {
 }
 
 function readNumber(key: 'mode' | 'uid' | 'gid', value: string): number {
-  const number = key === 'mode' ? parseDigits(value, /^[0-7]+$/, 8) : parseDigits(value, /^\d+$/, 10)
+  const number =
+    key === 'mode' ? parseDigits(value, /^[0-7]+$/, 8) : parseDigits(value, /^\d+$/, 10)
   if (number !== undefined) return number
   throw new MountSyntaxError(`invalid value ${value} for ${key}`, value)
 }

@@ -17,11 +17,9 @@ export function parseOnbuild(instruction: Instruction): OnbuildCommand {
   const parts = splitInstruction(instruction.rest, instruction.escape)
   const name = parts.name.toUpperCase()
   if (name === 'ONBUILD') {
-    throw instructionError(
-      instruction,
-      "Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed",
-      { focus: parts.name },
-    )
+    throw instructionError(instruction, "Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed", {
+      focus: parts.name,
+    })
   }
   if (name === 'MAINTAINER' || name === 'FROM') {
     throw instructionError(instruction, `${name} isn't allowed as an ONBUILD trigger`, {
@@ -29,7 +27,12 @@ export function parseOnbuild(instruction: Instruction): OnbuildCommand {
     })
   }
   const trigger = { ...instruction, ...parts, code: instruction.rest }
-  return { ...commandBase(instruction), kind: 'onbuild', expression: expressionOf(instruction), trigger }
+  return {
+    ...commandBase(instruction),
+    kind: 'onbuild',
+    expression: expressionOf(instruction),
+    trigger,
+  }
 }
 
 function expressionOf(instruction: Instruction): string {

@@ -60,10 +60,10 @@ const PARSERS: ReadonlyMap<string, (instruction: Instruction) => Command | FromC
 ])
 
 /** Reads one logical line. Throws DockerfileError. */
-export function parseInstruction(line: LogicalLine, escape: EscapeToken): Command | FromCommand {
+export function parseInstruction(line: LogicalLine, token: EscapeToken): Command | FromCommand {
   const { range, comments, heredocs } = line
-  const parts = splitInstruction(line.text, escape)
-  const instruction = { ...parts, code: line.text, range, comments, heredocs, escape }
+  const parts = splitInstruction(line.text, token)
+  const instruction = { ...parts, code: line.text, range, comments, heredocs, escape: token }
   const command = dispatch(instruction)
   // A trigger is read again in the image that inherits it; its syntax is checked where it was written.
   if (command.kind === 'onbuild') dispatch(command.trigger)

@@ -75,6 +75,9 @@ export function parseShell(instruction: Instruction): ListCommand {
 }
 
 function example(rest: string): string {
-  const words = rest.replace(/[[\]"',]/g, ' ').trim().split(/\s+/)
+  const words = rest
+    .replace(/[[\]"',]/g, ' ')
+    .trim()
+    .split(/\s+/)
   return `It should probably be: SHELL ${JSON.stringify(words)}`
 }

@@ -1,0 +1,98 @@
+import type { ParsedDockerfile } from '../dockerfile.ts'
+import type { ArgCommand } from '../instructions/arg.ts'
+import type { FromCommand } from '../instructions/from.ts'
+import type { Command } from '../instructions/parse-instruction.ts'
+import type { Finding } from './rule.ts'
+import {
+  CONSISTENT_INSTRUCTION_CASING,
+  FROM_AS_CASING,
+  INVALID_DEFINITION_DESCRIPTION,
+  MAINTAINER_DEPRECATED,
+  NO_EMPTY_CONTINUATION,
+  STAGE_NAME_CASING,
+} from './rule.ts'
+
+/** Rules that look at the text only; they see stages that the target does not need too. */
+export function fileFindings(parsed: ParsedDockerfile): Finding[] {
+  return [
+    ...parsed.emptyContinuationLines.map(emptyContinuation),
+    ...parsed.globalArgs.flatMap(argFindings),
+    ...parsed.stages.flatMap(({ from, commands }) => [
+      ...fromFindings(from),
+      ...commands.flatMap(commandFindings),
+    ]),
+  ]
+}
+
+function emptyContinuation(line: number): Finding {
+  const range = { startLine: line, startColumn: 0, endLine: line, endColumn: 0 }
+  const place = { range, comments: [] }
+  return { rule: NO_EMPTY_CONTINUATION, detail: 'Empty continuation line', place }
+}
+
+function commandFindings(command: Command): Finding[] {
+  if (command.kind === 'arg') return argFindings(command)
+  if (command.kind !== 'maintainer') return []
+  const detail = 'Maintainer instruction is deprecated in favor of using label'
+  return [{ rule: MAINTAINER_DEPRECATED, detail, place: command }]
+}
+
+function argFindings(command: ArgCommand): Finding[] {
+  return descriptionFindings(
+    command,
+    'ARG',
+    command.args.map(({ key }) => key),
+  )
+}
+
+function fromFindings(from: FromCommand): Finding[] {
+  const findings: Finding[] = []
+  const { stageName, stageNameAsWritten, asKeyword, name } = from
+  if (stageNameAsWritten !== stageName) {
+    const detail = `Stage name '${stageNameAsWritten}' should be lowercase`
+    findings.push({ rule: STAGE_NAME_CASING, detail, place: from })
+  }
+  if (asKeyword !== undefined && !isSameCase(name, asKeyword)) {
+    const detail = `'${asKeyword}' and '${name}' keywords' casing do not match`
+    findings.push({ rule: FROM_AS_CASING, detail, place: from })
+  }
+  if (stageName === '') return findings
+  return [...findings, ...descriptionFindings(from, 'FROM', [stageName])]
+}
+
+/** A FROM in mixed case is the business of another rule. */
+function isSameCase(from: string, as: string): boolean {
+  if (from === from.toLowerCase()) return as === as.toLowerCase()
+  return from !== from.toUpperCase() || as === as.toUpperCase()
+}
+
+function descriptionFindings(
+  place: ArgCommand | FromCommand,
+  instruction: string,
+  names: readonly string[],
+): Finding[] {
+  const [word] = place.comments.at(-1)?.split(' ') ?? []
+  if (word === undefined || names.includes(word)) return []
+  const example = names.length > 1 ? '<arg_key>' : names[0]
+  const detail = `Comment for ${instruction} should follow the format: \`# ${example} <description>\``
+  return [{ rule: INVALID_DEFINITION_DESCRIPTION, detail, place }]
+}
+
+/** Instructions should all be in the case that most of them have; a tie means upper case (features row L4). */
+export function casingFindings(parsed: ParsedDockerfile): Finding[] {
+  const commands = parsed.stages.flatMap((stage) => [stage.from, ...stage.commands])
+  let balance = 0
+  for (const { name } of commands) {
+    if (name === name.toLowerCase()) balance--
+    else if (name === name.toUpperCase()) balance++
+  }
+  const isLower = balance < 0
+  const casing = isLower ? 'lowercase' : 'uppercase'
+  return commands
+    .filter(({ name }) => name !== (isLower ? name.toLowerCase() : name.toUpperCase()))
+    .map((place) => ({
+      rule: CONSISTENT_INSTRUCTION_CASING,
+      detail: `Command '${place.name}' should match the case of the command majority (${casing})`,
+      place,
+    }))
+}

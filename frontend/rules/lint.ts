@@ -1,0 +1,71 @@
+import type { ParsedDockerfile } from '../dockerfile.ts'
+import { DockerfileError } from '../errors.ts'
+import type { ConversionFact } from '../facts.ts'
+import type { ContextIgnore } from './copy-ignored.ts'
+import { factFindings } from './fact-rules.ts'
+import { casingFindings, fileFindings } from './file-rules.ts'
+import type { LintConfig } from './lint-config.ts'
+import { isEnabled, parseLintConfig, withComments } from './lint-config.ts'
+import type { Warning } from './rule.ts'
+import { stageNameFindings } from './stage-rules.ts'
+
+const OVERRIDE = 'BUILDKIT_DOCKERFILE_CHECK'
+
+/**
+ * The lint options of a file: the build arg BUILDKIT_DOCKERFILE_CHECK replaces the `# check=` directive (features row
+ * L29). Throws DockerfileError `bad-argument`.
+ */
+export function lintConfigOf(
+  parsed: ParsedDockerfile,
+  buildArgs: ReadonlyMap<string, string>,
+): LintConfig {
+  const directive = parsed.directives.find(({ name }) => name === 'check')
+  // A directive's value ends at the first blank: `skip=A, B` loses B, as in BuildKit.
+  const text = buildArgs.get(OVERRIDE) ?? directive?.value.split(' ', 1)[0] ?? ''
+  const config = parseLintConfig(text)
+  if (!('fault' in config)) return config
+  const line = directive?.line ?? 1
+  throw new DockerfileError('bad-argument', `failed to parse check options: ${config.fault}`, {
+    range: buildArgs.has(OVERRIDE)
+      ? undefined
+      : { startLine: line, startColumn: 0, endLine: line, endColumn: 0 },
+  })
+}
+
+/** What the rules look at. */
+export interface LintSubject {
+  readonly parsed: ParsedDockerfile
+  readonly facts: readonly ConversionFact[]
+  readonly config: LintConfig
+  readonly ignore: ContextIgnore | undefined
+}
+
+/** Warnings of all enabled rules: those about the text first, then in the order of the conversion. */
+export function lint({ parsed, facts, config, ignore }: LintSubject): Warning[] {
+  const findings = [
+    ...fileFindings(parsed),
+    ...stageNameFindings(parsed),
+    ...casingFindings(parsed),
+    ...facts.flatMap((fact) => factFindings(fact, ignore)),
+  ]
+  return findings
+    .filter(({ rule, place }) => isEnabled(withComments(config, place.comments), rule))
+    .map(({ rule, detail, place }) => ({
+      rule: rule.name,
+      description: rule.description,
+      url: rule.url,
+      detail,
+      range: place.range,
+    }))
+}
+
+/** The error of `error=true` when there are warnings (features row L30). */
+export function lintViolation(
+  config: LintConfig,
+  warnings: readonly Warning[],
+): DockerfileError | undefined {
+  if (!config.isError || warnings.length === 0) return undefined
+  const rules = [...new Set(warnings.map(({ rule }) => rule))]
+  const message = `lint violation found for rules: ${rules.join(', ')}`
+  return new DockerfileError('lint-violation', message, { range: warnings[0]?.range })
+}
