@@ -80,8 +80,8 @@ class CopySnapshot implements ActiveSnapshot {
     const found = compareTrees(this.#before, after, { isSameDirectory: true })
     const target = directory ?? { path: await mkdtemp(join(workDir, 'layer-')) }
     await using scope = new DisposableScope()
-    scope.defer(() => kernel.removeTree(target.path, new AbortController().signal))
     if (directory !== undefined) await mkdir(directory.path, { mode: 0o700 })
+    scope.defer(() => kernel.removeTree(target.path, new AbortController().signal))
     const root = join(target.path, 'fs')
     await mkdir(root)
     await extractDiff(found, { source, target: root }, this.#options)

@@ -66,11 +66,7 @@ async function removeHidden(
       gone.add(path)
       continue
     }
-    const node = tree.lookup(path)
-    const isKept =
-      node !== undefined &&
-      (node.layer === 0 || (entry.type === 'dir' && node.entry.type === 'dir'))
-    if (isKept && entry.type !== 'whiteout') {
+    if (entry.type !== 'whiteout' && isKept(entry, tree.lookup(path))) {
       if (entry.type === 'dir') directories.set(path, entry)
       continue
     }
@@ -79,6 +75,12 @@ async function removeHidden(
     else await unlink(bytesBelow(target, path))
   }
   return directories
+}
+
+/** Whether what was copied of the bottom layer is still there in the end: itself, or as a directory with other attributes. */
+function isKept(bottom: DiffEntry, node: Node | undefined): boolean {
+  if (node === undefined) return false
+  return node.layer === 0 || (bottom.type === 'dir' && node.entry.type === 'dir')
 }
 
 interface Places {

@@ -1,8 +1,7 @@
 import { SnapshotError } from '../errors.ts'
 import type { ScannedEntry } from '../native/kernel-types.ts'
 import type { DiffEntry } from '../snapshotter.ts'
-import type { LayerPath } from './entry.ts'
-import { comparePaths, joinPath, nameOf, parentOf } from './order.ts'
+import { comparePaths, parentOf } from './order.ts'
 import { EntryMaker } from './scanned.ts'
 import type { LayerTree } from './tree.ts'
 import { isWhiteoutDevice } from './whiteout.ts'
@@ -53,15 +52,9 @@ function refuseRedirect(item: ScannedEntry): void {
  * opaque mark, explicit whiteouts mean the same to all). Inside an opaque directory no directory is merged with a lower one.
  */
 export function expandOpaque(changes: readonly DiffEntry[], lower: LayerTree): DiffEntry[] {
-  const opaque = new Set<LayerPath>()
-  for (const entry of changes) if (entry.type === 'opaque') opaque.add(entry.path)
+  const opaque = new Set(changes.filter(({ type }) => type === 'opaque').map(({ path }) => path))
   if (opaque.size === 0) return [...changes]
-  const present = new Map<LayerPath, Set<string>>()
-  for (const { path } of changes) {
-    const names = present.get(parentOf(path))
-    if (names === undefined) present.set(parentOf(path), new Set([nameOf(path)]))
-    else names.add(nameOf(path))
-  }
+  const present = new Set(changes.filter(({ type }) => type !== 'opaque').map(({ path }) => path))
   const expanded: DiffEntry[] = []
   for (const entry of changes) {
     if (entry.type === 'opaque') continue
@@ -69,10 +62,8 @@ export function expandOpaque(changes: readonly DiffEntry[], lower: LayerTree): D
     if (entry.type !== 'dir' || !(opaque.has(entry.path) || opaque.has(parentOf(entry.path))))
       continue
     opaque.add(entry.path)
-    for (const hidden of lower.children(entry.path)) {
-      const name = nameOf(hidden.path)
-      if (present.get(entry.path)?.has(name) === true) continue
-      expanded.push({ type: 'whiteout', path: joinPath(entry.path, name) })
+    for (const { path } of lower.children(entry.path)) {
+      if (!present.has(path)) expanded.push({ type: 'whiteout', path })
     }
   }
   return expanded.sort((a, b) => comparePaths(a.path, b.path))

@@ -104,32 +104,27 @@ export class LayerTree<E extends DiffEntry = LayerEntry> {
     options: { readonly followLast: boolean } = { followLast: true },
   ): Resolution<E> {
     const pending = path.split('/').reverse()
-    let at: Inner<E>[] = [this.#root]
+    let at = [this.#root]
     const missing: string[] = []
     let followed = 0
     for (let name = pending.pop(); name !== undefined; name = pending.pop()) {
-      if (name === '' || name === '.') continue
       const here = at.at(-1) ?? this.#root
+      if (name === '' || name === '.') continue
       if (name === '..') {
         if (missing.pop() === undefined && at.length > 1) at.pop()
         continue
       }
       if (here.entry.type !== 'dir') return { kind: 'not-a-directory', path: here.path }
       const child = missing.length > 0 ? undefined : here.children?.get(name)
-      if (child === undefined) {
-        missing.push(name)
-        continue
+      const link = child === undefined ? undefined : linkToFollow(child, pending, options)
+      if (child === undefined) missing.push(name)
+      else if (link === undefined) at.push(child)
+      else {
+        followed += 1
+        if (followed > SYMLINKS_MAX) return { kind: 'loop', path: child.path }
+        if (link.startsWith('/')) at = [this.#root]
+        pending.push(...link.split('/').reverse())
       }
-      const { entry } = child
-      const isLast = pending.every((rest) => rest === '' || rest === '.')
-      if (entry.type !== 'symlink' || (isLast && !options.followLast)) {
-        at.push(child)
-        continue
-      }
-      followed += 1
-      if (followed > SYMLINKS_MAX) return { kind: 'loop', path: child.path }
-      if (entry.target.startsWith('/')) at = [this.#root]
-      pending.push(...entry.target.split('/').reverse())
     }
     const end = at.at(-1) ?? this.#root
     if (missing.length === 0) return { kind: 'found', path: end.path, node: end }
@@ -214,6 +209,17 @@ export class LayerTree<E extends DiffEntry = LayerEntry> {
     // A layer that has `a/b` makes `a` a directory even where a lower one had a file.
     return this.#put(parentPath, impliedDirectory(parentPath))
   }
+}
+
+/** Target of the symlink at `node` when the walk goes on through it; `pending` is what comes after. */
+function linkToFollow<E extends DiffEntry>(
+  { entry }: TreeNode<E>,
+  pending: readonly string[],
+  { followLast }: { readonly followLast: boolean },
+): string | undefined {
+  if (entry.type !== 'symlink') return undefined
+  const isLast = pending.every((name) => name === '' || name === '.')
+  return isLast && !followLast ? undefined : entry.target
 }
 
 type LinkEntry<E extends DiffEntry> = Extract<E, { type: 'hardlink' }>

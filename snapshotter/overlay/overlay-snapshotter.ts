@@ -75,8 +75,8 @@ class OverlaySnapshot implements ActiveSnapshot {
     const { kernel, workDir } = this.#options
     const target = directory ?? { path: await mkdtemp(join(workDir, 'layer-')) }
     await using scope = new DisposableScope()
-    scope.defer(() => kernel.removeTree(target.path, new AbortController().signal))
     if (directory !== undefined) await mkdir(directory.path, { mode: 0o700 })
+    scope.defer(() => kernel.removeTree(target.path, new AbortController().signal))
     const root = join(target.path, 'fs')
     await rename(join(this.#directory, 'fs'), root)
     const changes = overlayDiff(await kernel.scanTree({ root, withXattrs: true, signal }))

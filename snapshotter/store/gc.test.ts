@@ -4,7 +4,8 @@ import { join } from 'node:path'
 import { type Digest, type DiffId, digestOf } from '../../registry-client/oci/index.ts'
 import { kernel } from '../native/kernel.ts'
 import { temporaryDirectory } from '../testing/temporary-directory.ts'
-import { type GcPolicy, type GcRecord, type GcResult, collectGarbage } from './gc.ts'
+import { type GcResult, collectGarbage } from './gc.ts'
+import type { GcPolicy, GcRecord } from './gc-policy.ts'
 import { type Store, openStore } from './store.ts'
 
 const never = new AbortController().signal
@@ -62,7 +63,7 @@ async function collect(
       yield* records
     },
   }
-  return collectGarbage({ store, kernel, sources: [source], policy }, never)
+  return await collectGarbage({ store, kernel, sources: [source], policy }, never)
 }
 
 /** Two layers of a process that has ended. */

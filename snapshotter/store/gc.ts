@@ -1,7 +1,15 @@
-import { readdir, stat } from 'node:fs/promises'
+import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Digest, type DiffId, digestHex } from '../../registry-client/oci/index.ts'
-import { errnoOf } from './errors.ts'
+import {
+  type Inventory,
+  type Marks,
+  everything,
+  mark,
+  takeInventory,
+  totalBytes,
+} from './gc-marks.ts'
+import { type GcPolicy, type GcRecord, type GcSource, chooseRecords } from './gc-policy.ts'
 import {
   closeGate,
   emptyTrash,
@@ -11,40 +19,10 @@ import {
   moveToTrash,
   readHolds,
 } from './leases.ts'
-import { type LayerRecord, layerRecords, listLayerDirectories } from './layers.ts'
+import { type LayerRecord, layerRecords } from './layers.ts'
 import { NamedLocks } from './locks.ts'
 import type { RecordStore } from './records.ts'
 import type { Store, StoreKernel } from './store.ts'
-
-/** Something that keeps blobs and layers: an image (pinned), a cache record, a cache mount. */
-export interface GcRecord {
-  /** Held as `record:<name>` by a process that uses it; such a record is kept. */
-  readonly name: string
-  readonly lastUsedMs: number
-  /** Images: collection never drops them. */
-  readonly isPinned: boolean
-  readonly blobs: readonly Digest[]
-  readonly layers: readonly DiffId[]
-  /** Directories of its own below the state root (a cache mount's); they go when it is dropped. */
-  readonly trees: readonly string[]
-  /** What `trees` take; blobs and layers are measured by the collector. */
-  readonly sizeBytes: number
-  /** Forgets it. Called while the gate is closed: only unlinks a record. */
-  drop(): Promise<void>
-}
-
-export interface GcSource {
-  records(): AsyncIterable<GcRecord>
-}
-
-export interface GcPolicy {
-  /** Also records whose layers an image shares, as `docker builder prune --all`. */
-  readonly all: boolean
-  /** Only records not used since. */
-  readonly usedBeforeMs?: number
-  /** Stop dropping once everything together takes at most this; least recently used first. */
-  readonly keepBytes?: number
-}
 
 export interface GcOptions {
   readonly store: Pick<Store, 'root' | 'lease' | 'blobs' | 'durability'>
@@ -74,19 +52,6 @@ export async function collectGarbage(options: GcOptions, signal: AbortSignal): P
   const stubborn = await emptyTrash(await listTrash(store.root), kernel, signal)
   if (stubborn.length > 0) await options.removeStubborn?.(stubborn, signal)
   return { ...result, reclaimedBytes: reclaimed }
-}
-
-interface Inventory {
-  readonly blobs: ReadonlyMap<string, number>
-  readonly layers: ReadonlyMap<string, LayerRecord>
-  readonly directories: readonly string[]
-  readonly contents: readonly string[]
-}
-
-interface Marks {
-  readonly blobs: Set<string>
-  readonly layers: Set<string>
-  readonly directories: Set<string>
 }
 
 async function decide(
@@ -126,27 +91,6 @@ async function decide(
   }
 }
 
-async function takeInventory(
-  store: GcOptions['store'],
-  layerStore: RecordStore<LayerRecord>,
-): Promise<Inventory> {
-  const blobs = new Map<string, number>()
-  for (const digest of await store.blobs.digests()) {
-    blobs.set(digestHex(digest), await sizeOf(store.blobs.path(digest)))
-  }
-  const layers = new Map<string, LayerRecord>()
-  for (const name of await layerStore.names()) {
-    const record = await layerStore.get(name)
-    if (record !== undefined) layers.set(name, record)
-  }
-  return {
-    blobs,
-    layers,
-    directories: await listLayerDirectories(store.root),
-    contents: await readdir(join(store.root.layersDir, 'contents')),
-  }
-}
-
 async function holdsOfTheLiving(options: GcOptions): Promise<ReadonlySet<string>> {
   const holds = new Set<string>()
   for (const lease of await listLeases(options.store.root)) {
@@ -154,100 +98,6 @@ async function holdsOfTheLiving(options: GcOptions): Promise<ReadonlySet<string>
     for (const hold of await readHolds(lease)) holds.add(hold)
   }
   return holds
-}
-
-/** Least recently used first; in use never. */
-function chooseRecords(
-  records: readonly GcRecord[],
-  policy: GcPolicy,
-  found: { readonly inventory: Inventory; readonly holds: ReadonlySet<string> },
-): GcRecord[] {
-  const pinned = new Set(
-    records.filter((record) => record.isPinned).flatMap((record) => record.layers),
-  )
-  const isShared = (record: GcRecord): boolean =>
-    record.layers.length > 0 && record.layers.every((layer) => pinned.has(layer))
-  const candidates = records
-    .filter((record) => !record.isPinned && !found.holds.has(`record:${record.name}`))
-    .filter((record) => policy.all || !isShared(record))
-    .filter(
-      (record) => policy.usedBeforeMs === undefined || record.lastUsedMs < policy.usedBeforeMs,
-    )
-    .sort((a, b) => a.lastUsedMs - b.lastUsedMs)
-  const { keepBytes } = policy
-  if (keepBytes === undefined) return candidates
-  return dropUntil(records, candidates, keepBytes, found)
-}
-
-/**
- * What frees nothing (its layers are needed by others) must not be dropped in vain, but what it frees is known only
- * when the others are gone too: so records are dropped in order until the rest fits. The number is found by bisection.
- */
-function dropUntil(
-  records: readonly GcRecord[],
-  candidates: readonly GcRecord[],
-  keepBytes: number,
-  found: { readonly inventory: Inventory; readonly holds: ReadonlySet<string> },
-): GcRecord[] {
-  const fits = (count: number): boolean => {
-    const dropped = new Set(candidates.slice(0, count))
-    const kept = records.filter((record) => !dropped.has(record))
-    return totalBytes(kept, found.inventory, mark(kept, found.inventory, found.holds)) <= keepBytes
-  }
-  let low = 0
-  let high = candidates.length
-  while (low < high) {
-    const middle = Math.floor((low + high) / 2)
-    if (fits(middle)) high = middle
-    else low = middle + 1
-  }
-  return candidates.slice(0, low)
-}
-
-function mark(kept: readonly GcRecord[], inventory: Inventory, holds: ReadonlySet<string>): Marks {
-  const marks: Marks = { blobs: new Set(), layers: new Set(), directories: new Set() }
-  for (const hold of holds) {
-    const [kind, name] = splitHold(hold)
-    if (kind === 'blob') marks.blobs.add(name)
-    if (kind === 'layer') marks.layers.add(name)
-    if (kind === 'directory') marks.directories.add(name)
-  }
-  for (const record of kept) {
-    for (const digest of record.blobs) marks.blobs.add(digestHex(digest))
-    for (const diffId of record.layers) marks.layers.add(digestHex(diffId))
-  }
-  for (const name of marks.layers) {
-    const layer = inventory.layers.get(name)
-    for (const blob of layer?.blobs ?? []) marks.blobs.add(digestHex(blob.digest))
-    if (layer?.directory !== undefined) marks.directories.add(layer.directory)
-  }
-  return marks
-}
-
-function splitHold(hold: string): readonly [kind: string, name: string] {
-  const colon = hold.indexOf(':')
-  return [hold.slice(0, colon), hold.slice(colon + 1)]
-}
-
-function everything(inventory: Inventory): Marks {
-  return {
-    blobs: new Set(inventory.blobs.keys()),
-    layers: new Set(inventory.layers.keys()),
-    directories: new Set(inventory.directories),
-  }
-}
-
-/** Directories count with the size of their tar: measuring them would mean walking them. */
-function totalBytes(records: readonly GcRecord[], inventory: Inventory, marks: Marks): number {
-  let total = 0
-  for (const record of records) total += record.sizeBytes
-  for (const name of marks.blobs) total += inventory.blobs.get(name) ?? 0
-  for (const layer of inventory.layers.values()) {
-    if (layer.directory !== undefined && marks.directories.has(layer.directory)) {
-      total += layer.uncompressedSizeBytes ?? 0
-    }
-  }
-  return total
 }
 
 async function sweepBlobs(
@@ -298,14 +148,5 @@ async function sweepLocks(store: GcOptions['store'], kernel: StoreKernel): Promi
   const locks = new NamedLocks(kernel, join(store.root.workDir, 'locks'))
   for (const name of await readdir(join(store.root.workDir, 'locks'))) {
     await using _lock = await locks.tryAcquire(name)
-  }
-}
-
-async function sizeOf(path: string): Promise<number> {
-  try {
-    return (await stat(path)).size
-  } catch (error) {
-    if (errnoOf(error) === 'ENOENT') return 0
-    throw error
   }
 }

@@ -10,7 +10,7 @@ import {
   parseDigest,
 } from '../../registry-client/oci/index.ts'
 import type { LayerDirectory } from '../snapshotter.ts'
-import { type BlobExpectation, type BlobStore } from './blobs.ts'
+import type { BlobExpectation, BlobStore } from './blobs.ts'
 import { errnoOf } from './errors.ts'
 import { type Hold, holdLayer } from './leases.ts'
 import type { HeldLock, NamedLocks } from './locks.ts'

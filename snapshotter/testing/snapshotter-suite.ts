@@ -69,7 +69,7 @@ class Bench implements AsyncDisposable {
       await using mounted = await mountRoot(snapshot.root)
       await change(mounted.dir)
     }
-    return snapshot.commit(never, this.newDirectory())
+    return await snapshot.commit(never, this.newDirectory())
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -210,7 +210,7 @@ export function snapshotterSuite(name: string, parts: SnapshotterParts): void {
       const owner = { uid: 0, gid: 0 }
       const ping = { mode: 0o4755, uid: 1000, gid: 1001, mtimeSec: 1_000_000_000 }
       const xattrs = [{ name: 'security.capability', value: new Uint8Array(capability) }]
-      const [device, fifo, file, second] = lower.changes.map((entry) =>
+      const [device, file, fifo, second] = lower.changes.map((entry) =>
         'xattrs' in entry && entry.xattrs !== undefined
           ? {
               ...entry,

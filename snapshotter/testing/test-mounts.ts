@@ -36,7 +36,7 @@ export async function mountRoot(root: RootMount): Promise<MountedRoot> {
   return {
     dir,
     [Symbol.asyncDispose]: async () => {
-      await run('umount', [dir])
+      await run('umount', ['--lazy', dir])
       await rmdir(dir)
     },
   }
