@@ -1,0 +1,187 @@
+import assert from 'node:assert/strict'
+import { chmodSync, linkSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { digestOf } from '../../registry-client/oci/index.ts'
+import { kernel, type Kernel, type LayerPath } from '../../snapshotter/index.ts'
+import { DirectoryTree } from './directory-tree.ts'
+import { ContextError } from './errors.ts'
+import { compileMatcher } from './ignore.ts'
+import { StatCache } from './stat-cache.ts'
+
+/** Long enough ago for a file to be settled. */
+const OLD_SEC = 1_600_000_000
+
+describe('DirectoryTree', () => {
+  let directory = ''
+  let root = ''
+  const listed: LayerPath[] = []
+  const hashed: LayerPath[] = []
+  const recording: Pick<Kernel, 'listDirectories' | 'hashFiles'> = {
+    listDirectories: (paths, options) => {
+      listed.push(...paths)
+      return kernel.listDirectories(paths, options)
+    },
+    hashFiles: (host, paths, signal) => {
+      hashed.push(...paths)
+      return kernel.hashFiles(host, paths, signal)
+    },
+  }
+
+  beforeEach(() => {
+    directory = mkdtempSync(join(tmpdir(), 'tsbuild-tree-'))
+    root = join(directory, 'context')
+    mkdirSync(root)
+    listed.length = 0
+    hashed.length = 0
+  })
+
+  afterEach(() => rmSync(directory, { recursive: true }))
+
+  const write = (path: string, content = ''): void => {
+    const file = join(root, path)
+    mkdirSync(dirname(file), { recursive: true })
+    writeFileSync(file, content)
+  }
+
+  const open = (patterns: readonly string[] = [], statCache?: StatCache, now?: () => number): DirectoryTree =>
+    new DirectoryTree({
+      kernel: recording,
+      root,
+      description: 'the build context',
+      ignore: compileMatcher(patterns),
+      ownership: 'root',
+      statCache,
+      signal: new AbortController().signal,
+      ...(now === undefined ? {} : { now }),
+    })
+
+  const names = async (tree: DirectoryTree, path = ''): Promise<string[]> =>
+    (await tree.list(path)).map((entry) => entry.path)
+
+  it('gives metadata as it goes into a layer: owned by root, symlinks 0777, hardlinks grouped', async () => {
+    write('f', 'x')
+    chmodSync(join(root, 'f'), 0o4750)
+    linkSync(join(root, 'f'), join(root, 'g'))
+    symlinkSync('../out', join(root, 'l'))
+    utimesSync(join(root, 'f'), OLD_SEC, OLD_SEC)
+    const tree = open()
+    const f = await tree.lookup('f')
+    assert(f?.type === 'file' && f.linkGroup !== undefined)
+    const base = { uid: 0, gid: 0, mtimeSec: OLD_SEC, mode: 0o4750 }
+    assert.deepEqual(f, { ...base, type: 'file', path: 'f', sizeBytes: 1, linkGroup: f.linkGroup })
+    assert.deepEqual(await tree.lookup('g'), { ...f, path: 'g' })
+    const link = await tree.lookup('l')
+    assert.deepEqual([link?.type, link?.mode], ['symlink', 0o777])
+    assert.equal(await tree.lookup('l/x'), undefined)
+    assert.equal(await tree.lookup('f/x'), undefined)
+  })
+
+  it('lists only the directories that somebody asks for', async () => {
+    write('a/b/c/f')
+    write('big/x/y')
+    const tree = open()
+    assert.equal((await tree.lookup('a/b/c/f'))?.type, 'file')
+    assert.deepEqual(listed, ['', 'a', 'a/b', 'a/b/c'])
+    await tree.prefetch('a')
+    assert.equal(listed.length, 4)
+    await Promise.all([tree.prefetch(''), tree.list('big/x'), tree.prefetch('big')])
+    assert.deepEqual(listed.slice(4).sort(), ['big', 'big/x'])
+  })
+
+  it('never lists a directory that is excluded as a whole', async () => {
+    write('node_modules/x/y')
+    write('src/f')
+    const tree = open(['node_modules', '!src/g'])
+    await tree.prefetch('')
+    assert.deepEqual(listed, ['', 'src'])
+    assert.equal(await tree.lookup('node_modules/x'), undefined)
+    assert.equal(tree.missingReason('node_modules/x'), undefined)
+  })
+
+  it('shows an excluded directory when something in it is brought back', async () => {
+    write('d/keep/f')
+    write('d/drop')
+    write('e/drop')
+    const tree = open(['*', '!d/keep/f', '!e/nothing'])
+    assert.deepEqual(await names(tree), ['d'])
+    assert.deepEqual(await names(tree, 'd'), ['d/keep'])
+    assert.deepEqual(await names(tree, 'd/keep'), ['d/keep/f'])
+    assert.deepEqual(await names(tree, 'e'), [])
+  })
+
+  it('leaves sockets out', async () => {
+    const server = createServer()
+    await new Promise<void>((resolve) => server.listen(join(root, 's'), resolve))
+    write('f')
+    assert.deepEqual(await names(open()), ['f'])
+    await new Promise((resolve) => server.close(resolve))
+  })
+
+  it('hashes every file once, and names the one that cannot be read', async () => {
+    write('a', '1')
+    write('b', '2')
+    const tree = open()
+    const digests = await Promise.all([tree.fileDigests(['a', 'b']), tree.fileDigests(['b'])])
+    assert.deepEqual(digests, [[digestOf('1'), digestOf('2')], [digestOf('2')]])
+    assert.deepEqual(hashed.sort(), ['a', 'b'])
+    write('c')
+    const late = open()
+    await late.prefetch('')
+    rmSync(join(root, 'c'))
+    await assert.rejects(late.fileDigests(['c']), (error) => {
+      assert(error instanceof ContextError)
+      assert.deepEqual([error.code, error.path], ['context-unreadable', 'c'])
+      return true
+    })
+  })
+
+  it('keeps names that are not UTF-8 apart', async () => {
+    writeFileSync(Buffer.concat([Buffer.from(`${root}/`), Buffer.from([0xff])]), '1')
+    writeFileSync(Buffer.concat([Buffer.from(`${root}/`), Buffer.from([0xfe])]), '2')
+    const tree = open()
+    const [first = '', second = ''] = await names(tree)
+    assert.notEqual(first, second)
+    assert.deepEqual(await tree.fileDigests([first, second]), [digestOf('2'), digestOf('1')])
+  })
+
+  describe('with a stat cache', () => {
+    const openCache = (): Promise<StatCache> =>
+      StatCache.open({ file: join(directory, 'cache'), workDirectory: directory })
+    const later = (): number => Date.now() + 10_000
+
+    it('does not read a file again that looks the same', async () => {
+      write('a', '1')
+      write('d/b', '2')
+      for (const expected of [2, 0]) {
+        hashed.length = 0
+        const tree = open([], await openCache(), later)
+        assert.deepEqual(await tree.fileDigests(['a', 'd/b']), [digestOf('1'), digestOf('2')])
+        assert.equal(hashed.length, expected)
+        await tree.saveDigests()
+      }
+    })
+
+    it('reads a file again that was changed, even with its old time and size', async () => {
+      write('a', '1')
+      utimesSync(join(root, 'a'), OLD_SEC, OLD_SEC)
+      const first = open([], await openCache(), later)
+      await first.fileDigests(['a'])
+      await first.saveDigests()
+      write('a', '2')
+      utimesSync(join(root, 'a'), OLD_SEC, OLD_SEC)
+      assert.deepEqual(await open([], await openCache(), later).fileDigests(['a']), [digestOf('2')])
+    })
+
+    it('does not trust a file that had just been changed when it was looked at', async () => {
+      write('a', '1')
+      const first = open([], await openCache())
+      await first.fileDigests(['a'])
+      await first.saveDigests()
+      hashed.length = 0
+      await open([], await openCache()).fileDigests(['a'])
+      assert.deepEqual(hashed, ['a'])
+    })
+  })
+})

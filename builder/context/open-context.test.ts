@@ -1,0 +1,159 @@
+import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { createServer, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { gzipSync } from 'node:zlib'
+import { digestOf } from '../../registry-client/oci/index.ts'
+import { kernel } from '../../snapshotter/index.ts'
+import { CopyError } from '../ops/copy-errors.ts'
+import { hostReader, readDockerfile } from './dockerfile.ts'
+import { ContextError } from './errors.ts'
+import { classifyInput, type FilesLocation, openContext, type OpenContext, type OpenOptions } from './open-context.ts'
+
+describe('openContext', () => {
+  let directory = ''
+  let tar = ''
+  let server: Server
+  let base = ''
+  const served = new Map<string, Uint8Array>()
+
+  before(async () => {
+    server = createServer((request, response) => {
+      const bytes = served.get(request.url ?? '')
+      response.writeHead(bytes === undefined ? 404 : 200).end(bytes)
+    })
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    base = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  })
+
+  after(async () => {
+    server.closeAllConnections()
+    await new Promise((resolve) => server.close(resolve))
+  })
+
+  beforeEach(() => {
+    directory = mkdtempSync(join(tmpdir(), 'tsbuild-context-'))
+    const source = join(directory, 'source')
+    mkdirSync(join(source, 'd'), { recursive: true })
+    writeFileSync(join(source, 'Dockerfile'), 'FROM scratch\n')
+    writeFileSync(join(source, '.dockerignore'), 'ignored\n')
+    writeFileSync(join(source, 'ignored'), 'i')
+    writeFileSync(join(source, 'd/f'), 'f', { mode: 0o600 })
+    symlinkSync('/etc/hostname', join(source, 'out'))
+    tar = join(directory, 'context.tar')
+    execFileSync('tar', ['--owner=5', '--group=6', '-cf', tar, '-C', source, '.'])
+    mkdirSync(join(directory, 'work'))
+  })
+
+  afterEach(() => rmSync(directory, { recursive: true }))
+
+  const open = (location: FilesLocation, options: Partial<OpenOptions> = {}): Promise<OpenContext> =>
+    openContext(
+      location,
+      { description: 'the build context', ignoreText: undefined, isNamed: false, ...options },
+      {
+        kernel,
+        contextsDirectory: join(directory, 'contexts'),
+        workDirectory: join(directory, 'work'),
+        env: { PATH: process.env['PATH'] },
+        signal: new AbortController().signal,
+      },
+    )
+
+  const names = async ({ tree }: OpenContext): Promise<string[]> => (await tree.list('')).map((entry) => entry.path)
+
+  it('reads a directory in place, without what its ignore file names', async () => {
+    const context = await open({ kind: 'directory', path: join(directory, 'source') })
+    assert.deepEqual(await names(context), ['.dockerignore', 'Dockerfile', 'd', 'out'])
+    assert.equal(context.tree.missingReason?.('ignored'), 'excluded by .dockerignore')
+    assert.equal(await context.readText('Dockerfile'), 'FROM scratch\n')
+    const other = await open({ kind: 'directory', path: join(directory, 'source') }, { ignoreText: '*' })
+    assert.deepEqual(await names(other), [])
+    await context.save()
+  })
+
+  it('says which directory is not there', async () => {
+    await assert.rejects(open({ kind: 'directory', path: join(directory, 'nope') }), (error) => {
+      assert(error instanceof ContextError)
+      assert.match(error.message, /path ".*nope" not found/)
+      return true
+    })
+    await assert.rejects(open({ kind: 'directory', path: tar }), /is not a directory/)
+  })
+
+  it('unpacks an archive with its owners and does not filter it', async () => {
+    for (const compress of ['cat', 'gzip', 'bzip2', 'xz', 'zstd']) {
+      const file = join(directory, `context.tar.${compress}`)
+      writeFileSync(file, execFileSync(compress, compress === 'cat' ? [tar] : ['-c', tar]))
+      const context = await open({ kind: 'archive', path: file, origin: 'stdin' })
+      assert.deepEqual(await names(context), ['.dockerignore', 'Dockerfile', 'd', 'ignored', 'out'])
+      const entry = await context.tree.lookup('d/f')
+      assert.deepEqual([entry?.uid, entry?.gid, entry?.mode], [5, 6, 0o600])
+      assert.deepEqual(await context.tree.fileDigests(['d/f']), [digestOf('f')])
+      const source = context.tree.source('d/f')
+      assert(source.kind === 'path')
+      assert.equal(readFileSync(join(source.root, source.path), 'utf8'), 'f')
+      assert.equal(await context.readText('./Dockerfile'), 'FROM scratch\n')
+      assert.equal(await context.readText('nope/Dockerfile'), undefined)
+    }
+  })
+
+  it('never reads a link of an archive outside of it', async () => {
+    const context = await open({ kind: 'archive', path: tar, origin: 'stdin' })
+    assert.equal(await context.readText('out'), undefined)
+  })
+
+  it('refuses a broken archive', async () => {
+    writeFileSync(tar, gzipSync(readFileSync(tar)).subarray(0, 200))
+    await assert.rejects(
+      open({ kind: 'archive', path: tar, origin: 'stdin' }),
+      (error) => error instanceof ContextError && error.code === 'context-invalid',
+    )
+  })
+
+  it('takes what a URL gives as archive, as Dockerfile, or for a named context as a file', async () => {
+    served.set('/c.tgz', gzipSync(readFileSync(tar)))
+    served.set('/Dockerfile', Buffer.from('FROM x\n'))
+    const archive = await open({ kind: 'http', url: `${base}/c.tgz` })
+    assert.deepEqual(await names(archive), ['.dockerignore', 'Dockerfile', 'd', 'ignored', 'out'])
+    const text = await open({ kind: 'http', url: `${base}/Dockerfile` })
+    assert.equal(text.dockerfileText, 'FROM x\n')
+    const named = await open({ kind: 'http', url: `${base}/c.tgz` }, { isNamed: true })
+    const entry = await named.tree.lookup('context')
+    assert.deepEqual([await names(named), entry?.mode, entry?.mtimeSec], [['context'], 0o600, 0])
+    await assert.rejects(open({ kind: 'http', url: `${base}/nope` }), CopyError)
+  })
+
+  it('refuses URLs of repositories that it cannot read', async () => {
+    await assert.rejects(open({ kind: 'git', url: 'https://h/r.git?nope=1' }), /unexpected query/)
+  })
+})
+
+describe('classifyInput', () => {
+  it('tells archives from Dockerfiles', () => {
+    assert.equal(classifyInput(new Uint8Array()), 'empty')
+    assert.equal(classifyInput(Buffer.from('FROM scratch')), 'dockerfile')
+    assert.equal(classifyInput(gzipSync('x')), 'archive')
+    assert.equal(classifyInput(Buffer.from('BZh9')), 'archive')
+    assert.equal(classifyInput(Buffer.alloc(1024)), 'dockerfile')
+  })
+})
+
+describe('readDockerfile', () => {
+  const read = (path: string, files: Readonly<Record<string, string>>): Promise<unknown> =>
+    readDockerfile(path, (name) => Promise.resolve(files[name]))
+
+  it('tries the lower-case name for Dockerfile only', async () => {
+    const files = { 'x/dockerfile': 'FROM a', other: 'FROM b', 'other.dockerignore': 'c' }
+    assert.deepEqual(await read('x/Dockerfile', files), { text: 'FROM a', name: 'x/dockerfile', ignoreText: undefined })
+    assert.deepEqual(await read('other', files), { text: 'FROM b', name: 'other', ignoreText: 'c' })
+    await assert.rejects(read('Other', files), /failed to read dockerfile.*Other/)
+  })
+
+  it('names a Dockerfile that is a directory', async () => {
+    await assert.rejects(readDockerfile(tmpdir(), hostReader('/')), /it is a directory/)
+  })
+})
