@@ -10,6 +10,7 @@ const LENGTH_MAX = 16 * 1024
 const TOKEN = /[!#$%&'*+.^_`|~0-9A-Za-z-]+/y
 const TOKEN68 = /[A-Za-z0-9._~+/-]+=*(?=\s*(?:,|$))/y
 const QUOTED = /"((?:[^"\\]|\\.)*)"/y
+const SPACES = /[ \t]+/y
 const BLANKS = /[\s,]*/y
 const EQUALS = /\s*=\s*/y
 
@@ -32,16 +33,17 @@ export function parseChallenges(header: string | undefined): Challenge[] {
 
 function parseParameters(scanner: Scanner): Map<string, string> {
   const parameters = new Map<string, string>()
+  // Schemes that we do not speak (Negotiate) have one opaque value instead of parameters.
+  if (scanner.take(SPACES) !== undefined) scanner.take(TOKEN68)
   for (;;) {
     scanner.take(BLANKS)
     const start = scanner.position
     const name = scanner.take(TOKEN)
     if (name === undefined) return parameters
     if (scanner.take(EQUALS) === undefined) {
-      // A word without a value is the next scheme, or the token68 of schemes that we do not speak (Negotiate).
+      // A word without a value is the next scheme.
       scanner.position = start
-      if (parameters.size > 0 || scanner.take(TOKEN68) === undefined) return parameters
-      continue
+      return parameters
     }
     const value = scanner.takeQuoted() ?? scanner.take(TOKEN)
     if (value === undefined) return parameters

@@ -74,7 +74,9 @@ describe('parseReference', () => {
           const reference = parseReference(text)
           assert.deepEqual(parseReference(formatReference(reference)), reference)
           assert.deepEqual(parseReference(familiarReference(reference)), reference)
-          assert.doesNotMatch(`${reference.repository}${reference.tag ?? ''}`, /\.\.|[\s?#%\\]/)
+          // Both become parts of URLs and paths.
+          assert.doesNotMatch(reference.repository, /\.\.|[^a-z0-9._/-]/)
+          assert.doesNotMatch(reference.tag ?? 'latest', /^\.|[^A-Za-z0-9._-]/)
         } catch (error) {
           assert.ok(error instanceof OciError, String(error))
         }

@@ -113,6 +113,7 @@ export class FakeRegistry implements AsyncDisposable {
     this.requests.push({ method, path, headers, status })
     const act = this.#script.take({ method, path })
     if (act?.kind === 'hang') return
+    if (act?.kind === 'ignore-range') delete request.headers.range
     if (act?.kind === 'reply') {
       request.resume()
       response.writeHead(act.status, act.headers).end(act.body)

@@ -19,6 +19,8 @@ export type ScriptAct =
   | { readonly kind: 'headers'; readonly headers: Readonly<Record<string, string | undefined>> }
   /** Does its duty, but with another body of the same kind of answer. */
   | { readonly kind: 'body'; readonly bytes: Uint8Array }
+  /** Does its duty as if no Range had been asked for. */
+  | { readonly kind: 'ignore-range' }
   /** Takes the request and never answers. */
   | { readonly kind: 'hang' }
 

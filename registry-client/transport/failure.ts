@@ -70,6 +70,11 @@ export function describeConnectionError(error: unknown, url: URL): unknown {
   const code = errorCode(error)
   if (code === undefined) return error
   const host = url.host
+  const proxyStatus = /^Proxy response \((\d+)\)/.exec(error instanceof Error ? error.message : '')?.[1]
+  if (proxyStatus !== undefined) {
+    const advice = proxyStatus === '407' ? ': it wants a login' : ''
+    return new RegistryError('registry-unreachable', `${host}: the proxy answered ${proxyStatus}${advice}`, { host, cause: error })
+  }
   const known = isPlainHttpAnswer(error) ? NOT_TLS : KNOWN_FAILURES.get(code)
   if (known !== undefined) {
     const hint = CA_FIXABLE.has(code) ? `; put its CA certificate in /etc/docker/certs.d/${host}/ca.crt` : ''

@@ -1,3 +1,4 @@
+import { X509Certificate } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { rootCertificates, type SecureContextOptions } from 'node:tls'
@@ -73,7 +74,7 @@ export class CertificateStore {
     const file = this.#env['SSL_CERT_FILE']
     const directories = this.#env['SSL_CERT_DIR']?.split(':').filter((path) => path !== '') ?? []
     if (file || directories.length > 0) {
-      return [...(file ? [readCertificateFile(file)] : []), ...directories.flatMap(readCertificateDirectory)]
+      return [...(file ? [readAuthorityFile(file)] : []), ...directories.flatMap(readCertificateDirectory)]
     }
     for (const path of SYSTEM_CA_FILES) {
       const text = readIfPresent(path)
@@ -85,7 +86,7 @@ export class CertificateStore {
   #extraAuthorities(): readonly string[] {
     // Node itself skips an unreadable NODE_EXTRA_CA_CERTS with a warning; whoever set it wants to know.
     const extra = this.#env['NODE_EXTRA_CA_CERTS']
-    return [...(extra ? [extra] : []), ...this.#caFiles].map(readCertificateFile)
+    return [...(extra ? [extra] : []), ...this.#caFiles].map(readAuthorityFile)
   }
 }
 
@@ -98,9 +99,9 @@ function readHostDirectory(directory: string): HostCertificates {
     throw new RegistryError('bad-configuration', reason)
   }
   return {
-    authorities: names.filter((name) => name.endsWith('.crt')).map((name) => readCertificateFile(join(directory, name))),
-    certificate: certificateName === undefined ? undefined : readCertificateFile(join(directory, certificateName)),
-    key: keyName === undefined ? undefined : readCertificateFile(join(directory, keyName)),
+    authorities: names.filter((name) => name.endsWith('.crt')).map((name) => readAuthorityFile(join(directory, name))),
+    certificate: certificateName === undefined ? undefined : readPemFile(join(directory, certificateName)),
+    key: keyName === undefined ? undefined : readPemFile(join(directory, keyName)),
   }
 }
 
@@ -117,7 +118,18 @@ function namesIn(directory: string): string[] {
   }
 }
 
-function readCertificateFile(path: string): string {
+/** Node's TLS passes over what is no certificate without a word; who configured the file wants to hear it. */
+function readAuthorityFile(path: string): string {
+  const text = readPemFile(path)
+  try {
+    new X509Certificate(text)
+    return text
+  } catch (cause) {
+    throw new RegistryError('bad-configuration', `${path} is not a certificate in PEM form`, { cause })
+  }
+}
+
+function readPemFile(path: string): string {
   try {
     return readFileSync(path, 'utf8')
   } catch (error) {

@@ -1,0 +1,149 @@
+import assert from 'node:assert/strict'
+import { chmod, mkdir, mkdtemp, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { RegistryError } from '../errors.ts'
+import type { Credentials } from './credentials.ts'
+import { eraseCredentials, storeCredentials } from './login.ts'
+import { storedCredentials } from './stored-credentials.ts'
+
+const signal = new AbortController().signal
+
+function auths(registry: string, username: string): string {
+  return JSON.stringify({ auths: { [registry]: { auth: Buffer.from(`${username}:p`).toString('base64') } } })
+}
+
+describe('stored credentials', () => {
+  let home = ''
+  let env: Record<string, string> = {}
+
+  beforeEach(async () => {
+    home = await mkdtemp(join(tmpdir(), 'tsbuild-home-'))
+    env = { HOME: home, PATH: `${join(home, 'bin')}:${process.env['PATH'] ?? ''}` }
+  })
+
+  afterEach(() => rm(home, { recursive: true, force: true }))
+
+  async function put(path: string, text: string, mode = 0o600): Promise<void> {
+    await mkdir(dirname(join(home, path)), { recursive: true })
+    await writeFile(join(home, path), text, { mode })
+  }
+
+  /** A helper that keeps its entries in a file and records how it was called. */
+  async function putHelper(name: string, script: string): Promise<void> {
+    await put(`bin/docker-credential-${name}`, `#!/bin/sh\necho "$1" >> "${home}/calls"\n${script}\n`)
+    await chmod(join(home, `bin/docker-credential-${name}`), 0o755)
+  }
+
+  function find(registry: string, repository?: string): Promise<Credentials | undefined> {
+    return storedCredentials(env).find(registry, repository, signal)
+  }
+
+  async function nameFor(registry: string): Promise<string | undefined> {
+    const found = await find(registry)
+    return found?.kind === 'password' ? found.username : undefined
+  }
+
+  it('are none where nothing is stored', async () => {
+    assert.equal(await find('h'), undefined)
+  })
+
+  it('are looked for in the environment, then REGISTRY_AUTH_FILE, then the files of Docker and of containers', async () => {
+    await put('.config/containers/auth.json', auths('h', 'config-dir'))
+    assert.equal(await nameFor('h'), 'config-dir')
+    env['XDG_RUNTIME_DIR'] = join(home, 'run')
+    await put('run/containers/auth.json', auths('h', 'runtime-dir'))
+    assert.equal(await nameFor('h'), 'runtime-dir')
+    await put('.docker/config.json', auths('h', 'docker'))
+    assert.equal(await nameFor('h'), 'docker')
+    env['DOCKER_CONFIG'] = join(home, 'other')
+    await put('other/config.json', auths('h', 'docker-config'))
+    assert.equal(await nameFor('h'), 'docker-config')
+    env['REGISTRY_AUTH_FILE'] = join(home, 'auth.json')
+    await put('auth.json', auths('h', 'auth-file'))
+    assert.equal(await nameFor('h'), 'auth-file')
+    env['DOCKER_AUTH_CONFIG'] = auths('h', 'environment')
+    assert.equal(await nameFor('h'), 'environment')
+  })
+
+  it('come from the helper, which is asked for the host on its standard input', async () => {
+    await put('.docker/config.json', JSON.stringify({ credHelpers: { 'h:5000': 'test' } }))
+    await putHelper('test', `read -r url; printf '{"ServerURL":"%s","Username":"u","Secret":"for %s"}' "$url" "$url"`)
+    assert.deepEqual(await find('h:5000'), { kind: 'password', username: 'u', password: 'for h:5000' })
+    assert.equal(await readFile(join(home, 'calls'), 'utf8'), 'get\n')
+  })
+
+  it('asks helpers for Docker Hub by its old address', async () => {
+    await put('.docker/config.json', JSON.stringify({ credsStore: 'test' }))
+    await putHelper('test', `read -r url; printf '{"Username":"<token>","Secret":"%s"}' "$url"`)
+    assert.deepEqual(await find('docker.io'), { kind: 'identity-token', username: '', token: 'https://index.docker.io/v1/' })
+  })
+
+  it('are none when the helper has none', async () => {
+    await put('.docker/config.json', JSON.stringify({ credsStore: 'test' }))
+    await putHelper('test', 'echo credentials not found in native keychain; exit 1')
+    assert.equal(await find('h'), undefined)
+  })
+
+  it('say which helper is missing, and where it is named', async () => {
+    await put('.docker/config.json', JSON.stringify({ credsStore: 'absent' }))
+    await assert.rejects(find('h'), (error) => {
+      assert.ok(error instanceof RegistryError)
+      assert.equal(error.code, 'bad-configuration')
+      assert.match(error.message, /docker-credential-absent is not installed \(named in .*config\.json\)/)
+      return true
+    })
+  })
+
+  it('fall back to the file when only the common helper is missing', async () => {
+    const { auths: entries }: { auths: unknown } = JSON.parse(auths('h', 'written'))
+    await put('.docker/config.json', JSON.stringify({ credsStore: 'absent', auths: entries }))
+    assert.equal(await nameFor('h'), 'written')
+  })
+
+  it('do not run a helper whose name is a path', async () => {
+    await put('.docker/config.json', JSON.stringify({ credsStore: '../../bin/x' }))
+    await assert.rejects(find('h'), /name that is not a program name/)
+  })
+
+  it('never show what a broken helper printed', async () => {
+    await put('.docker/config.json', JSON.stringify({ credsStore: 'test' }))
+    await putHelper('test', 'echo hunter2')
+    await assert.rejects(find('h'), (error) => error instanceof RegistryError && !String(error.stack).includes('hunter2'))
+  })
+
+  it('are written so that only the owner reads them, and keep what else the file holds', async () => {
+    await put('.docker/config.json', JSON.stringify({ psFormat: 'x', auths: { other: { auth: 'eDp5' } } }), 0o644)
+    const credentials: Credentials = { kind: 'password', username: 'robot$p+ci', password: 'a:b' }
+    const stored = await storeCredentials('h:5000', credentials, { env, signal })
+    const path = join(home, '.docker/config.json')
+    assert.deepEqual(stored, { kind: 'file', path })
+    assert.equal((await stat(path)).mode & 0o777, 0o600)
+    assert.deepEqual(await find('h:5000'), credentials)
+    assert.match(await readFile(path, 'utf8'), /psFormat[^]*other/)
+  })
+
+  it('keep a config.json that is a link a link', async () => {
+    await put('dotfiles/config.json', '{}')
+    await mkdir(join(home, '.docker'))
+    await symlink(join(home, 'dotfiles/config.json'), join(home, '.docker/config.json'))
+    await storeCredentials('h', { kind: 'password', username: 'u', password: 'p' }, { env, signal })
+    assert.match(await readFile(join(home, 'dotfiles/config.json'), 'utf8'), /"h"/)
+  })
+
+  it('are erased, once', async () => {
+    await storeCredentials('h', { kind: 'password', username: 'u', password: 'p' }, { env, signal })
+    assert.equal(await eraseCredentials('h', { env, signal }), true)
+    assert.equal(await find('h'), undefined)
+    assert.equal(await eraseCredentials('h', { env, signal }), false)
+  })
+
+  it('are given to the helper that the file names, not to the file', async () => {
+    await put('.docker/config.json', JSON.stringify({ credsStore: 'test' }))
+    await putHelper('test', `cat > "${home}/stored"`)
+    const stored = await storeCredentials('h', { kind: 'password', username: 'u', password: 'p' }, { env, signal })
+    assert.deepEqual(stored, { kind: 'helper', name: 'test' })
+    assert.deepEqual(JSON.parse(await readFile(join(home, 'stored'), 'utf8')), { ServerURL: 'h', Username: 'u', Secret: 'p' })
+    assert.doesNotMatch(await readFile(join(home, '.docker/config.json'), 'utf8'), /auths/)
+  })
+})
