@@ -51,7 +51,8 @@ static int hold_device(const char *path, unsigned major, unsigned minor) {
   if (!S_ISCHR(stat.st_mode) || stat.st_rdev != makedev(major, minor))
     fail_with(0, "device", "%s is not the device of that name", path);
   int mount_fd = clone_mount("device", fd, path);
-  set_mount_attributes("device", mount_fd, K_MOUNT_ATTR_NOSUID | K_MOUNT_ATTR_NOEXEC, 0);
+  /* Read-only: writing to the device works, changing the mode of the host's node does not. */
+  set_mount_attributes("device", mount_fd, K_MOUNT_ATTR_NOSUID | K_MOUNT_ATTR_NOEXEC | K_MOUNT_ATTR_RDONLY, 0);
   close(fd);
   return mount_fd;
 }
@@ -91,8 +92,29 @@ static int hold_host_path(const struct sandbox_mount *mount) {
   return mount_fd;
 }
 
+static const char *const no_options[] = {NULL};
+
+/*
+ * sysfs shows a network namespace, so a user namespace may mount it only beside one of its own. Else the host's is
+ * bound, which shows the same; its control groups are covered, as they are not the step's.
+ */
+static void hold_sys(const struct spec *spec, struct held_mounts *held) {
+  const unsigned attributes = K_MOUNT_ATTR_NOSUID | K_MOUNT_ATTR_NOEXEC | PLAIN | (spec->is_sys_readonly ? K_MOUNT_ATTR_RDONLY : 0);
+  held->cgroup = try_mount_filesystem("cgroup2", attributes, no_options);
+  if (held->cgroup < 0 && errno != EPERM && errno != EBUSY && errno != ENODEV) fail("sys", "could not mount cgroup2");
+  held->sys = try_mount_filesystem("sysfs", attributes, no_options);
+  if (held->sys >= 0) return;
+  if (errno != EPERM) fail("sys", "could not mount sysfs");
+  held->sys = k_open_tree(AT_FDCWD, "/sys", K_OPEN_TREE_CLONE | K_OPEN_TREE_CLOEXEC | K_AT_RECURSIVE);
+  if (held->sys < 0) fail("sys", "could not bind /sys");
+  set_mount_attributes("sys", held->sys, attributes | K_MOUNT_ATTR_RDONLY, K_AT_RECURSIVE);
+  if (held->cgroup < 0) held->cgroup = mount_filesystem("sys", "tmpfs", attributes | K_MOUNT_ATTR_RDONLY, no_options);
+}
+
 struct held_mounts hold_host_side(const struct spec *spec) {
   struct held_mounts held = {.fds = must_allocate(spec->mount_count * sizeof *held.fds)};
+  held.proc = mount_filesystem("proc", "proc", K_MOUNT_ATTR_NOSUID | K_MOUNT_ATTR_NOEXEC | PLAIN, no_options);
+  hold_sys(spec, &held);
   char path[32];
   for (int i = 0; i < 6; i++) {
     snprintf(path, sizeof path, "/dev/%s", devices[i].name);
@@ -193,34 +215,18 @@ static void mount_devices(int root, const struct spec *spec, const struct held_m
   snprintf(size, sizeof size, "%llu", (unsigned long long)spec->shm_size_bytes);
   const char *const shm_options[] = {"source", "shm", "mode", "1777", "size", size, NULL};
   attach("dev", root, mount_filesystem("dev", "tmpfs", quiet | PLAIN, shm_options), "/dev/shm", false);
-  static const char *const none[] = {NULL};
-  attach("dev", root, mount_filesystem("dev", "mqueue", quiet | PLAIN, none), "/dev/mqueue", false);
+  attach("dev", root, mount_filesystem("dev", "mqueue", quiet | PLAIN, no_options), "/dev/mqueue", false);
 }
 
-static void mount_sys(int root, const struct spec *spec) {
-  static const char *const none[] = {NULL};
-  const unsigned attributes = K_MOUNT_ATTR_NOSUID | K_MOUNT_ATTR_NOEXEC | PLAIN | (spec->is_sys_readonly ? K_MOUNT_ATTR_RDONLY : 0);
-  /* A user namespace may mount sysfs only beside a network namespace of its own; BuildKit's rootless steps have no /sys then. */
-  int sys = try_mount_filesystem("sysfs", attributes, none);
-  if (sys < 0) {
-    if (errno != EPERM) fail("sys", "could not mount sysfs");
-    return;
-  }
-  attach("sys", root, sys, "/sys", false);
-  int cgroup = try_mount_filesystem("cgroup2", attributes, none);
-  if (cgroup < 0) {
-    if (errno != EPERM && errno != EBUSY && errno != ENODEV) fail("sys", "could not mount cgroup2");
-    return;
-  }
-  attach("sys", root, cgroup, "/sys/fs/cgroup", false);
+static void mount_sys(int root, const struct held_mounts *held) {
+  attach("sys", root, held->sys, "/sys", false);
+  if (held->cgroup >= 0) attach("sys", root, held->cgroup, "/sys/fs/cgroup", false);
 }
 
 void mount_system(int root, const struct spec *spec, const struct held_mounts *held) {
-  static const char *const none[] = {NULL};
-  const unsigned attributes = K_MOUNT_ATTR_NOSUID | K_MOUNT_ATTR_NOEXEC | PLAIN;
-  attach("proc", root, mount_filesystem("proc", "proc", attributes, none), "/proc", false);
+  attach("proc", root, held->proc, "/proc", false);
   mount_devices(root, spec, held);
-  mount_sys(root, spec);
+  mount_sys(root, held);
 }
 
 static int mount_tmpfs(const struct sandbox_mount *mount) {

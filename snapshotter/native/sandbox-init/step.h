@@ -18,10 +18,15 @@ __attribute__((noreturn)) void run_step(const struct step *step);
 
 /* --- the parts, in the order they are used --- */
 
-/* Mounts whose other side is on the host: taken hold of while the host is still visible. */
+/*
+ * Mounts whose other side is on the host, taken hold of while the host is still visible. proc and sysfs belong to them: a
+ * user namespace may mount those only where it already sees them whole.
+ */
 struct held_mounts {
   int *fds; /* one per spec mount, -1 where there is no host side */
-  int null;
+  int proc;
+  int sys;
+  int cgroup; /* -1: none can be had */
   int devices[6];
 };
 struct held_mounts hold_host_side(const struct spec *spec);
