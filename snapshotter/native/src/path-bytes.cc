@@ -110,7 +110,7 @@ std::string encodePath(std::u16string_view text) {
   return out;
 }
 
-Napi::String pathToJs(Napi::Env env, std::string_view bytes) {
+Napi::Value pathToJs(Napi::Env env, std::string_view bytes) {
   napi_value value = nullptr;
   napi_status status;
   if (isAscii(bytes)) {
@@ -120,7 +120,7 @@ Napi::String pathToJs(Napi::Env env, std::string_view bytes) {
     status = napi_create_string_utf16(env, text.data(), text.size(), &value);
   }
   if (status != napi_ok) throw Napi::Error::New(env, "could not make a string: too long");
-  return Napi::String(env, value);
+  return Napi::Value(env, value);
 }
 
 std::string pathFromJs(const Napi::Value& value) {

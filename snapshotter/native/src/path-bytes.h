@@ -13,7 +13,8 @@ namespace tsbuild {
 std::u16string decodePath(std::string_view bytes);
 std::string encodePath(std::u16string_view text);
 
-Napi::String pathToJs(Napi::Env env, std::string_view bytes);
+// A Value, because Napi::Object::Set would turn a Napi::String into UTF-8 and back.
+Napi::Value pathToJs(Napi::Env env, std::string_view bytes);
 std::string pathFromJs(const Napi::Value& value);
 
 // Lists of strings cross the boundary as one string with NUL after each element: one call instead of thousands.

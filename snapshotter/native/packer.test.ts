@@ -1,0 +1,249 @@
+import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { readdir, readFile, rename, symlink, truncate, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { gunzipSync } from 'node:zlib'
+import { requires } from '../testing/requires.ts'
+import { temporaryDirectory } from '../testing/temporary-directory.ts'
+import { kernel } from './kernel.ts'
+import type { PackEntry } from './kernel-types.ts'
+import { bytesEntry, never, pack, plain, read, rejectsWith } from './testing/layer-files.ts'
+
+/** One entry of each type, with values that only PAX can hold among them. */
+const everyType: readonly PackEntry[] = [
+  { type: 'dir', path: '', ...plain, mode: 0o755 },
+  { type: 'dir', path: 'dir', ...plain, mode: 0o1777, uid: 3_000_000, gid: 4_000_000_000 },
+  bytesEntry('dir/file', 'content'),
+  bytesEntry('dir/empty', ''),
+  { ...bytesEntry('dir/suid', 'x'), type: 'file', mode: 0o4755, mtimeSec: -5 } as PackEntry,
+  { type: 'hardlink', path: 'dir/hard', ...plain, target: 'dir/file' },
+  { type: 'symlink', path: 'dir/link', ...plain, mode: 0o777, target: '../somewhere/ä' },
+  { type: 'char', path: 'null', ...plain, major: 1, minor: 3 },
+  { type: 'block', path: 'disk', ...plain, major: 259, minor: 1_000_000, mtimeSec: 10_000_000_000 },
+  { type: 'fifo', path: 'pipe', ...plain },
+  { type: 'whiteout', path: 'dir/removed' },
+  { type: 'opaque', path: 'dir' },
+  bytesEntry('näme', 'utf-8'),
+  bytesEntry('raw\udcff\udc80', 'no utf-8'),
+  bytesEntry('x'.repeat(255), 'longest component'),
+  bytesEntry(`${'d/'.repeat(200)}deep`, 'long path'),
+  { type: 'symlink', path: 'long', ...plain, mode: 0o777, target: 't/'.repeat(100) },
+  {
+    ...bytesEntry('attributes', 'x'),
+    xattrs: [
+      { name: 'security.capability', value: Buffer.from([1, 0, 0, 2, 0, 4, 0, 0]) },
+      { name: 'user.note', value: Buffer.from('a\n=b\0') },
+    ],
+  } as PackEntry,
+]
+
+function digestOfFile(bytes: Buffer): string {
+  return `sha256:${createHash('sha256').update(bytes).digest('hex')}`
+}
+
+describe('packing a layer', () => {
+  for (const compression of ['uncompressed', 'gzip', 'zstd'] as const) {
+    it(`reads back every type of entry: ${compression}`, async () => {
+      await using directory = await temporaryDirectory()
+      const output = join(directory.path, 'blob')
+      const packed = await pack(everyType, { output, compression })
+      const bytes = await readFile(output)
+      assert.equal(packed.digest, digestOfFile(bytes))
+      assert.equal(packed.sizeBytes, bytes.length)
+      const layer = await read(output)
+      assert.deepEqual(layer.entries, packed.entries)
+      assert.equal(layer.digest, packed.digest)
+      assert.equal(layer.sizeBytes, packed.sizeBytes)
+      assert.equal(layer.diffId, packed.diffId)
+      assert.equal(layer.uncompressedSizeBytes, packed.uncompressedSizeBytes)
+      const entries = everyType.map((entry) => `${entry.type} ${entry.path}`)
+      assert.deepEqual(layer.entries.map((entry) => `${entry.type} ${entry.path}`), entries)
+    })
+  }
+
+  it('writes a tar that GNU tar lists', async () => {
+    await using directory = await temporaryDirectory()
+    const output = join(directory.path, 'blob')
+    await pack(everyType, { output, compression: 'gzip' })
+    const listed = spawnSync('tar', ['tzf', output], { encoding: 'latin1' })
+    assert.equal(listed.stderr, '')
+    const names = listed.stdout.trimEnd().split('\n')
+    assert.equal(names.length, everyType.length)
+    assert.ok(names.includes('dir/.wh.removed') && names.includes('dir/.wh..wh..opq'))
+    assert.ok(names.includes('dir/') && names.includes(`${'d/'.repeat(200)}deep`))
+  })
+
+  it('writes gzip that zlib accepts, with nothing in its header that changes', async () => {
+    await using directory = await temporaryDirectory()
+    const output = join(directory.path, 'blob')
+    // Several blocks of all kinds of data.
+    const noise = Buffer.alloc(3_000_000, createHash('sha512').update('seed').digest())
+    const entries = [bytesEntry('a', 'a'.repeat(2_500_000)), bytesEntry('b', noise.toString('latin1'))]
+    for (const level of [undefined, 0, 1, 3, 6, 9]) {
+      const file = `${output}-${level}`
+      const packed = await pack(entries, { output: file, compression: 'gzip', level })
+      const bytes = await readFile(file)
+      assert.deepEqual(bytes.subarray(0, 10), Buffer.from('1f8b0800000000000003', 'hex'))
+      assert.equal(digestOfFile(gunzipSync(bytes)), packed.diffId)
+      assert.equal((await read(file)).diffId, packed.diffId)
+    }
+    await rejectsWith(pack([], { compression: 'gzip', level: 10 }), 'bad-level')
+    await rejectsWith(pack([], { compression: 'zstd', level: 23 }), 'bad-level')
+  })
+
+  it('gives the same bytes whatever the number of threads', async () => {
+    await using directory = await temporaryDirectory()
+    const entries = Array.from({ length: 300 }, (_, i) => bytesEntry(`f${i}`, `${i}`.repeat(10_000)))
+    const given = process.env['TSBUILD_NATIVE_THREADS']
+    const digests = new Set<string | undefined>()
+    try {
+      for (const threads of ['1', '2', '7']) {
+        process.env['TSBUILD_NATIVE_THREADS'] = threads
+        for (const compression of ['gzip', 'zstd'] as const) {
+          const output = join(directory.path, `${compression}-${threads}`)
+          digests.add((await pack(entries, { output, compression })).digest)
+        }
+      }
+    } finally {
+      if (given === undefined) delete process.env['TSBUILD_NATIVE_THREADS']
+      else process.env['TSBUILD_NATIVE_THREADS'] = given
+    }
+    assert.equal(digests.size, 2)
+  })
+
+  it('reads files below a root, small and large, and tells their digests', async () => {
+    await using directory = await temporaryDirectory()
+    const large = Buffer.alloc(5_000_000, 'large')
+    await writeFile(join(directory.path, 'large'), large)
+    await writeFile(join(directory.path, 'small'), 'small')
+    const file = (path: string, sizeBytes: number): PackEntry => ({
+      type: 'file',
+      path: `in/${path}`,
+      ...plain,
+      sizeBytes,
+      source: { kind: 'path', root: directory.path, path },
+    })
+    const packed = await pack([file('large', large.length), file('small', 5)])
+    assert.equal(packed.digest, undefined)
+    assert.deepEqual(
+      packed.entries.map((entry) => entry.type === 'file' && entry.digest),
+      [digestOfFile(large), digestOfFile(Buffer.from('small'))],
+    )
+  })
+
+  it('takes more entries than it holds at once', async () => {
+    const entries = Array.from({ length: 50_000 }, (_, i) => bytesEntry(`f${i}`, 'x'))
+    const packed = await pack(entries)
+    assert.equal(packed.entries.length, entries.length)
+    assert.equal(packed.uncompressedSizeBytes, 50_000 * 1024 + 1024)
+  })
+
+  it('refuses names that would be white-outs and paths that are not normalised', async () => {
+    await rejectsWith(pack([bytesEntry('a/.wh.b', '')]), 'reserved-name', 'a/.wh.b')
+    await rejectsWith(pack([bytesEntry('.wh.d/file', '')]), 'reserved-name', '.wh.d/file')
+    for (const path of ['/a', 'a/', 'a//b', './a', 'a/../b', '']) {
+      await rejectsWith(pack([bytesEntry(path, '')]), 'bad-entry')
+    }
+    await rejectsWith(pack([bytesEntry('nul\0', '')]), 'bad-argument')
+  })
+})
+
+describe('a file that changes while it is packed', () => {
+  const changes: Record<string, (path: string) => Promise<void>> = {
+    shrinks: (path) => truncate(path, 2),
+    grows: (path) => writeFile(path, 'longer than before'),
+    'becomes a symlink': async (path) => {
+      await rename(path, `${path}.old`)
+      await symlink(`${path}.old`, path)
+    },
+  }
+  for (const [name, change] of Object.entries(changes)) {
+    it(`fails when it ${name}, and leaves no blob`, async () => {
+      await using directory = await temporaryDirectory()
+      const root = directory.path
+      await writeFile(join(root, 'file'), 'as seen')
+      const source = { kind: 'path', root, path: 'file' } as const
+      const entry: PackEntry = { type: 'file', path: 'p', ...plain, sizeBytes: 7, source }
+      await change(join(root, 'file'))
+      await rejectsWith(pack([entry], { output: join(root, 'blob') }), 'content-changed', 'file')
+      assert.ok(!(await readdir(root)).includes('blob'))
+    })
+  }
+
+  it('fails when its bytes are not those expected', async () => {
+    const [packed] = (await pack([bytesEntry('f', 'before')])).entries
+    assert.ok(packed?.type === 'file')
+    const entry = { ...bytesEntry('f', 'after!'), expect: packed.digest } as PackEntry
+    await rejectsWith(pack([entry]), 'content-changed')
+  })
+
+  it('fails with the errno when it vanished', async () => {
+    await using directory = await temporaryDirectory()
+    const source = { kind: 'path', root: directory.path, path: 'gone/file' } as const
+    const entry: PackEntry = { type: 'file', path: 'p', ...plain, sizeBytes: 7, source }
+    await rejectsWith(pack([entry]), 'ENOENT', 'gone/file')
+  })
+
+  it('is never read through a symlink in its path', async () => {
+    await using directory = await temporaryDirectory()
+    await symlink('/etc', join(directory.path, 'link'))
+    const source = { kind: 'path', root: directory.path, path: 'link/passwd' } as const
+    const entry: PackEntry = { type: 'file', path: 'p', ...plain, sizeBytes: 7, source }
+    await rejectsWith(pack([entry]), 'content-changed', 'link/passwd')
+  })
+})
+
+describe('a packing that does not end well', () => {
+  it('leaves nothing and rejects with the reason when it is aborted', async () => {
+    await using directory = await temporaryDirectory()
+    const controller = new AbortController()
+    const output = join(directory.path, 'blob')
+    await using packer = kernel.createPacker({
+      output,
+      compression: 'gzip',
+      level: undefined,
+      signal: controller.signal,
+    })
+    await packer.add([bytesEntry('a', 'a'.repeat(3_000_000))])
+    const reason = new Error('enough')
+    controller.abort(reason)
+    await assert.rejects(packer.finish(), reason)
+    assert.deepEqual(await readdir(directory.path), [])
+  })
+
+  it('leaves nothing when it is disposed before its end', async () => {
+    await using directory = await temporaryDirectory()
+    const output = join(directory.path, 'blob')
+    const packer = kernel.createPacker({ output, compression: 'gzip', level: undefined, signal: never })
+    await packer.add([bytesEntry('a', 'a')])
+    await packer[Symbol.asyncDispose]()
+    assert.deepEqual(await readdir(directory.path), [])
+    await rejectsWith(packer.add([]), 'bad-argument')
+  })
+
+  it('does not touch a file that is there already', async () => {
+    await using directory = await temporaryDirectory()
+    const output = join(directory.path, 'blob')
+    await writeFile(output, 'mine')
+    await rejectsWith(pack([], { output }), 'EEXIST')
+    assert.equal(await readFile(output, 'utf8'), 'mine')
+  })
+
+  describe('on a full disk', () => {
+    requires('root')
+
+    it('fails with ENOSPC and removes what it wrote', async () => {
+      await using directory = await temporaryDirectory()
+      const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'none', directory.path])
+      assert.equal(mounted.status, 0)
+      try {
+        const output = join(directory.path, 'blob')
+        await rejectsWith(pack([bytesEntry('a', 'a'.repeat(9_000_000))], { output }), 'ENOSPC', output)
+        assert.deepEqual(await readdir(directory.path), [])
+      } finally {
+        spawnSync('umount', [directory.path])
+      }
+    })
+  })
+})
