@@ -1,11 +1,13 @@
 import type { Descriptor } from './oci/index.ts'
 
 /**
- * Takes the bytes of one blob, in order and each once: when a connection breaks, the download goes on where it was. Exactly one of
- * `commit` and `abort` ends it.
+ * Takes the bytes of one blob, in order and each once: when a connection breaks, the download goes
+ * on where it was. Exactly one of `commit` and `abort` ends it.
  */
 export interface BlobSink {
-  /** The chunk is not changed afterwards, and may be kept. Resolve when there is room for the next. */
+  /**
+   * The chunk is not changed afterwards, and may be kept. Resolve when there is room for the next.
+   */
   write(chunk: Uint8Array): Promise<void> | void
   /** Digest and size are right: only now may the bytes get their final name. */
   commit(): Promise<void>
@@ -20,5 +22,7 @@ export interface BlobSource {
   open(startByte: number): AsyncIterable<Uint8Array>
 }
 
-/** Bytes of one blob moved so far, of `descriptor.sizeBytes`. Goes back when an upload starts again. */
+/**
+ * Bytes of one blob moved so far, of `descriptor.sizeBytes`. Goes back when an upload starts again.
+ */
 export type BlobProgress = (movedBytes: number) => void

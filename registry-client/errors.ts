@@ -1,6 +1,9 @@
 import { OciError } from './oci/index.ts'
 
-/** What went wrong, for callers to branch on. `isTemporary` says whether trying again later makes sense. */
+/**
+ * What went wrong, for callers to branch on. `isTemporary` says whether trying again later makes
+ * sense.
+ */
 export type RegistryErrorCode =
   /** No connection, or it broke and stayed broken. */
   | 'registry-unreachable'
@@ -26,7 +29,9 @@ export type RegistryErrorCode =
   | 'no-platform-match'
   /** 5xx. */
   | 'server-failed'
-  /** An answer outside the protocol: an HTML page, a missing Location, a redirect we do not follow. */
+  /**
+   * An answer outside the protocol: an HTML page, a missing Location, a redirect we do not follow.
+   */
   | 'bad-response'
   /** The operation is not offered by this registry. */
   | 'unsupported'
@@ -46,14 +51,17 @@ export interface RegistryErrorDetails {
 }
 
 /**
- * A failed exchange with a registry. `message` is `could not <operation>: <reason>` once the operation is known. It never
- * holds credentials or query strings.
+ * A failed exchange with a registry. `message` is `could not <operation>: <reason>` once the
+ * operation is known. It never holds credentials or query strings.
  */
 export class RegistryError extends Error {
   override readonly name = 'RegistryError'
   readonly code: RegistryErrorCode
   readonly reason: string
-  /** What was being done, e.g. `pull 127.0.0.1:5000/app:v1`; undefined below the client's public calls. */
+  /**
+   * What was being done, e.g. `pull 127.0.0.1:5000/app:v1`; undefined below the client's public
+   * calls.
+   */
   readonly operation: string | undefined
   readonly host: string | undefined
   readonly status: number | undefined
@@ -61,8 +69,15 @@ export class RegistryError extends Error {
   readonly isTemporary: boolean
   readonly retryAfterMs: number | undefined
 
-  constructor(code: RegistryErrorCode, reason: string, details: RegistryErrorDetails = {}, operation?: string) {
-    super(operation === undefined ? reason : `could not ${operation}: ${reason}`, { cause: details.cause })
+  constructor(
+    code: RegistryErrorCode,
+    reason: string,
+    details: RegistryErrorDetails = {},
+    operation?: string,
+  ) {
+    super(operation === undefined ? reason : `could not ${operation}: ${reason}`, {
+      cause: details.cause,
+    })
     this.code = code
     this.reason = reason
     this.operation = operation
@@ -79,16 +94,32 @@ export function restated(error: RegistryError, reason: string, operation?: strin
   return new RegistryError(error.code, reason, error, operation ?? error.operation)
 }
 
-/** Runs `work`; what the registry client throws then says that it could not do `operation`. Other errors pass unchanged. */
-export async function inOperation<T>(operation: string, host: string, work: () => Promise<T>): Promise<T> {
+/**
+ * Runs `work`; what the registry client throws then says that it could not do `operation`. Other
+ * errors pass unchanged.
+ */
+export async function inOperation<T>(
+  operation: string,
+  host: string,
+  work: () => Promise<T>,
+): Promise<T> {
   try {
     return await work()
   } catch (error) {
     if (error instanceof RegistryError && error.operation === undefined) {
       throw restated(error, error.reason, operation)
     }
-    if (error instanceof OciError && error.code !== 'bad-reference' && error.code !== 'bad-platform') {
-      throw new RegistryError(error.code, `${host} sent what is not valid: ${error.message}`, { host, cause: error }, operation)
+    if (
+      error instanceof OciError &&
+      error.code !== 'bad-reference' &&
+      error.code !== 'bad-platform'
+    ) {
+      throw new RegistryError(
+        error.code,
+        `${host} sent what is not valid: ${error.message}`,
+        { host, cause: error },
+        operation,
+      )
     }
     throw error
   }

@@ -5,19 +5,31 @@ import type { CredentialSource } from './auth/credentials.ts'
 import { RegistryError, restated } from './errors.ts'
 import type { Clock } from './transport/clock.ts'
 import type { Endpoint } from './transport/endpoint.ts'
-import { discard, type HttpMethod, type HttpRequest, type HttpResponse, type RequestBody } from './transport/http-message.ts'
+import {
+  discard,
+  type HttpMethod,
+  type HttpRequest,
+  type HttpResponse,
+  type RequestBody,
+} from './transport/http-message.ts'
 import { isRedirect, locationOf, REDIRECTS_MAX } from './transport/redirect.ts'
 import { redactText } from './transport/redact.ts'
 import type { HttpTransport } from './transport/request.ts'
 import { responseError } from './transport/response-error.ts'
 import { type RetryPolicy, retrying } from './transport/retry.ts'
 
-/** Blobs move over few connections, as BuildKit does (features row R35); small calls need not wait behind them. */
+/**
+ * Blobs move over few connections, as BuildKit does (features row R35); small calls need not wait
+ * behind them.
+ */
 const BLOBS_AT_ONCE = 4
 const CALLS_AT_ONCE = 16
 /** A first answer, one with a token, one with a token of wider rights. */
 const SENDS_PER_EXCHANGE = 3
-/** However slowly a server answers, a small call ends: byte by byte would outlast every idle timeout. */
+/**
+ * However slowly a server answers, a small call ends: byte by byte would outlast every idle
+ * timeout.
+ */
 const CALL_TIMEOUT_MS = 10 * 60_000
 
 /** One API call. */
@@ -44,8 +56,8 @@ export interface HostClientOptions {
 }
 
 /**
- * Calls to one registry: authenticated, redirected, limited in number, with failures as RegistryError. The Authorization
- * header goes to the registry's own origin and nowhere else.
+ * Calls to one registry: authenticated, redirected, limited in number, with failures as
+ * RegistryError. The Authorization header goes to the registry's own origin and nowhere else.
  */
 export class HostClient {
   readonly clock: Clock
@@ -74,16 +86,25 @@ export class HostClient {
   }
 
   /** A small call with retries (features row R36). */
-  call<T>(request: HostRequest, signal: AbortSignal, read: (response: HttpResponse) => Promise<T>): Promise<T> {
+  call<T>(
+    request: HostRequest,
+    signal: AbortSignal,
+    read: (response: HttpResponse) => Promise<T>,
+  ): Promise<T> {
     const { clock, retryPolicy: policy } = this
     return retrying({ clock, policy, signal }, () => this.exchange(request, signal, read))
   }
 
   /**
-   * Sends once and gives the response to `read`, which takes what it wants of the body. The place in the lane is given back
-   * when `read` is done, so the number of open bodies is limited, not only that of requests.
+   * Sends once and gives the response to `read`, which takes what it wants of the body. The place
+   * in the lane is given back when `read` is done, so the number of open bodies is limited, not
+   * only that of requests.
    */
-  exchange<T>(request: HostRequest, signal: AbortSignal, read: (response: HttpResponse) => Promise<T>): Promise<T> {
+  exchange<T>(
+    request: HostRequest,
+    signal: AbortSignal,
+    read: (response: HttpResponse) => Promise<T>,
+  ): Promise<T> {
     return this.#limits[request.lane](async () => {
       signal.throwIfAborted()
       const deadline = request.lane === 'call' ? AbortSignal.timeout(CALL_TIMEOUT_MS) : undefined
@@ -99,12 +120,19 @@ export class HostClient {
         signal.throwIfAborted()
         if (deadline?.aborted !== true) throw error
         const { host } = this.#baseUrl
-        throw new RegistryError('timeout', `${host}: no whole answer in ${CALL_TIMEOUT_MS / 1000} s`, { host, cause: error })
+        throw new RegistryError(
+          'timeout',
+          `${host}: no whole answer in ${CALL_TIMEOUT_MS / 1000} s`,
+          { host, cause: error },
+        )
       }
     })
   }
 
-  /** Requests that start together wait for the first to learn what the registry wants, instead of all being refused. */
+  /**
+   * Requests that start together wait for the first to learn what the registry wants, instead of
+   * all being refused.
+   */
   async #authorized(request: HostRequest, signal: AbortSignal): Promise<HttpResponse> {
     if (this.#isContacted) return this.#send(request, signal)
     if (this.#firstContact !== undefined) {
@@ -130,8 +158,10 @@ export class HostClient {
       return await this.#send(request, signal)
     } catch (error) {
       const isOtherProtocol =
-        error instanceof RegistryError && (error.code === 'tls-failed' || error.code === 'registry-unreachable')
-      if (fallbackUrl === undefined || !isOtherProtocol || typeof request.target !== 'string') throw error
+        error instanceof RegistryError &&
+        (error.code === 'tls-failed' || error.code === 'registry-unreachable')
+      if (fallbackUrl === undefined || !isOtherProtocol || typeof request.target !== 'string')
+        throw error
       this.#baseUrl = fallbackUrl
       return this.#send(request, signal)
     }
@@ -145,39 +175,63 @@ export class HostClient {
       this.#showWarning(response)
       if (request.expect.includes(response.status)) return response
       const isOwn = response.url.origin === this.#baseUrl.origin
-      if (response.status !== 401 || !isOwn || sends === SENDS_PER_EXCHANGE) throw await this.#failure(request, response, signal)
+      if (response.status !== 401 || !isOwn || sends === SENDS_PER_EXCHANGE)
+        throw await this.#failure(request, response, signal)
       const challenges = parseChallenges(response.header('www-authenticate'))
-      const better = await this.#authorizer.answer(challenges, authorization, access, signal).catch(async (error) => {
-        await discard(response)
-        throw error
-      })
+      const better = await this.#authorizer
+        .answer(challenges, authorization, access, signal)
+        .catch(async (error) => {
+          await discard(response)
+          throw error
+        })
       if (better === undefined) throw await this.#failure(request, response, signal)
       await discard(response)
       authorization = better
     }
   }
 
-  async #followed(request: HostRequest, authorization: string | undefined, signal: AbortSignal): Promise<HttpResponse> {
-    let url = typeof request.target === 'string' ? new URL(request.target, this.#baseUrl) : request.target
+  async #followed(
+    request: HostRequest,
+    authorization: string | undefined,
+    signal: AbortSignal,
+  ): Promise<HttpResponse> {
+    let url =
+      typeof request.target === 'string' ? new URL(request.target, this.#baseUrl) : request.target
     for (let redirects = 0; ; redirects += 1) {
       const isOwn = url.origin === this.#baseUrl.origin
-      const response = await this.#options.transport.send(httpRequest(request, url, isOwn ? authorization : undefined), {
-        signal,
-        isForeign: !isOwn,
-      })
-      if (!isRedirect(request.method, response) || request.expect.includes(response.status)) return response
+      const response = await this.#options.transport.send(
+        httpRequest(request, url, isOwn ? authorization : undefined),
+        {
+          signal,
+          isForeign: !isOwn,
+        },
+      )
+      if (!isRedirect(request.method, response) || request.expect.includes(response.status))
+        return response
       await discard(response)
       if (redirects === REDIRECTS_MAX) {
         const { host } = this.#baseUrl
-        throw new RegistryError('bad-response', `${host} redirected more than ${REDIRECTS_MAX} times`, { host })
+        throw new RegistryError(
+          'bad-response',
+          `${host} redirected more than ${REDIRECTS_MAX} times`,
+          { host },
+        )
       }
       url = locationOf(response)
     }
   }
 
-  async #failure(request: HostRequest, response: HttpResponse, signal: AbortSignal): Promise<RegistryError> {
+  async #failure(
+    request: HostRequest,
+    response: HttpResponse,
+    signal: AbortSignal,
+  ): Promise<RegistryError> {
     const options = { clock: this.clock, secrets: this.#authorizer.secrets }
-    if (request.method === 'HEAD' && response.status === 403 && typeof request.target === 'string') {
+    if (
+      request.method === 'HEAD' &&
+      response.status === 403 &&
+      typeof request.target === 'string'
+    ) {
       // A HEAD has no body to say why; the same GET does (features row R24).
       await discard(response)
       const authorization = await this.#authorizer.header(request.access, signal)
@@ -203,7 +257,11 @@ export class HostClient {
   }
 }
 
-function httpRequest(request: HostRequest, url: URL, authorization: string | undefined): HttpRequest {
+function httpRequest(
+  request: HostRequest,
+  url: URL,
+  authorization: string | undefined,
+): HttpRequest {
   return {
     method: request.method,
     url,

@@ -11,8 +11,18 @@
  *
  * References, digests, manifests and configs are in `oci/index.ts`.
  */
-export { type Credentials, type CredentialSource, credentialsFor, firstOf } from './auth/credentials.ts'
-export { eraseCredentials, type StoredIn, type StoreOptions, storeCredentials } from './auth/login.ts'
+export {
+  type Credentials,
+  type CredentialSource,
+  credentialsFor,
+  firstOf,
+} from './auth/credentials.ts'
+export {
+  eraseCredentials,
+  type StoredIn,
+  type StoreOptions,
+  storeCredentials,
+} from './auth/login.ts'
 export { dockerConfigPath, storedCredentials } from './auth/stored-credentials.ts'
 export { blobFileSink, blobFileSource } from './blob-file.ts'
 export type { BlobProgress, BlobSink, BlobSource } from './blob-stream.ts'

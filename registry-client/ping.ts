@@ -1,8 +1,9 @@
 import type { HostClient } from './host-client.ts'
 
 /**
- * Asks whether the registry's API is there and takes our credentials, if it wants any (features row R3). Throws RegistryError:
- * `unauthorized`, `registry-unreachable`, `not-found` when there is no registry at that address.
+ * Asks whether the registry's API is there and takes our credentials, if it wants any (features row
+ * R3). Throws RegistryError: `unauthorized`, `registry-unreachable`, `not-found` when there is no
+ * registry at that address.
  */
 export async function ping(host: HostClient, signal: AbortSignal): Promise<void> {
   const request = {

@@ -5,9 +5,29 @@ import { join } from 'node:path'
 import { blobFileSource } from './blob-file.ts'
 import type { RegistryClient } from './client.ts'
 import { credentialsFor } from './auth/credentials.ts'
-import { localPlatform, OCI_CONFIG, OCI_INDEX, OCI_MANIFEST, serializeImageConfig, serializeIndex, serializeManifest } from './oci/index.ts'
-import { HTPASSWD_ACCOUNT, type RealRegistry, requireRealRegistry, startRealRegistry } from './testing/real-registry.ts'
-import { MemorySource, noise, RecordingSink, referenceTo, rejectsWith, testClient } from './testing/test-client.ts'
+import {
+  localPlatform,
+  OCI_CONFIG,
+  OCI_INDEX,
+  OCI_MANIFEST,
+  serializeImageConfig,
+  serializeIndex,
+  serializeManifest,
+} from './oci/index.ts'
+import {
+  HTPASSWD_ACCOUNT,
+  type RealRegistry,
+  requireRealRegistry,
+  startRealRegistry,
+} from './testing/real-registry.ts'
+import {
+  MemorySource,
+  noise,
+  RecordingSink,
+  referenceTo,
+  rejectsWith,
+  testClient,
+} from './testing/test-client.ts'
 
 const signal = new AbortController().signal
 
@@ -30,26 +50,48 @@ describe("against Debian's docker-registry", () => {
     const reference = referenceTo(registry, 'team/app:v1')
     const layer = new MemorySource(noise(5_000_000))
     const platform = localPlatform()
-    const bytes = serializeImageConfig({ ...platform, config: { Cmd: ['x'] }, rootfs: { type: 'layers', diff_ids: [] }, history: [] })
+    const bytes = serializeImageConfig({
+      ...platform,
+      config: { Cmd: ['x'] },
+      rootfs: { type: 'layers', diff_ids: [] },
+      history: [],
+    })
     const config = new MemorySource(bytes)
-    const results = await Promise.all([layer, config].map((source) => client.pushBlob(reference, source, { signal })))
+    const results = await Promise.all(
+      [layer, config].map((source) => client.pushBlob(reference, source, { signal })),
+    )
     assert.deepEqual(results, [{ kind: 'uploaded' }, { kind: 'uploaded' }])
     const configDescriptor = { ...config.descriptor, mediaType: OCI_CONFIG }
-    const manifest = serializeManifest({ mediaType: OCI_MANIFEST, config: configDescriptor, layers: [layer.descriptor] })
+    const manifest = serializeManifest({
+      mediaType: OCI_MANIFEST,
+      config: configDescriptor,
+      layers: [layer.descriptor],
+    })
     await client.pushManifest({ ...reference, tag: undefined }, manifest, { signal })
-    const descriptor = { mediaType: OCI_MANIFEST, digest: manifest.digest, sizeBytes: manifest.bytes.byteLength, platform }
+    const descriptor = {
+      mediaType: OCI_MANIFEST,
+      digest: manifest.digest,
+      sizeBytes: manifest.bytes.byteLength,
+      platform,
+    }
     const index = serializeIndex({ mediaType: OCI_INDEX, manifests: [descriptor] })
     await client.pushManifest(reference, index, { signal })
 
     const image = await client.resolve(reference, { platform, signal })
     assert.equal(image.reference.digest, index.digest)
     assert.deepEqual(image.image.layers, [layer.descriptor])
-    assert.deepEqual(Buffer.from((await client.fetchConfig(reference, image.image.config, { signal })).bytes), Buffer.from(bytes))
+    assert.deepEqual(
+      Buffer.from((await client.fetchConfig(reference, image.image.config, { signal })).bytes),
+      Buffer.from(bytes),
+    )
     const sink = new RecordingSink()
     await client.fetchBlob(reference, layer.descriptor, sink, { signal })
     assert.ok(sink.bytes.equals(noise(5_000_000)))
     assert.deepEqual(await client.pushBlob(reference, layer, { signal }), { kind: 'existing' })
-    const mounted = await client.pushBlob(referenceTo(registry, 'team/other'), layer, { signal, mountFrom: ['team/app'] })
+    const mounted = await client.pushBlob(referenceTo(registry, 'team/other'), layer, {
+      signal,
+      mountFrom: ['team/app'],
+    })
     assert.deepEqual(mounted, { kind: 'mounted', from: 'team/app' })
   })
 
@@ -68,8 +110,15 @@ describe("against Debian's docker-registry", () => {
 
   it('refuses bytes that are not those of the descriptor', async () => {
     const honest = new MemorySource(noise(1000, 9))
-    const liar = { descriptor: honest.descriptor, open: () => new MemorySource(noise(1000, 10)).open(0) }
-    await rejectsWith(client.pushBlob(referenceTo(registry, 'liar'), liar, { signal }), 'bad-response', /DIGEST_INVALID/)
+    const liar = {
+      descriptor: honest.descriptor,
+      open: () => new MemorySource(noise(1000, 10)).open(0),
+    }
+    await rejectsWith(
+      client.pushBlob(referenceTo(registry, 'liar'), liar, { signal }),
+      'bad-response',
+      /DIGEST_INVALID/,
+    )
   })
 
   it('says what is missing', async () => {
@@ -85,9 +134,17 @@ describe("against Debian's docker-registry with a password", () => {
     await using registry = await startRealRegistry({ htpasswd: true })
     const account = { kind: 'password', ...HTPASSWD_ACCOUNT } as const
     await using client = testClient({ credentials: credentialsFor(registry.host, account) })
-    const result = await client.pushBlob(referenceTo(registry, 'app'), new MemorySource(noise(100_000)), { signal })
+    const result = await client.pushBlob(
+      referenceTo(registry, 'app'),
+      new MemorySource(noise(100_000)),
+      { signal },
+    )
     assert.deepEqual(result, { kind: 'uploaded' })
     const wrong = { ...account, password: 'wrong' }
-    await rejectsWith(client.checkCredentials(registry.host, wrong, { signal }), 'unauthorized', /the credentials were refused/)
+    await rejectsWith(
+      client.checkCredentials(registry.host, wrong, { signal }),
+      'unauthorized',
+      /the credentials were refused/,
+    )
   })
 })

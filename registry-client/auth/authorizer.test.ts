@@ -2,7 +2,14 @@ import assert from 'node:assert/strict'
 import type { RegistryClient } from '../client.ts'
 import { type FakeAuth, FakeRegistry } from '../testing/fake-registry.ts'
 import { ManualClock } from '../testing/manual-clock.ts'
-import { MemorySource, noise, RecordingSink, referenceTo, rejectsWith, testClient } from '../testing/test-client.ts'
+import {
+  MemorySource,
+  noise,
+  RecordingSink,
+  referenceTo,
+  rejectsWith,
+  testClient,
+} from '../testing/test-client.ts'
 import { type Credentials, credentialsFor } from './credentials.ts'
 
 const signal = new AbortController().signal
@@ -19,15 +26,21 @@ describe('authorization', () => {
     registry.repository('app').addBlob(noise(10))
   }
 
-  function client(credentials?: Credentials, clock: ManualClock = new ManualClock()): RegistryClient {
-    const options = credentials === undefined ? {} : { credentials: credentialsFor(registry.host, credentials) }
+  function client(
+    credentials?: Credentials,
+    clock: ManualClock = new ManualClock(),
+  ): RegistryClient {
+    const options =
+      credentials === undefined ? {} : { credentials: credentialsFor(registry.host, credentials) }
     const made = testClient({ ...options, clock })
     clients.push(made)
     return made
   }
 
   function hasBlob(by: RegistryClient): Promise<boolean> {
-    return by.hasBlob(referenceTo(registry, 'app'), new MemorySource(noise(10)).descriptor, { signal })
+    return by.hasBlob(referenceTo(registry, 'app'), new MemorySource(noise(10)).descriptor, {
+      signal,
+    })
   }
 
   function tokenRequests(): readonly { readonly method: string; readonly path: string }[] {
@@ -45,7 +58,10 @@ describe('authorization', () => {
     const one = client(PASSWORD)
     assert.equal(await hasBlob(one), true)
     assert.equal(await hasBlob(one), true)
-    assert.deepEqual(registry.requests.map(({ headers }) => headers['authorization'] !== undefined), [false, true, true])
+    assert.deepEqual(
+      registry.requests.map(({ headers }) => headers['authorization'] !== undefined),
+      [false, true, true],
+    )
   })
 
   it('gets a token with the rights that it needs, and uses it again', async () => {
@@ -54,14 +70,22 @@ describe('authorization', () => {
     assert.equal(await hasBlob(one), true)
     assert.equal(await hasBlob(one), true)
     assert.equal(tokenRequests().length, 1)
-    assert.match(tokenRequests()[0]?.path ?? '', /service=fake&scope=repository%3Aapp%3Apull%2Cpush/)
+    assert.match(
+      tokenRequests()[0]?.path ?? '',
+      /service=fake&scope=repository%3Aapp%3Apull%2Cpush/,
+    )
     assert.equal(registry.requests.length, 4)
   })
 
   it('gets an anonymous token where anyone may read', async () => {
     await start({ kind: 'bearer' })
     assert.equal(await hasBlob(client()), true)
-    assert.equal(registry.requests.some(({ headers }) => headers['authorization']?.startsWith('Basic') === true), false)
+    assert.equal(
+      registry.requests.some(
+        ({ headers }) => headers['authorization']?.startsWith('Basic') === true,
+      ),
+      false,
+    )
   })
 
   it('is refused once and asks for one token when many requests start together', async () => {
@@ -74,26 +98,50 @@ describe('authorization', () => {
 
   it('says that a login is needed when there are no credentials', async () => {
     await start({ kind: 'basic', ...USER })
-    await rejectsWith(hasBlob(client()), 'unauthorized', /no credentials are stored; if it needs a login: tsbuild login 127/)
+    await rejectsWith(
+      hasBlob(client()),
+      'unauthorized',
+      /no credentials are stored; if it needs a login: tsbuild login 127/,
+    )
   })
 
   for (const auth of [BEARER, { kind: 'basic', ...USER } as const]) {
     it(`says that a wrong password was refused, shows it nowhere, and tries it once (${auth.kind})`, async () => {
       await start(auth)
-      const error = await rejectsWith(hasBlob(client({ kind: 'password', username: 'u', password: 'hunter2' })), 'unauthorized', /refused/)
+      const error = await rejectsWith(
+        hasBlob(client({ kind: 'password', username: 'u', password: 'hunter2' })),
+        'unauthorized',
+        /refused/,
+      )
       const everything = `${error.stack}${JSON.stringify(error)}${String(error.cause)}`
-      assert.doesNotMatch(everything, new RegExp(`hunter2|${Buffer.from('u:hunter2').toString('base64')}`))
-      assert.ok(registry.requests.filter(({ headers }) => headers['authorization'] !== undefined).length <= 1)
+      assert.doesNotMatch(
+        everything,
+        new RegExp(`hunter2|${Buffer.from('u:hunter2').toString('base64')}`),
+      )
+      assert.ok(
+        registry.requests.filter(({ headers }) => headers['authorization'] !== undefined).length <=
+          1,
+      )
     })
   }
 
   it('masks a password that the server echoes', async () => {
     await start({ kind: 'basic', ...USER })
     const one = client({ kind: 'password', username: 'u', password: 'hunter2' })
-    registry.script({ method: 'GET', act: { kind: 'reply', status: 401, headers: { 'www-authenticate': 'Basic' } } })
+    registry.script({
+      method: 'GET',
+      act: { kind: 'reply', status: 401, headers: { 'www-authenticate': 'Basic' } },
+    })
     const basic = Buffer.from('u:hunter2').toString('base64')
-    registry.script({ method: 'GET', act: { kind: 'reply', status: 403, body: `you sent Basic ${basic}, which is u:hunter2` } })
-    const error = await rejectsWith(one.ping(registry.host, { signal }), 'denied', /you sent Basic \*\*\*, which is u:\*\*\*/)
+    registry.script({
+      method: 'GET',
+      act: { kind: 'reply', status: 403, body: `you sent Basic ${basic}, which is u:hunter2` },
+    })
+    const error = await rejectsWith(
+      one.ping(registry.host, { signal }),
+      'denied',
+      /you sent Basic \*\*\*, which is u:\*\*\*/,
+    )
     assert.doesNotMatch(error.message, /hunter2/)
   })
 
@@ -127,8 +175,15 @@ describe('authorization', () => {
     assert.deepEqual(result, { kind: 'uploaded' })
     registry.gate.usesPerToken = 2
     const other = new MemorySource(noise(200_000, 5))
-    assert.deepEqual(await client(PASSWORD).pushBlob(referenceTo(registry, 'app'), other, { signal }), { kind: 'uploaded' })
-    assert.ok(Buffer.from(registry.repository('app').blobs.get(other.descriptor.digest) ?? []).equals(noise(200_000, 5)))
+    assert.deepEqual(
+      await client(PASSWORD).pushBlob(referenceTo(registry, 'app'), other, { signal }),
+      { kind: 'uploaded' },
+    )
+    assert.ok(
+      Buffer.from(registry.repository('app').blobs.get(other.descriptor.digest) ?? []).equals(
+        noise(200_000, 5),
+      ),
+    )
     assert.deepEqual(other.opened.length <= 2, true)
   })
 
@@ -136,14 +191,24 @@ describe('authorization', () => {
     await start(BEARER)
     const one = client(PASSWORD)
     const realm = `Bearer realm="http://${registry.host}/token",service="fake",scope="repository:parent:pull"`
-    registry.script({ method: 'HEAD', act: { kind: 'reply', status: 401, headers: { 'www-authenticate': realm } } })
+    registry.script({
+      method: 'HEAD',
+      act: { kind: 'reply', status: 401, headers: { 'www-authenticate': realm } },
+    })
     await hasBlob(one)
-    assert.match(tokenRequests()[0]?.path ?? '', /scope=repository%3Aapp%3Apull%2Cpush&scope=repository%3Aparent%3Apull/)
+    assert.match(
+      tokenRequests()[0]?.path ?? '',
+      /scope=repository%3Aapp%3Apull%2Cpush&scope=repository%3Aparent%3Apull/,
+    )
   })
 
   it('says denied and does not ask without end when a token never suffices', async () => {
     await start({ ...BEARER, grants: ['repository:app:pull'] })
-    const work = client(PASSWORD).pushBlob(referenceTo(registry, 'app'), new MemorySource(noise(5)), { signal })
+    const work = client(PASSWORD).pushBlob(
+      referenceTo(registry, 'app'),
+      new MemorySource(noise(5)),
+      { signal },
+    )
     await rejectsWith(work, 'unauthorized', /the credentials were refused/)
     assert.ok(registry.requests.length < 10, `${registry.requests.length} requests`)
   })
@@ -151,21 +216,36 @@ describe('authorization', () => {
   it('asks for rights on the source of a mount too', async () => {
     await start(BEARER)
     registry.repository('base').addBlob(noise(5))
-    await client(PASSWORD).pushBlob(referenceTo(registry, 'app'), new MemorySource(noise(5)), { signal, mountFrom: ['base'] })
-    assert.match(tokenRequests().at(-1)?.path ?? '', /repository%3Aapp%3Apull%2Cpush&scope=repository%3Abase%3Apull/)
+    await client(PASSWORD).pushBlob(referenceTo(registry, 'app'), new MemorySource(noise(5)), {
+      signal,
+      mountFrom: ['base'],
+    })
+    assert.match(
+      tokenRequests().at(-1)?.path ?? '',
+      /repository%3Aapp%3Apull%2Cpush&scope=repository%3Abase%3Apull/,
+    )
   })
 
   it('exchanges an identity token by OAuth2 POST, outside of any URL', async () => {
     await start({ kind: 'bearer', identityToken: 'refresh-me', username: 'nobody', password: 'x' })
-    assert.equal(await hasBlob(client({ kind: 'identity-token', username: '', token: 'refresh-me' })), true)
-    assert.deepEqual(tokenRequests().map(({ method, path }) => `${method} ${path}`), ['POST /token'])
+    assert.equal(
+      await hasBlob(client({ kind: 'identity-token', username: '', token: 'refresh-me' })),
+      true,
+    )
+    assert.deepEqual(
+      tokenRequests().map(({ method, path }) => `${method} ${path}`),
+      ['POST /token'],
+    )
   })
 
   it('asks by POST where the token server has no GET', async () => {
     await start(BEARER)
     registry.script({ method: 'GET', path: /^\/token/, act: { kind: 'reply', status: 405 } })
     assert.equal(await hasBlob(client(PASSWORD)), true)
-    assert.deepEqual(tokenRequests().map(({ method }) => method), ['GET', 'POST'])
+    assert.deepEqual(
+      tokenRequests().map(({ method }) => method),
+      ['GET', 'POST'],
+    )
   })
 
   it('refuses a token reply without a usable token', async () => {
@@ -177,9 +257,17 @@ describe('authorization', () => {
   })
 
   it('does not send credentials to a token server at a metadata address or over another scheme', async () => {
-    for (const realm of ['http://169.254.169.254/token', 'ftp://127.0.0.1/token', 'file:///etc/passwd']) {
+    for (const realm of [
+      'http://169.254.169.254/token',
+      'ftp://127.0.0.1/token',
+      'file:///etc/passwd',
+    ]) {
       await start({ ...BEARER, realm })
-      await rejectsWith(hasBlob(client(PASSWORD)), 'bad-response', /refused to follow|not sent there/)
+      await rejectsWith(
+        hasBlob(client(PASSWORD)),
+        'bad-response',
+        /refused to follow|not sent there/,
+      )
       await registry[Symbol.asyncDispose]()
     }
     await start({ kind: 'none' })
@@ -192,23 +280,40 @@ describe('authorization', () => {
     const location = `http://${thief.host}/v2/app/blobs/${descriptor.digest}`
     const one = client(PASSWORD)
     await one.hasBlob(referenceTo(registry, 'app'), descriptor, { signal })
-    registry.script({ method: 'GET', path: /blobs/, act: { kind: 'reply', status: 307, headers: { location } } })
-    const work = one.fetchBlob(referenceTo(registry, 'app'), descriptor, new RecordingSink(), { signal })
+    registry.script({
+      method: 'GET',
+      path: /blobs/,
+      act: { kind: 'reply', status: 307, headers: { location } },
+    })
+    const work = one.fetchBlob(referenceTo(registry, 'app'), descriptor, new RecordingSink(), {
+      signal,
+    })
     await rejectsWith(work, 'unauthorized', /401/)
-    assert.deepEqual(thief.requests.map(({ headers }) => headers['authorization']), [undefined])
+    assert.deepEqual(
+      thief.requests.map(({ headers }) => headers['authorization']),
+      [undefined],
+    )
   })
 
   it('gives the credentials of one registry to no other', async () => {
     await start({ kind: 'none' })
     await using other = await FakeRegistry.start({ auth: { kind: 'basic', ...USER } })
-    await rejectsWith(client(PASSWORD).ping(other.host, { signal }), 'unauthorized', /no credentials are stored/)
+    await rejectsWith(
+      client(PASSWORD).ping(other.host, { signal }),
+      'unauthorized',
+      /no credentials are stored/,
+    )
   })
 
   it('checks credentials without storing or mixing them', async () => {
     await start(BEARER)
     const one = client()
     await one.checkCredentials(registry.host, PASSWORD, { signal })
-    await rejectsWith(one.checkCredentials(registry.host, { ...PASSWORD, password: 'wrong' }, { signal }), 'unauthorized', /^could not log in to 127/)
+    await rejectsWith(
+      one.checkCredentials(registry.host, { ...PASSWORD, password: 'wrong' }, { signal }),
+      'unauthorized',
+      /^could not log in to 127/,
+    )
     await rejectsWith(one.ping(registry.host, { signal }), 'unauthorized', /wants a login/)
   })
 })

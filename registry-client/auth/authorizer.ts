@@ -3,7 +3,12 @@ import type { Endpoint } from '../transport/endpoint.ts'
 import { isLoopbackName } from '../transport/endpoint.ts'
 import { redactUrl } from '../transport/redact.ts'
 import type { Challenge } from './challenge.ts'
-import { basicAuthorization, type Credentials, type CredentialSource, secretsOf } from './credentials.ts'
+import {
+  basicAuthorization,
+  type Credentials,
+  type CredentialSource,
+  secretsOf,
+} from './credentials.ts'
 import { formatScopes, parseScopes, type Scope } from './scope.ts'
 import { type AccessToken, fetchToken, type TokenFetcher } from './token.ts'
 
@@ -15,16 +20,20 @@ type Demand =
 /** A registry that wants ever more rights does not get them all. */
 const WIDER_SCOPES_MAX = 8
 
-/** Who asks for what: the rights needed, and the repository by which path-scoped credentials are chosen. */
+/**
+ * Who asks for what: the rights needed, and the repository by which path-scoped credentials are
+ * chosen.
+ */
 export interface Access {
   readonly repository: string | undefined
   readonly scopes: readonly Scope[]
 }
 
 /**
- * Authorization for one registry. Nothing is sent before the registry asked (features row R20); what it asked for is remembered, so
- * that only the first request is refused. Tokens are kept per set of rights until shortly before they expire, and fetched
- * once when several requests need them at the same time.
+ * Authorization for one registry. Nothing is sent before the registry asked (features row R20);
+ * what it asked for is remembered, so that only the first request is refused. Tokens are kept per
+ * set of rights until shortly before they expire, and fetched once when several requests need them
+ * at the same time.
  */
 export class Authorizer {
   readonly #endpoint: Endpoint
@@ -36,7 +45,11 @@ export class Authorizer {
   readonly #wider = new Map<string, readonly Scope[]>()
   #demand: Demand | undefined
 
-  constructor(options: { readonly endpoint: Endpoint; readonly source: CredentialSource; readonly fetcher: TokenFetcher }) {
+  constructor(options: {
+    readonly endpoint: Endpoint
+    readonly source: CredentialSource
+    readonly fetcher: TokenFetcher
+  }) {
     this.#endpoint = options.endpoint
     this.#source = options.source
     this.#fetcher = options.fetcher
@@ -54,8 +67,9 @@ export class Authorizer {
   }
 
   /**
-   * What to send instead after a 401 to `refused`; undefined when we have nothing better. A token that was refused is not used
-   * again, and a new one covers the scopes of the challenge too (features row R23).
+   * What to send instead after a 401 to `refused`; undefined when we have nothing better. A token
+   * that was refused is not used again, and a new one covers the scopes of the challenge too
+   * (features row R23).
    */
   async answer(
     challenges: readonly Challenge[],
@@ -63,7 +77,9 @@ export class Authorizer {
     access: Access,
     signal: AbortSignal,
   ): Promise<string | undefined> {
-    const bearer = challenges.find(({ scheme, parameters }) => scheme === 'bearer' && parameters.has('realm'))
+    const bearer = challenges.find(
+      ({ scheme, parameters }) => scheme === 'bearer' && parameters.has('realm'),
+    )
     const basic = challenges.find(({ scheme }) => scheme === 'basic')
     if (bearer === undefined && basic === undefined) return undefined
     this.#demand = bearer === undefined ? { kind: 'basic' } : this.#bearerDemand(bearer)
@@ -80,11 +96,17 @@ export class Authorizer {
     return (await this.#credentialsFor(access, signal)) !== undefined
   }
 
-  async #headerFor(demand: Demand, access: Access, signal: AbortSignal): Promise<string | undefined> {
+  async #headerFor(
+    demand: Demand,
+    access: Access,
+    signal: AbortSignal,
+  ): Promise<string | undefined> {
     const credentials = await this.#credentialsFor(access, signal)
     if (credentials?.kind === 'registry-token') return `Bearer ${credentials.token}`
     if (demand.kind === 'basic') {
-      return credentials?.kind === 'password' ? basicAuthorization(credentials.username, credentials.password) : undefined
+      return credentials?.kind === 'password'
+        ? basicAuthorization(credentials.username, credentials.password)
+        : undefined
     }
     const scopes = [...access.scopes, ...(this.#wider.get(access.repository ?? '') ?? [])]
     const token = await this.#token(demand, credentials, formatScopes(scopes), signal)
@@ -117,7 +139,10 @@ export class Authorizer {
     }
   }
 
-  /** Rights that the registry turned out to want for this repository, beyond those of the specification. */
+  /**
+   * Rights that the registry turned out to want for this repository, beyond those of the
+   * specification.
+   */
   #widen(access: Access, scopes: readonly Scope[]): void {
     const key = access.repository ?? ''
     const wider = formatScopes([...access.scopes, ...(this.#wider.get(key) ?? []), ...scopes])
@@ -128,27 +153,34 @@ export class Authorizer {
     const key = access.repository ?? ''
     const known = this.#credentials.get(key)
     if (known !== undefined) return known
-    const found = this.#source.find(this.#endpoint.registry, access.repository, signal).then((credentials) => {
-      for (const secret of secretsOf(credentials)) this.#secrets.add(secret)
-      return credentials
-    })
+    const found = this.#source
+      .find(this.#endpoint.registry, access.repository, signal)
+      .then((credentials) => {
+        for (const secret of secretsOf(credentials)) this.#secrets.add(secret)
+        return credentials
+      })
     this.#credentials.set(key, found)
     found.catch(() => this.#credentials.delete(key))
     return found
   }
 
   /**
-   * A registry may send us to a token server on another host (Docker Hub does), which then gets the credentials for this
-   * registry: no more than the registry could have had by asking for Basic. But never over a line that others can read.
+   * A registry may send us to a token server on another host (Docker Hub does), which then gets the
+   * credentials for this registry: no more than the registry could have had by asking for Basic.
+   * But never over a line that others can read.
    */
   #bearerDemand(challenge: Challenge): Demand {
     const text = challenge.parameters.get('realm') ?? ''
     const base = this.#endpoint.baseUrl
     const { host } = base
-    if (!URL.canParse(text, base.href)) throw new RegistryError('bad-response', `${host} names a token server that is not a URL`, { host })
+    if (!URL.canParse(text, base.href))
+      throw new RegistryError('bad-response', `${host} names a token server that is not a URL`, {
+        host,
+      })
     const realm = new URL(text, base)
     const isSecure = realm.protocol === 'https:'
-    const isAsOpen = realm.protocol === 'http:' && (base.protocol === 'http:' || isLoopbackName(realm.hostname))
+    const isAsOpen =
+      realm.protocol === 'http:' && (base.protocol === 'http:' || isLoopbackName(realm.hostname))
     if (!isSecure && !isAsOpen) {
       const reason = `${host} names the token server ${redactUrl(realm)}: credentials are not sent there without TLS`
       throw new RegistryError('bad-response', reason, { host })
@@ -158,8 +190,8 @@ export class Authorizer {
 }
 
 /**
- * A failure to get a token holds for all that wait for it: asking again with a wrong password locks accounts. But another's
- * cancellation is not ours.
+ * A failure to get a token holds for all that wait for it: asking again with a wrong password locks
+ * accounts. But another's cancellation is not ours.
  */
 function retryableByAnother(error: unknown): undefined {
   if (error instanceof RegistryError) throw error

@@ -3,12 +3,16 @@ import fc from 'fast-check'
 import { parseChallenges } from './challenge.ts'
 
 function plain(header: string): unknown {
-  return parseChallenges(header).map(({ scheme, parameters }) => [scheme, Object.fromEntries(parameters)])
+  return parseChallenges(header).map(({ scheme, parameters }) => [
+    scheme,
+    Object.fromEntries(parameters),
+  ])
 }
 
 describe('parseChallenges', () => {
   it('reads a bearer challenge with commas inside quotes', () => {
-    const header = 'Bearer realm="https://auth.docker.io/token",service="registry.docker.io",scope="repository:a/b:pull,push"'
+    const header =
+      'Bearer realm="https://auth.docker.io/token",service="registry.docker.io",scope="repository:a/b:pull,push"'
     const parameters = {
       realm: 'https://auth.docker.io/token',
       service: 'registry.docker.io',
@@ -37,7 +41,9 @@ describe('parseChallenges', () => {
   })
 
   it('keeps the first of two values for one name', () => {
-    assert.deepEqual(plain('Bearer realm="https://good",realm="https://evil"'), [['bearer', { realm: 'https://good' }]])
+    assert.deepEqual(plain('Bearer realm="https://good",realm="https://evil"'), [
+      ['bearer', { realm: 'https://good' }],
+    ])
   })
 
   it('gives what came before the part that does not parse', () => {
@@ -62,10 +68,16 @@ describe('parseChallenges', () => {
 
   it('reads back the parameters of any challenge it is given', () => {
     const name = fc.stringMatching(/^[a-z]{1,8}$/)
-    const parameters = fc.dictionary(name, fc.string({ maxLength: 40 }), { minKeys: 1, maxKeys: 4, noNullPrototype: true })
+    const parameters = fc.dictionary(name, fc.string({ maxLength: 40 }), {
+      minKeys: 1,
+      maxKeys: 4,
+      noNullPrototype: true,
+    })
     fc.assert(
       fc.property(parameters, (expected) => {
-        const text = Object.entries(expected).map(([key, value]) => `${key}="${value.replaceAll(/["\\]/g, '\\$&')}"`)
+        const text = Object.entries(expected).map(
+          ([key, value]) => `${key}="${value.replaceAll(/["\\]/g, '\\$&')}"`,
+        )
         assert.deepEqual(plain(`Bearer ${text.join(', ')}`), [['bearer', expected]])
       }),
     )

@@ -1,4 +1,7 @@
-/** One way in which a server wants to be convinced (RFC 9110, 11.6.1). Scheme and parameter names are in lower case. */
+/**
+ * One way in which a server wants to be convinced (RFC 9110, 11.6.1). Scheme and parameter names
+ * are in lower case.
+ */
 export interface Challenge {
   readonly scheme: string
   readonly parameters: ReadonlyMap<string, string>
@@ -15,8 +18,9 @@ const BLANKS = /[\s,]*/y
 const EQUALS = /\s*=\s*/y
 
 /**
- * The challenges in a WWW-Authenticate header, in order. Several may stand in one header, separated by the same commas as their
- * parameters. What does not parse ends the list: challenges before it still count.
+ * The challenges in a WWW-Authenticate header, in order. Several may stand in one header, separated
+ * by the same commas as their parameters. What does not parse ends the list: challenges before it
+ * still count.
  */
 export function parseChallenges(header: string | undefined): Challenge[] {
   if (header === undefined || header.length > LENGTH_MAX) return []

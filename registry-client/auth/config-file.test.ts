@@ -12,20 +12,35 @@ function config(json: unknown): AuthConfig {
 
 describe('AuthConfig', () => {
   it('finds a registry under every spelling of its key', () => {
-    for (const key of ['harbor.example', 'https://harbor.example', 'http://harbor.example/', 'https://harbor.example/v1/', 'https://harbor.example/v2/']) {
-      const found = config({ auths: { [key]: { auth: base64('user:secret') } } }).credentials('harbor.example', 'a/b')
+    for (const key of [
+      'harbor.example',
+      'https://harbor.example',
+      'http://harbor.example/',
+      'https://harbor.example/v1/',
+      'https://harbor.example/v2/',
+    ]) {
+      const found = config({ auths: { [key]: { auth: base64('user:secret') } } }).credentials(
+        'harbor.example',
+        'a/b',
+      )
       assert.deepEqual(found, { kind: 'password', username: 'user', password: 'secret' }, key)
     }
   })
 
   it('knows Docker Hub by its old names', () => {
     for (const key of ['https://index.docker.io/v1/', 'docker.io', 'registry-1.docker.io']) {
-      assert.notEqual(config({ auths: { [key]: { auth: base64('u:p') } } }).credentials('docker.io', undefined), undefined, key)
+      assert.notEqual(
+        config({ auths: { [key]: { auth: base64('u:p') } } }).credentials('docker.io', undefined),
+        undefined,
+        key,
+      )
     }
   })
 
   it('does not give the credentials of one port or host to another', () => {
-    const file = config({ auths: { 'host:5000': { auth: base64('u:p') }, 'example.com': { auth: base64('u:p') } } })
+    const file = config({
+      auths: { 'host:5000': { auth: base64('u:p') }, 'example.com': { auth: base64('u:p') } },
+    })
     assert.equal(file.credentials('host', undefined), undefined)
     assert.equal(file.credentials('host:5001', undefined), undefined)
     assert.equal(file.credentials('evil-example.com', undefined), undefined)
@@ -34,7 +49,9 @@ describe('AuthConfig', () => {
 
   it('takes the key with the longest path that holds the repository', () => {
     const entry = (name: string): object => ({ auth: base64(`${name}:p`) })
-    const file = config({ auths: { h: entry('host'), 'h/ns': entry('ns'), 'h/ns/repo': entry('repo') } })
+    const file = config({
+      auths: { h: entry('host'), 'h/ns': entry('ns'), 'h/ns/repo': entry('repo') },
+    })
     const nameFor = (repository: string): unknown => {
       const found = file.credentials('h', repository)
       return found?.kind === 'password' ? found.username : undefined
@@ -45,7 +62,9 @@ describe('AuthConfig', () => {
   })
 
   it('splits name and password at the first colon and keeps every character of a robot account', () => {
-    const found = config({ auths: { h: { auth: base64('robot$proj+ci:a:b$c+ü"\\\0\0') } } }).credentials('h', undefined)
+    const found = config({
+      auths: { h: { auth: base64('robot$proj+ci:a:b$c+ü"\\\0\0') } },
+    }).credentials('h', undefined)
     assert.deepEqual(found, { kind: 'password', username: 'robot$proj+ci', password: 'a:b$c+ü"\\' })
   })
 
@@ -59,10 +78,22 @@ describe('AuthConfig', () => {
         e: {},
       },
     })
-    assert.deepEqual(file.credentials('a', undefined), { kind: 'identity-token', username: '00000000-0000', token: 'refresh' })
+    assert.deepEqual(file.credentials('a', undefined), {
+      kind: 'identity-token',
+      username: '00000000-0000',
+      token: 'refresh',
+    })
     assert.deepEqual(file.credentials('b', undefined), { kind: 'registry-token', token: 'direct' })
-    assert.deepEqual(file.credentials('c', undefined), { kind: 'identity-token', username: '', token: 'refresh' })
-    assert.deepEqual(file.credentials('d', undefined), { kind: 'password', username: 'u', password: 'p' })
+    assert.deepEqual(file.credentials('c', undefined), {
+      kind: 'identity-token',
+      username: '',
+      token: 'refresh',
+    })
+    assert.deepEqual(file.credentials('d', undefined), {
+      kind: 'password',
+      username: 'u',
+      password: 'p',
+    })
     assert.equal(file.credentials('e', undefined), undefined)
   })
 
@@ -74,14 +105,32 @@ describe('AuthConfig', () => {
   })
 
   it('replaces and removes one registry and keeps all other keys', () => {
-    const json = { auths: { 'https://h/v2/': { auth: base64('old:old') }, other: { auth: 'x' } }, psFormat: 'table', HttpHeaders: { a: 'b' } }
-    const stored = config(json).withCredentials('h', { kind: 'password', username: 'u', password: 'p' })
-    assert.deepEqual(stored, { ...json, auths: { other: { auth: 'x' }, h: { auth: base64('u:p') } } })
-    assert.deepEqual(config(stored).withCredentials('h', undefined), { ...json, auths: { other: { auth: 'x' } } })
+    const json = {
+      auths: { 'https://h/v2/': { auth: base64('old:old') }, other: { auth: 'x' } },
+      psFormat: 'table',
+      HttpHeaders: { a: 'b' },
+    }
+    const stored = config(json).withCredentials('h', {
+      kind: 'password',
+      username: 'u',
+      password: 'p',
+    })
+    assert.deepEqual(stored, {
+      ...json,
+      auths: { other: { auth: 'x' }, h: { auth: base64('u:p') } },
+    })
+    assert.deepEqual(config(stored).withCredentials('h', undefined), {
+      ...json,
+      auths: { other: { auth: 'x' } },
+    })
   })
 
   it('never shows the text of a file that does not parse', () => {
-    for (const text of ['{"auths":{"h":{"auth":"c2VjcmV0OnNlY3JldA=="', '"secret"', '{"auths":{"h":{"auth":"c2VjcmV0"}}}']) {
+    for (const text of [
+      '{"auths":{"h":{"auth":"c2VjcmV0OnNlY3JldA=="',
+      '"secret"',
+      '{"auths":{"h":{"auth":"c2VjcmV0"}}}',
+    ]) {
       assert.throws(
         () => AuthConfig.parse(text, '/home/u/.docker/config.json').credentials('h', undefined),
         (error) => {

@@ -14,7 +14,10 @@ const DOCKER_HUB_NAMES = new Set(['index.docker.io', 'docker.io', 'registry-1.do
 /** Where a user name would stand, says that the password is an identity token. */
 export const TOKEN_USERNAME = '<token>'
 
-/** Docker's config.json or containers' auth.json (features rows R16, R17). `origin` names it in messages. */
+/**
+ * Docker's config.json or containers' auth.json (features rows R16, R17). `origin` names it in
+ * messages.
+ */
 export class AuthConfig {
   readonly #origin: string
   readonly #json: JsonMap
@@ -24,7 +27,10 @@ export class AuthConfig {
     this.#origin = origin
   }
 
-  /** Throws RegistryError `bad-configuration` without showing any of the text, which holds passwords. */
+  /**
+   * Throws RegistryError `bad-configuration` without showing any of the text, which holds
+   * passwords.
+   */
   static parse(text: string, origin: string): AuthConfig {
     let json: unknown
     try {
@@ -45,7 +51,9 @@ export class AuthConfig {
     } catch (cause) {
       const code = cause instanceof Error && 'code' in cause ? cause.code : undefined
       if (code === 'ENOENT' || code === 'ENOTDIR') return undefined
-      throw new RegistryError('bad-configuration', `cannot read ${path} (${String(code)})`, { cause })
+      throw new RegistryError('bad-configuration', `cannot read ${path} (${String(code)})`, {
+        cause,
+      })
     }
     return AuthConfig.parse(text, path)
   }
@@ -54,18 +62,27 @@ export class AuthConfig {
     return this.#origin
   }
 
-  /** The helper (the `x` of `docker-credential-x`) for a registry: its own in `credHelpers`, else `credsStore`. */
+  /**
+   * The helper (the `x` of `docker-credential-x`) for a registry: its own in `credHelpers`, else
+   * `credsStore`.
+   */
   helperFor(registry: string): { readonly name: string; readonly isOwn: boolean } | undefined {
     for (const [key, value] of Object.entries(this.#map('credHelpers'))) {
-      if (normalizeKey(key) === registry && typeof value === 'string' && value !== '') return { name: value, isOwn: true }
+      if (normalizeKey(key) === registry && typeof value === 'string' && value !== '')
+        return { name: value, isOwn: true }
     }
     const store = this.#json['credsStore']
     return typeof store === 'string' && store !== '' ? { name: store, isOwn: false } : undefined
   }
 
-  /** What `auths` holds for the registry, the key with the longest path that contains the repository first. */
+  /**
+   * What `auths` holds for the registry, the key with the longest path that contains the repository
+   * first.
+   */
   credentials(registry: string, repository: string | undefined): Credentials | undefined {
-    const entries = new Map(Object.entries(this.#map('auths')).map(([key, value]) => [normalizeKey(key), value]))
+    const entries = new Map(
+      Object.entries(this.#map('auths')).map(([key, value]) => [normalizeKey(key), value]),
+    )
     const parts = repository === undefined ? [] : repository.split('/')
     for (let length = parts.length; length >= 0; length -= 1) {
       const key = [registry, ...parts.slice(0, length)].join('/')
@@ -76,10 +93,16 @@ export class AuthConfig {
     return undefined
   }
 
-  /** The same file with credentials for a registry; `undefined` removes them. All other keys stay as they are. */
+  /**
+   * The same file with credentials for a registry; `undefined` removes them. All other keys stay as
+   * they are.
+   */
   withCredentials(registry: string, credentials: Credentials | undefined): JsonMap {
-    const others = Object.entries(this.#map('auths')).filter(([key]) => normalizeKey(key) !== registry)
-    const own = credentials === undefined ? [] : [[authKey(registry), entryOf(credentials)] as const]
+    const others = Object.entries(this.#map('auths')).filter(
+      ([key]) => normalizeKey(key) !== registry,
+    )
+    const own =
+      credentials === undefined ? [] : [[authKey(registry), entryOf(credentials)] as const]
     return { ...this.#json, auths: Object.fromEntries([...others, ...own]) }
   }
 
@@ -93,14 +116,19 @@ export class AuthConfig {
       const value = entry[name]
       return typeof value === 'string' ? value : ''
     }
-    if (text('registrytoken') !== '') return { kind: 'registry-token', token: text('registrytoken') }
+    if (text('registrytoken') !== '')
+      return { kind: 'registry-token', token: text('registrytoken') }
     const decoded = text('auth') === '' ? undefined : decodeAuth(text('auth'))
     if (text('auth') !== '' && decoded === undefined) {
-      throw new RegistryError('bad-configuration', `${this.#origin}: the auth of ${key} is not base64 of name:password`)
+      throw new RegistryError(
+        'bad-configuration',
+        `${this.#origin}: the auth of ${key} is not base64 of name:password`,
+      )
     }
     const username = decoded?.username ?? text('username')
     const password = decoded?.password ?? text('password')
-    if (text('identitytoken') !== '') return { kind: 'identity-token', username, token: text('identitytoken') }
+    if (text('identitytoken') !== '')
+      return { kind: 'identity-token', username, token: text('identitytoken') }
     if (username === '' && password === '') return undefined
     return passwordOrToken(username, password)
   }
@@ -122,7 +150,10 @@ export function passwordOrToken(username: string, password: string): Credentials
   return { kind: 'password', username, password }
 }
 
-/** Replaces the file as a whole with mode 0600: a reader sees the old or the new text, and a crash leaves one of them. */
+/**
+ * Replaces the file as a whole with mode 0600: a reader sees the old or the new text, and a crash
+ * leaves one of them.
+ */
 export async function writeConfigFile(path: string, json: JsonMap): Promise<void> {
   await mkdir(dirname(path), { recursive: true, mode: 0o700 })
   // A config.json that is a link into a dotfiles folder stays one.
@@ -159,7 +190,10 @@ function decodeAuth(auth: string): { username: string; password: string } | unde
   const text = Buffer.from(auth, 'base64').toString('utf8')
   const colon = text.indexOf(':')
   if (colon <= 0) return undefined
-  return { username: text.slice(0, colon), password: text.slice(colon + 1).replaceAll(/^\0+|\0+$/g, '') }
+  return {
+    username: text.slice(0, colon),
+    password: text.slice(colon + 1).replaceAll(/^\0+|\0+$/g, ''),
+  }
 }
 
 function entryOf(credentials: Credentials): JsonMap {
@@ -167,7 +201,10 @@ function entryOf(credentials: Credentials): JsonMap {
     case 'password':
       return { auth: secretsOf(credentials)[1] }
     case 'identity-token':
-      return { auth: Buffer.from(`${credentials.username}:`).toString('base64'), identitytoken: credentials.token }
+      return {
+        auth: Buffer.from(`${credentials.username}:`).toString('base64'),
+        identitytoken: credentials.token,
+      }
     case 'registry-token':
       return { registrytoken: credentials.token }
   }

@@ -8,7 +8,10 @@ import type { Credentials } from './credentials.ts'
 const OUTPUT_BYTES_MAX = 256 * 1024
 /** Helpers may open a browser or ask for a finger; but they must not hang a build. */
 const TIMEOUT_MS = 120_000
-/** Helpers say "there is none" by this text on stdout and a failing exit status (docker-credential-helpers). */
+/**
+ * Helpers say "there is none" by this text on stdout and a failing exit status
+ * (docker-credential-helpers).
+ */
 const NOT_FOUND = /credentials not found|no credentials|not found in native keychain/i
 
 /** One at a time: several keychain prompts at once hang on some systems (features row R18). */
@@ -21,8 +24,14 @@ export interface HelperContext {
   readonly signal: AbortSignal
 }
 
-/** The credentials that the helper has for `serverUrl`; undefined when it has none. Throws RegistryError `bad-configuration`. */
-export async function helperGet(context: HelperContext, serverUrl: string): Promise<Credentials | undefined> {
+/**
+ * The credentials that the helper has for `serverUrl`; undefined when it has none. Throws
+ * RegistryError `bad-configuration`.
+ */
+export async function helperGet(
+  context: HelperContext,
+  serverUrl: string,
+): Promise<Credentials | undefined> {
   const result = await run(context, 'get', serverUrl)
   if (result.status !== 0) {
     if (NOT_FOUND.test(result.output)) return undefined
@@ -38,7 +47,11 @@ export async function helperStore(
   context: HelperContext,
   entry: { readonly serverUrl: string; readonly username: string; readonly secret: string },
 ): Promise<void> {
-  const input = JSON.stringify({ ServerURL: entry.serverUrl, Username: entry.username, Secret: entry.secret })
+  const input = JSON.stringify({
+    ServerURL: entry.serverUrl,
+    Username: entry.username,
+    Secret: entry.secret,
+  })
   const result = await run(context, 'store', input)
   if (result.status !== 0) throw failed(context, `could not store (status ${result.status})`)
 }
@@ -46,7 +59,8 @@ export async function helperStore(
 /** Removes what the helper has for `serverUrl`; that there is nothing is no error. */
 export async function helperErase(context: HelperContext, serverUrl: string): Promise<void> {
   const result = await run(context, 'erase', serverUrl)
-  if (result.status !== 0 && !NOT_FOUND.test(result.output)) throw failed(context, `could not erase (status ${result.status})`)
+  if (result.status !== 0 && !NOT_FOUND.test(result.output))
+    throw failed(context, `could not erase (status ${result.status})`)
 }
 
 interface HelperResult {
@@ -54,9 +68,14 @@ interface HelperResult {
   readonly output: string
 }
 
-function run(context: HelperContext, action: 'get' | 'store' | 'erase', input: string): Promise<HelperResult> {
+function run(
+  context: HelperContext,
+  action: 'get' | 'store' | 'erase',
+  input: string,
+): Promise<HelperResult> {
   // The name comes from a file and becomes a program's name: it must not be a path.
-  if (!/^[A-Za-z0-9._-]+$/.test(context.name)) throw failed(context, 'has a name that is not a program name')
+  if (!/^[A-Za-z0-9._-]+$/.test(context.name))
+    throw failed(context, 'has a name that is not a program name')
   return oneAtATime(() => runNow(context, action, input))
 }
 
@@ -75,7 +94,10 @@ function runNow(context: HelperContext, action: string, input: string): Promise<
     })
     child.once('error', (cause: NodeJS.ErrnoException) => {
       if (context.signal.aborted) reject(context.signal.reason)
-      else reject(failed(context, cause.code === 'ENOENT' ? 'is not installed' : 'could not be run', cause))
+      else
+        reject(
+          failed(context, cause.code === 'ENOENT' ? 'is not installed' : 'could not be run', cause),
+        )
     })
     child.once('close', (status) => resolve({ status: status ?? 128, output }))
     // A helper that ends without reading its input closes the pipe; its status says what matters.
@@ -96,9 +118,15 @@ function parseReply(output: string): { username: string; secret: string } | unde
   const reply: Readonly<Record<string, unknown>> = { ...json }
   const username = reply['Username']
   const secret = reply['Secret']
-  return typeof username === 'string' && typeof secret === 'string' ? { username, secret } : undefined
+  return typeof username === 'string' && typeof secret === 'string'
+    ? { username, secret }
+    : undefined
 }
 
 function failed(context: HelperContext, reason: string, cause?: unknown): RegistryError {
-  return new RegistryError('bad-configuration', `the credential helper docker-credential-${context.name} ${reason}`, { cause })
+  return new RegistryError(
+    'bad-configuration',
+    `the credential helper docker-credential-${context.name} ${reason}`,
+    { cause },
+  )
 }

@@ -9,10 +9,14 @@ export type Credentials =
 /** Where credentials are found. */
 export interface CredentialSource {
   /**
-   * Those for `repository` on `registry` (both as references name them), or undefined for none. Throws RegistryError
-   * `bad-configuration` when a file or helper that should know cannot be used.
+   * Those for `repository` on `registry` (both as references name them), or undefined for none.
+   * Throws RegistryError `bad-configuration` when a file or helper that should know cannot be used.
    */
-  find(registry: string, repository: string | undefined, signal: AbortSignal): Promise<Credentials | undefined>
+  find(
+    registry: string,
+    repository: string | undefined,
+    signal: AbortSignal,
+  ): Promise<Credentials | undefined>
 }
 
 /** The first of `sources` that knows. */
@@ -38,7 +42,10 @@ export function credentialsFor(registry: string, credentials: Credentials): Cred
 /** No credentials at all. */
 export const anonymous: CredentialSource = { find: async () => undefined }
 
-/** The value of an Authorization header. Names and passwords may hold any character (features row R26): bytes are UTF-8. */
+/**
+ * The value of an Authorization header. Names and passwords may hold any character (features row
+ * R26): bytes are UTF-8.
+ */
 export function basicAuthorization(username: string, password: string): string {
   return `Basic ${Buffer.from(`${username}:${password}`, 'utf8').toString('base64')}`
 }
@@ -47,6 +54,8 @@ export function basicAuthorization(username: string, password: string): string {
 export function secretsOf(credentials: Credentials | undefined): string[] {
   if (credentials === undefined) return []
   if (credentials.kind !== 'password') return [credentials.token]
-  const basic = basicAuthorization(credentials.username, credentials.password).slice('Basic '.length)
+  const basic = basicAuthorization(credentials.username, credentials.password).slice(
+    'Basic '.length,
+  )
   return [credentials.password, basic]
 }

@@ -10,13 +10,20 @@ export interface StoreOptions {
 }
 
 /** Where credentials went: a helper's name, or the path of the file. */
-export type StoredIn = { readonly kind: 'helper'; readonly name: string } | { readonly kind: 'file'; readonly path: string }
+export type StoredIn =
+  | { readonly kind: 'helper'; readonly name: string }
+  | { readonly kind: 'file'; readonly path: string }
 
 /**
- * Keeps credentials where Docker and this tool find them: with the helper that config.json names for the registry, else in
- * config.json itself (mode 0600, all other keys kept). They are not checked here: `RegistryClient.checkCredentials` first.
+ * Keeps credentials where Docker and this tool find them: with the helper that config.json names
+ * for the registry, else in config.json itself (mode 0600, all other keys kept). They are not
+ * checked here: `RegistryClient.checkCredentials` first.
  */
-export async function storeCredentials(registry: string, credentials: Credentials, options: StoreOptions): Promise<StoredIn> {
+export async function storeCredentials(
+  registry: string,
+  credentials: Credentials,
+  options: StoreOptions,
+): Promise<StoredIn> {
   const path = dockerConfigPath(options.env)
   const config = AuthConfig.readFile(path) ?? new AuthConfig({}, path)
   const helper = config.helperFor(registry)
@@ -29,7 +36,10 @@ export async function storeCredentials(registry: string, credentials: Credential
   return { kind: 'helper', name: helper.name }
 }
 
-/** Forgets the credentials for a registry, in helper and file; false when there were none in the file and no helper to ask. */
+/**
+ * Forgets the credentials for a registry, in helper and file; false when there were none in the
+ * file and no helper to ask.
+ */
 export async function eraseCredentials(registry: string, options: StoreOptions): Promise<boolean> {
   const path = dockerConfigPath(options.env)
   const config = AuthConfig.readFile(path)
@@ -42,6 +52,7 @@ export async function eraseCredentials(registry: string, options: StoreOptions):
 }
 
 function namedSecret(credentials: Credentials): { username: string; secret: string } {
-  if (credentials.kind === 'password') return { username: credentials.username, secret: credentials.password }
+  if (credentials.kind === 'password')
+    return { username: credentials.username, secret: credentials.password }
   return { username: TOKEN_USERNAME, secret: credentials.token }
 }

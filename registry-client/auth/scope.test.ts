@@ -3,7 +3,11 @@ import { formatScopes, parseScopes, repositoryScope } from './scope.ts'
 
 describe('formatScopes', () => {
   it('merges the actions of one resource and sorts everything', () => {
-    const scopes = [repositoryScope('b', 'push', 'pull'), repositoryScope('a', 'pull'), repositoryScope('b', 'pull')]
+    const scopes = [
+      repositoryScope('b', 'push', 'pull'),
+      repositoryScope('a', 'pull'),
+      repositoryScope('b', 'pull'),
+    ]
     assert.deepEqual(formatScopes(scopes), ['repository:a:pull', 'repository:b:pull,push'])
   })
 })

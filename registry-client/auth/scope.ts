@@ -1,4 +1,6 @@
-/** What a token is for: `repository:library/alpine:pull,push` (distribution's token specification). */
+/**
+ * What a token is for: `repository:library/alpine:pull,push` (distribution's token specification).
+ */
 export interface Scope {
   /** Type and name, e.g. `repository:library/alpine`. */
   readonly resource: string
@@ -9,18 +11,30 @@ export function repositoryScope(repository: string, ...actions: readonly string[
   return { resource: `repository:${repository}`, actions }
 }
 
-/** The scopes of a challenge's `scope` parameter: separated by blanks; names may hold colons, actions may not. */
+/**
+ * The scopes of a challenge's `scope` parameter: separated by blanks; names may hold colons,
+ * actions may not.
+ */
 export function parseScopes(text: string | undefined): Scope[] {
   return (text ?? '').split(/\s+/).flatMap((part) => {
     const colon = part.lastIndexOf(':')
     if (colon <= 0) return []
-    return [{ resource: part.slice(0, colon), actions: part.slice(colon + 1).split(',').filter((action) => action !== '') }]
+    return [
+      {
+        resource: part.slice(0, colon),
+        actions: part
+          .slice(colon + 1)
+          .split(',')
+          .filter((action) => action !== ''),
+      },
+    ]
   })
 }
 
 /**
- * One text per resource, sorted, with the actions of all given scopes for it (features row R21): equal rights give equal texts, so
- * they can be keys. `pull` comes before `push` because some token servers compare texts.
+ * One text per resource, sorted, with the actions of all given scopes for it (features row R21):
+ * equal rights give equal texts, so they can be keys. `pull` comes before `push` because some token
+ * servers compare texts.
  */
 export function formatScopes(scopes: readonly Scope[]): string[] {
   const actionsOf = new Map<string, Set<string>>()
@@ -29,5 +43,7 @@ export function formatScopes(scopes: readonly Scope[]): string[] {
     for (const action of actions) merged.add(action)
     actionsOf.set(resource, merged)
   }
-  return [...actionsOf].map(([resource, actions]) => `${resource}:${[...actions].sort().join(',')}`).sort()
+  return [...actionsOf]
+    .map(([resource, actions]) => `${resource}:${[...actions].sort().join(',')}`)
+    .sort()
 }

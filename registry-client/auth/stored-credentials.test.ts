@@ -10,7 +10,9 @@ import { storedCredentials } from './stored-credentials.ts'
 const signal = new AbortController().signal
 
 function auths(registry: string, username: string): string {
-  return JSON.stringify({ auths: { [registry]: { auth: Buffer.from(`${username}:p`).toString('base64') } } })
+  return JSON.stringify({
+    auths: { [registry]: { auth: Buffer.from(`${username}:p`).toString('base64') } },
+  })
 }
 
 describe('stored credentials', () => {
@@ -31,7 +33,10 @@ describe('stored credentials', () => {
 
   /** A helper that keeps its entries in a file and records how it was called. */
   async function putHelper(name: string, script: string): Promise<void> {
-    await put(`bin/docker-credential-${name}`, `#!/bin/sh\necho "$1" >> "${home}/calls"\n${script}\n`)
+    await put(
+      `bin/docker-credential-${name}`,
+      `#!/bin/sh\necho "$1" >> "${home}/calls"\n${script}\n`,
+    )
     await chmod(join(home, `bin/docker-credential-${name}`), 0o755)
   }
 
@@ -68,15 +73,26 @@ describe('stored credentials', () => {
 
   it('come from the helper, which is asked for the host on its standard input', async () => {
     await put('.docker/config.json', JSON.stringify({ credHelpers: { 'h:5000': 'test' } }))
-    await putHelper('test', `read -r url; printf '{"ServerURL":"%s","Username":"u","Secret":"for %s"}' "$url" "$url"`)
-    assert.deepEqual(await find('h:5000'), { kind: 'password', username: 'u', password: 'for h:5000' })
+    await putHelper(
+      'test',
+      `read -r url; printf '{"ServerURL":"%s","Username":"u","Secret":"for %s"}' "$url" "$url"`,
+    )
+    assert.deepEqual(await find('h:5000'), {
+      kind: 'password',
+      username: 'u',
+      password: 'for h:5000',
+    })
     assert.equal(await readFile(join(home, 'calls'), 'utf8'), 'get\n')
   })
 
   it('asks helpers for Docker Hub by its old address', async () => {
     await put('.docker/config.json', JSON.stringify({ credsStore: 'test' }))
     await putHelper('test', `read -r url; printf '{"Username":"<token>","Secret":"%s"}' "$url"`)
-    assert.deepEqual(await find('docker.io'), { kind: 'identity-token', username: '', token: 'https://index.docker.io/v1/' })
+    assert.deepEqual(await find('docker.io'), {
+      kind: 'identity-token',
+      username: '',
+      token: 'https://index.docker.io/v1/',
+    })
   })
 
   it('are none when the helper has none', async () => {
@@ -90,7 +106,10 @@ describe('stored credentials', () => {
     await assert.rejects(find('h'), (error) => {
       assert.ok(error instanceof RegistryError)
       assert.equal(error.code, 'bad-configuration')
-      assert.match(error.message, /docker-credential-absent is not installed \(named in .*config\.json\)/)
+      assert.match(
+        error.message,
+        /docker-credential-absent is not installed \(named in .*config\.json\)/,
+      )
       return true
     })
   })
@@ -109,18 +128,25 @@ describe('stored credentials', () => {
   it('never show what a broken helper printed', async () => {
     await put('.docker/config.json', JSON.stringify({ credsStore: 'test' }))
     await putHelper('test', 'echo hunter2')
-    await assert.rejects(find('h'), (error) => error instanceof RegistryError && !String(error.stack).includes('hunter2'))
+    await assert.rejects(
+      find('h'),
+      (error) => error instanceof RegistryError && !String(error.stack).includes('hunter2'),
+    )
   })
 
   it('are written so that only the owner reads them, and keep what else the file holds', async () => {
-    await put('.docker/config.json', JSON.stringify({ psFormat: 'x', auths: { other: { auth: 'eDp5' } } }), 0o644)
+    await put(
+      '.docker/config.json',
+      JSON.stringify({ psFormat: 'x', auths: { other: { auth: 'eDp5' } } }),
+      0o644,
+    )
     const credentials: Credentials = { kind: 'password', username: 'robot$p+ci', password: 'a:b' }
     const stored = await storeCredentials('h:5000', credentials, { env, signal })
     const path = join(home, '.docker/config.json')
     assert.deepEqual(stored, { kind: 'file', path })
     assert.equal((await stat(path)).mode & 0o777, 0o600)
     assert.deepEqual(await find('h:5000'), credentials)
-    assert.match(await readFile(path, 'utf8'), /psFormat[^]*other/)
+    assert.match(await readFile(path, 'utf8'), /psFormat[\s\S]*other/)
   })
 
   it('keep a config.json that is a link a link', async () => {
@@ -141,9 +167,17 @@ describe('stored credentials', () => {
   it('are given to the helper that the file names, not to the file', async () => {
     await put('.docker/config.json', JSON.stringify({ credsStore: 'test' }))
     await putHelper('test', `cat > "${home}/stored"`)
-    const stored = await storeCredentials('h', { kind: 'password', username: 'u', password: 'p' }, { env, signal })
+    const stored = await storeCredentials(
+      'h',
+      { kind: 'password', username: 'u', password: 'p' },
+      { env, signal },
+    )
     assert.deepEqual(stored, { kind: 'helper', name: 'test' })
-    assert.deepEqual(JSON.parse(await readFile(join(home, 'stored'), 'utf8')), { ServerURL: 'h', Username: 'u', Secret: 'p' })
+    assert.deepEqual(JSON.parse(await readFile(join(home, 'stored'), 'utf8')), {
+      ServerURL: 'h',
+      Username: 'u',
+      Secret: 'p',
+    })
     assert.doesNotMatch(await readFile(join(home, '.docker/config.json'), 'utf8'), /auths/)
   })
 })

@@ -7,15 +7,21 @@ import { helperGet } from './credential-helper.ts'
 import { type Credentials, type CredentialSource, firstOf } from './credentials.ts'
 
 /**
- * Credentials as Docker and Podman keep them, the first that knows (features rows R16 to R19): DOCKER_AUTH_CONFIG (the JSON itself),
- * the file REGISTRY_AUTH_FILE, Docker's config.json, containers' auth.json. In each, a registry's own helper comes before the
- * common one and that before what is written in the file. Files are read when first asked.
+ * Credentials as Docker and Podman keep them, the first that knows (features rows R16 to R19):
+ * DOCKER_AUTH_CONFIG (the JSON itself), the file REGISTRY_AUTH_FILE, Docker's config.json,
+ * containers' auth.json. In each, a registry's own helper comes before the common one and that
+ * before what is written in the file. Files are read when first asked.
  */
 export function storedCredentials(env: Environment): CredentialSource {
   const fromEnvironment = env['DOCKER_AUTH_CONFIG']
   const sources: CredentialSource[] = []
-  if (fromEnvironment) sources.push(configSource(() => AuthConfig.parse(fromEnvironment, 'DOCKER_AUTH_CONFIG'), env))
-  for (const path of [env['REGISTRY_AUTH_FILE'], dockerConfigPath(env), ...containersAuthPaths(env)]) {
+  if (fromEnvironment)
+    sources.push(configSource(() => AuthConfig.parse(fromEnvironment, 'DOCKER_AUTH_CONFIG'), env))
+  for (const path of [
+    env['REGISTRY_AUTH_FILE'],
+    dockerConfigPath(env),
+    ...containersAuthPaths(env),
+  ]) {
     if (path) sources.push(configSource(() => AuthConfig.readFile(path), env))
   }
   return firstOf(sources)
@@ -29,7 +35,10 @@ export function dockerConfigPath(env: Environment): string {
 function containersAuthPaths(env: Environment): string[] {
   const runtime = env['XDG_RUNTIME_DIR']
   const config = env['XDG_CONFIG_HOME'] || join(env['HOME'] || homedir(), '.config')
-  return [...(runtime ? [join(runtime, 'containers/auth.json')] : []), join(config, 'containers/auth.json')]
+  return [
+    ...(runtime ? [join(runtime, 'containers/auth.json')] : []),
+    join(config, 'containers/auth.json'),
+  ]
 }
 
 function configSource(load: () => AuthConfig | undefined, env: Environment): CredentialSource {
@@ -37,7 +46,9 @@ function configSource(load: () => AuthConfig | undefined, env: Environment): Cre
   return {
     async find(registry, repository, signal) {
       loaded ??= { config: load() }
-      return loaded.config === undefined ? undefined : find(loaded.config, { registry, repository, env, signal })
+      return loaded.config === undefined
+        ? undefined
+        : find(loaded.config, { registry, repository, env, signal })
     },
   }
 }
@@ -57,7 +68,8 @@ async function find(config: AuthConfig, question: Question): Promise<Credentials
     const found = await helperGet({ name: helper.name, env, signal }, authKey(registry))
     return found ?? config.credentials(registry, repository)
   } catch (error) {
-    // A config.json copied from a desktop names a store that is not here; what the file itself says still counts.
+    // A config.json copied from a desktop names a store that is not here; what the file itself says
+    // still counts.
     const written = helper.isOwn ? undefined : config.credentials(registry, repository)
     if (written !== undefined) return written
     if (!(error instanceof RegistryError)) throw error

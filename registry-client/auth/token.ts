@@ -11,7 +11,10 @@ const LIFETIME_SEC_DEFAULT = 60
 /** Shorter lifetimes make no sense and would fetch a token for every request. */
 const LIFETIME_SEC_MIN = 10
 const CLIENT_ID = 'tsbuild'
-/** Answers with which token servers say that they do not know the form of the request: the other form is tried (row R21). */
+/**
+ * Answers with which token servers say that they do not know the form of the request: the other
+ * form is tried (row R21).
+ */
 const WRONG_FORM = new Set([400, 404, 405, 415])
 
 export interface AccessToken {
@@ -34,8 +37,9 @@ export interface TokenFetcher {
 }
 
 /**
- * Asks a token server (features rows R21, R22): by GET with Basic, anonymous without credentials; an identity token, or a
- * password where GET is not offered, by OAuth2 POST. Throws RegistryError, `unauthorized` when the credentials are refused.
+ * Asks a token server (features rows R21, R22): by GET with Basic, anonymous without credentials;
+ * an identity token, or a password where GET is not offered, by OAuth2 POST. Throws RegistryError,
+ * `unauthorized` when the credentials are refused.
  */
 export async function fetchToken(
   fetcher: TokenFetcher,
@@ -43,7 +47,8 @@ export async function fetchToken(
   signal: AbortSignal,
 ): Promise<AccessToken> {
   const { credentials } = question
-  if (credentials?.kind === 'identity-token') return send(fetcher, question, postRequest(question), signal)
+  if (credentials?.kind === 'identity-token')
+    return send(fetcher, question, postRequest(question), signal)
   const response = await sendRaw(fetcher, getRequest(question), signal)
   if (WRONG_FORM.has(response.status) && credentials?.kind === 'password') {
     await discard(response)
@@ -57,7 +62,8 @@ function getRequest(question: TokenQuestion): HttpRequest {
   const url = new URL(question.realm)
   if (question.service !== undefined) url.searchParams.set('service', question.service)
   for (const scope of question.scopes) url.searchParams.append('scope', scope)
-  if (credentials?.kind !== 'password') return { method: 'GET', url, headers: { accept: 'application/json' } }
+  if (credentials?.kind !== 'password')
+    return { method: 'GET', url, headers: { accept: 'application/json' } }
   url.searchParams.set('account', credentials.username)
   const authorization = basicAuthorization(credentials.username, credentials.password)
   return { method: 'GET', url, headers: { accept: 'application/json', authorization } }
@@ -93,20 +99,34 @@ async function send(
   return read(fetcher, question, await sendRaw(fetcher, request, signal))
 }
 
-function sendRaw(fetcher: TokenFetcher, request: HttpRequest, signal: AbortSignal): Promise<HttpResponse> {
+function sendRaw(
+  fetcher: TokenFetcher,
+  request: HttpRequest,
+  signal: AbortSignal,
+): Promise<HttpResponse> {
   return fetcher.transport.send(request, { signal, isForeign: true })
 }
 
-async function read(fetcher: TokenFetcher, question: TokenQuestion, response: HttpResponse): Promise<AccessToken> {
+async function read(
+  fetcher: TokenFetcher,
+  question: TokenQuestion,
+  response: HttpResponse,
+): Promise<AccessToken> {
   const { host } = question.realm
   if (response.status !== 200) {
-    const error = await responseError(response, { clock: fetcher.clock, secrets: secretsOf(question.credentials) })
+    const error = await responseError(response, {
+      clock: fetcher.clock,
+      secrets: secretsOf(question.credentials),
+    })
     if (response.status !== 401) throw error
     throw new RegistryError('unauthorized', `${refusal(question)} (${error.reason})`, error)
   }
   const reply = parseReply(await readBounded(response, 'token reply', JSON_BODY_BYTES_MAX))
   if (reply === undefined) {
-    throw new RegistryError('bad-response', `the token server ${host} sent no token`, { host, status: response.status })
+    throw new RegistryError('bad-response', `the token server ${host} sent no token`, {
+      host,
+      status: response.status,
+    })
   }
   const lifetimeSec = Math.max(reply.lifetimeSec ?? LIFETIME_SEC_DEFAULT, LIFETIME_SEC_MIN)
   return { value: reply.token, renewAtMs: fetcher.clock.now() + lifetimeSec * 900 }
@@ -114,8 +134,11 @@ async function read(fetcher: TokenFetcher, question: TokenQuestion, response: Ht
 
 function refusal(question: TokenQuestion): string {
   const { credentials, realm } = question
-  if (credentials?.kind === 'password') return `${realm.host} refused the password of ${JSON.stringify(credentials.username)}`
-  return credentials === undefined ? `${realm.host} wants a login` : `${realm.host} refused the stored token`
+  if (credentials?.kind === 'password')
+    return `${realm.host} refused the password of ${JSON.stringify(credentials.username)}`
+  return credentials === undefined
+    ? `${realm.host} wants a login`
+    : `${realm.host} refused the stored token`
 }
 
 function parseReply(bytes: Buffer): { token: string; lifetimeSec: number | undefined } | undefined {
@@ -128,9 +151,14 @@ function parseReply(bytes: Buffer): { token: string; lifetimeSec: number | undef
   }
   if (typeof reply !== 'object' || reply === null) return undefined
   const values: Readonly<Record<string, unknown>> = { ...reply }
-  const token = [values['token'], values['access_token']].find((value) => typeof value === 'string' && value !== '')
+  const token = [values['token'], values['access_token']].find(
+    (value) => typeof value === 'string' && value !== '',
+  )
   // Header values take printable ASCII only; anything else in a token is an attempt to smuggle.
   if (typeof token !== 'string' || !/^[\x21-\x7e]+$/.test(token)) return undefined
   const lifetime = values['expires_in']
-  return { token, lifetimeSec: typeof lifetime === 'number' && Number.isFinite(lifetime) ? lifetime : undefined }
+  return {
+    token,
+    lifetimeSec: typeof lifetime === 'number' && Number.isFinite(lifetime) ? lifetime : undefined,
+  }
 }

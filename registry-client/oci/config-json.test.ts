@@ -27,7 +27,10 @@ describe('parseImageConfig', () => {
   })
 
   it('keeps keys that it does not know, at the top and in config', () => {
-    const config = parse({ container_config: { x: 1 }, config: { Hostname: 'h', Tty: true, OnBuild: ['RUN x'] } })
+    const config = parse({
+      container_config: { x: 1 },
+      config: { Hostname: 'h', Tty: true, OnBuild: ['RUN x'] },
+    })
     assert.deepEqual(config['container_config'], { x: 1 })
     assert.deepEqual(config.config, { Hostname: 'h', Tty: true, OnBuild: ['RUN x'] })
     const written: unknown = JSON.parse(Buffer.from(serializeImageConfig(config)).toString())
@@ -35,19 +38,33 @@ describe('parseImageConfig', () => {
   })
 
   it('keeps a key named __proto__ a key', () => {
-    const config = parseImageConfig(Buffer.from('{"config":{"Labels":{"__proto__":"x"}},"__proto__":{"os":"evil"}}'))
+    const config = parseImageConfig(
+      Buffer.from('{"config":{"Labels":{"__proto__":"x"}},"__proto__":{"os":"evil"}}'),
+    )
     assert.equal(config.os, '')
     assert.deepEqual(Object.keys(config.config.Labels ?? {}), ['__proto__'])
   })
 
   it('names the place of a value of the wrong type', () => {
-    assert.throws(() => parse({ config: { Env: ['a=b', 1] } }), /image config\.config\.Env\[1\] must be a string, not 1/)
-    assert.throws(() => parse({ rootfs: { diff_ids: ['sha256:zz'] } }), /diff_ids\[0\] must be a sha256 digest/)
-    assert.throws(() => parse({ config: [] }), (error) => error instanceof OciError && error.code === 'bad-config')
+    assert.throws(
+      () => parse({ config: { Env: ['a=b', 1] } }),
+      /image config\.config\.Env\[1\] must be a string, not 1/,
+    )
+    assert.throws(
+      () => parse({ rootfs: { diff_ids: ['sha256:zz'] } }),
+      /diff_ids\[0\] must be a sha256 digest/,
+    )
+    assert.throws(
+      () => parse({ config: [] }),
+      (error) => error instanceof OciError && error.code === 'bad-config',
+    )
   })
 
   it('refuses a huge config before parsing it', () => {
-    assert.throws(() => parseImageConfig(new Uint8Array(CONFIG_BYTES_MAX + 1)), /more than the \d+ allowed/)
+    assert.throws(
+      () => parseImageConfig(new Uint8Array(CONFIG_BYTES_MAX + 1)),
+      /more than the \d+ allowed/,
+    )
   })
 
   it('throws nothing but bad-config, whatever the JSON', () => {
@@ -67,13 +84,34 @@ describe('parseImageConfig', () => {
 
 describe('serializeImageConfig', () => {
   it('gives equal bytes for equal configs, however they came about', () => {
-    const one = parse({ os: 'linux', architecture: 'amd64', config: { Labels: { b: '1', a: '2' }, Cmd: ['x'], Env: ['e=1'] } })
-    const two = parse({ config: { Env: ['e=1'], Cmd: ['x'], Labels: { a: '2', b: '1' } }, architecture: 'amd64', os: 'linux' })
+    const one = parse({
+      os: 'linux',
+      architecture: 'amd64',
+      config: { Labels: { b: '1', a: '2' }, Cmd: ['x'], Env: ['e=1'] },
+    })
+    const two = parse({
+      config: { Env: ['e=1'], Cmd: ['x'], Labels: { a: '2', b: '1' } },
+      architecture: 'amd64',
+      os: 'linux',
+    })
     assert.equal(digestOf(serializeImageConfig(one)), digestOf(serializeImageConfig(two)))
   })
 
   it('writes keys in the order of the specification and unknown ones after them', () => {
-    const text = Buffer.from(serializeImageConfig(parse({ zebra: 1, os: 'linux', created: 'now', architecture: 'amd64', ant: 2 }))).toString()
-    assert.deepEqual(Object.keys(JSON.parse(text)), ['created', 'architecture', 'os', 'config', 'rootfs', 'history', 'ant', 'zebra'])
+    const text = Buffer.from(
+      serializeImageConfig(
+        parse({ zebra: 1, os: 'linux', created: 'now', architecture: 'amd64', ant: 2 }),
+      ),
+    ).toString()
+    assert.deepEqual(Object.keys(JSON.parse(text)), [
+      'created',
+      'architecture',
+      'os',
+      'config',
+      'rootfs',
+      'history',
+      'ant',
+      'zebra',
+    ])
   })
 })

@@ -19,7 +19,18 @@ import { inKeyOrder, sortedMap, withoutUndefined } from './json-writer.ts'
 export const CONFIG_BYTES_MAX: number = 8 * 1024 * 1024
 
 // The orders of the Go types that other builders write from.
-const IMAGE_KEYS = ['created', 'author', 'architecture', 'os', 'os.version', 'os.features', 'variant', 'config', 'rootfs', 'history']
+const IMAGE_KEYS = [
+  'created',
+  'author',
+  'architecture',
+  'os',
+  'os.version',
+  'os.features',
+  'variant',
+  'config',
+  'rootfs',
+  'history',
+]
 const CONTAINER_KEYS = [
   'User',
   'ExposedPorts',
@@ -39,13 +50,17 @@ const HEALTHCHECK_KEYS = ['Test', 'Interval', 'Timeout', 'StartPeriod', 'StartIn
 const HISTORY_KEYS = ['created', 'created_by', 'author', 'comment', 'empty_layer']
 
 /**
- * Reads an image config. Null members count as absent, and keys that we do not know are kept, at the top and in `config`
- * (features row D143). Members that we do know must have their type. Throws OciError `bad-config`.
+ * Reads an image config. Null members count as absent, and keys that we do not know are kept, at
+ * the top and in `config` (features row D143). Members that we do know must have their type. Throws
+ * OciError `bad-config`.
  */
 export function parseImageConfig(bytes: Uint8Array): ImageConfig {
   const place: JsonPlace = { path: 'image config', code: 'bad-config' }
   const object = parseJsonObject(bytes, place, CONFIG_BYTES_MAX)
-  const rootfs = optional(object, 'rootfs', place, readRootfs) ?? { type: 'layers' as const, diff_ids: [] }
+  const rootfs = optional(object, 'rootfs', place, readRootfs) ?? {
+    type: 'layers' as const,
+    diff_ids: [],
+  }
   return {
     ...unknownMembers(object, IMAGE_KEYS),
     ...withoutUndefined({
@@ -63,7 +78,10 @@ export function parseImageConfig(bytes: Uint8Array): ImageConfig {
   }
 }
 
-/** The bytes of a config: compact JSON in the specification's key order with maps sorted, so equal configs are equal bytes. */
+/**
+ * The bytes of a config: compact JSON in the specification's key order with maps sorted, so equal
+ * configs are equal bytes.
+ */
 export function serializeImageConfig(config: ImageConfig): Uint8Array {
   const { config: container, history, rootfs, ...others } = config
   const json = {
@@ -83,7 +101,8 @@ function containerConfigJson(container: ContainerConfig): Record<string, unknown
       ExposedPorts: sortedMap(container.ExposedPorts),
       Volumes: sortedMap(container.Volumes),
       Labels: sortedMap(container.Labels),
-      Healthcheck: healthcheck === undefined ? undefined : inKeyOrder({ ...healthcheck }, HEALTHCHECK_KEYS),
+      Healthcheck:
+        healthcheck === undefined ? undefined : inKeyOrder({ ...healthcheck }, HEALTHCHECK_KEYS),
     },
     CONTAINER_KEYS,
   )
@@ -142,13 +161,17 @@ function readHistoryEntry(value: unknown, place: JsonPlace): HistoryEntry {
 
 function readRootfs(value: unknown, place: JsonPlace): { type: 'layers'; diff_ids: DiffId[] } {
   const object = asObject(value, place)
-  return { type: 'layers', diff_ids: optional(object, 'diff_ids', place, asArrayOf(readDiffId)) ?? [] }
+  return {
+    type: 'layers',
+    diff_ids: optional(object, 'diff_ids', place, asArrayOf(readDiffId)) ?? [],
+  }
 }
 
 function readDiffId(value: unknown, place: JsonPlace): DiffId {
   const text = asString(value, place)
   const diffId = parseDiffId(text)
-  if (diffId === undefined) throw jsonError(place, `must be a sha256 digest, not ${JSON.stringify(text.slice(0, 100))}`)
+  if (diffId === undefined)
+    throw jsonError(place, `must be a sha256 digest, not ${JSON.stringify(text.slice(0, 100))}`)
   return diffId
 }
 

@@ -15,11 +15,15 @@ import {
 import { sortedMap, withoutUndefined } from './json-writer.ts'
 import type { Platform } from './platform.ts'
 
-/** Reads a descriptor as it stands in a manifest, an index or an `index.json`; throws with the code of `place`. */
+/**
+ * Reads a descriptor as it stands in a manifest, an index or an `index.json`; throws with the code
+ * of `place`.
+ */
 export function readDescriptor(value: unknown, place: JsonPlace): Descriptor {
   const object = asObject(value, place)
   const sizeBytes = required(object, 'size', place, asInteger)
-  if (sizeBytes < 0) throw jsonError(member(place, 'size'), `must not be negative, not ${sizeBytes}`)
+  if (sizeBytes < 0)
+    throw jsonError(member(place, 'size'), `must not be negative, not ${sizeBytes}`)
   return withoutUndefined({
     mediaType: required(object, 'mediaType', place, asString),
     digest: required(object, 'digest', place, readDigest),
@@ -47,7 +51,8 @@ export function descriptorJson(descriptor: Descriptor): Record<string, unknown> 
 function readDigest(value: unknown, place: JsonPlace): Digest {
   const text = asString(value, place)
   const digest = parseDigest(text)
-  if (digest === undefined) throw jsonError(place, `must be a sha256 digest, not ${JSON.stringify(text.slice(0, 100))}`)
+  if (digest === undefined)
+    throw jsonError(place, `must be a sha256 digest, not ${JSON.stringify(text.slice(0, 100))}`)
   return digest
 }
 

@@ -1,10 +1,18 @@
 import { createHash } from 'node:crypto'
 
-/** `sha256:<64 hex>`: identifies bytes as they are stored or sent (a compressed layer, a config, a manifest). */
+/**
+ * `sha256:<64 hex>`: identifies bytes as they are stored or sent (a compressed layer, a config, a
+ * manifest).
+ */
 export type Digest = string & { readonly __brand: 'Digest' }
-/** `sha256:<64 hex>` of an uncompressed layer tar (OCI image-spec, config.md, `rootfs.diff_ids`). */
+/**
+ * `sha256:<64 hex>` of an uncompressed layer tar (OCI image-spec, config.md, `rootfs.diff_ids`).
+ */
 export type DiffId = string & { readonly __brand: 'DiffId' }
-/** Identifies a stack of layers (OCI image-spec, config.md, "Layer ChainID"). The empty stack has none. */
+/**
+ * Identifies a stack of layers (OCI image-spec, config.md, "Layer ChainID"). The empty stack has
+ * none.
+ */
 export type ChainId = string & { readonly __brand: 'ChainId' }
 
 const SHA256 = /^sha256:[a-f0-9]{64}$/
@@ -19,7 +27,9 @@ export function parseDiffId(text: string): DiffId | undefined {
   return SHA256.test(text) ? (text as DiffId) : undefined
 }
 
-/** The 64 hex characters of a digest or diffId: the only form in which one becomes part of a path. */
+/**
+ * The 64 hex characters of a digest or diffId: the only form in which one becomes part of a path.
+ */
 export function digestHex(digest: Digest | DiffId | ChainId): string {
   return digest.slice('sha256:'.length)
 }

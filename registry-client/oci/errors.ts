@@ -1,6 +1,14 @@
-export type OciErrorCode = 'bad-reference' | 'bad-platform' | 'bad-manifest' | 'bad-config' | 'no-platform-match'
+export type OciErrorCode =
+  | 'bad-reference'
+  | 'bad-platform'
+  | 'bad-manifest'
+  | 'bad-config'
+  | 'no-platform-match'
 
-/** Text or bytes that are not what the OCI vocabulary allows. `message` is the exact reason, without a "could not". */
+/**
+ * Text or bytes that are not what the OCI vocabulary allows. `message` is the exact reason, without
+ * a "could not".
+ */
 export class OciError extends Error {
   override readonly name = 'OciError'
   readonly code: OciErrorCode

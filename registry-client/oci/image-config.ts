@@ -1,6 +1,8 @@
 import type { DiffId } from './digest.ts'
 
-/** HEALTHCHECK as Docker stores it; durations in nanoseconds (Docker extension of the OCI config). */
+/**
+ * HEALTHCHECK as Docker stores it; durations in nanoseconds (Docker extension of the OCI config).
+ */
 export interface Healthcheck {
   readonly Test?: readonly string[]
   readonly Interval?: number
@@ -10,7 +12,10 @@ export interface Healthcheck {
   readonly Retries?: number
 }
 
-/** The `config` object of an image config: names are those of the JSON (OCI image-spec config.md + Docker's extensions). */
+/**
+ * The `config` object of an image config: names are those of the JSON (OCI image-spec config.md +
+ * Docker's extensions).
+ */
 export interface ContainerConfig {
   User?: string
   ExposedPorts?: Record<string, Record<string, never>>

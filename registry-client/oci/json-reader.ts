@@ -1,6 +1,9 @@
 import { OciError, type OciErrorCode } from './errors.ts'
 
-/** Deeper than any real manifest or config; a bound because writing deeply nested JSON again exhausts the stack. */
+/**
+ * Deeper than any real manifest or config; a bound because writing deeply nested JSON again
+ * exhausts the stack.
+ */
 const DEPTH_MAX = 64
 
 const OPENING = new Set([0x5b, 0x7b])
@@ -10,7 +13,10 @@ const BACKSLASH = 0x5c
 
 export type JsonObject = Readonly<Record<string, unknown>>
 
-/** Where a value was found, for messages: `manifest.layers[2].digest`, and the code of errors about it. */
+/**
+ * Where a value was found, for messages: `manifest.layers[2].digest`, and the code of errors about
+ * it.
+ */
 export interface JsonPlace {
   readonly path: string
   readonly code: OciErrorCode
@@ -47,22 +53,23 @@ export function parseJsonObject(bytes: Uint8Array, place: JsonPlace, bytesMax: n
 function nestingDepth(bytes: Uint8Array): number {
   let depth = 0
   let deepest = 0
-  let isInString = false
   for (let index = 0; index < bytes.length; index += 1) {
     const byte = bytes[index] ?? 0
-    if (isInString) {
-      if (byte === BACKSLASH) index += 1
-      else if (byte === QUOTE) isInString = false
-    } else if (byte === QUOTE) {
-      isInString = true
-    } else if (OPENING.has(byte)) {
-      depth += 1
-      deepest = Math.max(deepest, depth)
-    } else if (CLOSING.has(byte)) {
-      depth -= 1
-    }
+    if (byte === QUOTE) index = endOfString(bytes, index)
+    else if (OPENING.has(byte)) depth += 1
+    else if (CLOSING.has(byte)) depth -= 1
+    deepest = Math.max(deepest, depth)
   }
   return deepest
+}
+
+/** Where the string ends that begins at `start`; brackets inside it nest nothing. */
+function endOfString(bytes: Uint8Array, start: number): number {
+  let index = start + 1
+  while (index < bytes.length && bytes[index] !== QUOTE) {
+    index += bytes[index] === BACKSLASH ? 2 : 1
+  }
+  return index
 }
 
 export function asObject(value: unknown, place: JsonPlace): JsonObject {
@@ -72,7 +79,9 @@ export function asObject(value: unknown, place: JsonPlace): JsonObject {
   return value as JsonObject
 }
 
-/** Go writes an empty slice or map as null, so null and absent mean the same everywhere in OCI JSON. */
+/**
+ * Go writes an empty slice or map as null, so null and absent mean the same everywhere in OCI JSON.
+ */
 export function optional<T>(
   object: JsonObject,
   key: string,
@@ -100,7 +109,8 @@ export function asString(value: unknown, place: JsonPlace): string {
 }
 
 export function asBoolean(value: unknown, place: JsonPlace): boolean {
-  if (typeof value !== 'boolean') throw jsonError(place, `must be true or false, not ${describe(value)}`)
+  if (typeof value !== 'boolean')
+    throw jsonError(place, `must be true or false, not ${describe(value)}`)
   return value
 }
 
@@ -126,7 +136,10 @@ export function asMapOf<T>(
 ): (value: unknown, place: JsonPlace) => Record<string, T> {
   return (value, place) =>
     Object.fromEntries(
-      Object.entries(asObject(value, place)).map(([key, item]) => [key, read(item, member(place, key))]),
+      Object.entries(asObject(value, place)).map(([key, item]) => [
+        key,
+        read(item, member(place, key)),
+      ]),
     )
 }
 

@@ -14,9 +14,18 @@ import {
 } from './json-reader.ts'
 import { sortedMap, withoutUndefined } from './json-writer.ts'
 import type { ImageIndex, ImageManifest, ManifestBytes, ParsedManifest } from './manifest.ts'
-import { DOCKER_INDEX, DOCKER_MANIFEST, type MediaType, OCI_INDEX, OCI_MANIFEST } from './media-type.ts'
+import {
+  DOCKER_INDEX,
+  DOCKER_MANIFEST,
+  type MediaType,
+  OCI_INDEX,
+  OCI_MANIFEST,
+} from './media-type.ts'
 
-/** What registries must accept, and the bound of what we read (distribution-spec, "Pushing Manifests"). */
+/**
+ * What registries must accept, and the bound of what we read (distribution-spec, "Pushing
+ * Manifests").
+ */
 export const MANIFEST_BYTES_MAX: number = 4 * 1024 * 1024
 
 const SCHEMA1 = /^application\/vnd\.docker\.distribution\.manifest\.v1\+(?:json|prettyjws)$/
@@ -35,11 +44,14 @@ export function isManifestType(mediaType: MediaType): boolean {
 }
 
 /**
- * Reads a manifest or index. `declaredType` is the Content-Type or the descriptor's media type; what the body says must
- * agree with it, and a body must not be both kinds at once, or two readers could see two images (CVE-2021-41190).
- * Throws OciError `bad-manifest`.
+ * Reads a manifest or index. `declaredType` is the Content-Type or the descriptor's media type;
+ * what the body says must agree with it, and a body must not be both kinds at once, or two readers
+ * could see two images (CVE-2021-41190). Throws OciError `bad-manifest`.
  */
-export function parseManifest(bytes: Uint8Array, declaredType: MediaType | undefined): ParsedManifest {
+export function parseManifest(
+  bytes: Uint8Array,
+  declaredType: MediaType | undefined,
+): ParsedManifest {
   const place: JsonPlace = { path: 'manifest', code: 'bad-manifest' }
   const declared = bareType(declaredType)
   if (SCHEMA1.test(declared)) throw schema1()
@@ -49,11 +61,17 @@ export function parseManifest(bytes: Uint8Array, declaredType: MediaType | undef
   if (version !== 2) throw bad(`manifest.schemaVersion must be 2, not ${version}`)
   const mediaType = agreedType(object, declared, optional(object, 'mediaType', place, asString))
   if (isIndexType(mediaType)) return { kind: 'index', index: readIndex(object, mediaType, place) }
-  if (isManifestType(mediaType)) return { kind: 'manifest', manifest: readManifest(object, mediaType, place) }
-  throw bad(`manifest has the type ${JSON.stringify(mediaType)}, which is neither an image manifest nor an index`)
+  if (isManifestType(mediaType))
+    return { kind: 'manifest', manifest: readManifest(object, mediaType, place) }
+  throw bad(
+    `manifest has the type ${JSON.stringify(mediaType)}, which is neither an image manifest nor an index`,
+  )
 }
 
-/** The bytes of a manifest: two-space JSON with the keys in the specification's order, so equal manifests are equal bytes. */
+/**
+ * The bytes of a manifest: two-space JSON with the keys in the specification's order, so equal
+ * manifests are equal bytes.
+ */
 export function serializeManifest(manifest: ImageManifest): ManifestBytes {
   return manifestBytes(manifest.mediaType, {
     schemaVersion: 2,
@@ -105,26 +123,33 @@ function readIndex(object: JsonObject, mediaType: MediaType, place: JsonPlace): 
 }
 
 function agreedType(object: JsonObject, declared: string, own: string | undefined): MediaType {
-  const hasImageKeys = isPresent(object, 'config') || isPresent(object, 'layers')
-  const hasIndexKeys = isPresent(object, 'manifests')
-  if (hasImageKeys && hasIndexKeys) throw bad('manifest holds both layers and manifests, so it is neither kind')
-  if (own !== undefined && own !== '') {
-    if (!GENERIC_TYPES.has(declared) && own !== declared) {
-      throw bad(`manifest says it is ${JSON.stringify(own)} but was served as ${JSON.stringify(declared)}`)
-    }
-    if (hasImageKeys === isIndexType(own) && (hasImageKeys || hasIndexKeys)) {
-      throw bad(`manifest says it is ${JSON.stringify(own)} but has the members of the other kind`)
-    }
-    return own
+  const kinds = kindsOf(object)
+  if (kinds.length === 2)
+    throw bad('manifest holds both layers and manifests, so it is neither kind')
+  const [kind] = kinds
+  const isDeclared = !GENERIC_TYPES.has(declared)
+  if (own && isDeclared && own !== declared) {
+    throw bad(
+      `manifest says it is ${JSON.stringify(own)} but was served as ${JSON.stringify(declared)}`,
+    )
   }
-  if (!GENERIC_TYPES.has(declared)) {
-    if (isIndexType(declared) ? hasImageKeys : hasIndexKeys) {
-      throw bad(`manifest was served as ${JSON.stringify(declared)} but has the members of the other kind`)
-    }
-    return declared
+  const type = own || (isDeclared ? declared : undefined)
+  if (type === undefined) {
+    if (kind === undefined) throw bad('manifest has neither layers nor manifests')
+    return kind === 'index' ? OCI_INDEX : OCI_MANIFEST
   }
-  if (!hasImageKeys && !hasIndexKeys) throw bad('manifest has neither layers nor manifests')
-  return hasIndexKeys ? OCI_INDEX : OCI_MANIFEST
+  if (kind !== undefined && isIndexType(type) !== (kind === 'index')) {
+    throw bad(`manifest is called ${JSON.stringify(type)} but has the members of the other kind`)
+  }
+  return type
+}
+
+/** What the members that are there speak for. */
+function kindsOf(object: JsonObject): ParsedManifest['kind'][] {
+  const kinds: ParsedManifest['kind'][] = []
+  if (isPresent(object, 'config') || isPresent(object, 'layers')) kinds.push('manifest')
+  if (isPresent(object, 'manifests')) kinds.push('index')
+  return kinds
 }
 
 function isPresent(object: JsonObject, key: string): boolean {
@@ -137,7 +162,9 @@ function bareType(type: string | undefined): string {
 }
 
 function schema1(): OciError {
-  return bad('manifest has schema version 1, which Docker withdrew; push the image again with a current tool')
+  return bad(
+    'manifest has schema version 1, which Docker withdrew; push the image again with a current tool',
+  )
 }
 
 function bad(reason: string): OciError {

@@ -1,4 +1,6 @@
-/** Media types are open: a registry may hold anything. The ones we act on are the constants below. */
+/**
+ * Media types are open: a registry may hold anything. The ones we act on are the constants below.
+ */
 export type MediaType = string
 
 export const OCI_INDEX = 'application/vnd.oci.image.index.v1+json'

@@ -1,6 +1,12 @@
 import assert from 'node:assert/strict'
 import { OciError } from './errors.ts'
-import { bestPlatform, formatPlatform, localPlatform, parsePlatform, platformRank } from './platform.ts'
+import {
+  bestPlatform,
+  formatPlatform,
+  localPlatform,
+  parsePlatform,
+  platformRank,
+} from './platform.ts'
 
 const LOCAL = { os: 'linux', architecture: 'amd64' }
 
@@ -32,12 +38,24 @@ describe('parsePlatform', () => {
     ['linux/unheard-of', 'linux/unheard-of'],
   ]
   for (const [text, expected] of spellings) {
-    it(`reads ${text} as ${expected}`, () => assert.equal(formatPlatform(parsePlatform(text, LOCAL)), expected))
+    it(`reads ${text} as ${expected}`, () =>
+      assert.equal(formatPlatform(parsePlatform(text, LOCAL)), expected))
   }
 
-  for (const text of ['', 'bogus', 'a/b/c/d', 'linux/', 'linux/amd64/', 'linux amd64', '(1)/amd64']) {
+  for (const text of [
+    '',
+    'bogus',
+    'a/b/c/d',
+    'linux/',
+    'linux/amd64/',
+    'linux amd64',
+    '(1)/amd64',
+  ]) {
     it(`refuses ${JSON.stringify(text)}`, () => {
-      assert.throws(() => parsePlatform(text, LOCAL), (error) => error instanceof OciError && error.code === 'bad-platform')
+      assert.throws(
+        () => parsePlatform(text, LOCAL),
+        (error) => error instanceof OciError && error.code === 'bad-platform',
+      )
     })
   }
 })
@@ -51,7 +69,10 @@ describe('localPlatform', () => {
 
 describe('bestPlatform', () => {
   it('takes the exact variant before older ones', () => {
-    assert.equal(best('linux/arm/v7', 'linux/arm/v5', 'linux/arm/v6', 'linux/arm/v7'), 'linux/arm/v7')
+    assert.equal(
+      best('linux/arm/v7', 'linux/arm/v5', 'linux/arm/v6', 'linux/arm/v7'),
+      'linux/arm/v7',
+    )
     assert.equal(best('linux/arm/v7', 'linux/arm/v5', 'linux/arm/v6'), 'linux/arm/v6')
     assert.equal(best('linux/amd64/v3', 'linux/amd64', 'linux/amd64/v2'), 'linux/amd64/v2')
   })
@@ -85,7 +106,10 @@ describe('bestPlatform', () => {
 describe('platformRank', () => {
   it('lets a v9 processor of arm64 run v8 images', () => {
     const rankOf = (variant: string): number | undefined =>
-      platformRank({ os: 'linux', architecture: 'arm64', variant: 'v9' }, { os: 'linux', architecture: 'arm64', variant })
+      platformRank(
+        { os: 'linux', architecture: 'arm64', variant: 'v9' },
+        { os: 'linux', architecture: 'arm64', variant },
+      )
     assert.equal(rankOf('v9'), 0)
     assert.notEqual(rankOf('v8.5'), undefined)
     assert.notEqual(rankOf('v8'), undefined)

@@ -14,7 +14,9 @@ const PART = /^[A-Za-z0-9_.-]+$/
 const OS_PART = /^([A-Za-z0-9_.-]+)(?:\(([A-Za-z0-9_.-]*)\))?$/
 
 const KNOWN_OS = new Set(
-  'aix android darwin dragonfly freebsd hurd illumos ios js linux nacl netbsd openbsd plan9 solaris windows zos'.split(' '),
+  'aix android darwin dragonfly freebsd hurd illumos ios js linux nacl netbsd openbsd plan9 solaris windows zos'.split(
+    ' ',
+  ),
 )
 const KNOWN_ARCHITECTURES = new Set(
   '386 amd64 amd64p32 arm armbe arm64 arm64be loong64 mips mipsle mips64 mips64le mips64p32 mips64p32le ppc ppc64 ppc64le riscv riscv64 s390 s390x sparc sparc64 wasm'.split(
@@ -23,8 +25,9 @@ const KNOWN_ARCHITECTURES = new Set(
 )
 
 /**
- * Reads `os/architecture[/variant]`, `os`, `architecture` or `local`, in any spelling containerd accepts, and normalises it
- * (features row C18). What is left out comes from `local`. Throws OciError `bad-platform`.
+ * Reads `os/architecture[/variant]`, `os`, `architecture` or `local`, in any spelling containerd
+ * accepts, and normalises it (features row C18). What is left out comes from `local`. Throws
+ * OciError `bad-platform`.
  */
 export function parsePlatform(text: string, local: Platform = localPlatform()): Platform {
   if (text === 'local') return local
@@ -55,7 +58,10 @@ function parseSinglePart(
   }
   const normalized = normalizePlatform({ os: local.os, architecture: part })
   if (!KNOWN_ARCHITECTURES.has(normalized.architecture)) {
-    throw new OciError('bad-platform', `${JSON.stringify(text)}: unknown operating system or architecture`)
+    throw new OciError(
+      'bad-platform',
+      `${JSON.stringify(text)}: unknown operating system or architecture`,
+    )
   }
   return normalized
 }
@@ -67,19 +73,28 @@ function badPlatform(text: string): OciError {
 
 /** `os/architecture[/variant]`, with `(version)` after the os when there is one. */
 export function formatPlatform(value: Platform): string {
-  const version = value.osVersion === undefined || value.osVersion === '' ? '' : `(${value.osVersion})`
+  const version =
+    value.osVersion === undefined || value.osVersion === '' ? '' : `(${value.osVersion})`
   const variant = value.variant === undefined || value.variant === '' ? '' : `/${value.variant}`
   return `${value.os}${version}/${value.architecture}${variant}`
 }
 
-/** One spelling for each platform: `aarch64` is `arm64`, `x86_64` is `amd64`, `arm` is `arm/v7`, `arm64/v8` is `arm64`. */
+/**
+ * One spelling for each platform: `aarch64` is `arm64`, `x86_64` is `amd64`, `arm` is `arm/v7`,
+ * `arm64/v8` is `arm64`.
+ */
 export function normalizePlatform(value: Platform): Platform {
   const { variant: _variant, ...others } = value
   const [architecture, variant] = normalizeArchitecture(
     value.architecture.toLowerCase(),
     value.variant?.toLowerCase() ?? '',
   )
-  return { ...others, os: normalizeOs(value.os), architecture, ...(variant === '' ? {} : { variant }) }
+  return {
+    ...others,
+    os: normalizeOs(value.os),
+    architecture,
+    ...(variant === '' ? {} : { variant }),
+  }
 }
 
 function normalizeOs(os: string): string {
@@ -87,7 +102,10 @@ function normalizeOs(os: string): string {
   return lower === 'macos' ? 'darwin' : lower
 }
 
-function normalizeArchitecture(architecture: string, variant: string): [architecture: string, variant: string] {
+function normalizeArchitecture(
+  architecture: string,
+  variant: string,
+): [architecture: string, variant: string] {
   switch (architecture) {
     case 'i386':
       return ['386', '']
@@ -125,15 +143,17 @@ const ARCHITECTURE_OF_NODE = new Map([
 ])
 
 /**
- * How well `offered` serves `wanted`: 0 is exact, larger is worse, undefined not at all. The order is containerd's (features
- * row R32): the same architecture from the wanted variant downwards, then what its processors also run (amd64: 386;
- * arm64: arm). A wanted Windows version must agree in its first three numbers, the ABI.
+ * How well `offered` serves `wanted`: 0 is exact, larger is worse, undefined not at all. The order
+ * is containerd's (features row R32): the same architecture from the wanted variant downwards, then
+ * what its processors also run (amd64: 386; arm64: arm). A wanted Windows version must agree in its
+ * first three numbers, the ABI.
  */
 export function platformRank(wanted: Platform, offered: Platform): number | undefined {
   const want = normalizePlatform(wanted)
   const offer = normalizePlatform(offered)
   if (want.os !== offer.os || !isSameOsAbi(want, offer)) return undefined
-  if ((offer.osFeatures ?? []).some((feature) => !(want.osFeatures ?? []).includes(feature))) return undefined
+  if ((offer.osFeatures ?? []).some((feature) => !(want.osFeatures ?? []).includes(feature)))
+    return undefined
   const label = `${offer.architecture}/${offer.variant ?? ''}`
   const rank = servingPlatforms(want.architecture, want.variant ?? '').indexOf(label)
   return rank === -1 ? undefined : rank
@@ -166,13 +186,22 @@ function servingPlatforms(architecture: string, variant: string): string[] {
     case 'arm':
       return [`arm/${variant}`, ...downFrom('arm', number - 1, 5)]
     case 'arm64':
-      return [`arm64/${variant}`, ...olderArm64(variant), 'arm64/', 'arm/v8', ...downFrom('arm', 7, 5)]
+      return [
+        `arm64/${variant}`,
+        ...olderArm64(variant),
+        'arm64/',
+        'arm/v8',
+        ...downFrom('arm', 7, 5),
+      ]
     default:
       return [`${architecture}/${variant}`]
   }
 }
 
-/** arm64/v9.N runs what v9.0 to v9.N and v8.0 to v8.(N+5) run; `v8` itself is written without a variant. */
+/**
+ * arm64/v9.N runs what v9.0 to v9.N and v8.0 to v8.(N+5) run; `v8` itself is written without a
+ * variant.
+ */
 function olderArm64(variant: string): string[] {
   const match = /^v([89])(?:\.(\d))?$/.exec(variant)
   if (match === null) return []
@@ -184,6 +213,7 @@ function olderArm64(variant: string): string[] {
 
 function downFrom(architecture: string, first: number, last: number, prefix = 'v'): string[] {
   const labels: string[] = []
-  for (let number = first; number >= last; number -= 1) labels.push(`${architecture}/${prefix}${number}`)
+  for (let number = first; number >= last; number -= 1)
+    labels.push(`${architecture}/${prefix}${number}`)
   return labels
 }

@@ -1,7 +1,13 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import { OciError } from './errors.ts'
-import { familiarReference, formatReference, isTag, parseReference, withDigest } from './reference.ts'
+import {
+  familiarReference,
+  formatReference,
+  isTag,
+  parseReference,
+  withDigest,
+} from './reference.ts'
 import { digestOf } from './digest.ts'
 
 const DIGEST = `sha256:${'a1'.repeat(32)}`
@@ -18,7 +24,11 @@ describe('parseReference', () => {
     ['localhost:5000/app:v1', 'localhost:5000/app:v1', 'localhost:5000/app:v1'],
     ['127.0.0.1:5000/a/b/c', '127.0.0.1:5000/a/b/c:latest', '127.0.0.1:5000/a/b/c:latest'],
     ['[::1]:5000/app', '[::1]:5000/app:latest', '[::1]:5000/app:latest'],
-    ['harbor.example.com/project/team/app:1', 'harbor.example.com/project/team/app:1', 'harbor.example.com/project/team/app:1'],
+    [
+      'harbor.example.com/project/team/app:1',
+      'harbor.example.com/project/team/app:1',
+      'harbor.example.com/project/team/app:1',
+    ],
     ['Registry/app', 'Registry/app:latest', 'Registry/app:latest'],
     ['foo:5000', 'docker.io/library/foo:5000', 'foo:5000'],
     [`alpine@${DIGEST}`, `docker.io/library/alpine@${DIGEST}`, `alpine@${DIGEST}`],
@@ -57,17 +67,25 @@ describe('parseReference', () => {
   ]
   for (const [text, reason] of refused) {
     it(`refuses ${JSON.stringify(text.slice(0, 40))} and says why`, () => {
-      assert.throws(() => parseReference(text), (error) => {
-        assert.ok(error instanceof OciError)
-        assert.equal(error.code, 'bad-reference')
-        assert.match(error.message, reason)
-        return true
-      })
+      assert.throws(
+        () => parseReference(text),
+        (error) => {
+          assert.ok(error instanceof OciError)
+          assert.equal(error.code, 'bad-reference')
+          assert.match(error.message, reason)
+          return true
+        },
+      )
     })
   }
 
   it('either refuses a text with bad-reference or reads it so that its full form reads the same', () => {
-    const character = fc.constantFrom(...'aZ09._-/:@[]%\\ \n'.split(''), 'sha256:', DIGEST, 'localhost')
+    const character = fc.constantFrom(
+      ...'aZ09._-/:@[]%\\ \n'.split(''),
+      'sha256:',
+      DIGEST,
+      'localhost',
+    )
     fc.assert(
       fc.property(fc.oneof(fc.string(), fc.string({ unit: character })), (text) => {
         try {
@@ -89,7 +107,10 @@ describe('parseReference', () => {
 describe('withDigest', () => {
   it('keeps the tag for display', () => {
     const digest = digestOf('x')
-    assert.equal(familiarReference(withDigest(parseReference('app:v1'), digest)), `app:v1@${digest}`)
+    assert.equal(
+      familiarReference(withDigest(parseReference('app:v1'), digest)),
+      `app:v1@${digest}`,
+    )
   })
 })
 

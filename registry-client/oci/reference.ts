@@ -18,11 +18,14 @@ const TAG = /^[A-Za-z0-9_][A-Za-z0-9._-]*$/
 const IMAGE_ID = /^[a-f0-9]{64}$/
 
 /**
- * The full name of an image. With a digest, the digest decides and the tag is for display only (features rows R1, D140);
- * without one the tag is set.
+ * The full name of an image. With a digest, the digest decides and the tag is for display only
+ * (features rows R1, D140); without one the tag is set.
  */
 export interface Reference {
-  /** Host and port as written, `docker.io` when none was: what credentials and certificates are looked up by. */
+  /**
+   * Host and port as written, `docker.io` when none was: what credentials and certificates are
+   * looked up by.
+   */
   readonly registry: string
   /** Path on the registry, e.g. `library/alpine`. */
   readonly repository: string
@@ -31,9 +34,10 @@ export interface Reference {
 }
 
 /**
- * Reads a reference as Docker does (features rows R1, D55): no host means Docker Hub, one-part names there are in
- * `library/`, no tag and no digest means `latest`. The first part is a host when it holds `.` or `:`, is `localhost`, or
- * has upper case. Throws OciError `bad-reference` that says which part is wrong.
+ * Reads a reference as Docker does (features rows R1, D55): no host means Docker Hub, one-part
+ * names there are in `library/`, no tag and no digest means `latest`. The first part is a host when
+ * it holds `.` or `:`, is `localhost`, or has upper case. Throws OciError `bad-reference` that says
+ * which part is wrong.
  */
 export function parseReference(text: string): Reference {
   if (text === '') throw bad(text, 'it is empty')
@@ -57,7 +61,10 @@ export function parseReference(text: string): Reference {
   }
 }
 
-/** `registry/repository[:tag][@digest]`: every part written out; `parseReference` gives the same reference back. */
+/**
+ * `registry/repository[:tag][@digest]`: every part written out; `parseReference` gives the same
+ * reference back.
+ */
 export function formatReference(reference: Reference): string {
   return `${reference.registry}/${reference.repository}${suffixOf(reference)}`
 }
@@ -67,9 +74,12 @@ export function familiarReference(reference: Reference): string {
   return `${familiarName(reference)}${suffixOf(reference)}`
 }
 
-/** The familiar form without tag and digest, e.g. `alpine`, `grafana/grafana`, `localhost:5000/app`. */
+/**
+ * The familiar form without tag and digest, e.g. `alpine`, `grafana/grafana`, `localhost:5000/app`.
+ */
 export function familiarName(reference: Reference): string {
-  if (reference.registry !== DEFAULT_REGISTRY) return `${reference.registry}/${reference.repository}`
+  if (reference.registry !== DEFAULT_REGISTRY)
+    return `${reference.registry}/${reference.repository}`
   const [namespace, name, ...rest] = reference.repository.split('/')
   const isOfficial = namespace === OFFICIAL_NAMESPACE && name !== undefined && rest.length === 0
   return isOfficial ? name : reference.repository
@@ -90,7 +100,11 @@ function suffixOf(reference: Reference): string {
   return reference.digest === undefined ? tag : `${tag}@${reference.digest}`
 }
 
-function splitSuffixes(text: string): { name: string; tag: string | undefined; digest: string | undefined } {
+function splitSuffixes(text: string): {
+  name: string
+  tag: string | undefined
+  digest: string | undefined
+} {
   const at = text.indexOf('@')
   const digest = at === -1 ? undefined : text.slice(at + 1)
   const named = at === -1 ? text : text.slice(0, at)
@@ -110,7 +124,8 @@ function splitRegistry(name: string): { registry: string; path: string } {
 }
 
 function checkRegistry(text: string, registry: string): void {
-  if (!HOST.test(registry)) throw bad(text, `${JSON.stringify(registry)} is not a host name with an optional port`)
+  if (!HOST.test(registry))
+    throw bad(text, `${JSON.stringify(registry)} is not a host name with an optional port`)
   const port = /:([0-9]+)$/.exec(registry)?.[1]
   if (port !== undefined && (Number(port) > 65_535 || Number(port) === 0)) {
     throw bad(text, `port ${port} is not between 1 and 65535`)
@@ -119,10 +134,12 @@ function checkRegistry(text: string, registry: string): void {
 
 function checkRepository(text: string, path: string): void {
   if (path === '') throw bad(text, 'the repository name is missing')
-  if (path !== path.toLowerCase()) throw bad(text, `the repository name ${JSON.stringify(path)} must be lower case`)
+  if (path !== path.toLowerCase())
+    throw bad(text, `the repository name ${JSON.stringify(path)} must be lower case`)
   for (const component of path.split('/')) {
     if (PATH_COMPONENT.test(component)) continue
-    if (component === '') throw bad(text, 'the repository name has an empty part (two slashes, or one at the end)')
+    if (component === '')
+      throw bad(text, 'the repository name has an empty part (two slashes, or one at the end)')
     throw bad(
       text,
       `${JSON.stringify(component)} is not a repository name: letters a-z and digits, separated by one '.', one or two '_', or '-'`,
@@ -132,16 +149,22 @@ function checkRepository(text: string, path: string): void {
 
 function checkTag(text: string, tag: string): void {
   if (tag === '') throw bad(text, 'the tag after the colon is missing')
-  if (tag.length > TAG_LENGTH_MAX) throw bad(text, `the tag is longer than ${TAG_LENGTH_MAX} characters`)
+  if (tag.length > TAG_LENGTH_MAX)
+    throw bad(text, `the tag is longer than ${TAG_LENGTH_MAX} characters`)
   if (!TAG.test(tag)) {
-    throw bad(text, `${JSON.stringify(tag)} is not a tag: letters, digits, '_', '.' and '-', not starting with '.' or '-'`)
+    throw bad(
+      text,
+      `${JSON.stringify(tag)} is not a tag: letters, digits, '_', '.' and '-', not starting with '.' or '-'`,
+    )
   }
 }
 
 function readDigest(text: string, digestText: string): Digest {
   const digest = parseDigest(digestText)
   if (digest !== undefined) return digest
-  const isOtherAlgorithm = /^[a-z0-9]+(?:[+._-][a-z0-9]+)*:[a-f0-9]+$/.test(digestText) && !digestText.startsWith('sha256:')
+  const isOtherAlgorithm =
+    /^[a-z0-9]+(?:[+._-][a-z0-9]+)*:[a-f0-9]+$/.test(digestText) &&
+    !digestText.startsWith('sha256:')
   const reason = isOtherAlgorithm
     ? `only sha256 digests are supported, not ${JSON.stringify(digestText.split(':', 1)[0])}`
     : `${JSON.stringify(digestText)} is not a digest: 'sha256:' and 64 lower-case hexadecimal digits`

@@ -6,7 +6,13 @@ import { blobFileSink } from '../blob-file.ts'
 import type { RegistryClient } from '../client.ts'
 import type { Descriptor } from '../oci/index.ts'
 import { FakeRegistry } from '../testing/fake-registry.ts'
-import { noise, RecordingSink, referenceTo, rejectsWith, testClient } from '../testing/test-client.ts'
+import {
+  noise,
+  RecordingSink,
+  referenceTo,
+  rejectsWith,
+  testClient,
+} from '../testing/test-client.ts'
 
 const signal = new AbortController().signal
 const BYTES = noise(300_000)
@@ -39,7 +45,10 @@ describe('fetchBlob', () => {
     assert.equal(sink.ended, 'committed')
     assert.ok(sink.bytes.equals(BYTES))
     assert.equal(progress.at(-1), BYTES.byteLength)
-    assert.deepEqual(progress, progress.toSorted((a, b) => a - b))
+    assert.deepEqual(
+      progress,
+      progress.toSorted((a, b) => a - b),
+    )
   })
 
   it('goes on with a Range request after a cut', async () => {
@@ -47,7 +56,10 @@ describe('fetchBlob', () => {
     await fetch()
     assert.ok(sink.bytes.equals(BYTES))
     assert.equal(sink.ended, 'committed')
-    assert.deepEqual(registry.requests.map(({ headers }) => headers['range']), [undefined, 'bytes=100000-'])
+    assert.deepEqual(
+      registry.requests.map(({ headers }) => headers['range']),
+      [undefined, 'bytes=100000-'],
+    )
   })
 
   it('skips what it has when the server ignores Range', async () => {
@@ -61,7 +73,9 @@ describe('fetchBlob', () => {
 
   it('refuses a 206 that starts behind what it has', async () => {
     registry.script({ act: { kind: 'cut-answer', afterBytes: 1000 } })
-    registry.script({ act: { kind: 'headers', headers: { 'content-range': 'bytes 2000-299999/300000' } } })
+    registry.script({
+      act: { kind: 'headers', headers: { 'content-range': 'bytes 2000-299999/300000' } },
+    })
     await rejectsWith(fetch(), 'bad-response', /another range/)
     assert.equal(sink.ended, 'aborted')
   })
@@ -75,7 +89,11 @@ describe('fetchBlob', () => {
 
   it('refuses other bytes of the right size', async () => {
     registry.script({ act: { kind: 'body', bytes: noise(BYTES.byteLength, 7) } })
-    await rejectsWith(fetch(), 'digest-mismatch', /sent a blob with digest sha256:\w+ instead of sha256:/)
+    await rejectsWith(
+      fetch(),
+      'digest-mismatch',
+      /sent a blob with digest sha256:\w+ instead of sha256:/,
+    )
     assert.equal(sink.ended, 'aborted')
   })
 
@@ -87,7 +105,14 @@ describe('fetchBlob', () => {
 
   it('stops a body without length at the first byte too many', async () => {
     descriptor = { ...descriptor, sizeBytes: 1000 }
-    registry.script({ act: { kind: 'reply', status: 200, headers: { 'transfer-encoding': 'chunked' }, body: 'x'.repeat(5000) } })
+    registry.script({
+      act: {
+        kind: 'reply',
+        status: 200,
+        headers: { 'transfer-encoding': 'chunked' },
+        body: 'x'.repeat(5000),
+      },
+    })
     await rejectsWith(fetch(), 'size-mismatch', /more than the 1000 bytes/)
     assert.equal(sink.ended, 'aborted')
     assert.ok(sink.bytes.byteLength <= 1000)
@@ -113,16 +138,28 @@ describe('fetchBlob', () => {
     assert.match(storage.requestLines[0] ?? '', /\?X-Signature=abc$/)
   })
 
-  for (const target of ['http://169.254.169.254/latest/meta-data', 'http://[fe80::1]/x', 'file:///etc/passwd', 'http://user:pw@127.0.0.1/x']) {
+  for (const target of [
+    'http://169.254.169.254/latest/meta-data',
+    'http://[fe80::1]/x',
+    'file:///etc/passwd',
+    'http://user:pw@127.0.0.1/x',
+  ]) {
     it(`does not follow a redirect to ${target}`, async () => {
       registry.script({ act: { kind: 'reply', status: 307, headers: { location: target } } })
-      const error = await rejectsWith(fetch(), 'bad-response', /refused to follow|points to|login in it/)
+      const error = await rejectsWith(
+        fetch(),
+        'bad-response',
+        /refused to follow|points to|login in it/,
+      )
       assert.doesNotMatch(error.message, /user:pw/)
     })
   }
 
   it('ends a chain of redirects', async () => {
-    registry.script({ times: 99, act: { kind: 'reply', status: 307, headers: { location: '/v2/app/blobs/x' } } })
+    registry.script({
+      times: 99,
+      act: { kind: 'reply', status: 307, headers: { location: '/v2/app/blobs/x' } },
+    })
     await rejectsWith(fetch(), 'bad-response', /redirected more than 5 times/)
   })
 
@@ -135,7 +172,9 @@ describe('fetchBlob', () => {
   })
 
   it('does not bring more than four blobs of one registry at once', async () => {
-    const blobs = Array.from({ length: 12 }, (_, index) => registry.repository('app').addBlob(noise(50_000, index + 2)))
+    const blobs = Array.from({ length: 12 }, (_, index) =>
+      registry.repository('app').addBlob(noise(50_000, index + 2)),
+    )
     let open = 0
     let openMax = 0
     await Promise.all(
@@ -149,9 +188,11 @@ describe('fetchBlob', () => {
           openMax = Math.max(openMax, open)
           write(chunk)
         }
-        return client.fetchBlob(referenceTo(registry, 'app'), blob, counting, { signal }).then(() => {
-          open -= 1
-        })
+        return client
+          .fetchBlob(referenceTo(registry, 'app'), blob, counting, { signal })
+          .then(() => {
+            open -= 1
+          })
       }),
     )
     assert.ok(openMax <= 4, `${openMax} at once`)

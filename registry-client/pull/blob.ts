@@ -8,7 +8,10 @@ import type { HttpResponse } from '../transport/http-message.ts'
 import { bodyChunks, TrickleGuard } from '../transport/limits.ts'
 import { retrying } from '../transport/retry.ts'
 
-/** A try that brought this much counts as progress: large blobs survive any number of cuts, a server that cuts at once does not. */
+/**
+ * A try that brought this much counts as progress: large blobs survive any number of cuts, a server
+ * that cuts at once does not.
+ */
 const PROGRESS_BYTES = 1024 * 1024
 
 export interface FetchBlobOptions {
@@ -17,9 +20,10 @@ export interface FetchBlobOptions {
 }
 
 /**
- * Brings a blob into `sink`, checking size and digest as bytes arrive (features row R34); after a cut it goes on with a Range
- * request. The sink is committed only when both are right, and aborted otherwise. The URLs of foreign layers are never
- * asked. Throws RegistryError, or what the sink threw.
+ * Brings a blob into `sink`, checking size and digest as bytes arrive (features row R34); after a
+ * cut it goes on with a Range request. The sink is committed only when both are right, and aborted
+ * otherwise. The URLs of foreign layers are never asked. Throws RegistryError, or what the sink
+ * threw.
  */
 export async function fetchBlob(
   host: HostClient,
@@ -45,7 +49,13 @@ class BlobDownload {
   readonly #hash = createHash('sha256')
   #receivedBytes = 0
 
-  constructor(host: HostClient, repository: string, descriptor: Descriptor, sink: BlobSink, options: FetchBlobOptions) {
+  constructor(
+    host: HostClient,
+    repository: string,
+    descriptor: Descriptor,
+    sink: BlobSink,
+    options: FetchBlobOptions,
+  ) {
     this.#host = host
     this.#repository = repository
     this.#descriptor = descriptor
@@ -98,10 +108,12 @@ class BlobDownload {
       const skipped = Math.min(skipBytes, chunk.byteLength)
       skipBytes -= skipped
       const fresh = skipped === 0 ? chunk : chunk.subarray(skipped)
-      if (this.#receivedBytes + fresh.byteLength > sizeBytes) throw this.#wrongSize(response, 'more than', false)
+      if (this.#receivedBytes + fresh.byteLength > sizeBytes)
+        throw this.#wrongSize(response, 'more than', false)
       if (fresh.byteLength > 0) await this.#take(fresh)
     }
-    if (this.#receivedBytes < sizeBytes) throw this.#wrongSize(response, `only ${this.#receivedBytes} of`, true)
+    if (this.#receivedBytes < sizeBytes)
+      throw this.#wrongSize(response, `only ${this.#receivedBytes} of`, true)
   }
 
   async #take(chunk: Uint8Array): Promise<void> {
@@ -132,6 +144,10 @@ class BlobDownload {
   #wrongSize(response: HttpResponse, found: string, isTemporary: boolean): RegistryError {
     const { host } = response.url
     const { digest, sizeBytes } = this.#descriptor
-    return new RegistryError('size-mismatch', `${host} sent ${found} the ${sizeBytes} bytes of blob ${digest}`, { host, isTemporary })
+    return new RegistryError(
+      'size-mismatch',
+      `${host} sent ${found} the ${sizeBytes} bytes of blob ${digest}`,
+      { host, isTemporary },
+    )
   }
 }

@@ -1,7 +1,12 @@
 import type { BlobSink } from '../blob-stream.ts'
 import { RegistryError } from '../errors.ts'
 import type { HostClient } from '../host-client.ts'
-import { CONFIG_BYTES_MAX, type Descriptor, type ImageConfig, parseImageConfig } from '../oci/index.ts'
+import {
+  CONFIG_BYTES_MAX,
+  type Descriptor,
+  type ImageConfig,
+  parseImageConfig,
+} from '../oci/index.ts'
 import { fetchBlob } from './blob.ts'
 
 /** An image config with the exact bytes that its digest is of. */
@@ -10,7 +15,10 @@ export interface FetchedConfig {
   readonly bytes: Uint8Array
 }
 
-/** The config of an image; throws RegistryError `too-large` before anything of a huge one is asked for, `bad-config`. */
+/**
+ * The config of an image; throws RegistryError `too-large` before anything of a huge one is asked
+ * for, `bad-config`.
+ */
 export async function fetchConfig(
   host: HostClient,
   blob: { readonly repository: string; readonly descriptor: Descriptor },
@@ -28,7 +36,10 @@ async function fetchBytes(
 ): Promise<Buffer> {
   const { sizeBytes } = blob.descriptor
   if (sizeBytes > bytesMax) {
-    throw new RegistryError('too-large', `the image config is ${sizeBytes} bytes long, more than the ${bytesMax} allowed`)
+    throw new RegistryError(
+      'too-large',
+      `the image config is ${sizeBytes} bytes long, more than the ${bytesMax} allowed`,
+    )
   }
   const sink = new MemorySink()
   await fetchBlob(host, blob, sink, { signal })

@@ -19,7 +19,10 @@ import {
 import type { HttpResponse } from '../transport/http-message.ts'
 import { readBounded } from '../transport/limits.ts'
 
-/** All that we can read; a registry that is asked for less may convert, and the digest would be another (features row R31). */
+/**
+ * All that we can read; a registry that is asked for less may convert, and the digest would be
+ * another (features row R31).
+ */
 const ACCEPT = [OCI_INDEX, OCI_MANIFEST, DOCKER_INDEX, DOCKER_MANIFEST, '*/*;q=0.1'].join(', ')
 
 /** A manifest in a repository, by tag or digest. */
@@ -30,7 +33,10 @@ export interface ManifestTarget {
 
 export type FetchedManifest = ManifestBytes & { readonly parsed: ParsedManifest }
 
-/** GET of a manifest. Its bytes have the digest that was asked for and the one that the registry claims. */
+/**
+ * GET of a manifest. Its bytes have the digest that was asked for and the one that the registry
+ * claims.
+ */
 export function getManifest(
   host: HostClient,
   target: ManifestTarget,
@@ -50,8 +56,9 @@ export function getManifest(
 }
 
 /**
- * HEAD of a manifest: type, digest and size without the content, which Docker Hub does not count against the limit (features row
- * R37). Undefined when there is no such manifest; `unknown` when the registry does not say, or has no HEAD: then ask by GET.
+ * HEAD of a manifest: type, digest and size without the content, which Docker Hub does not count
+ * against the limit (features row R37). Undefined when there is no such manifest; `unknown` when
+ * the registry does not say, or has no HEAD: then ask by GET.
  */
 export async function headManifest(
   host: HostClient,
@@ -90,5 +97,9 @@ function claimedDigest(response: HttpResponse): Digest | undefined {
 
 function mismatch(response: HttpResponse, expected: Digest, actual: Digest): RegistryError {
   const { host } = response.url
-  return new RegistryError('digest-mismatch', `${host} sent a manifest with digest ${actual} instead of ${expected}`, { host })
+  return new RegistryError(
+    'digest-mismatch',
+    `${host} sent a manifest with digest ${actual} instead of ${expected}`,
+    { host },
+  )
 }

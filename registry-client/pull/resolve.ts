@@ -36,22 +36,32 @@ export interface ResolvedImage {
 export interface ResolveOptions {
   readonly platform: Platform
   readonly signal: AbortSignal
-  /** Manifests that are at hand: when it has the one that a tag points to now, only a HEAD is sent. */
+  /**
+   * Manifests that are at hand: when it has the one that a tag points to now, only a HEAD is sent.
+   */
   readonly readManifest?: (digest: Digest) => Promise<Uint8Array | undefined>
 }
 
 /**
- * The image manifest that `reference` means for a platform (features rows R31 to R33). Throws RegistryError: `not-found`,
- * `no-platform-match` naming what there is, `digest-mismatch`, `bad-manifest`.
+ * The image manifest that `reference` means for a platform (features rows R31 to R33). Throws
+ * RegistryError: `not-found`, `no-platform-match` naming what there is, `digest-mismatch`,
+ * `bad-manifest`.
  */
-export async function resolve(host: HostClient, reference: Reference, options: ResolveOptions): Promise<ResolvedImage> {
+export async function resolve(
+  host: HostClient,
+  reference: Reference,
+  options: ResolveOptions,
+): Promise<ResolvedImage> {
   const top = await fetchTop(host, reference, options)
   const pinned = { ...reference, digest: top.digest }
   let current: FetchedManifest = top
   let platform: Platform | undefined
   for (let depth = 0; current.parsed.kind === 'index'; depth += 1) {
     if (depth === INDEX_DEPTH_MAX) {
-      throw new RegistryError('bad-manifest', `indexes are nested more than ${INDEX_DEPTH_MAX} levels deep`)
+      throw new RegistryError(
+        'bad-manifest',
+        `indexes are nested more than ${INDEX_DEPTH_MAX} levels deep`,
+      )
     }
     const chosen = choose(current.parsed.index, options.platform)
     platform = chosen.platform
@@ -61,15 +71,27 @@ export async function resolve(host: HostClient, reference: Reference, options: R
   return {
     reference: pinned,
     top: { mediaType: top.mediaType, digest: top.digest, bytes: top.bytes },
-    descriptor: { mediaType, digest, sizeBytes: bytes.byteLength, ...(platform === undefined ? {} : { platform }) },
+    descriptor: {
+      mediaType,
+      digest,
+      sizeBytes: bytes.byteLength,
+      ...(platform === undefined ? {} : { platform }),
+    },
     manifest: { mediaType, digest, bytes },
     image: current.parsed.manifest,
     platform: platform === undefined ? undefined : normalizePlatform(platform),
   }
 }
 
-/** Descriptor of what `reference` points to now, without reading more than needed; undefined when there is no such manifest. */
-export async function head(host: HostClient, reference: Reference, signal: AbortSignal): Promise<Descriptor | undefined> {
+/**
+ * Descriptor of what `reference` points to now, without reading more than needed; undefined when
+ * there is no such manifest.
+ */
+export async function head(
+  host: HostClient,
+  reference: Reference,
+  signal: AbortSignal,
+): Promise<Descriptor | undefined> {
   const target = targetOf(reference)
   const found = await headManifest(host, target, signal)
   if (found !== 'unknown') return found
@@ -77,18 +99,27 @@ export async function head(host: HostClient, reference: Reference, signal: Abort
   return { mediaType, digest, sizeBytes: bytes.byteLength }
 }
 
-async function fetchTop(host: HostClient, reference: Reference, options: ResolveOptions): Promise<FetchedManifest> {
+async function fetchTop(
+  host: HostClient,
+  reference: Reference,
+  options: ResolveOptions,
+): Promise<FetchedManifest> {
   const target = targetOf(reference)
   if (options.readManifest !== undefined) {
     const digest = reference.digest ?? (await headDigest(host, target, options.signal))
     const known = digest === undefined ? undefined : await readKnown(digest, undefined, options)
     if (known !== undefined) return known
-    if (digest !== undefined) return getManifest(host, { ...target, tagOrDigest: digest }, { signal: options.signal })
+    if (digest !== undefined)
+      return getManifest(host, { ...target, tagOrDigest: digest }, { signal: options.signal })
   }
   return getManifest(host, target, { signal: options.signal })
 }
 
-async function headDigest(host: HostClient, target: ManifestTarget, signal: AbortSignal): Promise<Digest | undefined> {
+async function headDigest(
+  host: HostClient,
+  target: ManifestTarget,
+  signal: AbortSignal,
+): Promise<Digest | undefined> {
   const found = await headManifest(host, target, signal)
   // A GET of what is not there gives the error with the registry's own words.
   return found === 'unknown' || found === undefined ? undefined : found.digest
@@ -119,16 +150,29 @@ async function readKnown(
 }
 
 function choose(index: ImageIndex, platform: Platform): Descriptor {
-  // Attestations stand in the index as unknown/unknown and are no images; entries without a platform are taken as a last resort.
-  const images = index.manifests.filter((entry) => entry.platform?.os !== 'unknown' && !isAttestation(entry))
+  // Attestations stand in the index as unknown/unknown and are no images; entries without a
+  // platform are taken as a last resort.
+  const images = index.manifests.filter(
+    (entry) => entry.platform?.os !== 'unknown' && !isAttestation(entry),
+  )
   const chosen = bestPlatform(platform, images)
   if (chosen !== undefined) return chosen
   const unnamed = images.filter((entry) => entry.platform === undefined)
   const [only] = unnamed
-  if (only !== undefined && (images.length === 1 || (unnamed.length === 1 && isIndexType(only.mediaType)))) return only
-  const offered = [...new Set(images.flatMap((entry) => (entry.platform ? [formatPlatform(entry.platform)] : [])))]
-  const list = offered.length === 0 ? 'it has no images' : `it has ${offered.slice(0, 20).join(', ')}`
-  throw new RegistryError('no-platform-match', `no match for platform ${formatPlatform(platform)} in manifest: ${list}`)
+  if (
+    only !== undefined &&
+    (images.length === 1 || (unnamed.length === 1 && isIndexType(only.mediaType)))
+  )
+    return only
+  const offered = [
+    ...new Set(images.flatMap((entry) => (entry.platform ? [formatPlatform(entry.platform)] : []))),
+  ]
+  const list =
+    offered.length === 0 ? 'it has no images' : `it has ${offered.slice(0, 20).join(', ')}`
+  throw new RegistryError(
+    'no-platform-match',
+    `no match for platform ${formatPlatform(platform)} in manifest: ${list}`,
+  )
 }
 
 function isAttestation(entry: Descriptor): boolean {
@@ -137,5 +181,8 @@ function isAttestation(entry: Descriptor): boolean {
 
 /** A digest decides over a tag (features row D140). */
 function targetOf(reference: Reference): ManifestTarget {
-  return { repository: reference.repository, tagOrDigest: reference.digest ?? reference.tag ?? 'latest' }
+  return {
+    repository: reference.repository,
+    tagOrDigest: reference.digest ?? reference.tag ?? 'latest',
+  }
 }

@@ -6,9 +6,18 @@ import { parseDigest } from '../oci/index.ts'
 import type { HttpResponse, RequestBody } from '../transport/http-message.ts'
 import { retrying } from '../transport/retry.ts'
 import { hasBlob } from './has-blob.ts'
-import { beginUpload, closingUrl, heldBytes, sessionOf, type UploadSession, uploadStatus } from './upload-session.ts'
+import {
+  beginUpload,
+  closingUrl,
+  heldBytes,
+  sessionOf,
+  type UploadSession,
+  uploadStatus,
+} from './upload-session.ts'
 
-/** First size of chunks, and the factor by which they shrink while the server finds them too large. */
+/**
+ * First size of chunks, and the factor by which they shrink while the server finds them too large.
+ */
 const CHUNK_BYTES = 16 * 1024 * 1024
 const CHUNK_SHRINK = 4
 const CHUNK_BYTES_MIN = 64 * 1024
@@ -34,8 +43,9 @@ export interface BlobUploadOptions {
  *                 v                 v
  *               is it there? ──> how much is there? ──> PATCH chunks ──> PUT of nothing ──> done
  *
- * A single PUT is tried first (features row R44): it is what every registry takes. After a failure the registry is asked whether
- * it has the blob after all, then how much of it, and only the rest is sent (row R45).
+ * A single PUT is tried first (features row R44): it is what every registry takes. After a failure
+ * the registry is asked whether it has the blob after all, then how much of it, and only the rest
+ * is sent (row R45).
  */
 export class BlobUpload {
   readonly #options: BlobUploadOptions
@@ -58,7 +68,9 @@ export class BlobUpload {
       heldBefore = Math.max(held, heldBefore)
       return isAhead
     }
-    await retrying({ clock: host.clock, policy: host.retryPolicy, signal, madeProgress }, () => this.#try())
+    await retrying({ clock: host.clock, policy: host.retryPolicy, signal, madeProgress }, () =>
+      this.#try(),
+    )
   }
 
   async #try(): Promise<void> {
@@ -84,7 +96,9 @@ export class BlobUpload {
     const { host, repository, access, signal } = this.#options
     const session = await beginUpload(host, { repository, access, signal })
     if (session !== 'mounted') return session
-    throw new RegistryError('bad-response', `${host.registry} mounted a blob without being asked`, { host: host.registry })
+    throw new RegistryError('bad-response', `${host.registry} mounted a blob without being asked`, {
+      host: host.registry,
+    })
   }
 
   /** PUT with all bytes; `use-chunks` when the server does not take it in this form or size. */
@@ -145,19 +159,33 @@ export class BlobUpload {
     }
   }
 
-  /** The server may have taken less than was sent, never more, and never nothing: that would go on for ever. */
+  /**
+   * The server may have taken less than was sent, never more, and never nothing: that would go on
+   * for ever.
+   */
   #heldAfter(response: HttpResponse, start: number, length: number): number {
     const held = heldBytes(response) ?? start + length
     if (held > start && held <= start + length) return held
     const { host } = response.url
-    throw new RegistryError('bad-response', `${host} says it holds ${held} bytes after ${start} + ${length} were sent`, { host })
+    throw new RegistryError(
+      'bad-response',
+      `${host} says it holds ${held} bytes after ${start} + ${length} were sent`,
+      { host },
+    )
   }
 
   async #close(): Promise<void> {
     const { host, source, access, signal } = this.#options
     const session = this.#session ?? (await this.#begin())
     const target = closingUrl(session, source.descriptor.digest)
-    const request = { method: 'PUT', target, headers: blobHeaders(0), access, expect: [201, 204], lane: 'call' } as const
+    const request = {
+      method: 'PUT',
+      target,
+      headers: blobHeaders(0),
+      access,
+      expect: [201, 204],
+      lane: 'call',
+    } as const
     await host.exchange(request, signal, async (response) => this.#checkStored(response))
   }
 
@@ -166,24 +194,37 @@ export class BlobUpload {
     const stored = parseDigest(response.header('docker-content-digest') ?? '')
     if (stored === undefined || stored === digest) return
     const { host } = response.url
-    throw new RegistryError('digest-mismatch', `${host} stored the blob as ${stored} instead of ${digest}`, { host })
+    throw new RegistryError(
+      'digest-mismatch',
+      `${host} stored the blob as ${stored} instead of ${digest}`,
+      { host },
+    )
   }
 
   #body(start: number, length: number): RequestBody {
     const { source, onProgress } = this.#options
-    return { kind: 'stream', sizeBytes: length, open: () => countedPart(source.open(start), { start, length, onProgress }) }
+    return {
+      kind: 'stream',
+      sizeBytes: length,
+      open: () => countedPart(source.open(start), { start, length, onProgress }),
+    }
   }
 }
 
 /** The first `length` bytes of `chunks`, reported as they are taken. */
 async function* countedPart(
   chunks: AsyncIterable<Uint8Array>,
-  part: { readonly start: number; readonly length: number; readonly onProgress: BlobProgress | undefined },
+  part: {
+    readonly start: number
+    readonly length: number
+    readonly onProgress: BlobProgress | undefined
+  },
 ): AsyncGenerator<Uint8Array, void, undefined> {
   let sent = 0
   if (part.length === 0) return
   for await (const chunk of chunks) {
-    const piece = chunk.byteLength > part.length - sent ? chunk.subarray(0, part.length - sent) : chunk
+    const piece =
+      chunk.byteLength > part.length - sent ? chunk.subarray(0, part.length - sent) : chunk
     yield piece
     sent += piece.byteLength
     part.onProgress?.(part.start + sent)
@@ -205,5 +246,9 @@ function wantsChunks(error: unknown): boolean {
 /** The retry asks how much is there. */
 function outOfStep(response: HttpResponse): RegistryError {
   const { host } = response.url
-  return new RegistryError('bad-response', `${host} has another part of the upload than was sent`, { host, status: 416, isTemporary: true })
+  return new RegistryError('bad-response', `${host} has another part of the upload than was sent`, {
+    host,
+    status: 416,
+    isTemporary: true,
+  })
 }

@@ -14,7 +14,10 @@ export type BlobPushResult =
 
 export interface PushBlobOptions {
   readonly signal: AbortSignal
-  /** Repositories of the same registry that are known to hold the blob, the likeliest first (features row R43). */
+  /**
+   * Repositories of the same registry that are known to hold the blob, the likeliest first
+   * (features row R43).
+   */
   readonly mountFrom?: readonly string[]
   readonly onProgress?: BlobProgress
 }
@@ -23,8 +26,8 @@ export interface PushBlobOptions {
 const MOUNTS_MAX = 3
 
 /**
- * Makes a repository hold a blob with as little traffic as the registry allows: nothing when it is there, a mount from another
- * repository, else an upload (features rows R42 to R45).
+ * Makes a repository hold a blob with as little traffic as the registry allows: nothing when it is
+ * there, a mount from another repository, else an upload (features rows R42 to R45).
  */
 export async function pushBlob(
   host: HostClient,
@@ -34,10 +37,18 @@ export async function pushBlob(
 ): Promise<BlobPushResult> {
   const { signal } = options
   const { descriptor } = source
-  if (await hasBlob(host, { repository, descriptor, access: pushAccess(repository) }, signal)) return { kind: 'existing' }
+  if (await hasBlob(host, { repository, descriptor, access: pushAccess(repository) }, signal))
+    return { kind: 'existing' }
   const begun = await mountOrBegin(host, repository, source, options)
   if ('from' in begun) return { kind: 'mounted', from: begun.from }
-  const upload = new BlobUpload({ host, repository, access: pushAccess(repository), source, session: begun.session, ...options })
+  const upload = new BlobUpload({
+    host,
+    repository,
+    access: pushAccess(repository),
+    source,
+    session: begun.session,
+    ...options,
+  })
   await upload.run()
   return { kind: 'uploaded' }
 }
@@ -62,7 +73,12 @@ async function mountOrBegin(
 
 async function tryMount(
   host: HostClient,
-  options: { readonly repository: string; readonly from: string; readonly source: BlobSource; readonly signal: AbortSignal },
+  options: {
+    readonly repository: string
+    readonly from: string
+    readonly source: BlobSource
+    readonly signal: AbortSignal
+  },
 ): Promise<UploadSession | 'mounted' | undefined> {
   const { repository, from, signal } = options
   const access = {
@@ -70,9 +86,15 @@ async function tryMount(
     scopes: [repositoryScope(repository, 'pull', 'push'), repositoryScope(from, 'pull')],
   }
   try {
-    return await beginUpload(host, { repository, access, mount: { repository: from, digest: options.source.descriptor.digest }, signal })
+    return await beginUpload(host, {
+      repository,
+      access,
+      mount: { repository: from, digest: options.source.descriptor.digest },
+      signal,
+    })
   } catch (error) {
-    // No right to read there, or no such repository: a mount only saves traffic, so the upload goes on without it.
+    // No right to read there, or no such repository: a mount only saves traffic, so the upload goes
+    // on without it.
     if (error instanceof RegistryError && !error.isTemporary) return undefined
     throw error
   }

@@ -4,7 +4,10 @@ import { RegistryError } from '../errors.ts'
 import type { HostClient } from '../host-client.ts'
 import type { Descriptor } from '../oci/index.ts'
 
-/** HEAD of a blob. A size other than the descriptor's is a RegistryError `size-mismatch`: that is not the same blob. */
+/**
+ * HEAD of a blob. A size other than the descriptor's is a RegistryError `size-mismatch`: that is
+ * not the same blob.
+ */
 export function hasBlob(
   host: HostClient,
   blob: { readonly repository: string; readonly descriptor: Descriptor; readonly access: Access },

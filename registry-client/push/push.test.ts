@@ -2,7 +2,13 @@ import assert from 'node:assert/strict'
 import type { RegistryClient } from '../client.ts'
 import { digestOf, localPlatform, OCI_MANIFEST, serializeManifest } from '../oci/index.ts'
 import { FakeRegistry } from '../testing/fake-registry.ts'
-import { MemorySource, noise, referenceTo, rejectsWith, testClient } from '../testing/test-client.ts'
+import {
+  MemorySource,
+  noise,
+  referenceTo,
+  rejectsWith,
+  testClient,
+} from '../testing/test-client.ts'
 
 const signal = new AbortController().signal
 const BYTES = noise(3_000_000)
@@ -23,7 +29,9 @@ describe('pushBlob', () => {
     await registry[Symbol.asyncDispose]()
   })
 
-  function push(options: Parameters<RegistryClient['pushBlob']>[2] = { signal }): ReturnType<RegistryClient['pushBlob']> {
+  function push(
+    options: Parameters<RegistryClient['pushBlob']>[2] = { signal },
+  ): ReturnType<RegistryClient['pushBlob']> {
     return client.pushBlob(referenceTo(registry, 'app'), source, options)
   }
 
@@ -44,13 +52,18 @@ describe('pushBlob', () => {
   })
 
   it('refuses to take a blob of another size for the same', async () => {
-    registry.script({ method: 'HEAD', act: { kind: 'reply', status: 200, headers: { 'content-length': '5' } } })
+    registry.script({
+      method: 'HEAD',
+      act: { kind: 'reply', status: 200, headers: { 'content-length': '5' } },
+    })
     await rejectsWith(push(), 'size-mismatch', /with 5 bytes instead of 3000000/)
   })
 
   it('uploads in one PUT and reports the bytes', async () => {
     const progress: number[] = []
-    assert.deepEqual(await push({ signal, onProgress: (bytes) => progress.push(bytes) }), { kind: 'uploaded' })
+    assert.deepEqual(await push({ signal, onProgress: (bytes) => progress.push(bytes) }), {
+      kind: 'uploaded',
+    })
     assertStored()
     assert.deepEqual(methods(), ['HEAD', 'POST', 'PUT'])
     assert.equal(progress.at(-1), BYTES.byteLength)
@@ -58,12 +71,21 @@ describe('pushBlob', () => {
 
   it('keeps the query of a Location byte for byte', async () => {
     await push()
-    assert.match(registry.requests[2]?.path ?? '', /\?_state=a%20b%2Bc%3D&digest=sha256%3A[a-f0-9]{64}$/)
+    assert.match(
+      registry.requests[2]?.path ?? '',
+      /\?_state=a%20b%2Bc%3D&digest=sha256%3A[a-f0-9]{64}$/,
+    )
   })
 
   it('takes an absolute Location', async () => {
     await using other = await FakeRegistry.start()
-    registry.script({ method: 'POST', act: { kind: 'headers', headers: { location: `http://${other.host}/v2/app/blobs/uploads/x` } } })
+    registry.script({
+      method: 'POST',
+      act: {
+        kind: 'headers',
+        headers: { location: `http://${other.host}/v2/app/blobs/uploads/x` },
+      },
+    })
     other.script({ method: 'PUT', act: { kind: 'reply', status: 201 } })
     await push()
     assert.equal(other.requests[0]?.headers['content-length'], String(BYTES.byteLength))
@@ -123,7 +145,11 @@ describe('pushBlob', () => {
 
   it('survives many cuts as long as it gets ahead', async () => {
     registry.script({ method: 'PUT', act: { kind: 'cut-request', afterBytes: 10 } })
-    registry.script({ method: 'PATCH', times: 2, act: { kind: 'cut-request', afterBytes: 1_200_000 } })
+    registry.script({
+      method: 'PATCH',
+      times: 2,
+      act: { kind: 'cut-request', afterBytes: 1_200_000 },
+    })
     registry.script({ method: 'PUT', times: 2, act: { kind: 'reply', status: 503 } })
     await push()
     assertStored()
@@ -139,8 +165,13 @@ describe('pushBlob', () => {
     await client.pushBlob(referenceTo(strict, 'app'), source, { signal })
     const stored = strict.repository('app').blobs.get(source.descriptor.digest)
     assert.ok(stored !== undefined && Buffer.from(stored).equals(BYTES))
-    const chunks = strict.requests.filter(({ method, status }) => method === 'PATCH' && status() === 202)
-    assert.deepEqual(chunks.map(({ headers }) => headers['content-range']), ['0-749999', '750000-1499999', '1500000-2249999', '2250000-2999999'])
+    const chunks = strict.requests.filter(
+      ({ method, status }) => method === 'PATCH' && status() === 202,
+    )
+    assert.deepEqual(
+      chunks.map(({ headers }) => headers['content-range']),
+      ['0-749999', '750000-1499999', '1500000-2249999', '2250000-2999999'],
+    )
   })
 
   it('says what the server said when no size passes', async () => {
@@ -151,7 +182,11 @@ describe('pushBlob', () => {
 
   it('sends chunks no smaller than OCI-Chunk-Min-Length', async () => {
     registry.script({ method: 'PUT', act: { kind: 'reply', status: 405 } })
-    registry.script({ method: 'POST', times: 2, act: { kind: 'headers', headers: { 'oci-chunk-min-length': '2000000' } } })
+    registry.script({
+      method: 'POST',
+      times: 2,
+      act: { kind: 'headers', headers: { 'oci-chunk-min-length': '2000000' } },
+    })
     registry.script({ method: 'PATCH', act: { kind: 'reply', status: 413 } })
     await rejectsWith(push(), 'too-large', /413/)
   })
@@ -170,14 +205,20 @@ describe('pushBlob', () => {
   })
 
   it('does not believe a registry that stored another digest', async () => {
-    registry.script({ method: 'PUT', act: { kind: 'headers', headers: { 'docker-content-digest': digestOf('x') } } })
+    registry.script({
+      method: 'PUT',
+      act: { kind: 'headers', headers: { 'docker-content-digest': digestOf('x') } },
+    })
     await rejectsWith(push(), 'digest-mismatch', /stored the blob as/)
   })
 
   it('passes on what the source threw, and does not try again', async () => {
     const broken = new Error('the layer is gone')
     const failing = { descriptor: source.descriptor, open: () => failingBytes(broken) }
-    await assert.rejects(client.pushBlob(referenceTo(registry, 'app'), failing, { signal }), (error) => error === broken)
+    await assert.rejects(
+      client.pushBlob(referenceTo(registry, 'app'), failing, { signal }),
+      (error) => error === broken,
+    )
     assert.equal(methods().filter((method) => method === 'POST').length, 1)
   })
 
@@ -190,7 +231,10 @@ describe('pushBlob', () => {
   it('ends when the signal aborts', async () => {
     registry.script({ method: 'PUT', act: { kind: 'hang' } })
     const controller = new AbortController()
-    const work = push({ signal: controller.signal, onProgress: () => controller.abort(new Error('stopped')) })
+    const work = push({
+      signal: controller.signal,
+      onProgress: () => controller.abort(new Error('stopped')),
+    })
     await assert.rejects(work, /^Error: stopped$/)
   })
 })
@@ -224,7 +268,9 @@ describe('pushManifest', () => {
   })
 
   it('goes by digest when there is no tag', async () => {
-    const { manifest } = registry.repository('app').addImage({ layers: [], platform: localPlatform() })
+    const { manifest } = registry
+      .repository('app')
+      .addImage({ layers: [], platform: localPlatform() })
     const reference = { ...referenceTo(registry, 'app'), tag: undefined, digest: manifest.digest }
     await client.pushManifest(reference, manifest, { signal })
     assert.deepEqual(registry.requestLines, [`PUT /v2/app/manifests/${manifest.digest}`])
@@ -234,7 +280,11 @@ describe('pushManifest', () => {
     const config = { mediaType: 'x', digest: digestOf('nowhere'), sizeBytes: 7 }
     const manifest = serializeManifest({ mediaType: OCI_MANIFEST, config, layers: [] })
     const work = client.pushManifest(referenceTo(registry, 'app:v1'), manifest, { signal })
-    const error = await rejectsWith(work, 'bad-response', /MANIFEST_BLOB_UNKNOWN: sha256:\w+ is not there/)
+    const error = await rejectsWith(
+      work,
+      'bad-response',
+      /MANIFEST_BLOB_UNKNOWN: sha256:\w+ is not there/,
+    )
     assert.equal(error.registryCode, 'MANIFEST_BLOB_UNKNOWN')
   })
 
@@ -242,7 +292,8 @@ describe('pushManifest', () => {
     const repository = registry.repository('app')
     const old = repository.addImage({ layers: [noise(5)], platform: localPlatform(), tag: 'v1' })
     const other = repository.addImage({ layers: [noise(6)], platform: localPlatform() })
-    const body = '{"errors":[{"code":"PRECONDITION","message":"The tag v1 is immutable, cannot be overwritten."}]}'
+    const body =
+      '{"errors":[{"code":"PRECONDITION","message":"The tag v1 is immutable, cannot be overwritten."}]}'
     registry.script({ method: 'PUT', times: 9, act: { kind: 'reply', status: 412, body } })
     await client.pushManifest(referenceTo(registry, 'app:v1'), old.manifest, { signal })
     const work = client.pushManifest(referenceTo(registry, 'app:v1'), other.manifest, { signal })
@@ -250,8 +301,11 @@ describe('pushManifest', () => {
   })
 
   it('shows a quota error as the server says it', async () => {
-    const { manifest } = registry.repository('app').addImage({ layers: [], platform: localPlatform() })
-    const body = '{"errors":[{"code":"DENIED","message":"adding 1 MiB of storage resource, which when updated to current usage exceeds the configured upper limit"}]}'
+    const { manifest } = registry
+      .repository('app')
+      .addImage({ layers: [], platform: localPlatform() })
+    const body =
+      '{"errors":[{"code":"DENIED","message":"adding 1 MiB of storage resource, which when updated to current usage exceeds the configured upper limit"}]}'
     registry.script({ method: 'PUT', act: { kind: 'reply', status: 403, body } })
     const work = client.pushManifest(referenceTo(registry, 'app:v1'), manifest, { signal })
     await rejectsWith(work, 'denied', /403 \(forbidden\): DENIED: adding 1 MiB of storage resource/)

@@ -5,7 +5,10 @@ import type { Digest } from '../oci/index.ts'
 import type { HttpResponse } from '../transport/http-message.ts'
 import { locationOf } from '../transport/redirect.ts'
 
-/** An upload that the registry has begun: where its next request goes, and what the registry holds of it. */
+/**
+ * An upload that the registry has begun: where its next request goes, and what the registry holds
+ * of it.
+ */
 export interface UploadSession {
   readonly location: URL
   readonly receivedBytes: number
@@ -19,13 +22,24 @@ export interface MountSource {
   readonly digest: Digest
 }
 
-/** POST that begins an upload; with `mount` the answer may be that none is needed (features rows R43, R44). */
+/**
+ * POST that begins an upload; with `mount` the answer may be that none is needed (features rows
+ * R43, R44).
+ */
 export function beginUpload(
   host: HostClient,
-  options: { readonly repository: string; readonly access: Access; readonly mount?: MountSource; readonly signal: AbortSignal },
+  options: {
+    readonly repository: string
+    readonly access: Access
+    readonly mount?: MountSource
+    readonly signal: AbortSignal
+  },
 ): Promise<UploadSession | 'mounted'> {
   const { mount } = options
-  const query = mount === undefined ? '' : `?mount=${encodeURIComponent(mount.digest)}&from=${encodeURIComponent(mount.repository)}`
+  const query =
+    mount === undefined
+      ? ''
+      : `?mount=${encodeURIComponent(mount.digest)}&from=${encodeURIComponent(mount.repository)}`
   return host.call(
     {
       method: 'POST',
@@ -40,14 +54,23 @@ export function beginUpload(
   )
 }
 
-/** What the registry holds of an upload that broke (features row R45); undefined when it has forgotten it. */
+/**
+ * What the registry holds of an upload that broke (features row R45); undefined when it has
+ * forgotten it.
+ */
 export async function uploadStatus(
   host: HostClient,
   session: UploadSession,
   options: { readonly access: Access; readonly signal: AbortSignal },
 ): Promise<UploadSession | undefined> {
   const { access, signal } = options
-  const request = { method: 'GET', target: session.location, access, expect: [204, 202, 200], lane: 'call' } as const
+  const request = {
+    method: 'GET',
+    target: session.location,
+    access,
+    expect: [204, 202, 200],
+    lane: 'call',
+  } as const
   try {
     return await host.exchange(request, signal, async (response) => {
       const held = heldBytes(response)
@@ -61,20 +84,37 @@ export async function uploadStatus(
 }
 
 /** The session after a response in it: each one may name another Location for the next request. */
-export function sessionOf(response: HttpResponse, receivedBytes: number, before?: UploadSession): UploadSession {
+export function sessionOf(
+  response: HttpResponse,
+  receivedBytes: number,
+  before?: UploadSession,
+): UploadSession {
   const minimum = Number(response.header('oci-chunk-min-length') ?? before?.chunkBytesMin ?? 0)
-  const location = response.header('location') === undefined && before !== undefined ? before.location : locationOf(response)
-  return { location, receivedBytes, chunkBytesMin: Number.isSafeInteger(minimum) && minimum > 0 ? minimum : 0 }
+  const location =
+    response.header('location') === undefined && before !== undefined
+      ? before.location
+      : locationOf(response)
+  return {
+    location,
+    receivedBytes,
+    chunkBytesMin: Number.isSafeInteger(minimum) && minimum > 0 ? minimum : 0,
+  }
 }
 
-/** Bytes that a Range reply says are there: `0-N` is inclusive; `0-0` of an empty upload reads like one byte. */
+/**
+ * Bytes that a Range reply says are there: `0-N` is inclusive; `0-0` of an empty upload reads like
+ * one byte.
+ */
 export function heldBytes(response: HttpResponse): number | undefined {
   const end = /^(?:bytes=)?0-(\d{1,15})$/.exec(response.header('range') ?? '')?.[1]
   if (end === undefined) return undefined
   return end === '0' ? 0 : Number(end) + 1
 }
 
-/** The URL that ends the upload. The query of a Location may be signed, so it stays as it is, byte for byte. */
+/**
+ * The URL that ends the upload. The query of a Location may be signed, so it stays as it is, byte
+ * for byte.
+ */
 export function closingUrl(session: UploadSession, digest: Digest): URL {
   const url = new URL(session.location)
   const separator = url.search === '' ? '?' : `${url.search}&`

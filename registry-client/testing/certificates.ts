@@ -1,6 +1,6 @@
 /**
- * Certificates for tests of TLS, valid for a century and good for nothing else: an authority, and a server (127.0.0.1, localhost) and a
- * client certificate signed by it.
+ * Certificates for tests of TLS, valid for a century and good for nothing else: an authority, and a
+ * server (127.0.0.1, localhost) and a client certificate signed by it.
  */
 export const TEST_CA: string = `-----BEGIN CERTIFICATE-----
 MIIBjDCCATGgAwIBAgIUAyx4O6X5yxO2mCHF4xsvTSJjZ1wwCgYIKoZIzj0EAwIw

@@ -47,8 +47,9 @@ export class FakeApi {
   }
 
   answer(question: FakeQuestion): FakeAnswer {
-    if (question.url.pathname === '/v2/') return reply(200, { 'docker-distribution-api-version': 'registry/2.0' }, '{}')
-    const [, name = '', kind, rest = ''] = ROUTE.exec(question.url.pathname) ?? []
+    if (question.url.pathname === '/v2/')
+      return reply(200, { 'docker-distribution-api-version': 'registry/2.0' }, '{}')
+    const [, name = '', kind = '', rest = ''] = ROUTE.exec(question.url.pathname) ?? []
     switch (kind) {
       case 'manifests':
         return this.#manifests(question, name, rest)
@@ -68,20 +69,32 @@ export class FakeApi {
     if (method === 'PUT') {
       const mediaType = headers['content-type'] ?? ''
       const missing = this.#missingParts(name, body, mediaType)
-      if (missing !== undefined) return failure(400, 'MANIFEST_BLOB_UNKNOWN', `${missing} is not there`)
+      if (missing !== undefined)
+        return failure(400, 'MANIFEST_BLOB_UNKNOWN', `${missing} is not there`)
       const isTag = parseDigest(tagOrDigest) === undefined
-      const { digest } = this.#options.repository(name).addManifest({ mediaType, bytes: body }, isTag ? tagOrDigest : undefined)
-      if (!isTag && digest !== tagOrDigest) return failure(400, 'DIGEST_INVALID', 'the digest is another')
-      return reply(201, { location: `/v2/${name}/manifests/${digest}`, 'docker-content-digest': digest })
+      const { digest } = this.#options
+        .repository(name)
+        .addManifest({ mediaType, bytes: body }, isTag ? tagOrDigest : undefined)
+      if (!isTag && digest !== tagOrDigest)
+        return failure(400, 'DIGEST_INVALID', 'the digest is another')
+      return reply(201, {
+        location: `/v2/${name}/manifests/${digest}`,
+        'docker-content-digest': digest,
+      })
     }
     const repository = this.#options.repositories.get(name)
     const found = repository?.find(tagOrDigest)
-    if (repository === undefined || found === undefined) return failure(404, 'MANIFEST_UNKNOWN', 'manifest unknown')
+    if (repository === undefined || found === undefined)
+      return failure(404, 'MANIFEST_UNKNOWN', 'manifest unknown')
     if (method === 'DELETE') {
       if (!repository.tags.delete(tagOrDigest)) repository.manifests.delete(found.digest)
       return reply(202, {})
     }
-    return reply(200, { 'content-type': found.mediaType, 'docker-content-digest': found.digest }, found.bytes)
+    return reply(
+      200,
+      { 'content-type': found.mediaType, 'docker-content-digest': found.digest },
+      found.bytes,
+    )
   }
 
   /** As real registries do: a manifest is taken when all it names is there. */
@@ -99,7 +112,8 @@ export class FakeApi {
     const digest = parseDigest(digestText)
     const repository = this.#options.repositories.get(name)
     const bytes = digest && repository?.blobs.get(digest)
-    if (digest === undefined || bytes === undefined) return failure(404, 'BLOB_UNKNOWN', 'blob unknown')
+    if (digest === undefined || bytes === undefined)
+      return failure(404, 'BLOB_UNKNOWN', 'blob unknown')
     if (question.method === 'DELETE') {
       repository?.blobs.delete(digest)
       return reply(202, {})
@@ -115,7 +129,8 @@ export class FakeApi {
   #begin(question: FakeQuestion, name: string): FakeAnswer {
     const { searchParams } = question.url
     const mount = parseDigest(searchParams.get('mount') ?? '')
-    const bytes = mount && this.#options.repositories.get(searchParams.get('from') ?? '')?.blobs.get(mount)
+    const bytes =
+      mount && this.#options.repositories.get(searchParams.get('from') ?? '')?.blobs.get(mount)
     if (mount !== undefined && bytes !== undefined) {
       this.#options.repository(name).blobs.set(mount, bytes)
       return reply(201, { location: `/v2/${name}/blobs/${mount}`, 'docker-content-digest': mount })
@@ -133,11 +148,13 @@ export class FakeApi {
       return reply(204, {})
     }
     const start = /^(\d+)-\d+$/.exec(headers['content-range'] ?? '')?.[1]
-    if (start !== undefined && Number(start) !== upload.bytes.byteLength) return this.#progress(416, upload)
+    if (start !== undefined && Number(start) !== upload.bytes.byteLength)
+      return this.#progress(416, upload)
     upload.bytes = Buffer.concat([upload.bytes, body])
     if (method === 'PATCH' || !question.isWhole) return this.#progress(202, upload)
     const digest = digestOf(upload.bytes)
-    if (digest !== url.searchParams.get('digest')) return failure(400, 'DIGEST_INVALID', 'the digest is another')
+    if (digest !== url.searchParams.get('digest'))
+      return failure(400, 'DIGEST_INVALID', 'the digest is another')
     this.#options.uploads.end(id)
     this.#options.repository(name).blobs.set(digest, upload.bytes)
     return reply(201, { location: `/v2/${name}/blobs/${digest}`, 'docker-content-digest': digest })
@@ -146,23 +163,44 @@ export class FakeApi {
   #progress(status: number, upload: FakeUpload): FakeAnswer {
     const path = `/v2/${upload.repository}/blobs/uploads/${upload.id}?_state=a%20b%2Bc%3D`
     const range = `0-${Math.max(0, upload.bytes.byteLength - 1)}`
-    return reply(status, { location: `${this.#options.locationOrigin}${path}`, range, 'docker-upload-uuid': upload.id })
+    return reply(status, {
+      location: `${this.#options.locationOrigin}${path}`,
+      range,
+      'docker-upload-uuid': upload.id,
+    })
   }
 
   #tags(question: FakeQuestion, name: string): FakeAnswer {
     const repository = this.#options.repositories.get(name)
-    if (repository === undefined) return failure(404, 'NAME_UNKNOWN', 'repository name not known to registry')
+    if (repository === undefined)
+      return failure(404, 'NAME_UNKNOWN', 'repository name not known to registry')
     const { searchParams } = question.url
-    const all = [...repository.tags.keys()].sort().filter((tag) => tag > (searchParams.get('last') ?? ''))
-    const size = Math.min(Number(searchParams.get('n') ?? this.#options.pageSizeMax), this.#options.pageSizeMax)
+    const all = [...repository.tags.keys()]
+      .sort()
+      .filter((tag) => tag > (searchParams.get('last') ?? ''))
+    const size = Math.min(
+      Number(searchParams.get('n') ?? this.#options.pageSizeMax),
+      this.#options.pageSizeMax,
+    )
     const tags = all.slice(0, size)
     const last = tags.at(-1)
-    const next = last !== undefined && all.length > size ? { link: `</v2/${name}/tags/list?n=${size}&last=${last}>; rel="next"` } : {}
-    return reply(200, { 'content-type': 'application/json', ...next }, JSON.stringify({ name, tags }))
+    const next =
+      last !== undefined && all.length > size
+        ? { link: `</v2/${name}/tags/list?n=${size}&last=${last}>; rel="next"` }
+        : {}
+    return reply(
+      200,
+      { 'content-type': 'application/json', ...next },
+      JSON.stringify({ name, tags }),
+    )
   }
 }
 
-function reply(status: number, headers: Readonly<Record<string, string>>, body: Uint8Array | string = NOTHING): FakeAnswer {
+function reply(
+  status: number,
+  headers: Readonly<Record<string, string>>,
+  body: Uint8Array | string = NOTHING,
+): FakeAnswer {
   return { status, headers, body: typeof body === 'string' ? Buffer.from(body) : body }
 }
 

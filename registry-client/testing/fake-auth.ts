@@ -14,7 +14,9 @@ export type FakeAuth =
       readonly lifetimeSec?: number
       /** Default: this registry's own `/token`. */
       readonly realm?: string
-      /** Tokens only ever get these rights, e.g. `repository:app:pull`. Default: what was asked for. */
+      /**
+       * Tokens only ever get these rights, e.g. `repository:app:pull`. Default: what was asked for.
+       */
       readonly grants?: readonly string[]
     }
 
@@ -33,7 +35,10 @@ export interface Need {
 export class FakeGate {
   readonly #auth: FakeAuth
   readonly #tokens = new Map<string, IssuedToken>()
-  /** Requests that tokens issued from now on are good for; a test's way to let them expire in the middle of something. */
+  /**
+   * Requests that tokens issued from now on are good for; a test's way to let them expire in the
+   * middle of something.
+   */
   usesPerToken: number = Number.POSITIVE_INFINITY
 
   constructor(auth: FakeAuth) {
@@ -41,14 +46,23 @@ export class FakeGate {
   }
 
   /** The WWW-Authenticate header of a refusal; undefined when the request may pass. */
-  refusal(authorization: string | undefined, need: Need | undefined, host: string): string | undefined {
+  refusal(
+    authorization: string | undefined,
+    need: Need | undefined,
+    host: string,
+  ): string | undefined {
     const auth = this.#auth
     if (auth.kind === 'none') return undefined
     if (auth.kind === 'basic') {
-      return authorization === basic(auth.username, auth.password) ? undefined : 'Basic realm="fake"'
+      return authorization === basic(auth.username, auth.password)
+        ? undefined
+        : 'Basic realm="fake"'
     }
     if (this.#isGood(authorization, need)) return undefined
-    const scope = need === undefined ? '' : `,scope="repository:${need.repository}:${need.action === 'push' ? 'pull,push' : need.action}"`
+    const scope =
+      need === undefined
+        ? ''
+        : `,scope="repository:${need.repository}:${need.action === 'push' ? 'pull,push' : need.action}"`
     return `Bearer realm="${auth.realm ?? `http://${host}/token`}",service="fake"${scope}`
   }
 
@@ -58,7 +72,10 @@ export class FakeGate {
   }
 
   /** The reply of `/token`; undefined to refuse. */
-  issue(question: { readonly authorization: string | undefined; readonly parameters: URLSearchParams }): object | undefined {
+  issue(question: {
+    readonly authorization: string | undefined
+    readonly parameters: URLSearchParams
+  }): object | undefined {
     const auth = this.#auth
     if (auth.kind !== 'bearer' || !isKnown(auth, question)) return undefined
     const asked = question.parameters.getAll('scope').flatMap((text) => text.split(' '))
@@ -74,7 +91,13 @@ export class FakeGate {
     if (need === undefined) return true
     return token.scopes.some((scope) => {
       const colon = scope.lastIndexOf(':')
-      return scope.slice(0, colon) === `repository:${need.repository}` && scope.slice(colon + 1).split(',').includes(need.action)
+      return (
+        scope.slice(0, colon) === `repository:${need.repository}` &&
+        scope
+          .slice(colon + 1)
+          .split(',')
+          .includes(need.action)
+      )
     })
   }
 }
@@ -85,11 +108,15 @@ function isKnown(
 ): boolean {
   const { parameters } = question
   if (parameters.get('grant_type') === 'refresh_token') {
-    return auth.identityToken !== undefined && parameters.get('refresh_token') === auth.identityToken
+    return (
+      auth.identityToken !== undefined && parameters.get('refresh_token') === auth.identityToken
+    )
   }
   if (auth.username === undefined) return true
   if (parameters.get('grant_type') === 'password') {
-    return parameters.get('username') === auth.username && parameters.get('password') === auth.password
+    return (
+      parameters.get('username') === auth.username && parameters.get('password') === auth.password
+    )
   }
   return question.authorization === basic(auth.username, auth.password ?? '')
 }

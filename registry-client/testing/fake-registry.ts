@@ -33,8 +33,8 @@ export interface RecordedRequest {
 }
 
 /**
- * A registry inside the test: it does what the distribution specification says on a free loopback port, holds everything in
- * memory, records every request, and misbehaves as `script` tells it to.
+ * A registry inside the test: it does what the distribution specification says on a free loopback
+ * port, holds everything in memory, records every request, and misbehaves as `script` tells it to.
  */
 export class FakeRegistry implements AsyncDisposable {
   readonly requests: RecordedRequest[] = []
@@ -89,7 +89,10 @@ export class FakeRegistry implements AsyncDisposable {
     return repository
   }
 
-  /** From now on the next request that fits meets this act. Steps are used up in the order in which they were added. */
+  /**
+   * From now on the next request that fits meets this act. Steps are used up in the order in which
+   * they were added.
+   */
   script(step: ScriptStep): void {
     this.#script.add(step)
   }
@@ -108,8 +111,11 @@ export class FakeRegistry implements AsyncDisposable {
   async #handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const method = request.method ?? 'GET'
     const path = request.url ?? '/'
-    const headers = Object.fromEntries(Object.entries(request.headers).map(([name, value]) => [name, String(value)]))
-    const status = (): number | undefined => (response.headersSent ? response.statusCode : undefined)
+    const headers = Object.fromEntries(
+      Object.entries(request.headers).map(([name, value]) => [name, String(value)]),
+    )
+    const status = (): number | undefined =>
+      response.headersSent ? response.statusCode : undefined
     this.requests.push({ method, path, headers, status })
     const act = this.#script.take({ method, path })
     if (act?.kind === 'hang') return
@@ -126,20 +132,40 @@ export class FakeRegistry implements AsyncDisposable {
     await send(response, method, changed(answer, act), act)
   }
 
-  async #answer(request: IncomingMessage, url: URL, act: ScriptAct | undefined): Promise<FakeAnswer | 'gone'> {
+  async #answer(
+    request: IncomingMessage,
+    url: URL,
+    act: ScriptAct | undefined,
+  ): Promise<FakeAnswer | 'gone'> {
     const method = request.method ?? 'GET'
-    const refusal = this.gate.refusal(request.headers.authorization, this.#api.needOf(method, url.pathname), this.host)
+    const refusal = this.gate.refusal(
+      request.headers.authorization,
+      this.#api.needOf(method, url.pathname),
+      this.host,
+    )
     const length = Number(request.headers['content-length'] ?? 0)
     if (refusal !== undefined) {
       request.resume()
-      return complaint(401, 'UNAUTHORIZED', 'authentication required', { 'www-authenticate': refusal })
+      return complaint(401, 'UNAUTHORIZED', 'authentication required', {
+        'www-authenticate': refusal,
+      })
     }
     if (length > (this.#options.bodyBytesMax ?? Number.POSITIVE_INFINITY)) {
       request.resume()
-      return { status: 413, headers: { 'content-type': 'text/html' }, body: Buffer.from('<html><title>413 Too Large</title></html>') }
+      return {
+        status: 413,
+        headers: { 'content-type': 'text/html' },
+        body: Buffer.from('<html><title>413 Too Large</title></html>'),
+      }
     }
     const body = await readBody(request, act?.kind === 'cut-request' ? act.afterBytes : undefined)
-    const answer = this.#api.answer({ method, url, headers: request.headers, body: body.bytes, isWhole: body.isWhole })
+    const answer = this.#api.answer({
+      method,
+      url,
+      headers: request.headers,
+      body: body.bytes,
+      isWhole: body.isWhole,
+    })
     if (body.isWhole) return answer
     request.socket.destroy()
     return 'gone'
@@ -156,13 +182,23 @@ export class FakeRegistry implements AsyncDisposable {
 }
 
 /** An error in the registry's form. */
-export function complaint(status: number, code: string, message: string, headers: Record<string, string> = {}): FakeAnswer {
+export function complaint(
+  status: number,
+  code: string,
+  message: string,
+  headers: Record<string, string> = {},
+): FakeAnswer {
   const body = Buffer.from(JSON.stringify({ errors: [{ code, message }] }))
   return { status, headers: { 'content-type': 'application/json', ...headers }, body }
 }
 
 function changed(answer: FakeAnswer, act: ScriptAct | undefined): FakeAnswer {
-  if (act?.kind === 'body') return { ...answer, headers: { ...answer.headers, 'content-length': String(act.bytes.byteLength) }, body: act.bytes }
+  if (act?.kind === 'body')
+    return {
+      ...answer,
+      headers: { ...answer.headers, 'content-length': String(act.bytes.byteLength) },
+      body: act.bytes,
+    }
   if (act?.kind !== 'headers') return answer
   const headers = Object.entries({ ...answer.headers, ...act.headers }).flatMap(([name, value]) =>
     value === undefined ? [] : [[name, value] as const],
@@ -170,9 +206,17 @@ function changed(answer: FakeAnswer, act: ScriptAct | undefined): FakeAnswer {
   return { ...answer, headers: Object.fromEntries(headers) }
 }
 
-async function send(response: ServerResponse, method: string, answer: FakeAnswer, act: ScriptAct | undefined): Promise<void> {
+async function send(
+  response: ServerResponse,
+  method: string,
+  answer: FakeAnswer,
+  act: ScriptAct | undefined,
+): Promise<void> {
   const length = answer.headers['content-length'] ?? String(answer.body.byteLength)
-  response.writeHead(answer.status, { ...answer.headers, ...(answer.status === 204 ? {} : { 'content-length': length }) })
+  response.writeHead(answer.status, {
+    ...answer.headers,
+    ...(answer.status === 204 ? {} : { 'content-length': length }),
+  })
   if (method === 'HEAD') {
     response.end()
     return
@@ -183,19 +227,25 @@ async function send(response: ServerResponse, method: string, answer: FakeAnswer
   }
   response.flushHeaders()
   if (act.afterBytes > 0) {
-    await new Promise<void>((resolve) => response.write(answer.body.subarray(0, act.afterBytes), () => resolve()))
+    await new Promise<void>((resolve) =>
+      response.write(answer.body.subarray(0, act.afterBytes), () => resolve()),
+    )
   }
   response.socket?.destroySoon()
 }
 
-async function readBody(request: IncomingMessage, bytesMax: number | undefined): Promise<{ bytes: Buffer; isWhole: boolean }> {
+async function readBody(
+  request: IncomingMessage,
+  bytesMax: number | undefined,
+): Promise<{ bytes: Buffer; isWhole: boolean }> {
   const chunks: Buffer[] = []
   let size = 0
   for await (const chunk of request) {
     if (!Buffer.isBuffer(chunk)) continue
     chunks.push(chunk)
     size += chunk.byteLength
-    if (bytesMax !== undefined && size >= bytesMax) return { bytes: Buffer.concat(chunks).subarray(0, bytesMax), isWhole: false }
+    if (bytesMax !== undefined && size >= bytesMax)
+      return { bytes: Buffer.concat(chunks).subarray(0, bytesMax), isWhole: false }
   }
   return { bytes: Buffer.concat(chunks), isWhole: bytesMax === undefined }
 }

@@ -10,10 +10,17 @@ export interface ScriptStep {
 
 export type ScriptAct =
   /** Answers so; the request's body is read and dropped. */
-  | { readonly kind: 'reply'; readonly status: number; readonly headers?: Readonly<Record<string, string>>; readonly body?: string }
+  | {
+      readonly kind: 'reply'
+      readonly status: number
+      readonly headers?: Readonly<Record<string, string>>
+      readonly body?: string
+    }
   /** Does its duty, but the connection breaks after so many bytes of the answer's body. */
   | { readonly kind: 'cut-answer'; readonly afterBytes: number }
-  /** The connection breaks after so many bytes of the request's body; an upload keeps what arrived. */
+  /**
+   * The connection breaks after so many bytes of the request's body; an upload keeps what arrived.
+   */
   | { readonly kind: 'cut-request'; readonly afterBytes: number }
   /** Does its duty, but with these headers set, or removed when undefined. */
   | { readonly kind: 'headers'; readonly headers: Readonly<Record<string, string | undefined>> }

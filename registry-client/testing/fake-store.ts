@@ -49,7 +49,11 @@ export class FakeRepository {
   }
 
   /** A whole image whose layers are `layers` as they are; their bytes need not be tar files. */
-  addImage(options: { readonly layers: readonly Uint8Array[]; readonly platform: Platform; readonly tag?: string }): FakeImage {
+  addImage(options: {
+    readonly layers: readonly Uint8Array[]
+    readonly platform: Platform
+    readonly tag?: string
+  }): FakeImage {
     const { os, architecture, variant } = options.platform
     const layers = options.layers.map((bytes) => this.addBlob(bytes))
     const config: ImageConfig = {
@@ -57,11 +61,18 @@ export class FakeRepository {
       os,
       ...(variant === undefined ? {} : { variant }),
       config: {},
-      rootfs: { type: 'layers', diff_ids: options.layers.map((bytes): DiffId => digestOf(bytes) as string as DiffId) },
+      rootfs: {
+        type: 'layers',
+        diff_ids: options.layers.map((bytes): DiffId => digestOf(bytes) as string as DiffId),
+      },
       history: layers.map(() => ({ created_by: 'test' })),
     }
     const configDescriptor = this.addBlob(serializeImageConfig(config), OCI_CONFIG)
-    const manifest = serializeManifest({ mediaType: OCI_MANIFEST, config: configDescriptor, layers })
+    const manifest = serializeManifest({
+      mediaType: OCI_MANIFEST,
+      config: configDescriptor,
+      layers,
+    })
     const descriptor = { ...this.addManifest(manifest, options.tag), platform: options.platform }
     return { manifest, descriptor, config: configDescriptor, layers }
   }
@@ -73,7 +84,8 @@ export class FakeRepository {
   /** The manifest that a tag or digest names. */
   find(tagOrDigest: string): (StoredManifest & { readonly digest: Digest }) | undefined {
     for (const [digest, manifest] of this.manifests) {
-      if (digest === tagOrDigest || this.tags.get(tagOrDigest) === digest) return { digest, ...manifest }
+      if (digest === tagOrDigest || this.tags.get(tagOrDigest) === digest)
+        return { digest, ...manifest }
     }
     return undefined
   }

@@ -9,7 +9,10 @@ import { createInterface } from 'node:readline'
 const PROGRAM = 'docker-registry'
 const START_TIMEOUT_MS = 20_000
 
-/** The one account of a registry started with `htpasswd`: a name and a password as hard as Harbor's robots have them. */
+/**
+ * The one account of a registry started with `htpasswd`: a name and a password as hard as Harbor's
+ * robots have them.
+ */
 export const HTPASSWD_ACCOUNT: { readonly username: string; readonly password: string } = {
   username: 'robot$lab+ci',
   password: 'p:ä ss"$w%rd',
@@ -37,8 +40,8 @@ export function realRegistryProgram(): string | undefined {
 }
 
 /**
- * For a suite's `before`: skips it, naming the package, where the registry is not installed; with TSBUILD_MUST_WORK=1 that is a
- * failure.
+ * For a suite's `before`: skips it, naming the package, where the registry is not installed; with
+ * TSBUILD_MUST_WORK=1 that is a failure.
  */
 export function requireRealRegistry(context: Mocha.Context): void {
   if (realRegistryProgram() !== undefined) return
@@ -47,7 +50,10 @@ export function requireRealRegistry(context: Mocha.Context): void {
   context.skip()
 }
 
-/** Starts a registry on a free loopback port with new storage; disposal stops it and removes the storage. */
+/**
+ * Starts a registry on a free loopback port with new storage; disposal stops it and removes the
+ * storage.
+ */
 export async function startRealRegistry(options: RealRegistryOptions = {}): Promise<RealRegistry> {
   const program = realRegistryProgram()
   if (program === undefined) throw notInstalled()
@@ -56,8 +62,14 @@ export async function startRealRegistry(options: RealRegistryOptions = {}): Prom
   const configPath = join(directory, 'config.json')
   try {
     // JSON is YAML.
-    await writeFile(configPath, JSON.stringify(await configuration(directory, storagePath, options)))
-    const child = spawn(program, ['serve', configPath], { stdio: ['ignore', 'ignore', 'pipe'], env: { PATH: process.env['PATH'] } })
+    await writeFile(
+      configPath,
+      JSON.stringify(await configuration(directory, storagePath, options)),
+    )
+    const child = spawn(program, ['serve', configPath], {
+      stdio: ['ignore', 'ignore', 'pipe'],
+      env: { PATH: process.env['PATH'] },
+    })
     const stop = (): boolean => child.kill('SIGKILL')
     process.once('exit', stop)
     const host = await listeningHost(child)
@@ -78,10 +90,18 @@ export async function startRealRegistry(options: RealRegistryOptions = {}): Prom
   }
 }
 
-async function configuration(directory: string, storagePath: string, options: RealRegistryOptions): Promise<object> {
+async function configuration(
+  directory: string,
+  storagePath: string,
+  options: RealRegistryOptions,
+): Promise<object> {
   const { tls } = options
   const htpasswdPath = join(directory, 'htpasswd')
-  if (options.htpasswd === true) await writeFile(htpasswdPath, `${HTPASSWD_ACCOUNT.username}:${await bcrypt(HTPASSWD_ACCOUNT.password)}\n`)
+  if (options.htpasswd === true)
+    await writeFile(
+      htpasswdPath,
+      `${HTPASSWD_ACCOUNT.username}:${await bcrypt(HTPASSWD_ACCOUNT.password)}\n`,
+    )
   return {
     version: '0.1',
     log: { level: 'info', formatter: 'json', accesslog: { disabled: true } },
@@ -90,23 +110,40 @@ async function configuration(directory: string, storagePath: string, options: Re
       addr: '127.0.0.1:0',
       ...(tls === undefined
         ? {}
-        : { tls: { certificate: tls.certificate, key: tls.key, ...(tls.clientCa === undefined ? {} : { clientcas: [tls.clientCa] }) } }),
+        : {
+            tls: {
+              certificate: tls.certificate,
+              key: tls.key,
+              ...(tls.clientCa === undefined ? {} : { clientcas: [tls.clientCa] }),
+            },
+          }),
     },
-    ...(options.htpasswd === true ? { auth: { htpasswd: { realm: 'lab', path: htpasswdPath } } } : {}),
+    ...(options.htpasswd === true
+      ? { auth: { htpasswd: { realm: 'lab', path: htpasswdPath } } }
+      : {}),
   }
 }
 
-/** The registry wants bcrypt; the system's crypt(3), reached through the perl that every Debian has, can make it. */
+/**
+ * The registry wants bcrypt; the system's crypt(3), reached through the perl that every Debian has,
+ * can make it.
+ */
 async function bcrypt(password: string): Promise<string> {
   const salt = '$2b$04$abcdefghijklmnopqrstuu'
-  const child = spawn('perl', ['-e', 'print crypt($ARGV[0], $ARGV[1])', password, salt], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const child = spawn('perl', ['-e', 'print crypt($ARGV[0], $ARGV[1])', password, salt], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
   let hash = ''
   for await (const chunk of child.stdout) hash += String(chunk)
-  if (!hash.startsWith('$2b$')) throw new Error('could not make an htpasswd file: perl made no bcrypt hash')
+  if (!hash.startsWith('$2b$'))
+    throw new Error('could not make an htpasswd file: perl made no bcrypt hash')
   return hash
 }
 
-/** The log says where it listens: port 0 leaves the choice to the kernel, so no other process can come between. */
+/**
+ * The log says where it listens: port 0 leaves the choice to the kernel, so no other process can
+ * come between.
+ */
 async function listeningHost(child: ChildProcess): Promise<string> {
   const { stderr } = child
   if (stderr === null) throw new Error(`could not start ${PROGRAM}: no log to read`)

@@ -10,7 +10,12 @@ import { type Descriptor, digestOf, OCI_LAYER_GZIP } from '../oci/index.ts'
 
 /** A client that knows nothing of this machine: no stored credentials, no proxies, no waiting. */
 export function testClient(options: RegistryClientOptions = {}): RegistryClient {
-  return new RegistryClient({ credentials: anonymous, env: {}, clock: new ManualClock(), ...options })
+  return new RegistryClient({
+    credentials: anonymous,
+    env: {},
+    clock: new ManualClock(),
+    ...options,
+  })
 }
 
 /** A reference into a fake registry, e.g. `app:v1`. */
@@ -54,12 +59,20 @@ export class MemorySource implements BlobSource {
   constructor(bytes: Uint8Array, pieceBytes: number = 64 * 1024) {
     this.#bytes = bytes
     this.#pieceBytes = pieceBytes
-    this.descriptor = { mediaType: OCI_LAYER_GZIP, digest: digestOf(bytes), sizeBytes: bytes.byteLength }
+    this.descriptor = {
+      mediaType: OCI_LAYER_GZIP,
+      digest: digestOf(bytes),
+      sizeBytes: bytes.byteLength,
+    }
   }
 
   async *open(startByte: number): AsyncGenerator<Uint8Array, void, undefined> {
     this.opened.push(startByte)
-    for (let position = startByte; position < this.#bytes.byteLength; position += this.#pieceBytes) {
+    for (
+      let position = startByte;
+      position < this.#bytes.byteLength;
+      position += this.#pieceBytes
+    ) {
       yield this.#bytes.subarray(position, position + this.#pieceBytes)
     }
   }
@@ -80,7 +93,11 @@ export function noise(sizeBytes: number, seed = 1): Uint8Array {
 }
 
 /** Asserts that `work` fails with this code and a message that fits; gives the error for more. */
-export async function rejectsWith(work: Promise<unknown>, code: RegistryErrorCode, message: RegExp): Promise<RegistryError> {
+export async function rejectsWith(
+  work: Promise<unknown>,
+  code: RegistryErrorCode,
+  message: RegExp,
+): Promise<RegistryError> {
   const error: unknown = await work.then(
     () => assert.fail(`expected ${code}, but it succeeded`),
     (reason: unknown) => reason,

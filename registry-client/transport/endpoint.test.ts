@@ -14,21 +14,39 @@ describe('endpointOf', () => {
   })
 
   it('speaks plain http with loopback names on any port, and TLS with all others', () => {
-    for (const name of ['localhost', 'localhost:5000', '127.0.0.1:5000', '127.9.9.9', '[::1]:5000']) {
+    for (const name of [
+      'localhost',
+      'localhost:5000',
+      '127.0.0.1:5000',
+      '127.9.9.9',
+      '[::1]:5000',
+    ]) {
       assert.equal(urlOf(name), `http://${name}/v2/`)
     }
-    for (const name of ['registry.example', 'localhost.example', '10.0.0.1:5000', '128.0.0.1', 'xlocalhost']) {
+    for (const name of [
+      'registry.example',
+      'localhost.example',
+      '10.0.0.1:5000',
+      '128.0.0.1',
+      'xlocalhost',
+    ]) {
       assert.equal(urlOf(name), `https://${name}/v2/`)
     }
   })
 
   it('speaks TLS on loopback when certificates were set up for it', () => {
-    assert.equal(urlOf('localhost:5000', { ...plainPolicy, hasCertificates: () => true }), 'https://localhost:5000/v2/')
+    assert.equal(
+      urlOf('localhost:5000', { ...plainPolicy, hasCertificates: () => true }),
+      'https://localhost:5000/v2/',
+    )
   })
 
   it('offers plain http as second only for registries named as insecure', () => {
     const policy = { ...plainPolicy, insecureRegistries: ['r.example:5000'] }
-    assert.equal(endpointOf('r.example:5000', policy).fallbackUrl?.href, 'http://r.example:5000/v2/')
+    assert.equal(
+      endpointOf('r.example:5000', policy).fallbackUrl?.href,
+      'http://r.example:5000/v2/',
+    )
     assert.equal(endpointOf('r.example:5001', policy).fallbackUrl, undefined)
   })
 })
@@ -45,7 +63,16 @@ describe('isInsecure', () => {
 
 describe('isForbiddenAddress', () => {
   it('holds for link-local and metadata addresses in all spellings', () => {
-    for (const host of ['169.254.169.254', '[fe80::1]', 'fe80::1%eth0', '[::ffff:169.254.169.254]', 'fd00:ec2::254', '100.100.100.200', 'metadata.google.internal.', '0.0.0.0']) {
+    for (const host of [
+      '169.254.169.254',
+      '[fe80::1]',
+      'fe80::1%eth0',
+      '[::ffff:169.254.169.254]',
+      'fd00:ec2::254',
+      '100.100.100.200',
+      'metadata.google.internal.',
+      '0.0.0.0',
+    ]) {
       assert.equal(isForbiddenAddress(host), true, host)
     }
   })

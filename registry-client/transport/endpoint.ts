@@ -11,30 +11,44 @@ export interface Endpoint {
   readonly registry: string
   /** Ends with `/v2/`, or `/v2/<prefix>/` for a mirror below a path. */
   readonly baseUrl: URL
-  /** Plain http, tried once when there is no TLS at `baseUrl`: only for registries named as insecure (features row R5). */
+  /**
+   * Plain http, tried once when there is no TLS at `baseUrl`: only for registries named as insecure
+   * (features row R5).
+   */
   readonly fallbackUrl: URL | undefined
 }
 
 export interface EndpointPolicy {
-  /** Hosts, `host:port`, or CIDR blocks whose certificates are not checked and that may speak plain http. */
+  /**
+   * Hosts, `host:port`, or CIDR blocks whose certificates are not checked and that may speak plain
+   * http.
+   */
   readonly insecureRegistries: readonly string[]
-  /** Whether certificates were set up for this host, which then is spoken TLS with even on loopback. */
+  /**
+   * Whether certificates were set up for this host, which then is spoken TLS with even on loopback.
+   */
   hasCertificates(registry: string): boolean
 }
 
-/** The endpoint of the registry itself: https, but plain http for loopback names (features row R4). */
+/**
+ * The endpoint of the registry itself: https, but plain http for loopback names (features row R4).
+ */
 export function endpointOf(registry: string, policy: EndpointPolicy): Endpoint {
   if (registry === DEFAULT_REGISTRY) {
     return { registry, baseUrl: new URL(`https://${DOCKER_HUB_API}/v2/`), fallbackUrl: undefined }
   }
   const secure = new URL(`https://${registry}/v2/`)
   const plain = new URL(`http://${registry}/v2/`)
-  if (isInsecure(registry, policy.insecureRegistries)) return { registry, baseUrl: secure, fallbackUrl: plain }
+  if (isInsecure(registry, policy.insecureRegistries))
+    return { registry, baseUrl: secure, fallbackUrl: plain }
   const isPlain = isLoopbackName(hostOf(registry)) && !policy.hasCertificates(registry)
   return { registry, baseUrl: isPlain ? plain : secure, fallbackUrl: undefined }
 }
 
-/** `localhost`, 127.0.0.0/8 and ::1, on any port. Other names that resolve to loopback are not (features row R4). */
+/**
+ * `localhost`, 127.0.0.0/8 and ::1, on any port. Other names that resolve to loopback are not
+ * (features row R4).
+ */
 export function isLoopbackName(hostname: string): boolean {
   const host = hostname.replace(/^\[|\]$/g, '').toLowerCase()
   return host === 'localhost' || isLoopbackAddress(host)

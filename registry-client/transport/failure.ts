@@ -6,11 +6,16 @@ interface KnownFailure {
   readonly isTemporary: boolean
 }
 
-const CUT: KnownFailure = { code: 'registry-unreachable', reason: 'the connection was cut', isTemporary: true }
+const CUT: KnownFailure = {
+  code: 'registry-unreachable',
+  reason: 'the connection was cut',
+  isTemporary: true,
+}
 const SILENT: KnownFailure = { code: 'timeout', reason: 'no answer in time', isTemporary: true }
 const NOT_TLS: KnownFailure = {
   code: 'tls-failed',
-  reason: 'no TLS on this port: the server seems to speak plain http; if that is intended, name it with --insecure-registry',
+  reason:
+    'no TLS on this port: the server seems to speak plain http; if that is intended, name it with --insecure-registry',
   isTemporary: false,
 }
 
@@ -62,40 +67,63 @@ const CA_FIXABLE = new Set([
 ])
 
 /**
- * The RegistryError for a connection to `url` that failed, with what to do where we know it (features row R58); anything
- * that is not a known failure of a connection is returned as it came.
+ * The RegistryError for a connection to `url` that failed, with what to do where we know it
+ * (features row R58); anything that is not a known failure of a connection is returned as it came.
  */
 export function describeConnectionError(error: unknown, url: URL): unknown {
   if (error instanceof RegistryError) return error
   const code = errorCode(error)
   if (code === undefined) return error
   const host = url.host
-  const proxyStatus = /^Proxy response \((\d+)\)/.exec(error instanceof Error ? error.message : '')?.[1]
+  const proxyStatus = /^Proxy response \((\d+)\)/.exec(
+    error instanceof Error ? error.message : '',
+  )?.[1]
   if (proxyStatus !== undefined) {
     const advice = proxyStatus === '407' ? ': it wants a login' : ''
-    return new RegistryError('registry-unreachable', `${host}: the proxy answered ${proxyStatus}${advice}`, { host, cause: error })
+    return new RegistryError(
+      'registry-unreachable',
+      `${host}: the proxy answered ${proxyStatus}${advice}`,
+      { host, cause: error },
+    )
   }
   const known = isPlainHttpAnswer(error) ? NOT_TLS : KNOWN_FAILURES.get(code)
   if (known !== undefined) {
-    const hint = CA_FIXABLE.has(code) ? `; put its CA certificate in /etc/docker/certs.d/${host}/ca.crt` : ''
+    const hint = CA_FIXABLE.has(code)
+      ? `; put its CA certificate in /etc/docker/certs.d/${host}/ca.crt`
+      : ''
     const details = { host, isTemporary: known.isTemporary, cause: error }
     return new RegistryError(known.code, `${host}: ${known.reason}${hint}`, details)
   }
   if (code.startsWith('HPE_')) {
-    return new RegistryError('bad-response', `${host} does not speak HTTP (${code})`, { host, cause: error })
+    return new RegistryError('bad-response', `${host} does not speak HTTP (${code})`, {
+      host,
+      cause: error,
+    })
   }
   if (code.startsWith('ERR_SSL_') || code.startsWith('ERR_TLS_')) {
-    return new RegistryError('tls-failed', `${host}: the TLS handshake failed (${code})`, { host, cause: error })
+    return new RegistryError('tls-failed', `${host}: the TLS handshake failed (${code})`, {
+      host,
+      cause: error,
+    })
   }
   return error
 }
 
-/** OpenSSL read the first bytes of an HTTP reply as a TLS record; node reports some of its messages as EPROTO only. */
+/**
+ * OpenSSL read the first bytes of an HTTP reply as a TLS record; node reports some of its messages
+ * as EPROTO only.
+ */
 function isPlainHttpAnswer(error: unknown): boolean {
-  return error instanceof Error && /wrong version number|packet length too long|http request/.test(error.message)
+  return (
+    error instanceof Error &&
+    /wrong version number|packet length too long|http request/.test(error.message)
+  )
 }
 
-/** Node wraps: an AggregateError of all addresses tried, undici's SocketError around the socket's own error. */
+/**
+ * Node wraps: an AggregateError of all addresses tried, undici's SocketError around the socket's
+ * own error.
+ */
 function errorCode(error: unknown): string | undefined {
   if (!(error instanceof Error)) return undefined
   const inner = error.cause === undefined ? undefined : errorCode(error.cause)

@@ -1,6 +1,9 @@
 import { BlockList, isIP } from 'node:net'
 
-/** Link-local networks, where clouds serve credentials to whoever asks, and the metadata services outside them. */
+/**
+ * Link-local networks, where clouds serve credentials to whoever asks, and the metadata services
+ * outside them.
+ */
 const FORBIDDEN = new BlockList()
 FORBIDDEN.addSubnet('169.254.0.0', 16, 'ipv4')
 FORBIDDEN.addSubnet('fe80::', 10, 'ipv6')
@@ -14,9 +17,16 @@ FORBIDDEN.addAddress('::', 'ipv6')
 
 const METADATA_NAMES = new Set(['metadata', 'metadata.google.internal'])
 
-/** Whether a server must not be able to make us ask there. IPv4 addresses written as IPv6 count as what they are. */
+/**
+ * Whether a server must not be able to make us ask there. IPv4 addresses written as IPv6 count as
+ * what they are.
+ */
 export function isForbiddenAddress(hostname: string): boolean {
-  const host = hostname.replace(/^\[|\]$/g, '').replace(/%.*$/, '').replace(/\.$/, '').toLowerCase()
+  const host = hostname
+    .replace(/^\[|\]$/g, '')
+    .replace(/%.*$/, '')
+    .replace(/\.$/, '')
+    .toLowerCase()
   if (METADATA_NAMES.has(host)) return true
   const family = isIP(host)
   if (family === 0) return false

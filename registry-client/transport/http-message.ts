@@ -25,7 +25,10 @@ export interface HttpResponse {
   header(name: string): string | undefined
 }
 
-/** Ends a response whose body nobody wants. A short rest is read so that the connection can serve again. */
+/**
+ * Ends a response whose body nobody wants. A short rest is read so that the connection can serve
+ * again.
+ */
 export async function discard(response: HttpResponse): Promise<void> {
   const restMax = 64 * 1024
   let rest = 0
@@ -35,7 +38,8 @@ export async function discard(response: HttpResponse): Promise<void> {
       if (rest > restMax) break
     }
   } catch {
-    // The body broke while being thrown away: there is nothing left to lose, the connection is closed.
+    // The body broke while being thrown away: there is nothing left to lose, the connection is
+    // closed.
   }
   response.body.destroy()
 }

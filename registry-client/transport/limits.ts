@@ -7,8 +7,15 @@ export const ERROR_BODY_BYTES_MAX: number = 64 * 1024
 /** Token replies, tag lists and other JSON of the API. */
 export const JSON_BODY_BYTES_MAX: number = 4 * 1024 * 1024
 
-/** The whole body; throws RegistryError `too-large` as soon as it exceeds `bytesMax`, whatever Content-Length said. */
-export async function readBounded(response: HttpResponse, what: string, bytesMax: number): Promise<Buffer> {
+/**
+ * The whole body; throws RegistryError `too-large` as soon as it exceeds `bytesMax`, whatever
+ * Content-Length said.
+ */
+export async function readBounded(
+  response: HttpResponse,
+  what: string,
+  bytesMax: number,
+): Promise<Buffer> {
   const { bytes, isWhole } = await collect(response, bytesMax)
   if (isWhole) return bytes
   const reason = `${response.url.host} sent a ${what} of more than ${bytesMax} bytes`
@@ -20,7 +27,10 @@ export async function readStart(response: HttpResponse, bytesMax: number): Promi
   return (await collect(response, bytesMax)).bytes
 }
 
-async function collect(response: HttpResponse, bytesMax: number): Promise<{ bytes: Buffer; isWhole: boolean }> {
+async function collect(
+  response: HttpResponse,
+  bytesMax: number,
+): Promise<{ bytes: Buffer; isWhole: boolean }> {
   const chunks: Uint8Array[] = []
   let sizeBytes = 0
   for await (const chunk of bodyChunks(response)) {
@@ -35,7 +45,9 @@ async function collect(response: HttpResponse, bytesMax: number): Promise<{ byte
 }
 
 /** The chunks of a body; a connection that breaks is a RegistryError that says so. */
-export async function* bodyChunks(response: HttpResponse): AsyncGenerator<Uint8Array, void, undefined> {
+export async function* bodyChunks(
+  response: HttpResponse,
+): AsyncGenerator<Uint8Array, void, undefined> {
   const iterator = response.body[Symbol.asyncIterator]()
   try {
     for (;;) {
@@ -51,8 +63,8 @@ export async function* bodyChunks(response: HttpResponse): AsyncGenerator<Uint8A
 }
 
 /**
- * Refuses a body that trickles: idle timeouts let a server send one byte a minute for ever. Called with each chunk; throws
- * once a whole window brought less than a modem would.
+ * Refuses a body that trickles: idle timeouts let a server send one byte a minute for ever. Called
+ * with each chunk; throws once a whole window brought less than a modem would.
  */
 export class TrickleGuard {
   static readonly windowMs: number = 60_000

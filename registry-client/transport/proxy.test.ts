@@ -5,19 +5,33 @@ import { proxyFor } from './proxy.ts'
 const PROXY = 'http://proxy.example:3128'
 
 function isProxied(url: string, noProxy: string): boolean {
-  return proxyFor(new URL(url), { HTTP_PROXY: PROXY, HTTPS_PROXY: PROXY, NO_PROXY: noProxy }) !== undefined
+  return (
+    proxyFor(new URL(url), { HTTP_PROXY: PROXY, HTTPS_PROXY: PROXY, NO_PROXY: noProxy }) !==
+    undefined
+  )
 }
 
 describe('proxyFor', () => {
   it('goes by the scheme, in either case of the name', () => {
     assert.equal(proxyFor(new URL('https://r.example/'), { HTTP_PROXY: PROXY }), undefined)
-    assert.equal(proxyFor(new URL('https://r.example/'), { https_proxy: PROXY })?.host, 'proxy.example:3128')
-    assert.equal(proxyFor(new URL('http://r.example/'), { HTTP_PROXY: 'proxy:80' })?.href, 'http://proxy/')
+    assert.equal(
+      proxyFor(new URL('https://r.example/'), { https_proxy: PROXY })?.host,
+      'proxy.example:3128',
+    )
+    assert.equal(
+      proxyFor(new URL('http://r.example/'), { HTTP_PROXY: 'proxy:80' })?.href,
+      'http://proxy/',
+    )
     assert.equal(proxyFor(new URL('https://r.example/'), { HTTPS_PROXY: '' }), undefined)
   })
 
   it('never applies to loopback', () => {
-    for (const url of ['http://localhost:5000', 'http://127.0.0.1:5000', 'https://127.8.8.8', 'http://[::1]:5000']) {
+    for (const url of [
+      'http://localhost:5000',
+      'http://127.0.0.1:5000',
+      'https://127.8.8.8',
+      'http://[::1]:5000',
+    ]) {
       assert.equal(isProxied(url, ''), false, url)
     }
   })
@@ -37,7 +51,8 @@ describe('proxyFor', () => {
     ['https://[fd00::5]:5000', '[fd00::5]:5000'],
   ]
   for (const [url, noProxy] of exempt) {
-    it(`leaves ${url} alone for NO_PROXY=${noProxy}`, () => assert.equal(isProxied(url, noProxy), false))
+    it(`leaves ${url} alone for NO_PROXY=${noProxy}`, () =>
+      assert.equal(isProxied(url, noProxy), false))
   }
 
   const proxied: readonly (readonly [url: string, noProxy: string])[] = [
@@ -50,13 +65,17 @@ describe('proxyFor', () => {
     ['https://r.example', ', ,'],
   ]
   for (const [url, noProxy] of proxied) {
-    it(`proxies ${url} despite NO_PROXY=${noProxy}`, () => assert.equal(isProxied(url, noProxy), true))
+    it(`proxies ${url} despite NO_PROXY=${noProxy}`, () =>
+      assert.equal(isProxied(url, noProxy), true))
   }
 
   it('refuses a proxy that it cannot speak to, without showing its password', () => {
     assert.throws(
       () => proxyFor(new URL('https://r.example'), { HTTPS_PROXY: 'socks5://user:hunter2@p:1' }),
-      (error) => error instanceof RegistryError && error.code === 'bad-configuration' && !error.message.includes('hunter2'),
+      (error) =>
+        error instanceof RegistryError &&
+        error.code === 'bad-configuration' &&
+        !error.message.includes('hunter2'),
     )
   })
 })

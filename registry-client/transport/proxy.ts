@@ -4,9 +4,10 @@ import { RegistryError } from '../errors.ts'
 export type Environment = Readonly<Record<string, string | undefined>>
 
 /**
- * The proxy to reach `url` by, from HTTP_PROXY, HTTPS_PROXY and NO_PROXY in either case, with the rules of Go's httpproxy
- * (features row R7), because the same variables steer Docker: loopback is never proxied; NO_PROXY lists addresses, CIDR
- * blocks, `name` (and all below it), `.name` (only below it), each with an optional port, or `*`.
+ * The proxy to reach `url` by, from HTTP_PROXY, HTTPS_PROXY and NO_PROXY in either case, with the
+ * rules of Go's httpproxy (features row R7), because the same variables steer Docker: loopback is
+ * never proxied; NO_PROXY lists addresses, CIDR blocks, `name` (and all below it), `.name` (only
+ * below it), each with an optional port, or `*`.
  */
 export function proxyFor(url: URL, env: Environment): URL | undefined {
   const name = url.protocol === 'https:' ? 'HTTPS_PROXY' : 'HTTP_PROXY'
@@ -16,7 +17,10 @@ export function proxyFor(url: URL, env: Environment): URL | undefined {
   if (!URL.canParse(text)) throw new RegistryError('bad-configuration', `${name} is not a URL`)
   const proxy = new URL(text)
   if (proxy.protocol !== 'http:' && proxy.protocol !== 'https:') {
-    throw new RegistryError('bad-configuration', `${name}: a proxy with ${proxy.protocol}// is not supported`)
+    throw new RegistryError(
+      'bad-configuration',
+      `${name}: a proxy with ${proxy.protocol}// is not supported`,
+    )
   }
   return proxy
 }
@@ -41,7 +45,9 @@ function isMatch(rule: string, host: string, port: string): boolean {
   if (rulePort !== undefined && rulePort !== port) return false
   if (isIP(name) !== 0) return name === host
   const suffix = name.startsWith('*.') ? name.slice(1) : name
-  return suffix.startsWith('.') ? host.endsWith(suffix) : host === suffix || host.endsWith(`.${suffix}`)
+  return suffix.startsWith('.')
+    ? host.endsWith(suffix)
+    : host === suffix || host.endsWith(`.${suffix}`)
 }
 
 function splitPort(rule: string): { name: string; rulePort: string | undefined } {

@@ -9,7 +9,8 @@ describe('redactUrl', () => {
 
 describe('redactText', () => {
   it('masks secrets, authorization values and the queries of URLs', () => {
-    const text = 'sent hunter2 with Bearer abcdefghijkl to https://u:pw@h/x?sig=1 and https://h/y?sig=2.'
+    const text =
+      'sent hunter2 with Bearer abcdefghijkl to https://u:pw@h/x?sig=1 and https://h/y?sig=2.'
     const safe = redactText(text, ['hunter2'])
     assert.doesNotMatch(safe, /hunter2|abcdefghijkl|sig=|pw@/)
     assert.match(safe, /https:\/\/h\/x/)

@@ -14,13 +14,20 @@ import type { CertificateStore } from './tls.ts'
 /** Nothing waits for ever: each of these ends in RegistryError `timeout`. */
 export interface TransportTimeouts {
   readonly connectMs: number
-  /** From the last byte sent to the first received. Registries hash and move a whole blob before they answer its PUT. */
+  /**
+   * From the last byte sent to the first received. Registries hash and move a whole blob before
+   * they answer its PUT.
+   */
   readonly headersMs: number
   /** Between two pieces of a body. */
   readonly bodyIdleMs: number
 }
 
-export const DEFAULT_TIMEOUTS: TransportTimeouts = { connectMs: 30_000, headersMs: 300_000, bodyIdleMs: 60_000 }
+export const DEFAULT_TIMEOUTS: TransportTimeouts = {
+  connectMs: 30_000,
+  headersMs: 300_000,
+  bodyIdleMs: 60_000,
+}
 
 export interface TransportOptions {
   readonly env: Environment
@@ -31,9 +38,10 @@ export interface TransportOptions {
 }
 
 /**
- * Sends single HTTP/1.1 requests: no redirects, no authentication, no retries. HTTP/2 stays off because its flow control
- * slows uploads (features row R8). undici is loaded with the first request: it costs more than all other modules together,
- * and most commands never speak to a registry.
+ * Sends single HTTP/1.1 requests: no redirects, no authentication, no retries. HTTP/2 stays off
+ * because its flow control slows uploads (features row R8). undici is loaded with the first
+ * request: it costs more than all other modules together, and most commands never speak to a
+ * registry.
  */
 export class HttpTransport implements AsyncDisposable {
   readonly #options: TransportOptions
@@ -44,10 +52,14 @@ export class HttpTransport implements AsyncDisposable {
   }
 
   /**
-   * `isForeign`: the URL was chosen by a server (a redirect, a token realm), not by the user; link-local and metadata addresses
-   * are then refused, also when a name resolves to one. A connection that fails is a RegistryError of the code that fits.
+   * `isForeign`: the URL was chosen by a server (a redirect, a token realm), not by the user;
+   * link-local and metadata addresses are then refused, also when a name resolves to one. A
+   * connection that fails is a RegistryError of the code that fits.
    */
-  async send(request: HttpRequest, options: { readonly signal: AbortSignal; readonly isForeign: boolean }): Promise<HttpResponse> {
+  async send(
+    request: HttpRequest,
+    options: { readonly signal: AbortSignal; readonly isForeign: boolean },
+  ): Promise<HttpResponse> {
     const { signal } = options
     signal.throwIfAborted()
     const { url } = request
@@ -58,7 +70,11 @@ export class HttpTransport implements AsyncDisposable {
         origin: url.origin,
         path: `${url.pathname}${url.search}`,
         method: request.method,
-        headers: { 'user-agent': this.#options.userAgent, 'accept-encoding': 'identity', ...request.headers },
+        headers: {
+          'user-agent': this.#options.userAgent,
+          'accept-encoding': 'identity',
+          ...request.headers,
+        },
         body: bodyOf(request),
         signal,
         headersTimeout: this.#options.timeouts.headersMs,
@@ -88,7 +104,8 @@ export class HttpTransport implements AsyncDisposable {
     if (known !== undefined) return known
     const made = this.#makeDispatcher(url, isForeign)
     this.#dispatchers.set(key, made)
-    // A failure is a broken configuration file: the next request shall read it again, and disposal has nothing to end.
+    // A failure is a broken configuration file: the next request shall read it again, and disposal
+    // has nothing to end.
     made.catch(() => this.#dispatchers.delete(key))
     return made
   }
@@ -99,7 +116,9 @@ export class HttpTransport implements AsyncDisposable {
     const tls = url.protocol === 'https:' ? this.#tlsOptions(url) : {}
     const { Agent, ProxyAgent } = await import('undici')
     if (proxy === undefined) {
-      return new Agent({ connect: { ...tls, timeout, ...(isForeign ? { lookup: guardedLookup } : {}) } })
+      return new Agent({
+        connect: { ...tls, timeout, ...(isForeign ? { lookup: guardedLookup } : {}) },
+      })
     }
     const hasCredentials = proxy.username !== ''
     const credentials = `${decodeURIComponent(proxy.username)}:${decodeURIComponent(proxy.password)}`
@@ -114,13 +133,23 @@ export class HttpTransport implements AsyncDisposable {
     })
   }
 
-  #tlsOptions(url: URL): { secureContext: ReturnType<typeof createSecureContext>; rejectUnauthorized: boolean } {
+  #tlsOptions(url: URL): {
+    secureContext: ReturnType<typeof createSecureContext>
+    rejectUnauthorized: boolean
+  } {
     const settings = this.#options.certificates.settingsFor(certificateName(url))
     try {
       const secureContext = createSecureContext(settings)
-      return { secureContext, rejectUnauthorized: !isInsecure(url.host, this.#options.insecureRegistries) }
+      return {
+        secureContext,
+        rejectUnauthorized: !isInsecure(url.host, this.#options.insecureRegistries),
+      }
     } catch (cause) {
-      throw new RegistryError('bad-configuration', `the certificates for ${url.host} are not usable`, { host: url.host, cause })
+      throw new RegistryError(
+        'bad-configuration',
+        `the certificates for ${url.host} are not usable`,
+        { host: url.host, cause },
+      )
     }
   }
 }
@@ -132,7 +161,9 @@ function certificateName(url: URL): string {
 
 function bodyOf(request: HttpRequest): Uint8Array | Readable | null {
   if (request.body === undefined) return null
-  return request.body.kind === 'bytes' ? request.body.bytes : Readable.from(request.body.open(), { objectMode: false })
+  return request.body.kind === 'bytes'
+    ? request.body.bytes
+    : Readable.from(request.body.open(), { objectMode: false })
 }
 
 function joined(value: string | readonly string[] | undefined): string | undefined {
@@ -144,12 +175,18 @@ function forbiddenTarget(url: URL): RegistryError {
   return new RegistryError('bad-response', reason, { host: url.host })
 }
 
-/** Names are checked where they are resolved, so that a name cannot change between check and connection. */
+/**
+ * Names are checked where they are resolved, so that a name cannot change between check and
+ * connection.
+ */
 const guardedLookup: LookupFunction = (hostname, options, callback) => {
   lookup(hostname, { ...options, all: true }, (error, addresses) => {
     if (error !== null) return callback(error, '')
     if (addresses.some(({ address }) => isForbiddenAddress(address))) {
-      return callback(forbiddenTarget(new URL(`http://${isIP(hostname) === 6 ? `[${hostname}]` : hostname}`)), '')
+      return callback(
+        forbiddenTarget(new URL(`http://${isIP(hostname) === 6 ? `[${hostname}]` : hostname}`)),
+        '',
+      )
     }
     const [first] = addresses
     if (options.all === true) return callback(null, addresses)

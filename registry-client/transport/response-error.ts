@@ -27,8 +27,9 @@ interface RegistryComplaint {
 }
 
 /**
- * The RegistryError for a response whose status is a failure; reads a bounded part of its body. The reason shows status, and the
- * registry's own code and message (features row R24), with every one of `secrets` masked.
+ * The RegistryError for a response whose status is a failure; reads a bounded part of its body. The
+ * reason shows status, and the registry's own code and message (features row R24), with every one
+ * of `secrets` masked.
  */
 export async function responseError(
   response: HttpResponse,
@@ -41,13 +42,17 @@ export async function responseError(
   const text = [complaint.code, complaint.message].filter((part) => part !== undefined).join(': ')
   const said = text === '' ? '' : `: ${redactText(text, options.secrets)}`
   const hint = status === 429 && host.endsWith('docker.io') ? '; a login raises the limit' : ''
-  return new RegistryError(codeOf(status, complaint.code), `${host} answered ${status}${nameOf(status)}${said}${hint}`, {
-    host,
-    status,
-    registryCode: complaint.code,
-    isTemporary: TEMPORARY.has(status),
-    retryAfterMs: parseRetryAfter(response.header('retry-after'), options.clock.now()),
-  })
+  return new RegistryError(
+    codeOf(status, complaint.code),
+    `${host} answered ${status}${nameOf(status)}${said}${hint}`,
+    {
+      host,
+      status,
+      registryCode: complaint.code,
+      isTemporary: TEMPORARY.has(status),
+      retryAfterMs: parseRetryAfter(response.header('retry-after'), options.clock.now()),
+    },
+  )
 }
 
 function codeOf(status: number, registryCode: string | undefined): RegistryErrorCode {
@@ -87,7 +92,10 @@ function readComplaint(body: Buffer, contentType: string): RegistryComplaint {
   if (json !== undefined) return complaintIn(json)
   if (/html/i.test(contentType) || /^\s*<(?:!doctype|html)/i.test(text)) {
     const title = /<title[^>]*>([^<]{1,200})<\/title>/i.exec(text)?.[1]?.trim()
-    return { code: undefined, message: title === undefined ? 'an HTML page' : `an HTML page, "${title}"` }
+    return {
+      code: undefined,
+      message: title === undefined ? 'an HTML page' : `an HTML page, "${title}"`,
+    }
   }
   return { code: undefined, message: text.trim() === '' ? undefined : text.trim() }
 }
@@ -98,7 +106,10 @@ function complaintIn(json: object): RegistryComplaint {
   if (typeof first !== 'object' || first === null) return { code: undefined, message: undefined }
   const code = stringIn(first, 'code') ?? stringIn(first, 'error')
   const message =
-    stringIn(first, 'message') ?? stringIn(first, 'error_description') ?? stringIn(first, 'details') ?? stringIn(first, 'detail')
+    stringIn(first, 'message') ??
+    stringIn(first, 'error_description') ??
+    stringIn(first, 'details') ??
+    stringIn(first, 'detail')
   return { code, message }
 }
 

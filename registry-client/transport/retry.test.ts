@@ -9,7 +9,10 @@ function temporary(retryAfterMs?: number): RegistryError {
   return new RegistryError('server-failed', 'h answered 503', { isTemporary: true, retryAfterMs })
 }
 
-function failing(times: number, error: Error): { attempt: () => Promise<string>; readonly tries: () => number } {
+function failing(
+  times: number,
+  error: Error,
+): { attempt: () => Promise<string>; readonly tries: () => number } {
   let tries = 0
   const attempt = async (): Promise<string> => {
     tries += 1
@@ -24,20 +27,29 @@ describe('retrying', () => {
     const clock = new ManualClock()
     clock.randomValue = 1
     const { attempt, tries } = failing(99, temporary())
-    await assert.rejects(retrying({ clock, policy: DEFAULT_RETRY_POLICY, signal: never }, attempt), /503 \(tried 4 times\)/)
+    await assert.rejects(
+      retrying({ clock, policy: DEFAULT_RETRY_POLICY, signal: never }, attempt),
+      /503 \(tried 4 times\)/,
+    )
     assert.equal(tries(), 4)
     assert.deepEqual(clock.sleptMs, [1000, 2000, 4000])
   })
 
   it('waits at least half of that, however chance falls', async () => {
     const clock = new ManualClock()
-    await retrying({ clock, policy: DEFAULT_RETRY_POLICY, signal: never }, failing(2, temporary()).attempt)
+    await retrying(
+      { clock, policy: DEFAULT_RETRY_POLICY, signal: never },
+      failing(2, temporary()).attempt,
+    )
     assert.deepEqual(clock.sleptMs, [500, 1000])
   })
 
   it('never waits shorter than Retry-After asked', async () => {
     const clock = new ManualClock()
-    await retrying({ clock, policy: DEFAULT_RETRY_POLICY, signal: never }, failing(1, temporary(30_000)).attempt)
+    await retrying(
+      { clock, policy: DEFAULT_RETRY_POLICY, signal: never },
+      failing(1, temporary(30_000)).attempt,
+    )
     assert.deepEqual(clock.sleptMs, [30_000])
   })
 
@@ -52,7 +64,10 @@ describe('retrying', () => {
 
   it('does not repeat what will not get better', async () => {
     const { attempt, tries } = failing(9, new RegistryError('denied', 'no'))
-    await assert.rejects(retrying({ clock: new ManualClock(), policy: DEFAULT_RETRY_POLICY, signal: never }, attempt), /^RegistryError: no$/)
+    await assert.rejects(
+      retrying({ clock: new ManualClock(), policy: DEFAULT_RETRY_POLICY, signal: never }, attempt),
+      /^RegistryError: no$/,
+    )
     assert.equal(tries(), 1)
   })
 
@@ -70,7 +85,11 @@ describe('retrying', () => {
       controller.abort(new Error('stopped by the user'))
       throw temporary()
     }
-    const context = { clock: new ManualClock(), policy: DEFAULT_RETRY_POLICY, signal: controller.signal }
+    const context = {
+      clock: new ManualClock(),
+      policy: DEFAULT_RETRY_POLICY,
+      signal: controller.signal,
+    }
     await assert.rejects(retrying(context, attempt), /stopped by the user/)
   })
 })

@@ -21,13 +21,17 @@ export interface RetryContext {
   readonly clock: Clock
   readonly policy: RetryPolicy
   readonly signal: AbortSignal
-  /** Whether the last attempt got ahead; the count of tries begins anew then. Must not be true forever. */
+  /**
+   * Whether the last attempt got ahead; the count of tries begins anew then. Must not be true
+   * forever.
+   */
   readonly madeProgress?: () => boolean
 }
 
 /**
- * Runs `attempt` until it succeeds, fails for good, or has failed `triesMax` times in a row. Waits with jitter, and never
- * shorter than Retry-After asked: a wait that is too long to sit through is given back as the error instead.
+ * Runs `attempt` until it succeeds, fails for good, or has failed `triesMax` times in a row. Waits
+ * with jitter, and never shorter than Retry-After asked: a wait that is too long to sit through is
+ * given back as the error instead.
  */
 export async function retrying<T>(context: RetryContext, attempt: () => Promise<T>): Promise<T> {
   const { clock, policy, signal } = context
@@ -39,25 +43,40 @@ export async function retrying<T>(context: RetryContext, attempt: () => Promise<
       signal.throwIfAborted()
       if (!(error instanceof RegistryError) || !error.isTemporary) throw error
       if (context.madeProgress?.() === true) tries = 1
-      const askedMs = error.retryAfterMs ?? 0
-      if (askedMs > policy.retryAfterMsMax) {
-        throw restated(error, `${error.reason}; the server asks to wait ${Math.ceil(askedMs / 1000)} s`)
-      }
-      if (tries >= policy.triesMax) {
-        throw tries === 1 ? error : restated(error, `${error.reason} (tried ${tries} times)`)
-      }
-      await clock.sleep(Math.max(askedMs, backoffMs(policy, tries, clock.random())), signal)
+      await clock.sleep(waitMs(error, policy, { tries, random: clock.random() }), signal)
     }
   }
 }
 
-/** Between half of and the whole exponential delay: clients that failed together do not come back together. */
+/** How long to wait after this failure; throws it when there is nothing to wait for. */
+function waitMs(
+  error: RegistryError,
+  policy: RetryPolicy,
+  { tries, random }: { readonly tries: number; readonly random: number },
+): number {
+  const askedMs = error.retryAfterMs ?? 0
+  if (askedMs > policy.retryAfterMsMax) {
+    throw restated(error, `${error.reason}; the server asks to wait ${Math.ceil(askedMs / 1000)} s`)
+  }
+  if (tries >= policy.triesMax) {
+    throw tries === 1 ? error : restated(error, `${error.reason} (tried ${tries} times)`)
+  }
+  return Math.max(askedMs, backoffMs(policy, tries, random))
+}
+
+/**
+ * Between half of and the whole exponential delay: clients that failed together do not come back
+ * together.
+ */
 function backoffMs(policy: RetryPolicy, tries: number, random: number): number {
   const delayMs = Math.min(policy.delayMsFirst * 2 ** (tries - 1), policy.delayMsMax)
   return Math.round(delayMs * (0.5 + random / 2))
 }
 
-/** Milliseconds that a Retry-After header asks to wait, in both its forms (RFC 9110, 10.2.3); undefined when it has neither. */
+/**
+ * Milliseconds that a Retry-After header asks to wait, in both its forms (RFC 9110, 10.2.3);
+ * undefined when it has neither.
+ */
 export function parseRetryAfter(value: string | undefined, nowMs: number): number | undefined {
   if (value === undefined) return undefined
   const text = value.trim()

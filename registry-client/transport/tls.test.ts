@@ -5,7 +5,13 @@ import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { RegistryClient } from '../client.ts'
-import { TEST_CA, TEST_CLIENT_CERT, TEST_CLIENT_KEY, TEST_SERVER_CERT, TEST_SERVER_KEY } from '../testing/certificates.ts'
+import {
+  TEST_CA,
+  TEST_CLIENT_CERT,
+  TEST_CLIENT_KEY,
+  TEST_SERVER_CERT,
+  TEST_SERVER_KEY,
+} from '../testing/certificates.ts'
 import { FakeRegistry } from '../testing/fake-registry.ts'
 import { rejectsWith, testClient } from '../testing/test-client.ts'
 
@@ -60,7 +66,11 @@ describe('TLS', () => {
   it('names the file to create when the authority is unknown', async () => {
     await put(certificatePath('client.cert'), TEST_CLIENT_CERT)
     await put(certificatePath('client.key'), TEST_CLIENT_KEY)
-    await rejectsWith(ping(), 'tls-untrusted', /unknown authority; put its CA certificate in \/etc\/docker\/certs\.d\/127\.0\.0\.1:\d+\/ca\.crt/)
+    await rejectsWith(
+      ping(),
+      'tls-untrusted',
+      /unknown authority; put its CA certificate in \/etc\/docker\/certs\.d\/127\.0\.0\.1:\d+\/ca\.crt/,
+    )
   })
 
   it('trusts SSL_CERT_FILE, NODE_EXTRA_CA_CERTS and files that were named', async () => {
@@ -90,9 +100,20 @@ describe('TLS', () => {
 
   it('says which file cannot be read, or is no certificate', async () => {
     await put(certificatePath('ca.crt'), TEST_CA)
-    await rejectsWith(ping({ caFiles: [join(home, 'absent.pem')] }), 'bad-configuration', /cannot read .*absent\.pem \(ENOENT\)/)
-    const broken = await put('broken.pem', '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n')
-    await rejectsWith(ping({ caFiles: [broken] }), 'bad-configuration', /broken\.pem is not a certificate/)
+    await rejectsWith(
+      ping({ caFiles: [join(home, 'absent.pem')] }),
+      'bad-configuration',
+      /cannot read .*absent\.pem \(ENOENT\)/,
+    )
+    const broken = await put(
+      'broken.pem',
+      '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n',
+    )
+    await rejectsWith(
+      ping({ caFiles: [broken] }),
+      'bad-configuration',
+      /broken\.pem is not a certificate/,
+    )
   })
 
   it('checks no certificate of a registry named as insecure', async () => {
@@ -107,18 +128,30 @@ describe('TLS', () => {
     assert.equal(plain.requests.length, 2)
     await put(`.docker/certs.d/${plain.host}/ca.crt`, TEST_CA)
     await using strict = testClient({ env: { HOME: home } })
-    await rejectsWith(strict.ping(plain.host, { signal }), 'tls-failed', /seems to speak plain http.*--insecure-registry/)
+    await rejectsWith(
+      strict.ping(plain.host, { signal }),
+      'tls-failed',
+      /seems to speak plain http.*--insecure-registry/,
+    )
   })
 
   it('refuses a redirect from TLS to plain http elsewhere', async () => {
     await put(certificatePath('ca.crt'), TEST_CA)
-    registry.script({ act: { kind: 'reply', status: 307, headers: { location: 'http://storage.example/x' } } })
-    await rejectsWith(ping(), 'bad-response', /from https to plain http at http:\/\/storage\.example\/x/)
+    registry.script({
+      act: { kind: 'reply', status: 307, headers: { location: 'http://storage.example/x' } },
+    })
+    await rejectsWith(
+      ping(),
+      'bad-response',
+      /from https to plain http at http:\/\/storage\.example\/x/,
+    )
   })
 
   it('stays with TLS when a registry behind a proxy names itself with http', async () => {
     await put(certificatePath('ca.crt'), TEST_CA)
-    registry.script({ act: { kind: 'reply', status: 307, headers: { location: `http://${registry.host}/v2/` } } })
+    registry.script({
+      act: { kind: 'reply', status: 307, headers: { location: `http://${registry.host}/v2/` } },
+    })
     await ping()
     assert.equal(registry.requests.length, 2)
   })
@@ -126,7 +159,8 @@ describe('TLS', () => {
 
 describe('proxies', () => {
   it('are used for registries elsewhere, with their own credentials and no tunnel for plain http', async () => {
-    const seen: { readonly url: string | undefined; readonly authorization: string | undefined }[] = []
+    const seen: { readonly url: string | undefined; readonly authorization: string | undefined }[] =
+      []
     const proxy = createServer((request, response) => {
       seen.push({ url: request.url, authorization: request.headers['proxy-authorization'] })
       response.writeHead(200).end('{}')

@@ -5,7 +5,10 @@ import { rootCertificates, type SecureContextOptions } from 'node:tls'
 import { RegistryError } from '../errors.ts'
 import type { Environment } from './proxy.ts'
 
-/** Where Debian, Fedora, SUSE, Alpine and others keep the system's certificate authorities: the list that Go programs use. */
+/**
+ * Where Debian, Fedora, SUSE, Alpine and others keep the system's certificate authorities: the list
+ * that Go programs use.
+ */
 const SYSTEM_CA_FILES = [
   '/etc/ssl/certs/ca-certificates.crt',
   '/etc/pki/tls/certs/ca-bundle.crt',
@@ -23,9 +26,10 @@ interface HostCertificates {
 }
 
 /**
- * Which certificates are trusted for a host, and which one we show (features row R6): the system's authorities (or
- * SSL_CERT_FILE, SSL_CERT_DIR), NODE_EXTRA_CA_CERTS, `--registry-ca` files, and `certs.d/<host[:port]>/` of Docker and of
- * containers: `*.crt` are authorities, `*.cert` with `*.key` of the same name our own. Files are read when a host first needs them.
+ * Which certificates are trusted for a host, and which one we show (features row R6): the system's
+ * authorities (or SSL_CERT_FILE, SSL_CERT_DIR), NODE_EXTRA_CA_CERTS, `--registry-ca` files, and
+ * `certs.d/<host[:port]>/` of Docker and of containers: `*.crt` are authorities, `*.cert` with
+ * `*.key` of the same name our own. Files are read when a host first needs them.
  */
 export class CertificateStore {
   readonly #env: Environment
@@ -38,7 +42,10 @@ export class CertificateStore {
     this.#env = options.env
     this.#caFiles = options.caFiles
     const home = options.env['HOME']
-    const ofUser = home === undefined ? [] : [join(home, '.config/containers/certs.d'), join(home, '.docker/certs.d')]
+    const ofUser =
+      home === undefined
+        ? []
+        : [join(home, '.config/containers/certs.d'), join(home, '.docker/certs.d')]
     this.#directories = ['/etc/docker/certs.d', '/etc/containers/certs.d', ...ofUser]
   }
 
@@ -48,7 +55,10 @@ export class CertificateStore {
     return authorities.length > 0 || certificate !== undefined
   }
 
-  /** What node's TLS needs to talk to `host`; throws RegistryError `bad-configuration` for files that cannot be read. */
+  /**
+   * What node's TLS needs to talk to `host`; throws RegistryError `bad-configuration` for files
+   * that cannot be read.
+   */
   settingsFor(host: string): Pick<SecureContextOptions, 'ca' | 'cert' | 'key'> {
     const { authorities, certificate, key } = this.#certificatesOf(host)
     this.#authorities ??= [...this.#systemAuthorities(), ...this.#extraAuthorities()]
@@ -74,7 +84,10 @@ export class CertificateStore {
     const file = this.#env['SSL_CERT_FILE']
     const directories = this.#env['SSL_CERT_DIR']?.split(':').filter((path) => path !== '') ?? []
     if (file || directories.length > 0) {
-      return [...(file ? [readAuthorityFile(file)] : []), ...directories.flatMap(readCertificateDirectory)]
+      return [
+        ...(file ? [readAuthorityFile(file)] : []),
+        ...directories.flatMap(readCertificateDirectory),
+      ]
     }
     for (const path of SYSTEM_CA_FILES) {
       const text = readIfPresent(path)
@@ -84,7 +97,8 @@ export class CertificateStore {
   }
 
   #extraAuthorities(): readonly string[] {
-    // Node itself skips an unreadable NODE_EXTRA_CA_CERTS with a warning; whoever set it wants to know.
+    // Node itself skips an unreadable NODE_EXTRA_CA_CERTS with a warning; whoever set it wants to
+    // know.
     const extra = this.#env['NODE_EXTRA_CA_CERTS']
     return [...(extra ? [extra] : []), ...this.#caFiles].map(readAuthorityFile)
   }
@@ -99,8 +113,11 @@ function readHostDirectory(directory: string): HostCertificates {
     throw new RegistryError('bad-configuration', reason)
   }
   return {
-    authorities: names.filter((name) => name.endsWith('.crt')).map((name) => readAuthorityFile(join(directory, name))),
-    certificate: certificateName === undefined ? undefined : readPemFile(join(directory, certificateName)),
+    authorities: names
+      .filter((name) => name.endsWith('.crt'))
+      .map((name) => readAuthorityFile(join(directory, name))),
+    certificate:
+      certificateName === undefined ? undefined : readPemFile(join(directory, certificateName)),
     key: keyName === undefined ? undefined : readPemFile(join(directory, keyName)),
   }
 }
@@ -118,14 +135,19 @@ function namesIn(directory: string): string[] {
   }
 }
 
-/** Node's TLS passes over what is no certificate without a word; who configured the file wants to hear it. */
+/**
+ * Node's TLS passes over what is no certificate without a word; who configured the file wants to
+ * hear it.
+ */
 function readAuthorityFile(path: string): string {
   const text = readPemFile(path)
   try {
     new X509Certificate(text)
     return text
   } catch (cause) {
-    throw new RegistryError('bad-configuration', `${path} is not a certificate in PEM form`, { cause })
+    throw new RegistryError('bad-configuration', `${path} is not a certificate in PEM form`, {
+      cause,
+    })
   }
 }
 
@@ -148,7 +170,11 @@ function readIfPresent(path: string): string | undefined {
 }
 
 function unreadable(path: string, cause: unknown): RegistryError {
-  return new RegistryError('bad-configuration', `cannot read ${path} (${errorCodeOf(cause) ?? 'unknown error'})`, { cause })
+  return new RegistryError(
+    'bad-configuration',
+    `cannot read ${path} (${errorCodeOf(cause) ?? 'unknown error'})`,
+    { cause },
+  )
 }
 
 function isMissing(error: unknown): boolean {
@@ -157,5 +183,7 @@ function isMissing(error: unknown): boolean {
 }
 
 function errorCodeOf(error: unknown): string | undefined {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined
+  return error instanceof Error && 'code' in error && typeof error.code === 'string'
+    ? error.code
+    : undefined
 }
