@@ -110,15 +110,20 @@ class WorkerClient implements Worker {
       this.#lastWords = (this.#lastWords + text).slice(-LAST_WORDS_BYTES)
     })
     child.on('message', (message) => this.#receive(message))
-    // `close`, not `exit`: its last words have arrived by then.
+    // Once stderr is closed too: its last words have arrived by then.
     this.#ended = new Promise((resolve) => {
       child.once('error', (error) => {
         this.#bury(`could not be started: ${error.message}`, error)
         resolve()
       })
-      child.once('close', (code, killer) => {
-        this.#bury(killer === null ? `ended with status ${code}` : `was killed by ${killer}`)
-        resolve()
+      child.once('exit', (code, killer) => {
+        const bury = (): void => {
+          this.#bury(killer === null ? `ended with status ${code}` : `was killed by ${killer}`)
+          resolve()
+        }
+        // Not the child's `close`: Node 20 never emits it after we disconnected the channel.
+        if (child.stderr === null || child.stderr.closed) bury()
+        else child.stderr.once('close', bury)
       })
     })
   }
