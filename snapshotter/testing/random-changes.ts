@@ -7,6 +7,7 @@ import {
   rename,
   rm,
   symlink,
+  unlink,
   writeFile,
 } from 'node:fs/promises'
 import fc from 'fast-check'
@@ -132,7 +133,7 @@ async function applyChange(
       // A new file rather than through what is there: opening a fifo would wait.
       return writeFile(at, change.content, { flag: 'wx' }).catch(async (error: unknown) => {
         if (errnoOf(error) !== 'EEXIST') throw error
-        await rm(at)
+        await unlink(at)
         await writeFile(at, change.content, { flag: 'wx' })
       })
     case 'remove':
