@@ -59,6 +59,7 @@ describe('openContext', () => {
         contextsDirectory: join(directory, 'contexts'),
         workDirectory: join(directory, 'work'),
         env: { PATH: process.env['PATH'] },
+        readSecret: () => Promise.resolve(undefined),
         signal: new AbortController().signal,
       },
     )

@@ -17,6 +17,7 @@ import { DirectoryTree } from './directory-tree.ts'
 import { hostReader, type TextReader } from './dockerfile.ts'
 import { ContextError } from './errors.ts'
 import { compileMatcher, parseIgnoreFile } from './ignore.ts'
+import { gitAuthorization, httpAuthorization, type SecretReader } from './remote-authorization.ts'
 import { SingleFileTree } from './single-file-tree.ts'
 import { StatCache } from './stat-cache.ts'
 
@@ -33,8 +34,8 @@ export interface ContextParts {
   /** Directory of this build for everything unfinished or unpacked, on the same file system. */
   readonly workDirectory: string
   readonly env: Readonly<Record<string, string | undefined>>
-  /** Authorization header for the host of a git or http URL (features rows D114, D121). */
-  readonly authorizationFor?: (url: string) => string | undefined
+  /** Secrets of the build, for servers that want to know who asks (features rows D114, D121). */
+  readonly readSecret: SecretReader
   readonly signal: AbortSignal
 }
 
@@ -120,7 +121,8 @@ async function openDirectory(path: string, options: OpenOptions, parts: ContextP
   return { tree, readText, dockerfileText: undefined, save: () => tree.saveDigests() }
 }
 
-async function canonicalDirectory(path: string): Promise<string> {
+/** The real path of a context directory; `context-missing` when it is none. */
+export async function canonicalDirectory(path: string): Promise<string> {
   try {
     const root = await realpath(path)
     if ((await stat(root)).isDirectory()) {
@@ -162,7 +164,7 @@ export async function openGitTree(
   const { root } = await checkoutGit(request, {
     workDirectory: parts.workDirectory,
     env: parts.env,
-    authorization: parts.authorizationFor?.(request.remote),
+    authorization: await gitAuthorization(request.remote, parts.readSecret),
     signal: parts.signal,
   })
   const tree = new DirectoryTree({
@@ -213,7 +215,7 @@ async function fetchUrl(
   request: { readonly url: string; readonly checksum: string | undefined },
   parts: ContextParts,
 ): Promise<Download> {
-  const authorization = parts.authorizationFor?.(request.url)
+  const authorization = await httpAuthorization(request.url, parts.readSecret)
   const { url, checksum } = request
   return await download(
     { url, checksum, ...(authorization === undefined ? {} : { headers: { authorization } }) },

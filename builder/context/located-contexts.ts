@@ -1,0 +1,132 @@
+import { basename, join, resolve } from 'node:path'
+import type { GitNode, HttpNode } from '../../frontend/graph.ts'
+import { BuildError } from '../errors.ts'
+import type { BuildContexts } from '../ops/build-contexts.ts'
+import type { SourceTree } from '../ops/copy-source.ts'
+import type { BuildRequest, ContextLocation } from '../request.ts'
+import { SingleFlight } from '../solver/single-flight.ts'
+import { type DockerfileText, hostReader, readDockerfile } from './dockerfile.ts'
+import {
+  canonicalDirectory,
+  type ContextParts,
+  type FilesLocation,
+  openContext,
+  type OpenContext,
+  openGitTree,
+  openHttpTree,
+} from './open-context.ts'
+
+/**
+ * The inputs of one build that are files, each opened once when it is first needed: the Dockerfile, the main context,
+ * named contexts, and what ADD downloads.
+ */
+export class LocatedContexts implements BuildContexts {
+  readonly #request: Pick<BuildRequest, 'context' | 'namedContexts' | 'dockerfile'>
+  readonly #parts: ContextParts
+  readonly #contexts = new SingleFlight<OpenContext>()
+  readonly #trees = new SingleFlight<SourceTree>()
+  readonly #opened: OpenContext[] = []
+  #dockerfile: Promise<DockerfileText> | undefined
+
+  constructor(
+    request: Pick<BuildRequest, 'context' | 'namedContexts' | 'dockerfile'>,
+    parts: ContextParts,
+  ) {
+    this.#request = request
+    this.#parts = parts
+  }
+
+  async dockerfile(): Promise<{ readonly name: string; readonly text: string }> {
+    const { name, text } = await this.#readDockerfile()
+    return { name: basename(name), text }
+  }
+
+  async open(name: string): Promise<SourceTree> {
+    return (await this.#open(name)).tree
+  }
+
+  /** The file that ADD names by a URL (features rows D114, D115). */
+  async openHttp(node: Pick<HttpNode, 'url' | 'checksum' | 'filename'>): Promise<SourceTree> {
+    const { url, checksum, filename } = node
+    const key = JSON.stringify(['http', url, checksum, filename])
+    return await this.#trees.run(key, () => openHttpTree({ url, checksum, filename }, this.#parts))
+  }
+
+  /** The checkout that ADD names by a URL (features rows D118-D120). */
+  async openGit(
+    node: Pick<GitNode, 'remote' | 'ref' | 'subdir' | 'checksum' | 'keepGitDir' | 'submodules'>,
+  ): Promise<SourceTree> {
+    const { remote, ref, subdir, checksum, keepGitDir, submodules } = node
+    const request = { remote, ref, subdir, checksum, keepGitDir, submodules }
+    return await this.#trees.run(JSON.stringify(['git', request]), async () => {
+      const { tree } = await openGitTree(request, 'the repository', this.#parts)
+      return tree
+    })
+  }
+
+  identity(name: string): string {
+    return JSON.stringify(this.#location(name) ?? name)
+  }
+
+  async save(): Promise<void> {
+    await Promise.all(this.#opened.map((context) => context.save()))
+  }
+
+  /** All that was opened lies in the build's work directory, which goes with its lease. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return Promise.resolve()
+  }
+
+  #location(name: string): ContextLocation | undefined {
+    return name === 'context' ? this.#request.context : this.#request.namedContexts.get(name)
+  }
+
+  #filesLocation(name: string): FilesLocation {
+    const location = this.#location(name)
+    if (location === undefined || location.kind === 'image' || location.kind === 'oci-layout') {
+      throw new BuildError('context-missing', `could not use context ${name}: it is no directory, archive or URL`)
+    }
+    return location
+  }
+
+  async #open(name: string): Promise<OpenContext> {
+    const isMain = name === 'context'
+    const location = this.#filesLocation(name)
+    // Only a directory has an ignore file beside its Dockerfile, and there the Dockerfile does not need the context.
+    const ignoreText =
+      isMain && location.kind === 'directory' ? (await this.#readDockerfile()).ignoreText : undefined
+    return await this.#contexts.run(name, async () => {
+      const description = isMain ? 'the build context' : `context ${name}`
+      const opened = await openContext(location, { description, ignoreText, isNamed: !isMain }, this.#parts)
+      this.#opened.push(opened)
+      return opened
+    })
+  }
+
+  #readDockerfile(): Promise<DockerfileText> {
+    this.#dockerfile ??= this.#findDockerfile()
+    return this.#dockerfile
+  }
+
+  async #findDockerfile(): Promise<DockerfileText> {
+    const { dockerfile } = this.#request
+    if (dockerfile.kind === 'text') {
+      return { text: dockerfile.text, name: dockerfile.name, ignoreText: undefined }
+    }
+    const location = this.#filesLocation('context')
+    if (location.kind === 'directory') {
+      const path = dockerfile.isDefault ? join(location.path, 'Dockerfile') : dockerfile.path
+      await canonicalDirectory(location.path)
+      return await readDockerfile(resolve(path), hostReader('/'))
+    }
+    if (location.kind === 'none') {
+      return await readDockerfile(resolve(dockerfile.path), hostReader('/'))
+    }
+    const context = await this.#open('context')
+    if (context.dockerfileText !== undefined) {
+      return { text: context.dockerfileText, name: 'Dockerfile', ignoreText: undefined }
+    }
+    const { text, name } = await readDockerfile(dockerfile.isDefault ? 'Dockerfile' : dockerfile.path, context.readText)
+    return { text, name, ignoreText: undefined }
+  }
+}
