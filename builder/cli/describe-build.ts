@@ -1,15 +1,110 @@
+import {
+  check,
+  checkJson,
+  type ConvertOptions,
+  listTargets,
+  outline,
+  outlineJson,
+  type ParsedDockerfile,
+  parseDockerfile,
+  type ParseOptions,
+  renderCheck,
+  renderOutline,
+  renderTargets,
+  targetsJson,
+} from '../../frontend/index.ts'
+import { localPlatform } from '../../registry-client/oci/index.ts'
+import { BuildSession } from '../build-session.ts'
+import { frontendResolver } from '../ops/frontend-resolver.ts'
 import type { BuildRequest } from '../request.ts'
+import { startWorker } from '../worker/client.ts'
 import type { ParsedArgs } from './args.ts'
 import type { CommandContext } from './command.ts'
-import { CommandError } from './errors.ts'
+import { readContextIgnore } from './context-ignore.ts'
+import { describeFailedBuild } from './failed-build.ts'
+import type { ProgressPrinter } from './progress/printer.ts'
 import type { CallMethod } from './request/call-method.ts'
+import { openServices, Registries } from './services.ts'
 
-/** `--check`, `--call`: describes the Dockerfile instead of building it; resolves to the exit status. */
+/**
+ * `--check` and `--call` (features rows L24-L27): describes the Dockerfile on stdout instead of building it. Base images are still
+ * asked for, nothing is executed. Resolves to the exit status: 1 when a check found something.
+ */
 export async function describeBuild(
-  _request: BuildRequest,
+  request: BuildRequest,
   call: CallMethod,
-  _args: ParsedArgs,
-  _context: CommandContext,
+  args: ParsedArgs,
+  context: CommandContext & { readonly printer: ProgressPrinter },
 ): Promise<number> {
-  throw new CommandError('not-supported', `could not describe the build: --call=${call.method} is not supported`)
+  const { printer, signal, stdout, env } = context
+  await using services = await openServices(args, context)
+  await using registries = new Registries(args, context, (text) => printer.handle({ type: 'notice', atMs: 0, text }))
+  await using session = new BuildSession(request, {
+    ...services,
+    registry: () => registries.client(),
+    startWorker: (inner) => startWorker({ store: services.store }, inner),
+    exporters: [],
+    events: (event) => printer.handle(event),
+    env,
+    signal,
+  })
+  let answer: { readonly text: string; readonly status: number }
+  try {
+    answer = await describe(request, call, session, signal)
+  } catch (error) {
+    throw await describeFailedBuild(error, printer.showsFailedLogs)
+  } finally {
+    printer.finish()
+  }
+  stdout.write(answer.text.endsWith('\n') ? answer.text : `${answer.text}\n`)
+  return call.ignoresStatus ? 0 : answer.status
+}
+
+async function describe(
+  request: BuildRequest,
+  call: CallMethod,
+  session: BuildSession,
+  signal: AbortSignal,
+): Promise<{ readonly text: string; readonly status: number }> {
+  const file = await session.contexts.dockerfile(signal)
+  const parseOptions: ParseOptions = { name: file.name, syntax: request.buildArgs.get('BUILDKIT_SYNTAX') }
+  const isJson = call.format === 'json'
+  const resolver = frontendResolver(session.resolver, request.namedContexts)
+  switch (call.method) {
+    case 'check': {
+      const options = { ...convertOptions(request), ignore: await readContextIgnore(request) }
+      const report = await check({ text: file.text, parseOptions, options, resolver, signal })
+      const status = report.warnings.length > 0 || report.error !== undefined ? 1 : 0
+      return { text: isJson ? checkJson(report) : renderCheck(report), status }
+    }
+    case 'outline': {
+      const data = await outline(parsed(), convertOptions(request), resolver, signal)
+      return { text: isJson ? outlineJson(data, file.text) : renderOutline(data), status: 0 }
+    }
+    case 'targets':
+      return { text: isJson ? targetsJson(parsed()) : renderTargets(listTargets(parsed())), status: 0 }
+    default:
+      return call.method satisfies never
+  }
+  function parsed(): ParsedDockerfile {
+    return parseDockerfile(file.text, parseOptions)
+  }
+}
+
+function convertOptions(request: BuildRequest): ConvertOptions {
+  const local = localPlatform()
+  return {
+    target: request.target,
+    buildArgs: request.buildArgs,
+    buildPlatform: local,
+    targetPlatform: request.platforms[0] ?? local,
+    isPlatformExplicit: request.isPlatformExplicit,
+    isMultiPlatform: request.platforms.length > 1,
+    namedContexts: new Set(request.namedContexts.keys()),
+    labels: request.labels,
+    noCache: request.noCache,
+    noCacheFilter: request.noCacheFilter,
+    network: request.network,
+    hostname: undefined,
+  }
 }

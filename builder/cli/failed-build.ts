@@ -1,4 +1,4 @@
-import { DockerfileErrors, renderLocation } from '../../frontend/index.ts'
+import { describeErrors, DockerfileErrors, renderLocation } from '../../frontend/index.ts'
 import { BuildError, StepError } from '../errors.ts'
 import { neutralise } from './progress/terminal-text.ts'
 
@@ -9,7 +9,7 @@ export class FailedBuild extends Error {
   readonly excerpt: string
 
   constructor(cause: unknown, excerpt: string) {
-    super(cause instanceof Error ? cause.message : String(cause), { cause })
+    super(messageOf(cause), { cause })
     this.excerpt = excerpt
   }
 }
@@ -18,15 +18,24 @@ export class FailedBuild extends Error {
  * What is shown of a failure above its message (features rows C143, D19): the title of the step with its last lines, and the lines of
  * the Dockerfile. `isLogShown`: the progress view has shown the whole output of the step already.
  */
-export function describeFailedBuild(error: unknown, isLogShown: boolean): FailedBuild {
+export async function describeFailedBuild(error: unknown, isLogShown: boolean): Promise<FailedBuild> {
   if (error instanceof StepError) {
     return new FailedBuild(error.cause, `${isLogShown ? '' : stepOutput(error)}${place(error)}`)
   }
   if (error instanceof DockerfileErrors) {
-    const places = error.list.map(({ range }) => (range === undefined ? '' : `${renderLocation(error.fileName, error.source, range)}\n`))
-    return new FailedBuild(error, [...new Set(places)].join(''))
+    return new FailedBuild(error, await faults(error))
   }
   return new FailedBuild(error, '')
+}
+
+/** All errors of the file; the message of an only one comes last, in the line that says ERROR. */
+async function faults(errors: DockerfileErrors): Promise<string> {
+  const text = await describeErrors(errors)
+  const [only, ...others] = errors.list
+  if (only === undefined || others.length > 0 || !text.endsWith(only.message)) {
+    return `${text}\n`
+  }
+  return text.slice(0, text.length - only.message.length)
 }
 
 function place({ location: { range, dockerfile } }: StepError): string {
@@ -40,4 +49,11 @@ function stepOutput({ location: { step }, cause }: StepError): string {
   }
   const lines = ['------', ` > ${neutralise(step.replace(/\s*\n\s*/g, ' '))}:`, ...tail.map(neutralise), '------']
   return `${lines.join('\n')}\n`
+}
+
+function messageOf(cause: unknown): string {
+  if (cause instanceof DockerfileErrors && cause.list.length > 1) {
+    return `${cause.fileName} has ${cause.list.length} errors`
+  }
+  return cause instanceof Error ? cause.message : String(cause)
 }

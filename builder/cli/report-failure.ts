@@ -26,7 +26,8 @@ export function reportFailure(
   if (build !== undefined) {
     stderr.write(build.excerpt)
   }
-  const message = failure instanceof Error ? failure.message : String(failure)
+  const shown = build ?? failure
+  const message = shown instanceof Error ? shown.message : String(shown)
   stderr.write(`ERROR: ${build === undefined ? '' : 'failed to build: '}${safe(message)}\n`)
   const hint = hintOf(failure)
   if (hint !== undefined) {

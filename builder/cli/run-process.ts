@@ -38,7 +38,7 @@ export async function runProcess(task: (context: CommandContext) => Promise<numb
   }
   await flushed(process.stdout)
   await flushed(process.stderr)
-  // Sockets kept open for reuse must not keep the process.
+  // Sockets that are kept open for reuse must not keep the process.
   process.exit(interrupted ?? status)
 }
 

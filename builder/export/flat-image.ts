@@ -9,7 +9,7 @@ import type { ExportServices } from './exporter.ts'
 export type FlatKernel = Pick<Kernel, 'readLayer' | 'removeTree'>
 
 /** Archive bombs end here: what a layer may unpack to. */
-const LIMITS = { uncompressedSizeBytesMax: 1 << 40, entryCountMax: 20_000_000 } as const
+const LIMITS = { uncompressedSizeBytesMax: 2 ** 40, entryCountMax: 20_000_000 } as const
 
 /** Layers that are read back at once need no compression. */
 export const READ_BACK_FORMAT: LayerFormat = {

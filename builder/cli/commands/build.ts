@@ -28,7 +28,8 @@ export const buildCommand: Command = {
     const { request } = read
     if (call !== undefined) {
       const { describeBuild } = await import('../describe-build.ts')
-      return describeBuild(request, call, args, context)
+      const printer = await createProgressPrinter(mode, context.stderr, context.env)
+      return await describeBuild(request, call, args, { ...context, printer })
     }
     for (const flag of ['iidfile', 'metadata-file'] as const) {
       await forResultFile(args, context, flag, (path) => prepareResultFile(path, flag))
@@ -53,7 +54,7 @@ async function buildWithProgress(
   try {
     return await runBuild(request, args, context, events)
   } catch (error) {
-    throw describeFailedBuild(error, printer.showsFailedLogs)
+    throw await describeFailedBuild(error, printer.showsFailedLogs)
   } finally {
     printer.finish()
   }

@@ -8,7 +8,7 @@ import { importLayout } from '../import-layout.ts'
 import { ROOT_FLAG } from '../request/build-flags.ts'
 import { type CommandServices, openServices } from '../services.ts'
 
-const LIMITS = { uncompressedSizeBytesMax: 1 << 40, entryCountMax: 1_000_000 } as const
+const LIMITS = { uncompressedSizeBytesMax: 2 ** 40, entryCountMax: 1_000_000 } as const
 
 export const loadCommand: Command = {
   name: 'load',
