@@ -7,6 +7,7 @@ describe('copy driver', () => {
   requires('root')
   snapshotterSuite('copy', {
     kernel,
+    privileges: 'root',
     make: (workDir) => new CopySnapshotter({ kernel, workDir, ownership: 'owners' }),
   })
 })

@@ -7,6 +7,7 @@ describe('overlay driver', () => {
   requires('root')
   snapshotterSuite('overlay', {
     kernel,
+    privileges: 'root',
     make: (workDir) => new OverlaySnapshotter({ kernel, workDir, userXattr: false }),
   })
 })

@@ -22,7 +22,8 @@ export interface OverlaySnapshotterOptions {
 
 /**
  * Snapshots as overlay mounts: nothing is copied, the upper directory of a step becomes its layer. The mount is the
- * sandbox's work, with `redirect_dir`, `metacopy` and `index` off and each lower directory given to fsconfig(2) on its own
+ * sandbox's work, with `redirect_dir`, `metacopy` and `index` off (the first two by `userxattr` alone where that is set: the
+ * kernel refuses the combination) and each lower directory given to fsconfig(2) on its own
  * (`lowerdir+`), because mount(2) takes one page of options.
  */
 export class OverlaySnapshotter implements Snapshotter {
@@ -79,8 +80,11 @@ class OverlaySnapshot implements ActiveSnapshot {
     scope.defer(() => kernel.removeTree(target.path, new AbortController().signal))
     const root = join(target.path, 'fs')
     await rename(join(this.#directory, 'fs'), root)
-    const changes = overlayDiff(await kernel.scanTree({ root, withXattrs: true, signal }))
-    await this[Symbol.asyncDispose]()
+    const [scanned] = await Promise.all([
+      kernel.scanTree({ root, withXattrs: true, signal }),
+      this[Symbol.asyncDispose](),
+    ])
+    const changes = overlayDiff(scanned)
     scope.release()
     return { directory: target, changes }
   }

@@ -23,9 +23,8 @@ export async function mountRoot(root: RootMount): Promise<MountedRoot> {
     `upperdir=${root.upperDir}`,
     `workdir=${root.workDir}`,
     'index=off',
-    'redirect_dir=off',
-    'metacopy=off',
-    ...(root.userXattr ? ['userxattr'] : []),
+    // With userxattr the kernel has the other two off by itself and refuses to be told so.
+    ...(root.userXattr ? ['userxattr'] : ['redirect_dir=off', 'metacopy=off']),
   ]
   try {
     await run('mount', ['-t', 'overlay', 'overlay', '-o', options.join(','), dir])
