@@ -50,8 +50,9 @@ function contextWindow(start: number, end: number, count: number): { first: numb
 
 function isPartOfLine(range: Range, line: string): boolean {
   if (range.startLine !== range.endLine) return false
-  const blank = line.length - line.trimStart().length
-  return range.endColumn > range.startColumn && range.startColumn > blank
+  const first = line.length - line.trimStart().length
+  const isWhole = range.startColumn <= first && range.endColumn >= line.trimEnd().length
+  return range.endColumn > range.startColumn && !isWhole
 }
 
 function caretLine(range: Range, line: string): string {
