@@ -7,11 +7,9 @@ import {
   readPositionRecord,
   readStepRecord,
 } from './cache/records.ts'
-import { BuildError } from './errors.ts'
-import type { BuildContexts } from './ops/build-contexts.ts'
+import { LocatedContexts } from './context/located-contexts.ts'
 import { CacheMounts } from './ops/cache-mounts.ts'
 import { StepCache } from './ops/cached-step.ts'
-import { openBuildContexts } from './ops/contexts.ts'
 import { LayerFetcher } from './ops/fetch-layer.ts'
 import type { GraphExecutorParts } from './ops/graph-executor.ts'
 import { ImageResolver } from './ops/image.ts'
@@ -34,12 +32,13 @@ export class BuildSession implements AsyncDisposable {
   readonly request: BuildRequest
   readonly services: BuildServices
   readonly steps: StepReporter
-  readonly contexts: BuildContexts
+  readonly contexts: LocatedContexts
   readonly resolver: ImageResolver
   readonly #limits: Limits
   readonly #worker: LazyWorker
   readonly #access: LayerAccess
   readonly #variants: LayerVariants
+  readonly #secrets: Secrets
   readonly #nowMs: () => number
 
   constructor(request: BuildRequest, services: BuildServices) {
@@ -70,7 +69,15 @@ export class BuildSession implements AsyncDisposable {
       isPullForced: request.pull,
       nowMs: this.#nowMs,
     })
-    this.contexts = openBuildContexts(request, { store, kernel, signal })
+    this.#secrets = new Secrets(request, services.env)
+    this.contexts = new LocatedContexts(request, {
+      kernel,
+      contextsDirectory: store.root.contextsDir,
+      workDirectory: store.lease.directory,
+      env: services.env,
+      readSecret: (id) => this.#secrets.value(id),
+      signal,
+    })
   }
 
   openExports(): BuildExports {
@@ -124,7 +131,7 @@ export class BuildSession implements AsyncDisposable {
       ...copyParts,
       options: this.request,
       mounts: {
-        secrets: new Secrets(this.request, this.services.env),
+        secrets: this.#secrets,
         cacheMounts: new CacheMounts(store.root.mountsDir, store.locks),
         makeOwned: async (directory, owner, signal) => {
           const root = { type: 'dir', path: '', mtimeSec: 0, ...owner } as const
@@ -134,9 +141,9 @@ export class BuildSession implements AsyncDisposable {
       now: () => new Date(this.#nowMs()).toISOString(),
       resolver: this.resolver,
       steps: this.steps,
-      openContext: (name, signal) => this.contexts.open(name, signal),
-      openHttp: unsupportedSource,
-      openGit: unsupportedSource,
+      openContext: (name) => this.contexts.open(name),
+      openHttp: (node) => this.contexts.openHttp(node),
+      openGit: (node) => this.contexts.openGit(node),
       project: run.project,
     }
   }
@@ -174,7 +181,3 @@ export class BuildSession implements AsyncDisposable {
 
 /** A tree of a large image is tens of megabytes. */
 const TREES_MAX = 3
-
-async function unsupportedSource(): Promise<never> {
-  throw new BuildError('unsupported', 'could not add a remote source: not supported yet')
-}

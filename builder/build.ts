@@ -1,3 +1,4 @@
+import { basename } from 'node:path'
 import {
   type BuildGraph,
   convert,
@@ -28,18 +29,30 @@ export async function build(request: BuildRequest, services: BuildServices): Pro
   refuseUnsupported(request)
   await using session = new BuildSession(request, services)
   const { signal } = services
-  const dockerfile = await session.contexts.dockerfile(signal)
+  const dockerfile = await readDockerfile(session)
   const parsed = parseDockerfile(dockerfile.text, {
     name: dockerfile.name,
     syntax: request.buildArgs.get('BUILDKIT_SYNTAX'),
   })
   const graphs = await convertAll(parsed, session, signal)
   const { scheduler, exports } = prepare(session, graphs, dockerfile)
-  const platforms = await Promise.all(graphs.map((graph) => solvePlatform(graph, scheduler, session)))
-  await scheduler.drain()
-  await session.contexts.save()
+  const platforms = await solveAll(graphs, scheduler, session)
   const { result, exports: outcomes } = await exports.finish(platforms, scheduler.signal)
   return { summary: summaryOf(result, outcomes), result, exports: outcomes }
+}
+
+async function readDockerfile(session: BuildSession): Promise<{ readonly name: string; readonly text: string }> {
+  const { dockerfile } = session.request
+  const name = dockerfile.kind === 'text' ? dockerfile.name : basename(dockerfile.path)
+  const step = session.steps.start(`[internal] load build definition from ${name}`)
+  try {
+    const found = await session.contexts.dockerfile()
+    step.end('done')
+    return found
+  } catch (error) {
+    step.end('failed', error instanceof Error ? error.message : String(error))
+    throw error
+  }
 }
 
 /** One graph for each platform; all base images are asked for side by side. */
@@ -116,6 +129,21 @@ async function announceNew(
   }
   const added: readonly BuildLayer[] = node.kind === 'image' ? result.layers : result.layers.slice(-1)
   await Promise.all(added.map((layer) => exports.announce(layer, signal)))
+}
+
+async function solveAll(
+  graphs: readonly BuildGraph[],
+  scheduler: Scheduler<NodeResult>,
+  session: BuildSession,
+): Promise<SolvedPlatform[]> {
+  try {
+    const platforms = await Promise.all(graphs.map((graph) => solvePlatform(graph, scheduler, session)))
+    await scheduler.drain()
+    return platforms
+  } finally {
+    // What was hashed is as true after a failure.
+    await session.contexts.save()
+  }
 }
 
 async function solvePlatform(
