@@ -1,0 +1,214 @@
+import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import { chmod, link, lstat, mkdir, open, readFile, readdir, stat, symlink, utimes, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { encodePath } from '../layer/path-bytes.ts'
+import { requires } from '../testing/requires.ts'
+import { temporaryDirectory } from '../testing/temporary-directory.ts'
+import { kernel } from './kernel.ts'
+import { KernelError } from './kernel-error.ts'
+import { never, rejectsWith, unpackBytes } from './testing/layer-files.ts'
+import { paxHeader, rawTar } from './testing/raw-tar.ts'
+
+/** A tree of `depth` directories one in another, far beyond PATH_MAX, made in pieces by an archive. */
+async function deepTree(directory: string, depth: number): Promise<string> {
+  const { root } = await unpackBytes(
+    directory,
+    rawTar(paxHeader({ path: `${'dir/'.repeat(depth)}file` }), { name: 'x', body: 'deep' }),
+  )
+  return root
+}
+
+describe('scanning a tree', () => {
+  it('sorts by the bytes of path components, parents first', async () => {
+    await using directory = await temporaryDirectory()
+    const root = directory.path
+    for (const path of ['a/b', 'a-b', 'a0', 'ab/c', 'Z']) await mkdir(join(root, path), { recursive: true })
+    await writeFile(encodePath(`${root}/\udcff`), '')
+    await writeFile(join(root, '\u{10000}'), '')
+    const scan = await kernel.scanTree({ root, withXattrs: false, signal: never })
+    const paths = scan.map((entry) => entry.path)
+    assert.deepEqual(paths, ['Z', 'a', 'a/b', 'a-b', 'a0', 'ab', 'ab/c', '\u{10000}', '\udcff'])
+  })
+
+  it('tells what the kernel knows about each entry', async () => {
+    await using directory = await temporaryDirectory()
+    const root = directory.path
+    await writeFile(join(root, 'file'), 'content', { mode: 0o640 })
+    await utimes(join(root, 'file'), 1, 1_600_000_000.5)
+    await link(join(root, 'file'), join(root, 'hard'))
+    await symlink('über/all', join(root, 'link'))
+    kernel.makeNode(join(root, 'pipe'), 'fifo', { mode: 0o622, major: 0, minor: 0 })
+    const scan = await kernel.scanTree({ root, withXattrs: true, signal: never })
+    const [file, hard, symbolic, pipe] = scan
+    const stats = await lstat(join(root, 'file'))
+    assert.deepEqual(file, {
+      path: 'file',
+      type: 'file',
+      mode: 0o640,
+      uid: stats.uid,
+      gid: stats.gid,
+      sizeBytes: 7,
+      mtimeSec: 1_600_000_000,
+      mtimeNsec: 500_000_000,
+      ctimeSec: Math.floor(stats.ctimeMs / 1000),
+      ctimeNsec: file?.ctimeNsec,
+      dev: stats.dev,
+      ino: stats.ino,
+      nlink: 2,
+    })
+    assert.equal(hard?.ino, stats.ino)
+    assert.ok(symbolic?.type === 'symlink' && symbolic.target === 'über/all')
+    assert.ok(pipe?.type === 'fifo' && pipe.mode === 0o622)
+  })
+
+  it('goes deeper than PATH_MAX and than the limit of open files', async function () {
+    this.timeout(60_000)
+    await using directory = await temporaryDirectory()
+    const depth = 1500
+    const root = await deepTree(directory.path, depth)
+    const scan = await kernel.scanTree({ root, withXattrs: true, signal: never })
+    assert.equal(scan.length, depth + 1)
+    const last = scan.at(-1)?.path ?? ''
+    assert.ok(last.length > 4 * depth && last.endsWith('dir/file'))
+    const [digest] = await kernel.hashFiles(root, [last], never)
+    assert.equal(typeof digest, 'string')
+    const copy = join(directory.path, 'copy')
+    await kernel.copyTree(root, copy, never)
+    assert.equal((await kernel.scanTree({ root: copy, withXattrs: false, signal: never })).length, depth + 1)
+    await kernel.removeTree(root, never)
+    await kernel.removeTree(copy, never)
+    assert.deepEqual(await readdir(directory.path), [])
+  })
+
+  it('lists the directories asked for, in their order, empty when one is gone', async () => {
+    await using directory = await temporaryDirectory()
+    const root = directory.path
+    await mkdir(join(root, 'a/inner'), { recursive: true })
+    await writeFile(join(root, 'a/file'), '')
+    await symlink('a', join(root, 'link'))
+    const lists = await kernel.listDirectories(['a', 'gone', '', 'link', 'a/file', 'a/inner'], {
+      root,
+      withXattrs: false,
+      signal: never,
+    })
+    const paths = lists.map((list) => list.map((entry) => entry.path))
+    assert.deepEqual(paths, [['a/file', 'a/inner'], [], ['a', 'link'], [], [], []])
+  })
+
+  it('says which root is missing', async () => {
+    const scan = kernel.scanTree({ root: '/nonexistent/root', withXattrs: false, signal: never })
+    await assert.rejects(scan, (error: unknown) => {
+      assert.ok(error instanceof KernelError)
+      assert.equal(error.syscall, 'open')
+      assert.ok(error.errno > 0)
+      assert.match(error.message, /^could not scan '\/nonexistent\/root'.*No such file or directory/)
+      return true
+    })
+  })
+
+  it('rejects with the reason of its signal', async () => {
+    const reason = new Error('stop')
+    const signal = AbortSignal.abort(reason)
+    await assert.rejects(kernel.scanTree({ root: '/', withXattrs: false, signal }), reason)
+    const controller = new AbortController()
+    const scan = kernel.scanTree({ root: '/usr', withXattrs: false, signal: controller.signal })
+    controller.abort(reason)
+    await assert.rejects(scan, reason)
+  })
+})
+
+describe('hashing files', () => {
+  it('gives each digest, or the error in its place', async () => {
+    await using directory = await temporaryDirectory()
+    const root = directory.path
+    await writeFile(join(root, 'empty'), '')
+    await symlink('empty', join(root, 'link'))
+    await mkdir(join(root, 'dir'))
+    const [empty, gone, linked, dir] = await kernel.hashFiles(root, ['empty', 'gone', 'link', 'dir'], never)
+    assert.equal(empty, 'sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855')
+    assert.ok(gone instanceof KernelError && gone.code === 'ENOENT' && gone.path === 'gone')
+    assert.ok(linked instanceof KernelError && linked.code === 'ELOOP')
+    assert.ok(dir instanceof KernelError && dir.code === 'not-a-file')
+  })
+})
+
+describe('removing a tree', () => {
+  it('removes files, links and closed directories, and follows no symlink', async () => {
+    await using directory = await temporaryDirectory()
+    const root = join(directory.path, 'tree')
+    await mkdir(join(root, 'closed/inner'), { recursive: true })
+    await writeFile(join(root, 'closed/inner/file'), '')
+    await writeFile(join(directory.path, 'canary'), '')
+    await symlink(directory.path, join(root, 'link'))
+    await chmod(join(root, 'closed/inner'), 0)
+    await chmod(join(root, 'closed'), 0)
+    await kernel.removeTree(root, never)
+    assert.deepEqual(await readdir(directory.path), ['canary'])
+  })
+
+  it('minds nothing that is missing, and removes a single file', async () => {
+    await using directory = await temporaryDirectory()
+    await kernel.removeTree(join(directory.path, 'no/such'), never)
+    await writeFile(join(directory.path, 'file'), '')
+    await kernel.removeTree(`${directory.path}/file`, never)
+    assert.deepEqual(await readdir(directory.path), [])
+    await rejectsWith(kernel.removeTree(`${directory.path}/..`, never), 'bad-argument')
+  })
+
+  describe('with a mount in it', () => {
+    requires('root')
+
+    it('does not enter the mount', async () => {
+      await using directory = await temporaryDirectory()
+      const mount = join(directory.path, 'tree/mount')
+      await mkdir(mount, { recursive: true })
+      assert.equal(spawnSync('mount', ['-t', 'tmpfs', 'none', mount]).status, 0)
+      try {
+        await writeFile(join(mount, 'canary'), '')
+        await rejectsWith(kernel.removeTree(join(directory.path, 'tree'), never), 'EXDEV')
+        assert.deepEqual(await readdir(mount), ['canary'])
+      } finally {
+        spawnSync('umount', [mount])
+      }
+    })
+  })
+})
+
+describe('copying a tree', () => {
+  it('keeps links, holes, modes, times and odd names', async () => {
+    await using directory = await temporaryDirectory()
+    const source = join(directory.path, 'source')
+    await mkdir(join(source, 'dir'), { recursive: true })
+    await writeFile(join(source, 'dir/file'), 'content', { mode: 0o4755 })
+    await link(join(source, 'dir/file'), join(source, 'hard'))
+    await symlink('dir/file', join(source, 'link'))
+    await writeFile(encodePath(`${source}/\udcff`), '')
+    const sparse = await open(join(source, 'sparse'), 'w')
+    await sparse.write('end', 5_000_000)
+    await sparse.close()
+    kernel.setXattr(join(source, 'dir'), 'user.note', Buffer.from('n'))
+    await utimes(join(source, 'dir'), 1, 1)
+    const dest = join(directory.path, 'dest')
+    await kernel.copyTree(source, dest, never)
+    const scan = async (root: string) => {
+      const entries = await kernel.scanTree({ root, withXattrs: true, signal: never })
+      return entries.map(({ ino: _ino, ctimeSec: _sec, ctimeNsec: _nsec, ...rest }) => rest)
+    }
+    assert.deepEqual(await scan(dest), await scan(source))
+    assert.equal((await stat(join(dest, 'hard'))).ino, (await stat(join(dest, 'dir/file'))).ino)
+    assert.equal(await readFile(join(dest, 'dir/file'), 'utf8'), 'content')
+    const { size, blocks } = await stat(join(dest, 'sparse'))
+    assert.ok(size === 5_000_003 && blocks * 512 < 100_000)
+  })
+
+  it('fails when the destination has an entry of the same name', async () => {
+    await using directory = await temporaryDirectory()
+    await mkdir(join(directory.path, 'source'))
+    await mkdir(join(directory.path, 'dest'))
+    for (const root of ['source', 'dest']) await writeFile(join(directory.path, root, 'file'), root)
+    const copied = kernel.copyTree(join(directory.path, 'source'), join(directory.path, 'dest'), never)
+    await rejectsWith(copied, 'EEXIST', 'file')
+    assert.equal(await readFile(join(directory.path, 'dest/file'), 'utf8'), 'dest')
+  })
+})
