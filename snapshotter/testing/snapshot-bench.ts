@@ -11,8 +11,8 @@ export interface SnapshotterParts {
   readonly kernel: Kernel
   /** Driver with its own `workDir`. */
   readonly make: (workDir: string) => Snapshotter
-  /** In a user namespace with one id there are no other owners and no devices. */
-  readonly privileges: 'root' | 'user-namespace'
+  /** In a user namespace with one id there are no other owners and no devices; a `user` has no file capabilities either. */
+  readonly privileges: 'root' | 'user-namespace' | 'user'
 }
 
 export type Change = (dir: string) => Promise<void>
