@@ -1,12 +1,13 @@
 import { createGunzip, constants as zlib } from 'node:zlib'
 import { open } from 'node:fs/promises'
-import { joinPath, type LayerEntry, type LayerPath, nameOf, parentOf } from '../../snapshotter/index.ts'
+import { joinPath, type LayerEntry, type LayerPath, nameOf, type PackSource, parentOf } from '../../snapshotter/index.ts'
 import { sniffCompression, startsWithTarHeader } from '../context/archive-bytes.ts'
 import type { DraftLeaf, DraftMetadata, LayerDraft } from './copy-draft.ts'
 import { CopyError } from './copy-errors.ts'
 import type { Owner } from './copy-owner.ts'
 import { makeDirectories, resolveForWriting } from './copy-place.ts'
-import type { TreeView } from './copy-source.ts'
+import { resolvePath } from './copy-resolve.ts'
+import type { TreeEntry, TreeView } from './copy-source.ts'
 
 /** An archive whose files were unpacked to a directory. */
 export interface ArchiveContents {
@@ -32,6 +33,7 @@ export interface UnpackOptions {
  */
 export async function unpackArchive(options: UnpackOptions): Promise<void> {
   const inside = viewInside(options.draft, options.target)
+  const places = new ExtractedPlaces()
   const implied = { mode: 0o755, uid: 0, gid: 0, mtimeSec: options.timeSec }
   for (const entry of options.archive.entries) {
     if (entry.path === '') {
@@ -41,15 +43,23 @@ export async function unpackArchive(options: UnpackOptions): Promise<void> {
     const parent = await resolveForWriting(inside, entry.path.slice(0, Math.max(0, slash)))
     const directory = joinInside(options.target, parent)
     await makeDirectories(options.draft, directory, implied)
-    await unpackEntry(options, inside, entry, joinPath(directory, entry.path.slice(slash + 1)))
+    const place = await places.add(entry)
+    await unpackEntry(options, inside, { entry, place, path: joinPath(directory, nameOf(entry.path)) })
   }
+}
+
+interface PlacedEntry {
+  readonly entry: LayerEntry
+  /** Where its bytes lie below the directory that the archive was unpacked to. */
+  readonly place: LayerPath
+  /** Where it goes in the draft. */
+  readonly path: LayerPath
 }
 
 async function unpackEntry(
   options: UnpackOptions,
   inside: Pick<TreeView, 'lookup'>,
-  entry: LayerEntry,
-  path: LayerPath,
+  { entry, place, path }: PlacedEntry,
 ): Promise<void> {
   const { draft, target } = options
   if (entry.type === 'whiteout' || entry.type === 'opaque') {
@@ -69,7 +79,7 @@ async function unpackEntry(
   }
   const metadata = metadataOf(entry, options.owner)
   if (entry.type !== 'dir') {
-    await draft.put(path, leafOf(entry, metadata, options.archive.root))
+    await draft.put(path, leafOf(entry, metadata, { kind: 'path', root: options.archive.root, path: place }))
   } else if ((await draft.lookup(path))?.type === 'dir') {
     await draft.touchDirectory(path, metadata)
   } else {
@@ -93,7 +103,7 @@ function metadataOf(entry: PlainEntry, owner: Owner | undefined): DraftMetadata 
 function leafOf(
   entry: Exclude<PlainEntry, { type: 'dir' }>,
   metadata: DraftMetadata,
-  root: string,
+  source: PackSource,
 ): DraftLeaf {
   switch (entry.type) {
     case 'file':
@@ -101,7 +111,7 @@ function leafOf(
         ...metadata,
         type: 'file',
         sizeBytes: entry.sizeBytes,
-        source: { kind: 'path', root, path: entry.path },
+        source,
         expect: entry.digest,
       }
     case 'symlink':
@@ -111,6 +121,34 @@ function leafOf(
       return { ...metadata, type: entry.type, major: entry.major, minor: entry.minor }
     case 'fifo':
       return { ...metadata, type: 'fifo' }
+  }
+}
+
+/**
+ * Where entries of an archive were unpacked: an entry may go through a symlink of an entry before it, and then lies where
+ * that leads in the directory of the archive, which is not always where it leads in the image.
+ */
+class ExtractedPlaces implements Pick<TreeView, 'lookup'> {
+  readonly #links = new Map<LayerPath, TreeEntry>()
+
+  async add(entry: LayerEntry): Promise<LayerPath> {
+    if (this.#links.size === 0 && entry.type !== 'symlink') {
+      return entry.path
+    }
+    const parent = await resolvePath(this, parentOf(entry.path))
+    const place = joinInside(parent.path, nameOf(entry.path))
+    if (entry.type === 'symlink') {
+      this.#links.set(place, entry)
+    } else {
+      this.#links.delete(place)
+    }
+    return place
+  }
+
+  /** Only symlinks matter here: all else is a directory. */
+  lookup(path: LayerPath): Promise<TreeEntry> {
+    const directory: TreeEntry = { type: 'dir', path, mode: 0o755, uid: 0, gid: 0, mtimeSec: 0 }
+    return Promise.resolve(this.#links.get(path) ?? directory)
   }
 }
 

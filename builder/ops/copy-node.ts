@@ -137,7 +137,8 @@ async function plan(
     node,
     selection,
     base: base ?? EMPTY_VIEW,
-    readAccounts: node.link ? undefined : base === undefined ? noAccounts : parts.accounts(base),
+    // Without a filesystem there are no names, only numbers (features rows D104, D108).
+    readAccounts: base === undefined ? undefined : parts.accounts(base),
     openArchive: (tree, match) => openArchive(tree, match, parts, signal),
     nowSec: Math.floor(parts.nowMs() / 1000),
   })
@@ -176,6 +177,3 @@ async function treeOf(
   }
   return input.kind === 'files' ? input.tree : await parts.openStack(input.layers, input.description)
 }
-
-/** Scratch has no users. */
-const noAccounts: AccountFileReader = () => Promise.resolve(undefined)

@@ -405,7 +405,7 @@ describe('planCopy', () => {
       'h 644 9:9 z/h = z/dup',
       'd 755 0:0 z/r',
       'd 750 9:9 z/r/dir',
-      'f 644 9:9 z/r/through < sl/through',
+      'f 644 9:9 z/r/through < r/through',
       'd 700 5:0 z/real',
       'f 644 9:9 z/real/new < bin/new',
       's 777 9:9 z/sl -> r',
