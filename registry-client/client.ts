@@ -10,6 +10,7 @@ import { inOperation } from './errors.ts'
 import { HostClient } from './host-client.ts'
 import {
   type Descriptor,
+  familiarName,
   familiarReference,
   type ManifestBytes,
   type Reference,
@@ -22,6 +23,7 @@ import { head, type ResolvedImage, type ResolveOptions, resolve } from './pull/r
 import { type BlobPushResult, type PushBlobOptions, pushBlob } from './push/blob.ts'
 import { hasBlob, pushAccess } from './push/has-blob.ts'
 import { pushManifest } from './push/manifest.ts'
+import { deleteManifest, listTags } from './tags.ts'
 import { type Clock, systemClock } from './transport/clock.ts'
 import { endpointOf } from './transport/endpoint.ts'
 import type { Environment } from './transport/proxy.ts'
@@ -170,6 +172,29 @@ export class RegistryClient implements AsyncDisposable {
       tagOrDigest: reference.tag ?? manifest.digest,
     }
     return this.#pushing(reference, (host) => pushManifest(host, target, manifest, options.signal))
+  }
+
+  /** All tags of the repository of `reference`. */
+  async listTags(
+    reference: Reference,
+    options: { readonly signal: AbortSignal },
+  ): Promise<string[]> {
+    const { registry, repository } = reference
+    return inOperation(`list tags of ${familiarName(reference)}`, registry, () =>
+      listTags(this.#host(registry), repository, options.signal),
+    )
+  }
+
+  /** Removes the tag of `reference`, or the manifest and all its tags when it has a digest. */
+  async deleteManifest(
+    reference: Reference,
+    options: { readonly signal: AbortSignal },
+  ): Promise<void> {
+    const { registry, repository } = reference
+    const tagOrDigest = reference.digest ?? reference.tag ?? 'latest'
+    return inOperation(`delete ${familiarReference(reference)}`, registry, () =>
+      deleteManifest(this.#host(registry), { repository, tagOrDigest }, options.signal),
+    )
   }
 
   /** Whether the registry answers and takes the stored credentials. */

@@ -66,7 +66,8 @@ export class HttpTransport implements AsyncDisposable {
     if (options.isForeign && isForbiddenAddress(url.hostname)) throw forbiddenTarget(url)
     const dispatcher = await this.#dispatcherFor(url, options.isForeign)
     try {
-      const response = await dispatcher.request({
+      const { default: sendRequest } = await import('undici/lib/api/api-request.js')
+      const response = await sendRequest.call(dispatcher, {
         origin: url.origin,
         path: `${url.pathname}${url.search}`,
         method: request.method,
@@ -114,8 +115,8 @@ export class HttpTransport implements AsyncDisposable {
     const proxy = proxyFor(url, this.#options.env)
     const timeout = this.#options.timeouts.connectMs
     const tls = url.protocol === 'https:' ? this.#tlsOptions(url) : {}
-    const { Agent, ProxyAgent } = await import('undici')
     if (proxy === undefined) {
+      const { default: Agent } = await import('undici/lib/dispatcher/agent.js')
       return new Agent({
         connect: { ...tls, timeout, ...(isForeign ? { lookup: guardedLookup } : {}) },
       })
@@ -123,6 +124,8 @@ export class HttpTransport implements AsyncDisposable {
     const hasCredentials = proxy.username !== ''
     const credentials = `${decodeURIComponent(proxy.username)}:${decodeURIComponent(proxy.password)}`
     const proxyTls = proxy.protocol === 'https:' ? this.#tlsOptions(proxy) : {}
+    // Its tunnels need the whole of undici; nobody behind a proxy counts the milliseconds.
+    const { ProxyAgent } = await import('undici')
     return new ProxyAgent({
       uri: proxy.origin,
       ...(hasCredentials ? { token: `Basic ${Buffer.from(credentials).toString('base64')}` } : {}),

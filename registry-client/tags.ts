@@ -1,0 +1,102 @@
+import { repositoryScope } from './auth/scope.ts'
+import { RegistryError } from './errors.ts'
+import type { HostClient } from './host-client.ts'
+import type { HttpResponse } from './transport/http-message.ts'
+import { JSON_BODY_BYTES_MAX, readBounded } from './transport/limits.ts'
+import type { ManifestTarget } from './pull/manifest.ts'
+
+/** A registry with more pages than this is lying or of no use as a list. */
+const PAGES_MAX = 1000
+
+/**
+ * All tags of a repository, page by page as the registry gives them (features row R54). Throws
+ * RegistryError, `bad-response` when the pages go round in a circle.
+ */
+export async function listTags(
+  host: HostClient,
+  repository: string,
+  signal: AbortSignal,
+): Promise<string[]> {
+  const tags: string[] = []
+  const seen = new Set<string>()
+  let target: string | URL | undefined = `${repository}/tags/list`
+  for (let pages = 0; target !== undefined; pages += 1) {
+    const key: string = String(target)
+    if (seen.has(key) || pages === PAGES_MAX) {
+      const reason = `${host.registry} lists tags without end`
+      throw new RegistryError('bad-response', reason, { host: host.registry })
+    }
+    seen.add(key)
+    const page: TagPage = await readPage(host, repository, target, signal)
+    tags.push(...page.tags)
+    target = page.next
+  }
+  return tags
+}
+
+/** Removes a tag or, by digest, a manifest with all its tags (features row R55); `unsupported` where that is turned off. */
+export async function deleteManifest(
+  host: HostClient,
+  target: ManifestTarget,
+  signal: AbortSignal,
+): Promise<void> {
+  const { repository, tagOrDigest } = target
+  const request = {
+    method: 'DELETE',
+    target: `${repository}/manifests/${tagOrDigest}`,
+    access: { repository, scopes: [repositoryScope(repository, 'pull', 'push', 'delete')] },
+    expect: [202, 200, 204],
+    lane: 'call',
+  } as const
+  await host.call(request, signal, async () => undefined)
+}
+
+interface TagPage {
+  readonly tags: readonly string[]
+  readonly next: URL | undefined
+}
+
+function readPage(
+  host: HostClient,
+  repository: string,
+  target: string | URL,
+  signal: AbortSignal,
+): Promise<TagPage> {
+  const request = {
+    method: 'GET',
+    target,
+    access: { repository, scopes: [repositoryScope(repository, 'pull')] },
+    expect: [200],
+    lane: 'call',
+  } as const
+  return host.call(request, signal, async (response) => {
+    const bytes = await readBounded(response, 'tag list', JSON_BODY_BYTES_MAX)
+    const tags = tagsIn(bytes)
+    if (tags !== undefined) return { tags, next: nextPage(response) }
+    const { host: name } = response.url
+    throw new RegistryError('bad-response', `${name} sent no list of tags`, { host: name })
+  })
+}
+
+/** `null` is how Go writes the list of a repository whose tags were all deleted. */
+function tagsIn(bytes: Buffer): string[] | undefined {
+  let json: unknown
+  try {
+    json = JSON.parse(bytes.toString('utf8'))
+  } catch {
+    // Not JSON: no list, which is what the caller reports.
+    return undefined
+  }
+  if (typeof json !== 'object' || json === null || !('tags' in json)) return undefined
+  if (json.tags === null) return []
+  if (!Array.isArray(json.tags)) return undefined
+  return json.tags.filter((tag): tag is string => typeof tag === 'string')
+}
+
+/** `Link: </v2/…>; rel="next"`; on the registry itself, wherever it points. */
+function nextPage(response: HttpResponse): URL | undefined {
+  const text = /<([^>]*)>\s*;\s*rel="?next"?/i.exec(response.header('link') ?? '')?.[1]
+  if (text === undefined || !URL.canParse(text, response.url.href)) return undefined
+  const next = new URL(text, response.url.href)
+  return new URL(`${response.url.origin}${next.pathname}${next.search}`)
+}
