@@ -20,8 +20,9 @@ export async function openSocketProxy(
   // Short: a socket's path has at most 107 bytes (unix(7)).
   const path = join(directory, randomBytes(6).toString('hex'))
   const connections = new Set<{ destroy: () => void }>()
-  const server = createServer((near) => {
-    const far = createConnection(mount.socket)
+  // Half-open: a side that has said all it has to say may still listen to the answer.
+  const server = createServer({ allowHalfOpen: true }, (near) => {
+    const far = createConnection({ path: mount.socket, allowHalfOpen: true })
     connections.add(near).add(far)
     // Either side may vanish at any time; the other one is closed then, and there is nobody to tell.
     void Promise.allSettled([pipeline(near, far), pipeline(far, near)]).then(() => {

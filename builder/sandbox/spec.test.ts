@@ -1,0 +1,104 @@
+import assert from 'node:assert/strict'
+import type { RunRequest } from '../worker/protocol.ts'
+import { DEFAULT_CAPABILITIES } from './docker-defaults.ts'
+import { encodeSpec } from './encode-spec.ts'
+import { orderedMounts, type SandboxSpec, sandboxSpec, type SpecMount } from './spec.ts'
+
+const REQUEST: RunRequest = {
+  layers: [],
+  args: ['true'],
+  env: ['A=1'],
+  cwd: '',
+  user: '',
+  hostname: 'h',
+  network: 'default',
+  security: 'sandbox',
+  mounts: [],
+  extraHosts: [],
+  ulimits: [{ name: 'nofile', soft: 10, hard: 20 }],
+  shmSizeBytes: 1024,
+  cgroupParent: undefined,
+  limits: {},
+  stdio: 'captured',
+  commitTo: undefined,
+}
+
+function specOf(request: Partial<RunRequest>, mounts: readonly SpecMount[] = []): SandboxSpec {
+  return sandboxSpec(
+    { ...REQUEST, ...request },
+    {
+      root: { type: 'bind', dir: '/r' },
+      mounts,
+      network: { kind: 'shared' },
+      hosts: 'hosts\n',
+      resolvConf: 'resolv\n',
+      cgroupProcs: [],
+      hasCgroupNamespace: true,
+    },
+  )
+}
+
+const tmpfs = (target: string, sizeBytes?: number): SpecMount => ({ type: 'tmpfs', target, sizeBytes })
+
+describe('sandboxSpec', () => {
+  it("gives a step Docker's 14 capabilities, masks and filter", () => {
+    const spec = specOf({})
+    // CapEff of a RUN under BuildKit v0.25.
+    assert.equal(spec.capabilities, 0xa80425fbn)
+    assert.equal(spec.capabilities, DEFAULT_CAPABILITIES)
+    assert.equal(spec.isConfined, true)
+    assert.ok(spec.maskedPaths.includes('/proc/kcore'))
+    assert.ok(spec.readonlyPaths.includes('/proc/sys'))
+    assert.equal(spec.cwd, '/')
+    assert.deepEqual(spec.limits, [{ resource: 7, soft: 10, hard: 20 }])
+  })
+
+  it('takes all of that away only for the exact word insecure', () => {
+    assert.equal(specOf({ security: 'insecure' }).isConfined, false)
+    assert.deepEqual(specOf({ security: 'insecure' }).maskedPaths, [])
+    // GHSA-7236-3392-c5c6: a mode that is not known must not be the lax one.
+    const unknown = { security: 'Insecure ' } as unknown as Partial<RunRequest>
+    assert.throws(() => specOf(unknown), { code: 'sandbox-setup-failed', message: /unknown security mode "Insecure "/ })
+  })
+
+  it('refuses a limit that the kernel does not have', () => {
+    assert.throws(() => specOf({ ulimits: [{ name: 'nofiles', soft: 1, hard: 1 }] }), { code: 'sandbox-limit-unsupported' })
+  })
+
+  it('lets a mount on /etc/hosts replace the one that every step gets', () => {
+    const targets = specOf({}, [tmpfs('/etc/hosts')]).mounts.map(({ target, type }) => `${target} ${type}`)
+    assert.deepEqual(targets, ['/etc/hosts tmpfs', '/etc/resolv.conf file'])
+  })
+})
+
+describe('orderedMounts', () => {
+  it('mounts parents first, whatever the order written', () => {
+    const targets = orderedMounts([tmpfs('/a/b/c'), tmpfs('/z'), tmpfs('/a')]).map(({ target }) => target)
+    assert.deepEqual(targets, ['/a', '/a/b/c', '/z'])
+  })
+
+  it('keeps the last of two mounts on one target, however it is spelled', () => {
+    const mounts = orderedMounts([tmpfs('/a/b', 1), tmpfs('/a//x/../b/', 2)])
+    assert.deepEqual(mounts, [tmpfs('/a/b', 2)])
+  })
+
+  it('refuses the root as a target', () => {
+    for (const target of ['/', '', '/a/..', '../..']) {
+      assert.throws(() => orderedMounts([tmpfs(target)]), { code: 'sandbox-mount-invalid' }, target)
+    }
+  })
+})
+
+describe('encodeSpec', () => {
+  it('frames its body with a version and its length', () => {
+    const bytes = encodeSpec(specOf({}))
+    assert.equal(bytes.toString('latin1', 0, 4), 'TSB1')
+    assert.equal(bytes.readUInt32LE(4), bytes.length - 8)
+  })
+
+  it('keeps what the step is given apart by lengths, so no text can pose as another field', () => {
+    const encoded = encodeSpec(specOf({ args: ['a', 'b c'], env: ['PATH=/bin', 'X=\n=Y'] })).toString('latin1')
+    assert.ok(encoded.includes('\x02\0\0\0\x01\0\0\0a\0\x03\0\0\0b c\0'))
+    assert.ok(encoded.includes('\x05\0\0\0X=\n=Y\0'))
+  })
+})

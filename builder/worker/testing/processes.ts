@@ -1,0 +1,42 @@
+import { readdirSync, readFileSync } from 'node:fs'
+
+export interface ProcessInfo {
+  readonly pid: number
+  readonly name: string
+  readonly command: string
+}
+
+/** Every process that descends from `root`, as /proc tells it now. */
+export function processesBelow(root: number): ProcessInfo[] {
+  const parents = new Map<number, number>()
+  const found = new Map<number, ProcessInfo>()
+  for (const entry of readdirSync('/proc')) {
+    if (!/^\d+$/.test(entry)) continue
+    const pid = Number(entry)
+    const stat = readProc(pid, 'stat')
+    const match = /^\d+ \((.*)\) \S (\d+)/s.exec(stat)
+    if (match === null) continue
+    parents.set(pid, Number(match[2]))
+    found.set(pid, { pid, name: match[1] ?? '', command: readProc(pid, 'cmdline').replaceAll('\0', ' ') })
+  }
+  const descends = (pid: number): boolean => {
+    for (let at = parents.get(pid); at !== undefined; at = parents.get(at)) if (at === root) return true
+    return false
+  }
+  return [...found.values()].filter(({ pid }) => descends(pid))
+}
+
+/** False for a zombie, which only waits to be reaped. */
+export function processIsAlive(pid: number): boolean {
+  const stat = readProc(pid, 'stat')
+  return stat !== '' && !/^\d+ \(.*\) Z/s.test(stat)
+}
+
+/** '' for a process that ended meanwhile. */
+function readProc(pid: number, file: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/${file}`, 'utf8')
+  } catch {
+    return ''
+  }
+}
