@@ -27,6 +27,7 @@ export interface BuildExportsParts {
   readonly variants: LayerVariants
   readonly resolver: ImageResolver
   readonly steps: StepReporter
+  readonly epochSec: number | undefined
 }
 
 /** A platform whose filesystem is done. */
@@ -65,11 +66,9 @@ export class BuildExports {
   /** A layer of the result: told to the exporters once it is packed. Resolves when they all know. */
   async announce(layer: BuildLayer, signal: AbortSignal): Promise<void> {
     const listeners = this.#active().filter((exporter) => exporter.layerReady !== undefined)
-    const { diffId } = await layer.packing
-    this.#layers.set(diffId, layer)
     await Promise.all(
       listeners.map(async (exporter) => {
-        const ready = await this.#parts.variants.variant(layer, exporter.format, signal)
+        const ready = await this.#variant(layer, exporter.format, signal)
         exporter.layerReady?.(ready, this.#services, signal)
       }),
     )
@@ -139,17 +138,18 @@ export class BuildExports {
     signal: AbortSignal,
   ): Promise<BuildResult> {
     const images = await Promise.all(
-      platforms.map(async ({ layers }): Promise<ImageLayer[]> => {
-        for (const layer of layers) {
-          this.#layers.set((await layer.packing).diffId, layer)
-        }
-        return await Promise.all(layers.map((layer) => this.#parts.variants.variant(layer, format.format, signal)))
-      }),
+      platforms.map(({ layers }) => Promise.all(layers.map((layer) => this.#variant(layer, format.format, signal)))),
     )
     const both = finished.map((one, index) => ({ finished: one, layers: images[index] ?? [] }))
     return await assembleResult(both, format, async (bytes) => {
       await this.#parts.store.blobs.ingestBytes(bytes, signal)
     })
+  }
+
+  async #variant(layer: BuildLayer, format: LayerFormat, signal: AbortSignal): Promise<ImageLayer> {
+    const ready = await this.#parts.variants.variant(layer, { format, epochSec: this.#parts.epochSec }, signal)
+    this.#layers.set(ready.diffId, layer)
+    return ready
   }
 
   #known(layer: ImageLayer): BuildLayer {

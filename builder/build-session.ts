@@ -10,6 +10,7 @@ import {
 import { LocatedContexts } from './context/located-contexts.ts'
 import { CacheMounts } from './ops/cache-mounts.ts'
 import { StepCache } from './ops/cached-step.ts'
+import { readClampRecord } from './ops/clamp-layer.ts'
 import { LayerFetcher } from './ops/fetch-layer.ts'
 import type { GraphExecutorParts } from './ops/graph-executor.ts'
 import { ImageResolver } from './ops/image.ts'
@@ -61,7 +62,12 @@ export class BuildSession implements AsyncDisposable {
       fetchBlob: (layer, inner) => fetcher.fetch(layer, inner),
       readContents: (path, layer, blob, inner) => readLayerContents(path, layer, blob, { store, kernel }, inner),
     })
-    this.#variants = new LayerVariants({ ...shared, access: this.#access, worker: () => this.#worker.get(signal) })
+    this.#variants = new LayerVariants({
+      ...shared,
+      access: this.#access,
+      worker: () => this.#worker.get(signal),
+      clamps: store.records(join(store.root.cacheDir, 'clamps'), readClampRecord),
+    })
     this.resolver = new ImageResolver({
       ...shared,
       images: services.images,
@@ -80,7 +86,7 @@ export class BuildSession implements AsyncDisposable {
     })
   }
 
-  openExports(): BuildExports {
+  openExports(epochSec: number | undefined): BuildExports {
     return new BuildExports({
       request: this.request,
       exporters: this.services.exporters,
@@ -89,6 +95,7 @@ export class BuildSession implements AsyncDisposable {
       variants: this.#variants,
       resolver: this.resolver,
       steps: this.steps,
+      epochSec,
     })
   }
 
@@ -121,7 +128,7 @@ export class BuildSession implements AsyncDisposable {
       limits: this.#limits,
       format: run.format,
       records,
-      cache: new StepCache({ records, store, locks: store.locks, steps: this.steps, background: run.background }),
+      cache: new StepCache({ records, layers: store.layers, locks: store.locks, steps: this.steps, background: run.background }),
       openStack: this.#stackOpener(run.signal),
       accounts: (tree: StackTree) => accountFiles(tree, layerFiles, run.signal),
       nowMs: this.#nowMs,

@@ -92,7 +92,7 @@ function prepare(
   dockerfile: { readonly name: string; readonly text: string },
 ): { readonly scheduler: Scheduler<NodeResult>; readonly exports: BuildExports } {
   const { request, services } = session
-  const exports = session.openExports()
+  const exports = session.openExports(graphs[0]?.epochSec)
   const chains = new Set(graphs.flatMap((graph) => targetChain(graph).map((id) => graph.nodes[id])))
   const execute: NodeExecutor<NodeResult> = async (task, inputs, signal) => {
     try {

@@ -30,7 +30,7 @@ export interface ExecutedStep {
 
 export interface StepCacheParts {
   readonly records: CacheRecords
-  readonly store: Pick<Store, 'layers'>
+  readonly layers: Pick<Store['layers'], 'get'>
   readonly locks: Pick<NamedLocks, 'acquire'>
   readonly steps: StepReporter
   /** Watches work that outlives its step (Scheduler.background). */
@@ -131,7 +131,7 @@ export class StepCache {
 
 /** The record of a key, when its layer is still there in any form. */
 export async function usableRecord(
-  parts: Pick<StepCacheParts, 'records' | 'store'>,
+  parts: Pick<StepCacheParts, 'records' | 'layers'>,
   key: CacheKey,
   signal: AbortSignal,
 ): Promise<StepRecord | undefined> {
@@ -139,7 +139,7 @@ export async function usableRecord(
   if (record === undefined) {
     return undefined
   }
-  const layer = await parts.store.layers.get(record.diffId, signal)
+  const layer = await parts.layers.get(record.diffId, signal)
   return layer === undefined || layer.blobs.length === 0 ? undefined : record
 }
 

@@ -5,24 +5,15 @@ import { Transform } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { createGunzip, createGzip } from 'node:zlib'
 import { type Descriptor, parseDigest, parseDiffId } from '../../registry-client/oci/index.ts'
-import type { LayerBlob, LayerEntry, PackEntry, Store } from '../../snapshotter/index.ts'
+import type { LayerBlob, PackEntry } from '../../snapshotter/index.ts'
 import { readContents } from '../../snapshotter/index.ts'
 import { BuildError } from '../errors.ts'
 import type { ImageLayer } from '../image/built-image.ts'
 import { compressionOf, layerMediaType } from '../image/manifest.ts'
 import type { LayerFormat } from '../request.ts'
 import type { BuildLayer } from '../solver/layer.ts'
-import type { Limits } from '../solver/limits.ts'
 import { SingleFlight } from '../solver/single-flight.ts'
-import type { Worker } from '../worker/protocol.ts'
-import type { LayerAccess } from './layer-access.ts'
-
-export interface LayerVariantParts {
-  readonly store: Pick<Store, 'layers' | 'blobs' | 'lease'>
-  readonly access: LayerAccess
-  readonly limits: Limits
-  readonly worker: () => Promise<Worker>
-}
+import { type ClampParts, clampLayer, toPack } from './clamp-layer.ts'
 
 /**
  * Gives layers in the compression that an output asks for (features rows C72, O36, K38). Base layers stay as they are unless
@@ -30,14 +21,30 @@ export interface LayerVariantParts {
  * happens once.
  */
 export class LayerVariants {
-  readonly #parts: LayerVariantParts
+  readonly #parts: ClampParts
   readonly #flights = new SingleFlight<LayerBlob>()
+  readonly #clamped = new SingleFlight<BuildLayer>()
 
-  constructor(parts: LayerVariantParts) {
+  constructor(parts: ClampParts) {
     this.#parts = parts
   }
 
-  async variant(layer: BuildLayer, format: LayerFormat, signal: AbortSignal): Promise<ImageLayer> {
+  /** `epochSec`: SOURCE_DATE_EPOCH of the build, for `rewrite-timestamp`. */
+  async variant(
+    layer: BuildLayer,
+    { format, epochSec }: { readonly format: LayerFormat; readonly epochSec: number | undefined },
+    signal: AbortSignal,
+  ): Promise<ImageLayer> {
+    if (format.rewriteTimestamp && epochSec !== undefined && layer.base === undefined) {
+      const clamped = await this.#clamped.run(`${(await layer.packing).diffId} ${epochSec}`, () =>
+        clampLayer(layer, epochSec, format, this.#parts, signal),
+      )
+      return await this.#unclamped(clamped, format, signal)
+    }
+    return await this.#unclamped(layer, format, signal)
+  }
+
+  async #unclamped(layer: BuildLayer, format: LayerFormat, signal: AbortSignal): Promise<ImageLayer> {
     const { diffId } = await layer.packing
     if (layer.base !== undefined && isKept(layer.base.descriptor, format)) {
       return { diffId, descriptor: layer.base.descriptor, origins: layer.base.origins }
@@ -146,16 +153,8 @@ function isFitting(blob: LayerBlob, format: LayerFormat): boolean {
 
 async function* packEntries(contents: string, root: string): AsyncGenerator<readonly PackEntry[]> {
   for await (const batch of readContents(contents)) {
-    yield batch.map((entry) => packEntry(entry, root))
+    yield batch.map((entry) => toPack(entry, root))
   }
-}
-
-function packEntry(entry: LayerEntry, root: string): PackEntry {
-  if (entry.type !== 'file') {
-    return entry
-  }
-  const { digest, ...rest } = entry
-  return { ...rest, source: { kind: 'path', root, path: entry.path }, expect: digest }
 }
 
 function tap(see: (chunk: Uint8Array) => void): Transform {
