@@ -22,6 +22,7 @@ import type { ImageResolver } from './resolver.ts'
 import { lint, lintConfigOf, lintViolation } from './rules/lint.ts'
 import type { Warning } from './rules/rule.ts'
 import type { StageResult, StageState, StageTable } from './stages.ts'
+import { dependenciesOf } from './stages.ts'
 import { suggest } from './suggest.ts'
 import { addTriggers } from './triggers.ts'
 
@@ -200,8 +201,7 @@ function applyStages(conversion: Conversion, needed: ReadonlySet<StageState>): D
   const failed = new Set<StageState>()
   for (const state of conversion.table.stages) {
     if (!needed.has(state)) continue
-    const needs = [...conversion.table.reachableFrom([state])]
-    if (failed.size > 0 && needs.some((other) => failed.has(other))) {
+    if (dependenciesOf(state).some((other) => failed.has(other))) {
       failed.add(state)
       continue
     }
