@@ -92,7 +92,8 @@ type PlainEntry = Exclude<LayerEntry, { type: 'whiteout' | 'opaque' | 'hardlink'
 function metadataOf(entry: PlainEntry, owner: Owner | undefined): DraftMetadata {
   const xattrs = entry.xattrs?.filter(({ name }) => name === 'security.capability') ?? []
   return {
-    mode: entry.mode,
+    // Symlinks have no mode of their own, whatever the archive says.
+    mode: entry.type === 'symlink' ? 0o777 : entry.mode,
     uid: owner?.uid ?? entry.uid,
     gid: owner?.gid ?? entry.gid,
     mtimeSec: entry.mtimeSec,
