@@ -2,6 +2,7 @@ import { link, mkdir, readdir, rename, rmdir, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { overlayDiff } from '../layer/diff.ts'
 import type { LayerPath } from '../layer/entry.ts'
+import { readImpliedDirectories } from '../layer/implied.ts'
 import { parentOf } from '../layer/order.ts'
 import { LayerTree, type TreeNode } from '../layer/tree.ts'
 import type { Kernel } from '../native/kernel-types.ts'
@@ -29,8 +30,17 @@ export async function materialize(
   const { kernel } = options
   const roots = layers.map(({ path }) => join(path, 'fs'))
   const diffs: DiffEntry[][] = []
-  for (const root of roots) {
-    diffs.push(overlayDiff(await kernel.scanTree({ root, withXattrs: true, signal })))
+  for (const layer of layers) {
+    const scanned = await kernel.scanTree({
+      root: join(layer.path, 'fs'),
+      withXattrs: true,
+      signal,
+    })
+    // What a layer only implies, lower layers describe.
+    const implied = new Set(await readImpliedDirectories(layer))
+    diffs.push(
+      overlayDiff(scanned).filter(({ type, path }) => type !== 'dir' || !implied.has(path)),
+    )
   }
   await kernel.copyTree(join(bottom.path, 'fs'), target, signal)
   const tree = LayerTree.of(diffs)

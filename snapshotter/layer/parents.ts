@@ -5,8 +5,11 @@ import { SnapshotError } from '../errors.ts'
 import type { LayerDirectory } from '../snapshotter.ts'
 import { errnoOf } from '../store/errors.ts'
 
-/** OVL_MAX_STACK of fs/overlayfs: more lower layers are refused by the kernel. The copy driver keeps the same bound. */
-export const LAYERS_MAX = 500
+/**
+ * OVL_MAX_STACK of fs/overlayfs is 500: the kernel refuses more lower directories. One is kept for what amend-directories.ts
+ * makes. The copy driver keeps the same bound.
+ */
+export const LAYERS_MAX = 499
 
 /**
  * Stats of the parents' roots, bottom first, after checking that they can be stacked.

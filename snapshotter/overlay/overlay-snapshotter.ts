@@ -11,9 +11,10 @@ import type {
   Snapshotter,
 } from '../snapshotter.ts'
 import { DisposableScope } from '../store/scope.ts'
+import { amendDirectories } from './amend-directories.ts'
 
 export interface OverlaySnapshotterOptions {
-  readonly kernel: Pick<Kernel, 'scanTree' | 'removeTree'>
+  readonly kernel: Pick<Kernel, 'scanTree' | 'removeTree' | 'getXattr'>
   /** For snapshots in use; on the filesystem of the layer directories, so that a commit is a rename. */
   readonly workDir: string
   /** Mounts are made in a user namespace: overlayfs's attributes are `user.overlay.*`. */
@@ -49,6 +50,8 @@ export class OverlaySnapshotter implements Snapshotter {
     if (top !== undefined) await chown(upperDir, top.uid, top.gid)
     await chmod(upperDir, top === undefined ? 0o755 : top.mode & 0o7777)
     const lowerDirs = parents.map(({ path }) => join(path, 'fs')).reverse()
+    const amendments = join(directory, 'directories')
+    if (await amendDirectories(parents, amendments, this.#options)) lowerDirs.unshift(amendments)
     scope.release()
     // overlayfs wants a lower directory; over nothing, the upper one is all there is.
     const root: RootMount =

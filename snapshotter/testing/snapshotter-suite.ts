@@ -17,7 +17,9 @@ import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { EntryMaker } from '../layer/scanned.ts'
 import { expandOpaque } from '../layer/diff.ts'
+import { noteImpliedDirectories } from '../layer/implied.ts'
 import { LayerTree } from '../layer/tree.ts'
+import { file } from './entries.ts'
 import {
   Bench,
   type Change,
@@ -206,6 +208,31 @@ export function snapshotterSuite(name: string, parts: SnapshotterParts): void {
       })
     })
 
+    // Some tools write layers without entries for the directories that they only add to.
+    it('keeps what lower layers say of a directory that an unpacked layer only implies', async () => {
+      await using bench = await Bench.open(parts)
+      const lower = await bench.step([], async (dir) => {
+        await mkdir(join(dir, 'var/tmp'), { recursive: true })
+        await chmod(join(dir, 'var/tmp'), 0o1777)
+        await chmod(join(dir, 'var'), 0o711)
+      })
+      const unpacked = bench.newDirectory()
+      await mkdir(join(unpacked.path, 'fs/var/tmp/new'), { recursive: true })
+      await writeFile(join(unpacked.path, 'fs/var/tmp/new/file'), '')
+      await noteImpliedDirectories(unpacked, [file('var/tmp/new/file')])
+      const upper = await bench.step([lower.directory, unpacked], async (dir) => {
+        for (const [path, mode] of [
+          ['var', 0o711],
+          ['var/tmp', 0o1777],
+          ['var/tmp/new', 0o755],
+        ] as const) {
+          assert.equal((await stat(join(dir, path))).mode & 0o7777, mode, path)
+        }
+        await readFile(join(dir, 'var/tmp/new/file'))
+      })
+      assert.deepEqual(upper.changes, [])
+    })
+
     it('has the mode 755 for the root of nothing', async () => {
       await using bench = await Bench.open(parts)
       await bench.step([], async (dir) => assert.equal((await stat(dir)).mode & 0o7777, 0o755))
@@ -275,7 +302,7 @@ export function snapshotterSuite(name: string, parts: SnapshotterParts): void {
         code: 'snapshot-layer-missing',
         message: /layers\/gone/,
       })
-      const many = Array.from({ length: 501 }, () => gone)
+      const many = Array.from({ length: 500 }, () => gone)
       await assert.rejects(bench.snapshotter.prepare(many, never), {
         code: 'snapshot-too-many-layers',
       })
