@@ -4,7 +4,7 @@ import { convertStages } from './convert.ts'
 import type { Range } from './diagnostics.ts'
 import type { ParsedDockerfile, ParseOptions } from './dockerfile.ts'
 import { parseDockerfile } from './dockerfile.ts'
-import { DockerfileError, DockerfileErrors } from './errors.ts'
+import { DockerfileErrors } from './errors.ts'
 import { renderLocation } from './excerpt.ts'
 import type { ConversionFact } from './facts.ts'
 import { base64, jsonLocation } from './json-location.ts'
@@ -40,25 +40,13 @@ export async function check(request: CheckRequest): Promise<CheckReport> {
   const facts: ConversionFact[] = []
   try {
     const parsed = parseDockerfile(text, parseOptions)
-    const config = lintConfigIn(parsed, request.options.buildArgs)
+    const config = lintConfigOf(parsed, request.options.buildArgs)
     const error = await convertForFacts(parsed, request, facts)
     const warnings = lint({ parsed, facts, config, ignore: request.options.ignore })
     return { ...report, warnings, error }
   } catch (error) {
     if (error instanceof DockerfileErrors) return { ...report, warnings: [], error }
     throw error
-  }
-}
-
-function lintConfigIn(
-  parsed: ParsedDockerfile,
-  buildArgs: ReadonlyMap<string, string>,
-): ReturnType<typeof lintConfigOf> {
-  try {
-    return lintConfigOf(parsed, buildArgs)
-  } catch (error) {
-    if (!(error instanceof DockerfileError)) throw error
-    throw new DockerfileErrors([error], parsed.name, parsed.text)
   }
 }
 

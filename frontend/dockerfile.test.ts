@@ -195,9 +195,10 @@ describe('parseDockerfile', () => {
 
   it('reads 100,000 lines in less than two seconds', () => {
     const lines = Array.from({ length: 50_000 }, (_, i) => `RUN echo ${i} \\\n  && true`)
-    const started = performance.now()
+    const started = process.cpuUsage()
     parseDockerfile(`FROM a\n${lines.join('\n')}\n`, { name: 'Dockerfile' })
     parseDockerfile(`FROM a\nRUN a ${'\\\n b '.repeat(100_000)}`, { name: 'Dockerfile' })
-    assert.ok(performance.now() - started < 2000)
+    const { user, system } = process.cpuUsage(started)
+    assert.ok(user + system < 2_000_000)
   })
 })

@@ -66,11 +66,11 @@ function partsOf(instruction: Instruction, flags: readonly Flag[]): Part[] {
   })
   return [
     ...instruction.getVariables().map(named),
-    ...flags.flatMap((flag) => [
-      { text: `--${flag.getName()}`, place: { ...flag.getRange(), end: flag.getNameRange().end } },
-      ...valuePart(flag.getValue(), flag.getValueRange()),
-      named(flag),
-    ]),
+    ...flags.map((flag) => ({
+      text: `--${flag.getName()}`,
+      place: { start: flag.getRange().start, end: flag.getNameRange().end },
+    })),
+    ...flags.flatMap((flag) => [...valuePart(flag.getValue(), flag.getValueRange()), named(flag)]),
     { text: instruction.getInstruction(), place: instruction.getInstructionRange() },
     ...instruction.getArguments().map(named),
   ]

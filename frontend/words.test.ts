@@ -112,10 +112,10 @@ describe('expandWord', () => {
 
   it('is linear for patterns that make backtracking matchers explode', () => {
     const long = new Environment([['v', 'a'.repeat(50_000)]])
-    const started = performance.now()
+    const started = process.cpuUsage()
     expandWord(`\${v//${'*a'.repeat(20)}b/x}`, long, { escape: '\\' })
     expandWord(`\${v##${'*a'.repeat(20)}b}`, long, { escape: '\\' })
-    assert.ok(performance.now() - started < 1000)
+    assert.ok(process.cpuUsage(started).user < 1_000_000)
   })
 
   it('gives back any text that was quoted for it', () => {

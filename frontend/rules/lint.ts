@@ -1,5 +1,5 @@
 import type { ParsedDockerfile } from '../dockerfile.ts'
-import { DockerfileError } from '../errors.ts'
+import { DockerfileError, DockerfileErrors } from '../errors.ts'
 import type { ConversionFact } from '../facts.ts'
 import type { ContextIgnore } from './copy-ignored.ts'
 import { factFindings } from './fact-rules.ts'
@@ -13,7 +13,7 @@ const OVERRIDE = 'BUILDKIT_DOCKERFILE_CHECK'
 
 /**
  * The lint options of a file: the build arg BUILDKIT_DOCKERFILE_CHECK replaces the `# check=` directive (features row
- * L29). Throws DockerfileError `bad-argument`.
+ * L29). Throws DockerfileErrors with a `bad-argument`.
  */
 export function lintConfigOf(
   parsed: ParsedDockerfile,
@@ -25,11 +25,12 @@ export function lintConfigOf(
   const config = parseLintConfig(text)
   if (!('fault' in config)) return config
   const line = directive?.line ?? 1
-  throw new DockerfileError('bad-argument', `failed to parse check options: ${config.fault}`, {
-    range: buildArgs.has(OVERRIDE)
-      ? undefined
-      : { startLine: line, startColumn: 0, endLine: line, endColumn: 0 },
-  })
+  const range = buildArgs.has(OVERRIDE)
+    ? undefined
+    : { startLine: line, startColumn: 0, endLine: line, endColumn: 0 }
+  const message = `failed to parse check options: ${config.fault}`
+  const error = new DockerfileError('bad-argument', message, { range })
+  throw new DockerfileErrors([error], parsed.name, parsed.text)
 }
 
 /** What the rules look at. */

@@ -1,0 +1,70 @@
+import assert from 'node:assert/strict'
+import { check, checkJson, renderCheck } from './check.ts'
+import type { CheckReport } from './check.ts'
+import { fakeResolver, optionsWith } from './testing/convert-text.ts'
+
+function checkText(text: string, target?: string): Promise<CheckReport> {
+  return check({
+    text,
+    parseOptions: { name: 'Dockerfile' },
+    options: optionsWith({ target }),
+    resolver: fakeResolver(),
+    signal: new AbortController().signal,
+  })
+}
+
+describe('check', () => {
+  it('looks at every stage without a target, at the needed ones with one', async () => {
+    const text = 'FROM a AS x\nCMD b\nFROM c AS y\nCMD d\n'
+    assert.equal((await checkText(text)).warnings.length, 2)
+    assert.equal((await checkText(text, 'y')).warnings.length, 1)
+  })
+
+  it('prints warnings by line with their lines', async () => {
+    const report = await checkText('FROM a\nCMD b\nMAINTAINER c\n')
+    assert.equal(
+      renderCheck(report).split('\n\n')[1],
+      [
+        'WARNING: JSONArgsRecommended - https://docs.docker.com/go/dockerfile/rule/json-args-recommended/',
+        'JSON arguments recommended for CMD to prevent unintended behavior related to OS signals',
+        'Dockerfile:2',
+        '--------------------',
+        '   1 |     FROM a',
+        '   2 | >>> CMD b',
+        '   3 |     MAINTAINER c',
+        '   4 |     ',
+        '--------------------',
+      ].join('\n'),
+    )
+    assert.match(renderCheck(report), /^Check complete, 2 warnings have been found!\n/)
+    assert.equal(renderCheck(await checkText('FROM a\n')), 'Check complete, no warnings found.\n')
+  })
+
+  it('reports errors beside the warnings found until then', async () => {
+    const report = await checkText('FROM a as b\nENV A=${\n')
+    assert.deepEqual(
+      report.warnings.map(({ rule }) => rule),
+      ['FromAsCasing'],
+    )
+    assert.equal(report.error?.list[0]?.range?.startLine, 2)
+    assert.match(renderCheck(report), /failed to process "\$\{"[\s\S]*Dockerfile:2\n/)
+    const json: unknown = JSON.parse(checkJson(report))
+    assert.ok(typeof json === 'object' && json !== null && 'buildError' in json)
+  })
+
+  it('gives the JSON that buildx gives', async () => {
+    const text = 'FROM a as b\n'
+    assert.deepEqual(JSON.parse(checkJson(await checkText(text))), {
+      warnings: [
+        {
+          ruleName: 'FromAsCasing',
+          description: "The 'as' keyword should match the case of the 'from' keyword",
+          url: 'https://docs.docker.com/go/dockerfile/rule/from-as-casing/',
+          detail: "'as' and 'FROM' keywords' casing do not match",
+          location: { ranges: [{ start: { line: 1 }, end: { line: 1 } }] },
+        },
+      ],
+      sources: [{ filename: 'Dockerfile', language: 'Dockerfile', data: btoa(text) }],
+    })
+  })
+})
