@@ -8,9 +8,13 @@ describe('cgroup settings', () => {
   })
 
   it('split memory and swap in version 2, where Docker adds them up', () => {
-    const written = settingsV2({ memoryBytes: 100, memorySwapBytes: 150 }).map(({ file, value }) => `${file}=${value}`)
+    const written = settingsV2({ memoryBytes: 100, memorySwapBytes: 150 }).map(
+      ({ file, value }) => `${file}=${value}`,
+    )
     assert.deepEqual(written, ['memory.max=100', 'memory.swap.max=50'])
-    assert.deepEqual(settingsV2({ memorySwapBytes: -1 }), [{ controller: 'memory', file: 'memory.swap.max', value: 'max' }])
+    assert.deepEqual(settingsV2({ memorySwapBytes: -1 }), [
+      { controller: 'memory', file: 'memory.swap.max', value: 'max' },
+    ])
   })
 
   it('turn shares into weights', () => {
@@ -22,11 +26,9 @@ describe('cgroup settings', () => {
     assert.deepEqual(settingsV2({ cpuQuotaUs: 50_000 })[0]?.value, '50000 100000')
     assert.deepEqual(settingsV2({ cpuPeriodUs: 20_000 })[0]?.value, 'max 20000')
     const v1 = settingsV1({ cpuQuotaUs: 5, cpuPeriodUs: 6, cpusetCpus: '0-1', pidsMax: 7 })
-    assert.deepEqual(v1.map(({ file, value }) => `${file}=${value}`), [
-      'cpu.cfs_period_us=6',
-      'cpu.cfs_quota_us=5',
-      'cpuset.cpus=0-1',
-      'pids.max=7',
-    ])
+    assert.deepEqual(
+      v1.map(({ file, value }) => `${file}=${value}`),
+      ['cpu.cfs_period_us=6', 'cpu.cfs_quota_us=5', 'cpuset.cpus=0-1', 'pids.max=7'],
+    )
   })
 })

@@ -35,7 +35,11 @@ export function settingsV1(limits: ResourceLimits): CgroupSetting[] {
   return settings.filter((item) => item !== undefined)
 }
 
-function sharedSettings({ cpusetCpus, cpusetMems, pidsMax }: ResourceLimits): (CgroupSetting | undefined)[] {
+function sharedSettings({
+  cpusetCpus,
+  cpusetMems,
+  pidsMax,
+}: ResourceLimits): (CgroupSetting | undefined)[] {
   return [
     setting('cpuset', 'cpuset.cpus', cpusetCpus),
     setting('cpuset', 'cpuset.mems', cpusetMems),
@@ -51,7 +55,10 @@ function setting(
   return value === undefined ? undefined : { controller, file, value: String(value) }
 }
 
-function swapAlone(memory: number | undefined, total: number | undefined): number | string | undefined {
+function swapAlone(
+  memory: number | undefined,
+  total: number | undefined,
+): number | string | undefined {
   if (total === undefined) return undefined
   return total < 0 ? 'max' : Math.max(0, total - (memory ?? 0))
 }

@@ -35,7 +35,9 @@ export async function createCgroup(
   if (settings.length === 0 && parent === undefined) return NO_CGROUP
   const path = join(cgroupPath(parent), randomBytes(8).toString('hex'))
   try {
-    return isV2 ? await createV2(mountPoint, path, settings) : await createV1(mountPoint, path, settings)
+    return isV2
+      ? await createV2(mountPoint, path, settings)
+      : await createV1(mountPoint, path, settings)
   } catch (error) {
     throw unsupported(error)
   }
@@ -50,12 +52,19 @@ const NO_CGROUP: StepCgroup = {
 function cgroupPath(parent: string | undefined): string {
   const path = posix.join('/', parent ?? PARENT)
   if ((parent ?? '').split('/').includes('..')) {
-    throw new SandboxError('sandbox-limit-unsupported', `could not use control group ${JSON.stringify(parent)}: it may not contain ".."`)
+    throw new SandboxError(
+      'sandbox-limit-unsupported',
+      `could not use control group ${JSON.stringify(parent)}: it may not contain ".."`,
+    )
   }
   return path
 }
 
-async function createV2(mountPoint: string, path: string, settings: readonly CgroupSetting[]): Promise<StepCgroup> {
+async function createV2(
+  mountPoint: string,
+  path: string,
+  settings: readonly CgroupSetting[],
+): Promise<StepCgroup> {
   const directory = join(mountPoint, path)
   await mkdir(directory, { recursive: true })
   const controllers = [...new Set(settings.map(({ controller }) => controller))]
@@ -72,7 +81,11 @@ async function createV2(mountPoint: string, path: string, settings: readonly Cgr
 }
 
 /** A group may only use a controller that every group above passes down. */
-async function delegate(mountPoint: string, path: string, controllers: readonly string[]): Promise<void> {
+async function delegate(
+  mountPoint: string,
+  path: string,
+  controllers: readonly string[],
+): Promise<void> {
   if (controllers.length === 0) return
   const request = controllers.map((name) => `+${name}`).join(' ')
   let above = mountPoint
@@ -82,11 +95,18 @@ async function delegate(mountPoint: string, path: string, controllers: readonly 
   }
 }
 
-async function createV1(mountPoint: string, path: string, settings: readonly CgroupSetting[]): Promise<StepCgroup> {
-  const controllers = [...new Set<string>(['memory', ...settings.map(({ controller }) => controller)])]
+async function createV1(
+  mountPoint: string,
+  path: string,
+  settings: readonly CgroupSetting[],
+): Promise<StepCgroup> {
+  const controllers = [
+    ...new Set<string>(['memory', ...settings.map(({ controller }) => controller)]),
+  ]
   const directories = controllers.map((name) => join(mountPoint, name, path))
   for (const directory of directories) await mkdir(directory, { recursive: true })
-  for (const { controller, file, value } of settings) await writeFile(join(mountPoint, controller, path, file), value)
+  for (const { controller, file, value } of settings)
+    await writeFile(join(mountPoint, controller, path, file), value)
   const memory = join(mountPoint, 'memory', path)
   return {
     procs: directories.map((directory) => join(directory, 'cgroup.procs')),

@@ -15,6 +15,9 @@ describe('sandboxEnvironment', () => {
 
   it('names a terminal only where there is one and none was named', () => {
     assert.deepEqual(sandboxEnvironment(['PATH=/bin'], true), ['PATH=/bin', 'TERM=xterm'])
-    assert.deepEqual(sandboxEnvironment(['PATH=/bin', 'TERM=dumb'], true), ['PATH=/bin', 'TERM=dumb'])
+    assert.deepEqual(sandboxEnvironment(['PATH=/bin', 'TERM=dumb'], true), [
+      'PATH=/bin',
+      'TERM=dumb',
+    ])
   })
 })

@@ -41,12 +41,16 @@ export async function execute(
   signal.addEventListener('abort', stop, { once: true })
   try {
     const last = await converse(channelOf(child), spec, options)
+    // A step that has ended is all gone when that is reported; only sandbox-init itself has still to take its leave,
+    // which is not worth waiting for.
+    if (last?.type === 'exit' && !signal.aborted) {
+      const { type: _, ...outcome } = last
+      return outcome
+    }
     const status = await ended
     signal.throwIfAborted()
-    if (last === undefined) throw new SandboxError('sandbox-died', `could not run the step: sandbox-init ${status}`)
-    if (last.type === 'failure') throw setupError(last)
-    const { type: _, ...outcome } = last
-    return outcome
+    if (last?.type === 'failure') throw setupError(last)
+    throw new SandboxError('sandbox-died', `could not run the step: sandbox-init ${status}`)
   } finally {
     signal.removeEventListener('abort', stop)
   }
@@ -63,27 +67,31 @@ async function converse(
   channel.on('error', () => undefined)
   channel.write(encodeSpec(spec, options))
   const reader = new ReportReader()
-  let last: LastReport | undefined
   try {
     for await (const chunk of channel) {
       for (const report of reader.add(chunk)) {
-        if (report.type === 'output') await options.output(report.stream, report.bytes)
-        else last = report
+        if (report.type !== 'output') return report
+        await options.output(report.stream, report.bytes)
       }
     }
   } catch (error) {
     if (!isConnectionEnd(error)) throw error
   }
-  return last
+  return undefined
 }
 
 function isConnectionEnd(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && (error.code === 'ECONNRESET' || error.code === 'EPIPE')
+  return (
+    error instanceof Error &&
+    'code' in error &&
+    (error.code === 'ECONNRESET' || error.code === 'EPIPE')
+  )
 }
 
 function channelOf(child: ChildProcess): Duplex {
   const channel = child.stdio[3]
-  if (!(channel instanceof Duplex)) throw new TypeError('descriptor 3 of sandbox-init is not a socket')
+  if (!(channel instanceof Duplex))
+    throw new TypeError('descriptor 3 of sandbox-init is not a socket')
   return channel
 }
 
@@ -91,7 +99,9 @@ function channelOf(child: ChildProcess): Duplex {
 async function endOf(child: ChildProcess): Promise<string> {
   return await new Promise((resolve) => {
     child.once('error', (error) => resolve(`could not be started: ${error.message}`))
-    child.once('exit', (code, killer) => resolve(killer === null ? `ended with status ${code}` : `was killed by ${killer}`))
+    child.once('exit', (code, killer) =>
+      resolve(killer === null ? `ended with status ${code}` : `was killed by ${killer}`),
+    )
   })
 }
 
@@ -101,16 +111,32 @@ function stopChild(child: ChildProcess): void {
   child.once('exit', () => clearTimeout(timer))
 }
 
-function setupError({ step, errno, detail }: Extract<SandboxReport, { type: 'failure' }>): SandboxError {
+function setupError({
+  step,
+  errno,
+  detail,
+}: Extract<SandboxReport, { type: 'failure' }>): SandboxError {
   const reason = errno === 0 ? '' : ` (${getSystemErrorName(-errno)})`
   const details = { step, errno }
   switch (step) {
     case 'user':
-      return new SandboxError('sandbox-user-unknown', `could not run the step: ${detail}${reason}`, details)
+      return new SandboxError(
+        'sandbox-user-unknown',
+        `could not run the step: ${detail}${reason}`,
+        details,
+      )
     case 'mount':
     case 'mount-source':
-      return new SandboxError('sandbox-mount-invalid', `could not mount: ${detail}${reason}`, details)
+      return new SandboxError(
+        'sandbox-mount-invalid',
+        `could not mount: ${detail}${reason}`,
+        details,
+      )
     default:
-      return new SandboxError('sandbox-setup-failed', `could not set up the sandbox: ${step}: ${detail}${reason}`, details)
+      return new SandboxError(
+        'sandbox-setup-failed',
+        `could not set up the sandbox: ${step}: ${detail}${reason}`,
+        details,
+      )
   }
 }

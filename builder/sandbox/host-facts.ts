@@ -42,7 +42,8 @@ export function readHostFacts(searchPath: string = process.env['PATH'] ?? ''): H
     hasSysAdmin: hasCapability(readIfThere('/proc/self/status') ?? '', CAP_SYS_ADMIN),
     userNamespacesMax: max === undefined ? undefined : Number(max),
     isUnprivilegedCloneAllowed: clone === undefined ? undefined : clone.trim() !== '0',
-    isAppArmorRestricting: readIfThere('/proc/sys/kernel/apparmor_restrict_unprivileged_userns')?.trim() === '1',
+    isAppArmorRestricting:
+      readIfThere('/proc/sys/kernel/apparmor_restrict_unprivileged_userns')?.trim() === '1',
     newuidmap: findProgram('newuidmap', searchPath),
     newgidmap: findProgram('newgidmap', searchPath),
     subuids: idRanges(readIfThere('/etc/subuid') ?? '', { uid, userName }),
@@ -79,7 +80,10 @@ function ownName(): string | undefined {
 }
 
 function findProgram(name: string, searchPath: string): string | undefined {
-  const directories = [...searchPath.split(':').filter((directory) => directory.startsWith('/')), ...SYSTEM_DIRECTORIES]
+  const directories = [
+    ...searchPath.split(':').filter((directory) => directory.startsWith('/')),
+    ...SYSTEM_DIRECTORIES,
+  ]
   return directories.map((directory) => join(directory, name)).find(isExecutable)
 }
 
@@ -96,7 +100,12 @@ function readIfThere(path: string): string | undefined {
   try {
     return readFileSync(path, 'utf8')
   } catch (error) {
-    if (error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'EACCES')) return undefined
+    if (
+      error instanceof Error &&
+      'code' in error &&
+      (error.code === 'ENOENT' || error.code === 'EACCES')
+    )
+      return undefined
     throw error
   }
 }

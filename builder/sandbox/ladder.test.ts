@@ -46,19 +46,45 @@ describe('chooseRung', () => {
   })
 
   it('takes the largest of several ranges and says when it is small', () => {
-    const small = { ...USER, subuids: [{ start: 5, count: 10 }, { start: 50, count: 999 }] }
+    const small = {
+      ...USER,
+      subuids: [
+        { start: 5, count: 10 },
+        { start: 50, count: 999 },
+      ],
+    }
     const { options, notice } = chooseRung(small)
     assert.ok(options.includes('0 1000 1 1 50 999'))
     assert.match(notice ?? '', /^only 1000 user ids/)
   })
 
   const refusals: readonly (readonly [string, HostFacts, RegExp])[] = [
-    ['newuidmap is missing', { ...USER, newuidmap: undefined }, /newuidmap is not installed; install the uidmap package/],
+    [
+      'newuidmap is missing',
+      { ...USER, newuidmap: undefined },
+      /newuidmap is not installed; install the uidmap package/,
+    ],
     ['newgidmap is missing', { ...USER, newgidmap: undefined }, /newgidmap is not installed/],
-    ['/etc/subuid has no range', { ...USER, subuids: [] }, /\/etc\/subuid has no range of ids for ann; as root: usermod --add-subuids/],
-    ['/etc/subgid has no range', { ...USER, subgids: [] }, /\/etc\/subgid has no range .* usermod --add-subgids/],
-    ['user namespaces are off', { ...USER, userNamespacesMax: 0 }, /max_user_namespaces is 0\); as root: sysctl/],
-    ['ordinary users may not make them', { ...USER, isUnprivilegedCloneAllowed: false }, /unprivileged_userns_clone is 0/],
+    [
+      '/etc/subuid has no range',
+      { ...USER, subuids: [] },
+      /\/etc\/subuid has no range of ids for ann; as root: usermod --add-subuids/,
+    ],
+    [
+      '/etc/subgid has no range',
+      { ...USER, subgids: [] },
+      /\/etc\/subgid has no range .* usermod --add-subgids/,
+    ],
+    [
+      'user namespaces are off',
+      { ...USER, userNamespacesMax: 0 },
+      /max_user_namespaces is 0\); as root: sysctl/,
+    ],
+    [
+      'ordinary users may not make them',
+      { ...USER, isUnprivilegedCloneAllowed: false },
+      /unprivileged_userns_clone is 0/,
+    ],
     ['root has no power, as in a plain container', { ...ROOT, hasSysAdmin: false }, /--privileged/],
   ]
   for (const [name, facts, message] of refusals) {
@@ -69,7 +95,8 @@ describe('chooseRung', () => {
 })
 
 describe('explainStart', () => {
-  const line = (step: string, errno: number): string => `sandbox-init: ${step}: could not do it (errno ${errno}: Words)\n`
+  const line = (step: string, errno: number): string =>
+    `sandbox-init: ${step}: could not do it (errno ${errno}: Words)\n`
 
   it('blames AppArmor where it restricts ordinary users', () => {
     const error = explainStart(line('mounts', 13), { ...USER, isAppArmorRestricting: true })
@@ -77,7 +104,10 @@ describe('explainStart', () => {
   })
 
   it('tells a used-up limit from a forbidden call', () => {
-    assert.match(explainStart(line('user-namespace', 28), USER)?.message ?? '', /max_user_namespaces/)
+    assert.match(
+      explainStart(line('user-namespace', 28), USER)?.message ?? '',
+      /max_user_namespaces/,
+    )
     assert.match(explainStart(line('user-namespace', 1), USER)?.message ?? '', /seccomp/)
   })
 
@@ -87,7 +117,10 @@ describe('explainStart', () => {
   })
 
   it('keeps what it does not know', () => {
-    assert.match(explainStart(line('protect', 5), USER)?.message ?? '', /protect: could not do it: Words/)
+    assert.match(
+      explainStart(line('protect', 5), USER)?.message ?? '',
+      /protect: could not do it: Words/,
+    )
     assert.equal(explainStart('Segmentation fault', USER), undefined)
   })
 })
@@ -95,8 +128,13 @@ describe('explainStart', () => {
 describe('idRanges', () => {
   it('finds the ranges of a user by name and by number', () => {
     const text = 'ann:100000:65536\nbob:1:2\n# ann:3:4\n1000:700000:10\nann:x:1\n'
-    assert.deepEqual(idRanges(text, { uid: 1000, userName: 'ann' }), [RANGE, { start: 700_000, count: 10 }])
-    assert.deepEqual(idRanges(text, { uid: 1000, userName: undefined }), [{ start: 700_000, count: 10 }])
+    assert.deepEqual(idRanges(text, { uid: 1000, userName: 'ann' }), [
+      RANGE,
+      { start: 700_000, count: 10 },
+    ])
+    assert.deepEqual(idRanges(text, { uid: 1000, userName: undefined }), [
+      { start: 700_000, count: 10 },
+    ])
   })
 })
 

@@ -21,7 +21,8 @@ export function chooseRung(facts: HostFacts): Rung {
   if (facts.userNamespacesMax === 0) throw unavailable(...NAMESPACES_OFF)
   if (facts.isUnprivilegedCloneAllowed === false) throw unavailable(...CLONE_OFF)
   const { newuidmap, newgidmap } = facts
-  const missing = newuidmap === undefined ? 'newuidmap' : newgidmap === undefined ? 'newgidmap' : undefined
+  const missing =
+    newuidmap === undefined ? 'newuidmap' : newgidmap === undefined ? 'newgidmap' : undefined
   if (newuidmap === undefined || newgidmap === undefined) {
     throw unavailable(
       `${missing ?? 'newuidmap'} is not installed`,
@@ -43,15 +44,24 @@ export function chooseRung(facts: HostFacts): Rung {
   }
 }
 
-const NAMESPACES_OFF = ['user namespaces are switched off (user.max_user_namespaces is 0)', 'as root: sysctl -w user.max_user_namespaces=65536'] as const
-const CLONE_OFF = ['user namespaces are not allowed for ordinary users (kernel.unprivileged_userns_clone is 0)', 'as root: sysctl -w kernel.unprivileged_userns_clone=1'] as const
+const NAMESPACES_OFF = [
+  'user namespaces are switched off (user.max_user_namespaces is 0)',
+  'as root: sysctl -w user.max_user_namespaces=65536',
+] as const
+const CLONE_OFF = [
+  'user namespaces are not allowed for ordinary users (kernel.unprivileged_userns_clone is 0)',
+  'as root: sysctl -w kernel.unprivileged_userns_clone=1',
+] as const
 
 function requireRange(facts: HostFacts, ranges: readonly IdRange[], file: string): IdRange {
   const largest = ranges.toSorted((a, b) => b.count - a.count)[0]
   if (largest !== undefined && largest.count > 0) return largest
   const name = facts.userName ?? String(facts.uid)
   const option = file === '/etc/subuid' ? '--add-subuids' : '--add-subgids'
-  throw unavailable(`${file} has no range of ids for ${name}`, `as root: usermod ${option} 100000-165535 ${name}`)
+  throw unavailable(
+    `${file} has no range of ids for ${name}`,
+    `as root: usermod ${option} 100000-165535 ${name}`,
+  )
 }
 
 /** Root inside is the user outside; the others are of the range. */
@@ -70,16 +80,27 @@ export function explainStart(printed: string, facts: HostFacts): SandboxError | 
   if (match === null) return undefined
   const [, step = '', detail = '', errno = '', words = ''] = match
   const details = { step, errno: Number(errno), lastWords: printed }
-  const isAppArmor = facts.isAppArmorRestricting && facts.uid !== 0 && ['user-namespace', 'id-map', 'mounts', 'protect'].includes(step)
+  const isAppArmor =
+    facts.isAppArmorRestricting &&
+    facts.uid !== 0 &&
+    ['user-namespace', 'id-map', 'mounts', 'protect'].includes(step)
   if (isAppArmor) return unavailable(...APPARMOR, details)
   if (step === 'user-namespace' && errno === '28') return unavailable(...NAMESPACES_OFF, details)
   if (step === 'user-namespace' && errno === '1') return unavailable(...FORBIDDEN, details)
   if (step === 'namespaces' && errno === '1') return unavailable(...FORBIDDEN, details)
   if (step === 'id-map') {
     const said = printed.split('\n').find((line) => /^new[ug]idmap:/.test(line))
-    return unavailable(`the id map was refused${said === undefined ? `: ${detail}` : ` (${said})`}`, 'check the ranges in /etc/subuid and /etc/subgid, and that newuidmap is set-user-id root', details)
+    return unavailable(
+      `the id map was refused${said === undefined ? `: ${detail}` : ` (${said})`}`,
+      'check the ranges in /etc/subuid and /etc/subgid, and that newuidmap is set-user-id root',
+      details,
+    )
   }
-  return new SandboxError('sandbox-unavailable', `could not start the worker: ${step}: ${detail}: ${words}`, details)
+  return new SandboxError(
+    'sandbox-unavailable',
+    `could not start the worker: ${step}: ${detail}: ${words}`,
+    details,
+  )
 }
 
 const APPARMOR = [
@@ -91,6 +112,14 @@ const FORBIDDEN = [
   'run the container with --privileged, or with --security-opt seccomp=unconfined --security-opt apparmor=unconfined',
 ] as const
 
-function unavailable(cause: string, fix: string, details: ConstructorParameters<typeof SandboxError>[2] = {}): SandboxError {
-  return new SandboxError('sandbox-unavailable', `could not isolate steps: ${cause}; ${fix}`, details)
+function unavailable(
+  cause: string,
+  fix: string,
+  details: ConstructorParameters<typeof SandboxError>[2] = {},
+): SandboxError {
+  return new SandboxError(
+    'sandbox-unavailable',
+    `could not isolate steps: ${cause}; ${fix}`,
+    details,
+  )
 }

@@ -3,7 +3,10 @@ import { hostsFile, isStubResolver, resolvConf } from './network-files.ts'
 
 describe('hostsFile', () => {
   it('names localhost, the host and what was added, in that order', () => {
-    const text = hostsFile('buildkitsandbox', [{ name: 'one.test', address: '10.1.2.3' }, { name: 'two.test', address: 'fd00::1' }])
+    const text = hostsFile('buildkitsandbox', [
+      { name: 'one.test', address: '10.1.2.3' },
+      { name: 'two.test', address: 'fd00::1' },
+    ])
     assert.equal(
       text,
       '127.0.0.1\tlocalhost buildkitsandbox\n::1\tlocalhost ip6-localhost ip6-loopback\n10.1.2.3\tone.test\nfd00::1\ttwo.test\n',
@@ -24,7 +27,8 @@ describe('resolvConf', () => {
   })
 
   it('leaves out resolvers on the loopback, which another network cannot reach', () => {
-    const text = '# by hand\nnameserver 127.0.0.1\nnameserver ::1\nnameserver 10.0.0.2\noptions ndots:2\n'
+    const text =
+      '# by hand\nnameserver 127.0.0.1\nnameserver ::1\nnameserver 10.0.0.2\noptions ndots:2\n'
     assert.equal(resolvConf(text, own), '# by hand\nnameserver 10.0.0.2\noptions ndots:2\n')
   })
 

@@ -16,7 +16,10 @@ const FALLBACK_SERVERS = ['8.8.8.8', '8.8.4.4', '2001:4860:4860::8888', '2001:48
  * /etc/resolv.conf of a step out of the host's (features row X25). A step in another network namespace cannot reach a
  * resolver on the host's loopback, so those are left out; with none left, public ones are named.
  */
-export function resolvConf(hostFile: string, options: { readonly sharesHostNetwork: boolean }): string {
+export function resolvConf(
+  hostFile: string,
+  options: { readonly sharesHostNetwork: boolean },
+): string {
   if (options.sharesHostNetwork) return hostFile
   const lines = hostFile.split('\n')
   const kept = lines.filter((line) => {
@@ -31,7 +34,10 @@ export function resolvConf(hostFile: string, options: { readonly sharesHostNetwo
 
 /** True when the file names systemd's stub resolver only; the real servers are in systemd's own file then. */
 export function isStubResolver(hostFile: string): boolean {
-  const servers = hostFile.split('\n').map(nameserverOf).filter((server) => server !== undefined)
+  const servers = hostFile
+    .split('\n')
+    .map(nameserverOf)
+    .filter((server) => server !== undefined)
   return servers.length === 1 && servers[0] === '127.0.0.53'
 }
 

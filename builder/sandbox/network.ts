@@ -23,7 +23,9 @@ const RESOLV_CONF = '/etc/resolv.conf'
 const RESOLVED_CONF = '/run/systemd/resolve/resolv.conf'
 
 /** The step's /etc/resolv.conf out of this machine's, read anew for every step. */
-export async function readHostResolvConf(options: { readonly sharesHostNetwork: boolean }): Promise<string> {
+export async function readHostResolvConf(options: {
+  readonly sharesHostNetwork: boolean
+}): Promise<string> {
   const own = await readIfThere(RESOLV_CONF)
   const source = isStubResolver(own) ? await readIfThere(RESOLVED_CONF) : own
   return resolvConf(source === '' ? own : source, options)

@@ -11,13 +11,17 @@ function frame(type: string, payload: Uint8Array): Buffer {
 
 describe('ReportReader', () => {
   it('gives the same reports however the bytes are cut', () => {
-    const outputs = fc.array(fc.tuple(fc.constantFrom('O', 'E'), fc.uint8Array({ maxLength: 50 })), { maxLength: 8 })
+    const outputs = fc.array(
+      fc.tuple(fc.constantFrom('O', 'E'), fc.uint8Array({ maxLength: 50 })),
+      { maxLength: 8 },
+    )
     fc.assert(
       fc.property(outputs, fc.integer({ min: 1, max: 40 }), (frames, step) => {
         const bytes = Buffer.concat(frames.map(([type, payload]) => frame(type, payload)))
         const reader = new ReportReader()
         const reports = []
-        for (let at = 0; at < bytes.length; at += step) reports.push(...reader.add(bytes.subarray(at, at + step)))
+        for (let at = 0; at < bytes.length; at += step)
+          reports.push(...reader.add(bytes.subarray(at, at + step)))
         const expected = frames.map(([type, payload]) => ({
           type: 'output',
           stream: type === 'O' ? 'stdout' : 'stderr',
@@ -48,6 +52,9 @@ describe('ReportReader', () => {
 
   it('refuses frames that sandbox-init never sends', () => {
     assert.throws(() => new ReportReader().add(frame('?', Buffer.alloc(0))), /frame of type "\?"/)
-    assert.throws(() => new ReportReader().add(Buffer.from('O\xff\xff\xff\xff', 'latin1')), /frame of 4294967295 bytes/)
+    assert.throws(
+      () => new ReportReader().add(Buffer.from('O\xff\xff\xff\xff', 'latin1')),
+      /frame of 4294967295 bytes/,
+    )
   })
 })

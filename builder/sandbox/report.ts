@@ -1,8 +1,19 @@
 /** What sandbox-init says on descriptor 3 (snapshotter/native/sandbox-init/report.h). */
 export type SandboxReport =
   | { readonly type: 'output'; readonly stream: 'stdout' | 'stderr'; readonly bytes: Uint8Array }
-  | { readonly type: 'failure'; readonly step: string; readonly errno: number; readonly detail: string }
-  | { readonly type: 'exit'; readonly exitCode: number; readonly signal: number; readonly cpuTimeMs: number; readonly peakMemoryBytes: number }
+  | {
+      readonly type: 'failure'
+      readonly step: string
+      readonly errno: number
+      readonly detail: string
+    }
+  | {
+      readonly type: 'exit'
+      readonly exitCode: number
+      readonly signal: number
+      readonly cpuTimeMs: number
+      readonly peakMemoryBytes: number
+    }
 
 const HEADER_BYTES = 5
 const PAYLOAD_BYTES_MAX = 65_536
@@ -17,9 +28,12 @@ export class ReportReader {
     let bytes = this.#rest.length === 0 ? Buffer.from(chunk) : Buffer.concat([this.#rest, chunk])
     while (bytes.length >= HEADER_BYTES) {
       const length = bytes.readUInt32LE(1)
-      if (length > PAYLOAD_BYTES_MAX) throw new TypeError(`sandbox-init sent a frame of ${length} bytes`)
+      if (length > PAYLOAD_BYTES_MAX)
+        throw new TypeError(`sandbox-init sent a frame of ${length} bytes`)
       if (bytes.length < HEADER_BYTES + length) break
-      reports.push(decode(bytes.toString('latin1', 0, 1), bytes.subarray(HEADER_BYTES, HEADER_BYTES + length)))
+      reports.push(
+        decode(bytes.toString('latin1', 0, 1), bytes.subarray(HEADER_BYTES, HEADER_BYTES + length)),
+      )
       bytes = bytes.subarray(HEADER_BYTES + length)
     }
     this.#rest = Buffer.from(bytes)

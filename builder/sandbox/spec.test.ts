@@ -38,7 +38,11 @@ function specOf(request: Partial<RunRequest>, mounts: readonly SpecMount[] = [])
   )
 }
 
-const tmpfs = (target: string, sizeBytes?: number): SpecMount => ({ type: 'tmpfs', target, sizeBytes })
+const tmpfs = (target: string, sizeBytes?: number): SpecMount => ({
+  type: 'tmpfs',
+  target,
+  sizeBytes,
+})
 
 describe('sandboxSpec', () => {
   it("gives a step Docker's 14 capabilities, masks and filter", () => {
@@ -58,22 +62,31 @@ describe('sandboxSpec', () => {
     assert.deepEqual(specOf({ security: 'insecure' }).maskedPaths, [])
     // GHSA-7236-3392-c5c6: a mode that is not known must not be the lax one.
     const unknown = { security: 'Insecure ' } as unknown as Partial<RunRequest>
-    assert.throws(() => specOf(unknown), { code: 'sandbox-setup-failed', message: /unknown security mode "Insecure "/ })
+    assert.throws(() => specOf(unknown), {
+      code: 'sandbox-setup-failed',
+      message: /unknown security mode "Insecure "/,
+    })
   })
 
   it('refuses a limit that the kernel does not have', () => {
-    assert.throws(() => specOf({ ulimits: [{ name: 'nofiles', soft: 1, hard: 1 }] }), { code: 'sandbox-limit-unsupported' })
+    assert.throws(() => specOf({ ulimits: [{ name: 'nofiles', soft: 1, hard: 1 }] }), {
+      code: 'sandbox-limit-unsupported',
+    })
   })
 
   it('lets a mount on /etc/hosts replace the one that every step gets', () => {
-    const targets = specOf({}, [tmpfs('/etc/hosts')]).mounts.map(({ target, type }) => `${target} ${type}`)
+    const targets = specOf({}, [tmpfs('/etc/hosts')]).mounts.map(
+      ({ target, type }) => `${target} ${type}`,
+    )
     assert.deepEqual(targets, ['/etc/hosts tmpfs', '/etc/resolv.conf file'])
   })
 })
 
 describe('orderedMounts', () => {
   it('mounts parents first, whatever the order written', () => {
-    const targets = orderedMounts([tmpfs('/a/b/c'), tmpfs('/z'), tmpfs('/a')]).map(({ target }) => target)
+    const targets = orderedMounts([tmpfs('/a/b/c'), tmpfs('/z'), tmpfs('/a')]).map(
+      ({ target }) => target,
+    )
     assert.deepEqual(targets, ['/a', '/a/b/c', '/z'])
   })
 
@@ -97,7 +110,9 @@ describe('encodeSpec', () => {
   })
 
   it('keeps what the step is given apart by lengths, so no text can pose as another field', () => {
-    const encoded = encodeSpec(specOf({ args: ['a', 'b c'], env: ['PATH=/bin', 'X=\n=Y'] })).toString('latin1')
+    const encoded = encodeSpec(
+      specOf({ args: ['a', 'b c'], env: ['PATH=/bin', 'X=\n=Y'] }),
+    ).toString('latin1')
     assert.ok(encoded.includes('\x02\0\0\0\x01\0\0\0a\0\x03\0\0\0b c\0'))
     assert.ok(encoded.includes('\x05\0\0\0X=\n=Y\0'))
   })

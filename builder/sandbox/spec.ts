@@ -1,7 +1,12 @@
 import { posix } from 'node:path'
 import type { RootMount } from '../../snapshotter/index.ts'
 import type { RunRequest } from '../worker/protocol.ts'
-import { ALL_CAPABILITIES, DEFAULT_CAPABILITIES, MASKED_PATHS, READONLY_PATHS } from './docker-defaults.ts'
+import {
+  ALL_CAPABILITIES,
+  DEFAULT_CAPABILITIES,
+  MASKED_PATHS,
+  READONLY_PATHS,
+} from './docker-defaults.ts'
 import { sandboxEnvironment } from './environment.ts'
 import { SandboxError } from './errors.ts'
 import { resourceLimits, type ResourceLimit } from './ulimits.ts'
@@ -36,9 +41,22 @@ export type SandboxNetwork =
   | { readonly kind: 'join'; readonly path: string }
 
 export type SpecMount =
-  | { readonly type: 'tree'; readonly target: string; readonly tree: RootMount; readonly source: string; readonly isReadonly: boolean }
+  | {
+      readonly type: 'tree'
+      readonly target: string
+      readonly tree: RootMount
+      readonly source: string
+      readonly isReadonly: boolean
+    }
   | { readonly type: 'tmpfs'; readonly target: string; readonly sizeBytes: number | undefined }
-  | { readonly type: 'file'; readonly target: string; readonly content: Uint8Array; readonly mode: number; readonly uid: number; readonly gid: number }
+  | {
+      readonly type: 'file'
+      readonly target: string
+      readonly content: Uint8Array
+      readonly mode: number
+      readonly uid: number
+      readonly gid: number
+    }
   | { readonly type: 'socket'; readonly target: string; readonly socket: string }
 
 /** What a request becomes on this machine. */
@@ -85,7 +103,10 @@ export function sandboxSpec(request: RunRequest, surroundings: SpecSurroundings)
 function isSandboxed(security: string): boolean {
   if (security === 'sandbox') return true
   if (security === 'insecure') return false
-  throw new SandboxError('sandbox-setup-failed', `could not run the step: unknown security mode ${JSON.stringify(security)}`)
+  throw new SandboxError(
+    'sandbox-setup-failed',
+    `could not run the step: unknown security mode ${JSON.stringify(security)}`,
+  )
 }
 
 function systemFile(target: string, text: string): SpecMount {
@@ -99,13 +120,18 @@ export function orderedMounts(mounts: readonly SpecMount[]): SpecMount[] {
     const target = mountTarget(mount.target)
     byTarget.set(target, { ...mount, target })
   }
-  return [...byTarget.values()].sort((a, b) => Buffer.compare(Buffer.from(a.target), Buffer.from(b.target)))
+  return [...byTarget.values()].sort((a, b) =>
+    Buffer.compare(Buffer.from(a.target), Buffer.from(b.target)),
+  )
 }
 
 function mountTarget(target: string): string {
   const clean = posix.join('/', target).replace(/(?<=.)\/+$/, '')
   if (clean === '/') {
-    throw new SandboxError('sandbox-mount-invalid', `could not mount on ${JSON.stringify(target)}: the root itself cannot be a target`)
+    throw new SandboxError(
+      'sandbox-mount-invalid',
+      `could not mount on ${JSON.stringify(target)}: the root itself cannot be a target`,
+    )
   }
   return clean
 }

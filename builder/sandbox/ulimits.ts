@@ -34,7 +34,10 @@ export function resourceLimits(
   return ulimits.map(({ name, soft, hard }) => {
     const resource = RESOURCES.get(name)
     if (resource === undefined) {
-      throw new SandboxError('sandbox-limit-unsupported', `could not set ulimit ${JSON.stringify(name)}: there is no such limit`)
+      throw new SandboxError(
+        'sandbox-limit-unsupported',
+        `could not set ulimit ${JSON.stringify(name)}: there is no such limit`,
+      )
     }
     return { resource, soft, hard }
   })

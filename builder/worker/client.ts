@@ -1,12 +1,26 @@
 import { type ChildProcess, spawn } from 'node:child_process'
+import { existsSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { LayerDirectory, LayerPath, PackEntry, PackResult, Store } from '../../snapshotter/index.ts'
+import type {
+  LayerDirectory,
+  LayerPath,
+  PackEntry,
+  PackResult,
+  Store,
+} from '../../snapshotter/index.ts'
 import { SandboxError } from '../sandbox/errors.ts'
 import { type HostFacts, readHostFacts } from '../sandbox/host-facts.ts'
 import { initProgram } from '../sandbox/init-program.ts'
 import { chooseRung, explainStart } from '../sandbox/ladder.ts'
-import { type CallName, type FromWorker, isMessage, type ToWorker, WorkerCallError, type WorkerCalls } from './messages.ts'
+import {
+  type CallName,
+  type FromWorker,
+  isMessage,
+  type ToWorker,
+  WorkerCallError,
+  type WorkerCalls,
+} from './messages.ts'
 import type {
   OutputSink,
   PackRunRequest,
@@ -23,7 +37,10 @@ import { writeWorkerArguments } from './worker-arguments.ts'
 
 export interface StartWorkerOptions {
   /** The open state root: the worker may write below it, and keeps unfinished things in the lease's directory. */
-  readonly store: { readonly root: Pick<Store['root'], 'path'>; readonly lease: Pick<Store['lease'], 'directory'> }
+  readonly store: {
+    readonly root: Pick<Store['root'], 'path'>
+    readonly lease: Pick<Store['lease'], 'directory'>
+  }
   /** Further places that steps may write to (`tsbuild run -v`). */
   readonly writable?: readonly string[]
   /** Of this machine; tests give others. */
@@ -39,14 +56,21 @@ const STOP_GRACE_MS = 2000
  * Starts the worker on the highest rung of the ladder that this machine offers. Disposing ends it with everything in it.
  * Errors: `sandbox-unavailable` with cause and fix, `worker-died`.
  */
-export async function startWorker(options: StartWorkerOptions, signal: AbortSignal): Promise<Worker> {
+export async function startWorker(
+  options: StartWorkerOptions,
+  signal: AbortSignal,
+): Promise<Worker> {
   signal.throwIfAborted()
   const facts = options.facts ?? readHostFacts()
   const { rung, options: rungOptions, notice } = chooseRung(facts)
   const { root, lease } = options.store
   const probe = join(lease.directory, 'probe')
   await mkdir(probe, { recursive: true, mode: 0o700 })
-  const writable = [root.path, ...(options.writable ?? []), ...(rung === 'root' ? CGROUPS : [])]
+  const writable = [
+    root.path,
+    ...(options.writable ?? []),
+    ...(rung === 'root' ? CGROUPS.filter((path) => existsSync(path)) : []),
+  ]
   const child = spawn(
     initProgram(),
     [
@@ -160,7 +184,10 @@ class WorkerClient implements Worker {
     const source = new AbortController()
     const gate = new EntryGate()
     const id = this.#nextId()
-    const call = this.#call('packEntries', request, AbortSignal.any([signal, source.signal]), { id, more: () => gate.open() })
+    const call = this.#call('packEntries', request, AbortSignal.any([signal, source.signal]), {
+      id,
+      more: () => gate.open(),
+    })
     // An answer ends the sending, whatever it is.
     const answered = call.then(
       () => gate.close(),
@@ -180,7 +207,12 @@ class WorkerClient implements Worker {
     return await call
   }
 
-  async readFile(root: LayerDirectory, path: LayerPath, sizeBytesMax: number, signal: AbortSignal): Promise<Uint8Array> {
+  async readFile(
+    root: LayerDirectory,
+    path: LayerPath,
+    sizeBytesMax: number,
+    signal: AbortSignal,
+  ): Promise<Uint8Array> {
     return await this.#call('readFile', { root, path, sizeBytesMax }, signal)
   }
 
@@ -268,7 +300,10 @@ class WorkerClient implements Worker {
     const said = words === '' ? '' : `: ${words}`
     this.#death =
       (this.#info === undefined ? explainStart(this.#lastWords, this.#facts) : undefined) ??
-      new SandboxError('worker-died', `the worker ${how}${said}`, { lastWords: words, ...(cause === undefined ? {} : { cause }) })
+      new SandboxError('worker-died', `the worker ${how}${said}`, {
+        lastWords: words,
+        ...(cause === undefined ? {} : { cause }),
+      })
     this.#setReady?.reject(this.#death)
     // Nobody may be waiting for a start that succeeded long ago.
     this.ready.catch(() => undefined)

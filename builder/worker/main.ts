@@ -1,6 +1,12 @@
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { CopySnapshotter, kernel, type Kernel, OverlaySnapshotter, type Snapshotter } from '../../snapshotter/index.ts'
+import {
+  CopySnapshotter,
+  kernel,
+  type Kernel,
+  OverlaySnapshotter,
+  type Snapshotter,
+} from '../../snapshotter/index.ts'
 import { initProgram } from '../sandbox/init-program.ts'
 import { SHARED_NETWORK_NOTICE } from '../sandbox/network.ts'
 import { type FromWorker, isMessage, type ToWorker } from './messages.ts'
@@ -10,7 +16,11 @@ import { readLayerFile } from './read-file.ts'
 import { CommittedDiffs, runInSandbox } from './run.ts'
 import { type Handlers, WorkerServer } from './server.ts'
 import { unpackLayer } from './unpack.ts'
-import { type OverlaySupport, readWorkerArguments, type WorkerArguments } from './worker-arguments.ts'
+import {
+  type OverlaySupport,
+  readWorkerArguments,
+  type WorkerArguments,
+} from './worker-arguments.ts'
 
 /**
  * The worker process: started by `sandbox-init worker` inside the namespaces, speaks with the planner over the inherited
@@ -22,7 +32,10 @@ async function main(): Promise<void> {
   await mkdir(workDir, { recursive: true, mode: 0o700 })
   const snapshotter = makeSnapshotter(kernel, given.overlay, workDir)
   const resizes = new Set<() => void>()
-  const server = new WorkerServer(makeHandlers({ kernel, snapshotter, workDir, overlay: given.overlay, resizes }), send)
+  const server = new WorkerServer(
+    makeHandlers({ kernel, snapshotter, workDir, overlay: given.overlay, resizes }),
+    send,
+  )
   process.on('message', (message) => {
     if (!isToWorker(message)) throw new TypeError('the planner sent something that is no message')
     if (message.type === 'resize') for (const resize of resizes) resize()
@@ -109,7 +122,9 @@ async function send(message: FromWorker): Promise<void> {
 }
 
 function isToWorker(value: unknown): value is ToWorker {
-  return isMessage(value) && ['call', 'cancel', 'entries', 'entries-end', 'resize'].includes(value.type)
+  return (
+    isMessage(value) && ['call', 'cancel', 'entries', 'entries-end', 'resize'].includes(value.type)
+  )
 }
 
 await main()

@@ -16,7 +16,10 @@ export interface WorkerCalls {
   readonly packRun: { readonly request: PackRunRequest; readonly result: PackResult }
   readonly packEntries: { readonly request: PackTarget; readonly result: PackResult }
   readonly readFile: { readonly request: ReadFileRequest; readonly result: Uint8Array }
-  readonly removeTrees: { readonly request: { readonly paths: readonly string[] }; readonly result: undefined }
+  readonly removeTrees: {
+    readonly request: { readonly paths: readonly string[] }
+    readonly result: undefined
+  }
 }
 
 export type CallName = keyof WorkerCalls
@@ -32,7 +35,13 @@ export interface ReadFileRequest {
  * each is answered by `more` when there is room for another.
  */
 export type ToWorker =
-  | { readonly type: 'call'; readonly id: number; readonly call: { [N in CallName]: { readonly name: N; readonly request: WorkerCalls[N]['request'] } }[CallName] }
+  | {
+      readonly type: 'call'
+      readonly id: number
+      readonly call: {
+        [N in CallName]: { readonly name: N; readonly request: WorkerCalls[N]['request'] }
+      }[CallName]
+    }
   | { readonly type: 'cancel'; readonly id: number }
   | { readonly type: 'entries'; readonly id: number; readonly batch: readonly PackEntry[] }
   | { readonly type: 'entries-end'; readonly id: number }
@@ -44,7 +53,12 @@ export type FromWorker =
   | { readonly type: 'ready'; readonly info: WorkerInfo }
   | { readonly type: 'result'; readonly id: number; readonly value: unknown }
   | { readonly type: 'error'; readonly id: number; readonly error: PortableError }
-  | { readonly type: 'output'; readonly id: number; readonly stream: 'stdout' | 'stderr'; readonly bytes: Uint8Array }
+  | {
+      readonly type: 'output'
+      readonly id: number
+      readonly stream: 'stdout' | 'stderr'
+      readonly bytes: Uint8Array
+    }
   | { readonly type: 'more'; readonly id: number }
 
 /** An error as it travels: its class is lost, its name, code and fields are kept. */
@@ -62,14 +76,22 @@ const CAUSES_MAX = 8
 /** Takes an error apart for the channel. */
 export function packError(error: unknown, depth = 0): PortableError {
   if (!(error instanceof Error)) {
-    return { name: 'Error', message: String(error), code: undefined, fields: {}, stack: undefined, cause: undefined }
+    return {
+      name: 'Error',
+      message: String(error),
+      code: undefined,
+      fields: {},
+      stack: undefined,
+      cause: undefined,
+    }
   }
   const fields: Record<string, unknown> = {}
   for (const [name, value] of Object.entries(error)) {
     if (['string', 'number', 'boolean'].includes(typeof value)) fields[name] = value
   }
   const code = typeof fields['code'] === 'string' ? fields['code'] : undefined
-  const cause = error.cause === undefined || depth >= CAUSES_MAX ? undefined : packError(error.cause, depth + 1)
+  const cause =
+    error.cause === undefined || depth >= CAUSES_MAX ? undefined : packError(error.cause, depth + 1)
   return { name: error.name, message: error.message, code, fields, stack: error.stack, cause }
 }
 
@@ -79,7 +101,9 @@ export class WorkerCallError extends Error {
   readonly code: string | undefined
 
   constructor(error: PortableError) {
-    super(error.message, { cause: error.cause === undefined ? undefined : new WorkerCallError(error.cause) })
+    super(error.message, {
+      cause: error.cause === undefined ? undefined : new WorkerCallError(error.cause),
+    })
     Object.assign(this, error.fields)
     this.name = error.name
     this.code = error.code
@@ -89,5 +113,7 @@ export class WorkerCallError extends Error {
 
 /** Whether a message is one of ours at all: the channel is private, but what comes over it is still only a value. */
 export function isMessage(value: unknown): value is { readonly type: string } {
-  return typeof value === 'object' && value !== null && 'type' in value && typeof value.type === 'string'
+  return (
+    typeof value === 'object' && value !== null && 'type' in value && typeof value.type === 'string'
+  )
 }

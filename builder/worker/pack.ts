@@ -30,7 +30,12 @@ export async function packRun(
     ? expandOpaque(changes, await LayerTree.load(request.parentContents))
     : changes
   const clamp = request.clampMtimeSec
-  const result = await packEntries(batchesOf(explicit, (entry) => packEntry(entry, root, clamp)), request, parts.kernel, signal)
+  const result = await packEntries(
+    batchesOf(explicit, (entry) => packEntry(entry, root, clamp)),
+    request,
+    parts.kernel,
+    signal,
+  )
   parts.diffs.delete(request.diff)
   return result
 }
@@ -67,10 +72,13 @@ function* batchesOf(
 
 function packEntry(entry: DiffEntry, root: string, clampMtimeSec: number | undefined): PackEntry {
   const clamped = clampMtime(entry, clampMtimeSec)
-  return clamped.type === 'file' ? { ...clamped, source: { kind: 'path', root, path: clamped.path } } : clamped
+  return clamped.type === 'file'
+    ? { ...clamped, source: { kind: 'path', root, path: clamped.path } }
+    : clamped
 }
 
 function clampMtime<E extends DiffEntry>(entry: E, clampMtimeSec: number | undefined): E {
-  if (clampMtimeSec === undefined || !('mtimeSec' in entry) || entry.mtimeSec <= clampMtimeSec) return entry
+  if (clampMtimeSec === undefined || !('mtimeSec' in entry) || entry.mtimeSec <= clampMtimeSec)
+    return entry
   return { ...entry, mtimeSec: clampMtimeSec }
 }

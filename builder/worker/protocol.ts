@@ -22,7 +22,12 @@ export interface Worker extends AsyncDisposable {
     signal: AbortSignal,
   ): Promise<PackResult>
   /** Reads whole small files below layer directories (bounded; for /etc/passwd, Dockerfile of a context layer ...). */
-  readFile(root: LayerDirectory, path: LayerPath, sizeBytesMax: number, signal: AbortSignal): Promise<Uint8Array>
+  readFile(
+    root: LayerDirectory,
+    path: LayerPath,
+    sizeBytesMax: number,
+    signal: AbortSignal,
+  ): Promise<Uint8Array>
   /** Removes trees that an ordinary user could not (files owned by sub-ids). */
   removeTrees(paths: readonly string[], signal: AbortSignal): Promise<void>
 }
@@ -66,7 +71,11 @@ export interface RunRequest {
   readonly security: 'sandbox' | 'insecure'
   readonly mounts: readonly SandboxMount[]
   readonly extraHosts: readonly { readonly name: string; readonly address: string }[]
-  readonly ulimits: readonly { readonly name: string; readonly soft: number; readonly hard: number }[]
+  readonly ulimits: readonly {
+    readonly name: string
+    readonly soft: number
+    readonly hard: number
+  }[]
   readonly shmSizeBytes: number
   readonly cgroupParent: string | undefined
   readonly limits: ResourceLimits
@@ -89,14 +98,40 @@ export interface ResourceLimits {
 
 export type SandboxMount =
   /** A path inside a stack of layers; writes are possible unless read-only, and thrown away (features row D68). */
-  | { readonly type: 'layers'; readonly target: string; readonly layers: readonly LayerDirectory[]; readonly source: string; readonly isReadonly: boolean }
+  | {
+      readonly type: 'layers'
+      readonly target: string
+      readonly layers: readonly LayerDirectory[]
+      readonly source: string
+      readonly isReadonly: boolean
+    }
   /** A directory of ours (cache mount) or of the user (`run -v`); `source` is resolved below it by descriptor. */
-  | { readonly type: 'directory'; readonly target: string; readonly directory: string; readonly source: string; readonly isReadonly: boolean }
+  | {
+      readonly type: 'directory'
+      readonly target: string
+      readonly directory: string
+      readonly source: string
+      readonly isReadonly: boolean
+    }
   | { readonly type: 'tmpfs'; readonly target: string; readonly sizeBytes: number | undefined }
   /** Bytes in a tmpfs (secrets, heredoc scripts), never on disk. */
-  | { readonly type: 'file'; readonly target: string; readonly content: Uint8Array; readonly mode: number; readonly uid: number; readonly gid: number }
+  | {
+      readonly type: 'file'
+      readonly target: string
+      readonly content: Uint8Array
+      readonly mode: number
+      readonly uid: number
+      readonly gid: number
+    }
   /** A unix socket of the host (ssh agent). */
-  | { readonly type: 'socket'; readonly target: string; readonly socket: string; readonly mode: number; readonly uid: number; readonly gid: number }
+  | {
+      readonly type: 'socket'
+      readonly target: string
+      readonly socket: string
+      readonly mode: number
+      readonly uid: number
+      readonly gid: number
+    }
 
 export interface RunResult {
   readonly exitCode: number

@@ -18,7 +18,9 @@ export async function readLayerFile(
   try {
     const { size } = fstatSync(fd)
     if (size > sizeBytesMax) {
-      throw new FileTooLargeError(`could not read ${path}: it has ${size} bytes, at most ${sizeBytesMax} are read`)
+      throw new FileTooLargeError(
+        `could not read ${path}: it has ${size} bytes, at most ${sizeBytesMax} are read`,
+      )
     }
     const bytes = Buffer.alloc(size)
     let used = 0

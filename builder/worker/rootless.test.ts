@@ -15,11 +15,15 @@ describe('the worker of an ordinary user', () => {
   })
 
   it('runs, packs, unpacks and removes with all owners that images have', async () => {
-    const { status, stdout, stderr } = await user.run('builder/worker/testing/rootless-script.js', [])
+    const { status, stdout, stderr } = await user.run(
+      'builder/worker/testing/rootless-script.js',
+      [],
+    )
     assert.equal(status, 0, stderr)
     const seen: unknown = JSON.parse(stdout)
     assert.ok(typeof seen === 'object' && seen !== null)
-    const { rung, driver, made, entries, again, asUser, outerUid, ownUid, isRemoved } = seen as Record<string, Record<string, unknown>>
+    const { rung, driver, made, entries, again, asUser, outerUid, ownUid, isRemoved } =
+      seen as Record<string, Record<string, unknown>>
     assert.deepEqual([rung, driver], ['userns-subids', 'overlay'])
     assert.equal(made?.['stdout'], '0\n2\n', String(made?.['stderr']))
     assert.deepEqual(entries, [

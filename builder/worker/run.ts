@@ -1,4 +1,9 @@
-import type { ActiveSnapshot, CommittedSnapshot, LayerDirectory, Snapshotter } from '../../snapshotter/index.ts'
+import type {
+  ActiveSnapshot,
+  CommittedSnapshot,
+  LayerDirectory,
+  Snapshotter,
+} from '../../snapshotter/index.ts'
 import { DisposableScope } from '../../snapshotter/index.ts'
 import { createCgroup } from '../sandbox/cgroup.ts'
 import { execute, type ExecuteOptions } from '../sandbox/execute.ts'
@@ -36,7 +41,10 @@ export class CommittedDiffs {
 
   get(name: string): CommittedSnapshot {
     const snapshot = this.#byName.get(name)
-    if (snapshot === undefined) throw new TypeError(`no run of this worker is called ${JSON.stringify(name)}, or it is packed already`)
+    if (snapshot === undefined)
+      throw new TypeError(
+        `no run of this worker is called ${JSON.stringify(name)}, or it is packed already`,
+      )
     return snapshot
   }
 
@@ -58,7 +66,13 @@ export async function runInSandbox(
   await using scope = new DisposableScope()
   const snapshot = scope.use(await parts.snapshotter.prepare(request.layers, signal))
   const cgroup = scope.use(await createCgroup(request.limits, request.cgroupParent))
-  const spec = await prepareSpec(request, { snapshot, cgroupProcs: cgroup.procs }, parts, scope, signal)
+  const spec = await prepareSpec(
+    request,
+    { snapshot, cgroupProcs: cgroup.procs },
+    parts,
+    scope,
+    signal,
+  )
   const outcome = await execute(spec, executeOptions(request, parts, control), signal)
   const usage = await cgroup.usage()
   const result = {
@@ -68,7 +82,8 @@ export async function runInSandbox(
     cpuTimeMs: outcome.cpuTimeMs,
     peakMemoryBytes: usage.peakMemoryBytes ?? outcome.peakMemoryBytes,
   }
-  if (request.commitTo === undefined || outcome.exitCode !== 0) return { ...result, diff: undefined }
+  if (request.commitTo === undefined || outcome.exitCode !== 0)
+    return { ...result, diff: undefined }
   const committed = await snapshot.commit(signal, { path: request.commitTo })
   return { ...result, diff: parts.diffs.add(committed) }
 }
@@ -113,7 +128,13 @@ async function prepareMount(
       return { type: 'tree', target, tree, source: mount.source, isReadonly: mount.isReadonly }
     }
     case 'directory':
-      return { type: 'tree', target, tree: { type: 'bind', dir: mount.directory }, source: mount.source, isReadonly: mount.isReadonly }
+      return {
+        type: 'tree',
+        target,
+        tree: { type: 'bind', dir: mount.directory },
+        source: mount.source,
+        isReadonly: mount.isReadonly,
+      }
     case 'tmpfs':
     case 'file':
       return mount

@@ -12,7 +12,10 @@ describe('a step in the sandbox', () => {
     await lab[Symbol.asyncDispose]()
   })
 
-  async function output(script: string, changes: Parameters<SandboxLab['run']>[1] = {}): Promise<string> {
+  async function output(
+    script: string,
+    changes: Parameters<SandboxLab['run']>[1] = {},
+  ): Promise<string> {
     const { stdout, stderr, exitCode } = await lab.run(script, changes)
     assert.equal(exitCode, 0, stderr)
     return stdout.trim()
@@ -42,7 +45,12 @@ describe('a step in the sandbox', () => {
 
     it('may chroot, but neither mount, nor make namespaces, nor open a device that it made', async () => {
       assert.equal(await output('chroot / echo in'), 'in')
-      for (const script of ['mount -t tmpfs x /tmp', 'unshare -m true', 'unshare -U true', 'mknod /tmp/d b 7 0 && cat /tmp/d']) {
+      for (const script of [
+        'mount -t tmpfs x /tmp',
+        'unshare -m true',
+        'unshare -U true',
+        'mknod /tmp/d b 7 0 && cat /tmp/d',
+      ]) {
         const { exitCode, stderr } = await lab.run(script)
         assert.notEqual(exitCode, 0, script)
         assert.match(stderr, /not permitted|denied/, script)
@@ -50,7 +58,10 @@ describe('a step in the sandbox', () => {
     })
 
     it('keeps all capabilities and unmasked paths when insecure', async () => {
-      const { stdout } = await lab.run('grep -E "^(Seccomp:|CapEff)" /proc/self/status; mount -t tmpfs x /tmp && echo mounted', { security: 'insecure' })
+      const { stdout } = await lab.run(
+        'grep -E "^(Seccomp:|CapEff)" /proc/self/status; mount -t tmpfs x /tmp && echo mounted',
+        { security: 'insecure' },
+      )
       assert.match(stdout, /Seccomp:\t0/)
       assert.match(stdout, /mounted/)
     })
@@ -60,7 +71,7 @@ describe('a step in the sandbox', () => {
       assert.match(descriptors, / 0 -> \/dev\/null\n.* 1 -> pipe:\[\d+\]\n.* 2 -> pipe:\[\d+\]\n/)
     })
 
-    it('has Docker\'s umask, a session of its own, and an empty stdin', async () => {
+    it("has Docker's umask, a session of its own, and an empty stdin", async () => {
       assert.equal(await output('umask; cat; cut -d" " -f5,6 /proc/1/stat'), '0022\n1 1')
     })
 
@@ -108,7 +119,9 @@ describe('a step in the sandbox', () => {
     for (const [user, ids] of forms) {
       it(`${JSON.stringify(user)} is ${ids}`, async () => {
         const status = await output('grep -E "^(Uid|Gid|Groups)" /proc/self/status', { user })
-        const [uid, gid, groups] = status.split('\n').map((line) => line.split(/\s+/).slice(1).filter(Boolean))
+        const [uid, gid, groups] = status
+          .split('\n')
+          .map((line) => line.split(/\s+/).slice(1).filter(Boolean))
         assert.ok(new Set(uid).size === 1 && new Set(gid).size === 1)
         const others = (groups ?? []).filter((group) => group !== gid?.[0])
         assert.equal(`${uid?.[0]} ${gid?.[0]} [${[gid?.[0], ...others].join(' ')}]`, ids)
@@ -120,7 +133,10 @@ describe('a step in the sandbox', () => {
         code: 'sandbox-user-unknown',
         message: /unable to find user nobody-here: no matching entries in passwd file/,
       })
-      await assert.rejects(lab.run('id', { user: 'app:no-group' }), { code: 'sandbox-user-unknown', message: /no-group/ })
+      await assert.rejects(lab.run('id', { user: 'app:no-group' }), {
+        code: 'sandbox-user-unknown',
+        message: /no-group/,
+      })
     })
   })
 
@@ -130,7 +146,7 @@ describe('a step in the sandbox', () => {
     })
 
     it('gives 128 and the signal for a command that was killed', async () => {
-      const { exitCode, signal } = await lab.run('sh -c \'kill -9 $$\'; exit $?')
+      const { exitCode, signal } = await lab.run("sh -c 'kill -9 $$'; exit $?")
       assert.equal(exitCode, 137)
       assert.equal(signal, undefined)
     })
@@ -144,7 +160,10 @@ describe('a step in the sandbox', () => {
     it('is 127 with a reason for a program that is not there', async () => {
       const absolute = await lab.run('', { args: ['/no/such/prog'] })
       assert.equal(absolute.exitCode, 127)
-      assert.match(absolute.stderr, /exec: "\/no\/such\/prog": stat \/no\/such\/prog: no such file or directory/)
+      assert.match(
+        absolute.stderr,
+        /exec: "\/no\/such\/prog": stat \/no\/such\/prog: no such file or directory/,
+      )
       const searched = await lab.run('', { args: ['no-such-prog'] })
       assert.equal(searched.exitCode, 127)
       assert.match(searched.stderr, /exec: "no-such-prog": executable file not found in \$PATH/)
@@ -160,17 +179,25 @@ describe('a step in the sandbox', () => {
 
     it('keeps the order and all bytes of what it prints', async () => {
       const { stdout, stderr } = await lab.run('seq 1 20000; echo done >&2')
-      assert.equal(stdout, `${Array.from({ length: 20_000 }, (_, index) => index + 1).join('\n')}\n`)
+      assert.equal(
+        stdout,
+        `${Array.from({ length: 20_000 }, (_, index) => index + 1).join('\n')}\n`,
+      )
       assert.equal(stderr, 'done\n')
     })
 
     it('lets any user write to /dev/stdout and /dev/stderr by name', async () => {
-      const { stdout, stderr, exitCode } = await lab.run('echo out > /dev/stdout; echo err > /dev/stderr', { user: 'app' })
+      const { stdout, stderr, exitCode } = await lab.run(
+        'echo out > /dev/stdout; echo err > /dev/stderr',
+        { user: 'app' },
+      )
       assert.deepEqual([exitCode, stdout, stderr], [0, 'out\n', 'err\n'])
     })
 
     it('counts processor time and memory', async () => {
-      const { cpuTimeMs, peakMemoryBytes } = await lab.run('i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done')
+      const { cpuTimeMs, peakMemoryBytes } = await lab.run(
+        'i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done',
+      )
       assert.ok(cpuTimeMs > 0)
       assert.ok((peakMemoryBytes ?? 0) > 100_000)
     })
@@ -178,23 +205,36 @@ describe('a step in the sandbox', () => {
 
   describe('limits', () => {
     it('sets resource limits', async () => {
-      const text = await output('ulimit -n; ulimit -Hn', { ulimits: [{ name: 'nofile', soft: 99, hard: 101 }] })
+      const text = await output('ulimit -n; ulimit -Hn', {
+        ulimits: [{ name: 'nofile', soft: 99, hard: 101 }],
+      })
       assert.equal(text, '99\n101')
     })
 
     it('sizes /dev/shm', async () => {
-      assert.match(await output('grep " /dev/shm " /proc/mounts', { shmSizeBytes: 1 << 20 }), /size=1024k/)
+      assert.match(
+        await output('grep " /dev/shm " /proc/mounts', { shmSizeBytes: 1 << 20 }),
+        /size=1024k/,
+      )
     })
   })
 
   describe('network', () => {
     it('has a loopback device that is up, and nothing else, with none', async () => {
-      assert.equal(await output('ls /sys/class/net; ip link show lo | grep -c LOWER_UP; ping -c1 -w1 ::1 >/dev/null && echo v6'), 'lo\n1\nv6')
+      assert.equal(
+        await output(
+          'ls /sys/class/net; ip link show lo | grep -c LOWER_UP; ping -c1 -w1 ::1 >/dev/null && echo v6',
+        ),
+        'lo\n1\nv6',
+      )
     })
 
-    it('is this machine\'s with host', async () => {
+    it("is this machine's with host", async () => {
       const script = 'readlink /proc/self/ns/net'
-      assert.equal(await output(script, { network: 'host' }), await output(script, { network: 'default' }))
+      assert.equal(
+        await output(script, { network: 'host' }),
+        await output(script, { network: 'default' }),
+      )
     })
   })
 })

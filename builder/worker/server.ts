@@ -1,5 +1,11 @@
 import type { PackEntry } from '../../snapshotter/index.ts'
-import { type CallName, type FromWorker, packError, type ToWorker, type WorkerCalls } from './messages.ts'
+import {
+  type CallName,
+  type FromWorker,
+  packError,
+  type ToWorker,
+  type WorkerCalls,
+} from './messages.ts'
 
 /** One call's side of the channel. */
 export interface CallContext {
@@ -27,7 +33,10 @@ export const ENTRY_WINDOW = 4
 export class WorkerServer {
   readonly #handlers: Handlers
   readonly #send: Send
-  readonly #calls = new Map<number, { readonly controller: AbortController; readonly entries: EntryQueue }>()
+  readonly #calls = new Map<
+    number,
+    { readonly controller: AbortController; readonly entries: EntryQueue }
+  >()
   readonly #answers = new Set<Promise<void>>()
 
   constructor(handlers: Handlers, send: Send) {
@@ -82,7 +91,10 @@ export class WorkerServer {
     }
   }
 
-  #dispatch(call: Extract<ToWorker, { type: 'call' }>['call'], context: CallContext): Promise<unknown> {
+  #dispatch(
+    call: Extract<ToWorker, { type: 'call' }>['call'],
+    context: CallContext,
+  ): Promise<unknown> {
     const handlers = this.#handlers
     switch (call.name) {
       case 'unpackLayer':

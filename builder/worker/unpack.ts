@@ -57,7 +57,12 @@ export async function unpackLayer(
   }
 }
 
-function check(code: UnpackError['code'], blob: string, found: string, wanted: string | undefined): void {
+function check(
+  code: UnpackError['code'],
+  blob: string,
+  found: string,
+  wanted: string | undefined,
+): void {
   if (wanted === undefined || found === wanted) return
   const what = code === 'digest-mismatch' ? 'its digest' : 'the digest of its uncompressed bytes'
   throw new UnpackError(code, `could not unpack ${blob}: ${what} is ${found}, expected ${wanted}`)

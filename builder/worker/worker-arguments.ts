@@ -37,7 +37,12 @@ export function readWorkerArguments(
 }
 
 function isRung(value: unknown): value is WorkerInfo['rung'] {
-  return value === 'root' || value === 'userns-subids' || value === 'userns-single-id' || value === 'no-namespaces'
+  return (
+    value === 'root' ||
+    value === 'userns-subids' ||
+    value === 'userns-single-id' ||
+    value === 'no-namespaces'
+  )
 }
 
 function readOverlay(value: string | undefined): OverlaySupport {

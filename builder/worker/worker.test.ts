@@ -25,12 +25,19 @@ describe('the worker', () => {
   })
 
   function target(extra: Partial<PackTarget> = {}): PackTarget {
-    return { output: lab.path(), compression: 'gzip', level: undefined, contents: lab.path(), ...extra }
+    return {
+      output: lab.path(),
+      compression: 'gzip',
+      level: undefined,
+      contents: lab.path(),
+      ...extra,
+    }
   }
 
   async function namesIn(contents: string): Promise<string[]> {
     const names: string[] = []
-    for await (const batch of readContents(contents)) names.push(...batch.map(({ type, path }) => `${type} ${path}`))
+    for await (const batch of readContents(contents))
+      names.push(...batch.map(({ type, path }) => `${type} ${path}`))
     return names
   }
 
@@ -40,8 +47,18 @@ describe('the worker', () => {
   })
 
   it('runs steps side by side', async () => {
-    const runs = await Promise.all(['a', 'b', 'c', 'd'].map((name) => lab.run(`echo ${name}; exit 1`)))
-    assert.deepEqual(runs.map(({ stdout, exitCode }) => [stdout, exitCode]), [['a\n', 1], ['b\n', 1], ['c\n', 1], ['d\n', 1]])
+    const runs = await Promise.all(
+      ['a', 'b', 'c', 'd'].map((name) => lab.run(`echo ${name}; exit 1`)),
+    )
+    assert.deepEqual(
+      runs.map(({ stdout, exitCode }) => [stdout, exitCode]),
+      [
+        ['a\n', 1],
+        ['b\n', 1],
+        ['c\n', 1],
+        ['d\n', 1],
+      ],
+    )
   })
 
   it('leaves nothing of a step that failed', async () => {
@@ -53,30 +70,62 @@ describe('the worker', () => {
   })
 
   it('packs what a step wrote, and unpacks it again for the next one', async () => {
-    const { diff } = await lab.run('rm -r /mnt; mkdir /d; echo hello > /d/f; ln /d/f /d/g; chown 7:8 /d', { commitTo: lab.path() })
+    const { diff } = await lab.run(
+      'rm -r /mnt; mkdir /d; echo hello > /d/f; ln /d/f /d/g; chown 7:8 /d',
+      { commitTo: lab.path() },
+    )
     assert.ok(diff !== undefined)
     const packTarget = target()
-    const packed = await lab.worker.packRun({ ...packTarget, diff, parentContents: [], clampMtimeSec: 1_000_000_000 }, never)
+    const packed = await lab.worker.packRun(
+      { ...packTarget, diff, parentContents: [], clampMtimeSec: 1_000_000_000 },
+      never,
+    )
     const names = await namesIn(packTarget.contents)
-    assert.deepEqual(names, ['dir d', 'file d/f', 'hardlink d/g', 'dir dev', 'whiteout mnt', 'dir proc', 'dir sys'])
+    assert.deepEqual(names, [
+      'dir d',
+      'file d/f',
+      'hardlink d/g',
+      'dir dev',
+      'whiteout mnt',
+      'dir proc',
+      'dir sys',
+    ])
     assert.equal(packed.digest, digestOf(await readFile(packTarget.output ?? '')))
 
     const layer = { path: lab.path() }
-    const unpack = { blob: packTarget.output ?? '', compression: 'auto', directory: layer.path, contents: lab.path() } as const
+    const unpack = {
+      blob: packTarget.output ?? '',
+      compression: 'auto',
+      directory: layer.path,
+      contents: lab.path(),
+    } as const
     const expect = { diffId: packed.diffId, digest: packed.digest }
     await lab.worker.unpackLayer({ ...unpack, expect }, never)
-    const { stdout } = await lab.run('ls /mnt 2>/dev/null; cat /d/g; stat -c "%u:%g %Y" /d', { layers: [lab.base, layer] })
+    const { stdout } = await lab.run('ls /mnt 2>/dev/null; cat /d/g; stat -c "%u:%g %Y" /d', {
+      layers: [lab.base, layer],
+    })
     assert.equal(stdout, 'hello\n7:8 1000000000\n')
-    assert.equal(Buffer.from(await lab.worker.readFile(layer, 'd/f', 100, never)).toString(), 'hello\n')
+    assert.equal(
+      Buffer.from(await lab.worker.readFile(layer, 'd/f', 100, never)).toString(),
+      'hello\n',
+    )
     await assert.rejects(lab.worker.readFile(layer, 'd/f', 3, never), { code: 'file-too-large' })
   })
 
   it('leaves nothing of a blob that is not what it was said to be', async () => {
     const { diff } = await lab.run('echo hello > /f', { commitTo: lab.path() })
     const packTarget = target()
-    const packed = await lab.worker.packRun({ ...packTarget, diff: diff ?? '', parentContents: [], clampMtimeSec: undefined }, never)
+    const packed = await lab.worker.packRun(
+      { ...packTarget, diff: diff ?? '', parentContents: [], clampMtimeSec: undefined },
+      never,
+    )
     const wrong = digestOf(Buffer.from('another'))
-    const unpack = { blob: packTarget.output ?? '', compression: 'auto', directory: lab.path(), contents: lab.path() } as const
+    const unpack = {
+      blob: packTarget.output ?? '',
+      compression: 'auto',
+      directory: lab.path(),
+      contents: lab.path(),
+    } as const
     for (const [expect, code] of [
       [{ diffId: packed.diffId, digest: wrong }, 'digest-mismatch'],
       [{ diffId: wrong as unknown as typeof packed.diffId, digest: undefined }, 'diff-id-mismatch'],
@@ -93,7 +142,16 @@ describe('the worker', () => {
         yield Array.from({ length: 100 }, (_, index): PackEntry => {
           const path = `f${String(batch * 100 + index).padStart(5, '0')}`
           const bytes = Buffer.from(path)
-          return { type: 'file', path, mode: 0o644, uid: 0, gid: 0, mtimeSec: 1, sizeBytes: bytes.length, source: { kind: 'bytes', bytes } }
+          return {
+            type: 'file',
+            path,
+            mode: 0o644,
+            uid: 0,
+            gid: 0,
+            mtimeSec: 1,
+            sizeBytes: bytes.length,
+            source: { kind: 'bytes', bytes },
+          }
         })
       }
     }
@@ -105,6 +163,7 @@ describe('the worker', () => {
   it('gives up a packing whose entries fail to come, with their own error', async () => {
     const reason = new Error('the source is gone')
     async function* failing(): AsyncGenerator<readonly PackEntry[]> {
+      yield []
       throw reason
     }
     const packTarget = target()
@@ -121,7 +180,9 @@ describe('the worker', () => {
     const path = lab.path()
     const server = createServer().listen(path)
     try {
-      const mounts = [{ type: 'socket', target: '/run/s', socket: path, mode: 0o600, uid: 1000, gid: 1001 }] as const
+      const mounts = [
+        { type: 'socket', target: '/run/s', socket: path, mode: 0o600, uid: 1000, gid: 1001 },
+      ] as const
       const { stdout } = await lab.run('stat -c "%a %u:%g %F" /run/s', { mounts })
       assert.equal(stdout, '600 1000:1001 socket\n')
       assert.equal((await stat(path)).uid, 0)
@@ -137,8 +198,17 @@ describe('the worker', () => {
       const started = performance.now()
       const marker = lab.path()
       await mkdir(marker)
-      const mounts = [{ type: 'directory', target: '/marker', directory: marker, source: '/', isReadonly: false }] as const
-      const request = { ...labRequest('trap "" INT TERM HUP; echo > /marker/started; echo go; sleep 1000 & sleep 1000', [lab.base]), mounts, commitTo: lab.path() }
+      const mounts = [
+        { type: 'directory', target: '/marker', directory: marker, source: '/', isReadonly: false },
+      ] as const
+      const request = {
+        ...labRequest(
+          'trap "" INT TERM HUP; echo > /marker/started; echo go; sleep 1000 & sleep 1000',
+          [lab.base],
+        ),
+        mounts,
+        commitTo: lab.path(),
+      }
       const run = lab.worker.run(request, () => controller.abort(reason), controller.signal)
       await assert.rejects(run, reason)
       assert.ok(performance.now() - started < 2000)
@@ -149,7 +219,11 @@ describe('the worker', () => {
 
     it('stops a step whose output nobody waits for', async () => {
       const controller = new AbortController()
-      const run = lab.worker.run(labRequest('yes', [lab.base]), () => controller.abort(new Error('enough')), controller.signal)
+      const run = lab.worker.run(
+        labRequest('yes', [lab.base]),
+        () => controller.abort(new Error('enough')),
+        controller.signal,
+      )
       await assert.rejects(run, /enough/)
     })
 
@@ -170,7 +244,12 @@ describe('the worker', () => {
           () => {
             started.push(1)
             if (started.length < 2) return
-            const workers = processesBelow(process.pid).filter((one) => one.command.includes(directory) && one.command.includes('worker/main.js') && one.name === 'node')
+            const workers = processesBelow(process.pid).filter(
+              (one) =>
+                one.command.includes(directory) &&
+                one.command.includes('worker/main.js') &&
+                one.name === 'node',
+            )
             for (const { pid } of workers) process.kill(pid, 'SIGKILL')
           },
           never,
@@ -180,17 +259,26 @@ describe('the worker', () => {
         assert.equal(run.status, 'rejected')
         assert.equal((run.reason as { code: string }).code, 'worker-died')
       }
-      await assert.rejects(worker.run(labRequest('true', [lab.base]), () => undefined, never), { code: 'worker-died' })
+      await assert.rejects(
+        worker.run(labRequest('true', [lab.base]), () => undefined, never),
+        { code: 'worker-died' },
+      )
       await worker[Symbol.asyncDispose]()
       const known = new Set(mine.map(({ pid }) => pid))
-      assert.deepEqual(processesBelow(process.pid).filter(({ pid }) => !known.has(pid) && processIsAlive(pid)), [])
+      assert.deepEqual(
+        processesBelow(process.pid).filter(({ pid }) => !known.has(pid) && processIsAlive(pid)),
+        [],
+      )
       await rm(directory, { recursive: true })
     })
 
     it('cannot write outside the state root, even as root', async () => {
       const outside = await mkdtemp(join(tmpdir(), 'tsbuild-outside-'))
       await writeFile(join(outside, 'canary'), 'alive')
-      await assert.rejects(lab.worker.removeTrees([join(outside, 'canary')], never), /EROFS|Read-only/i)
+      await assert.rejects(
+        lab.worker.removeTrees([join(outside, 'canary')], never),
+        /EROFS|Read-only/i,
+      )
       assert.equal(await readFile(join(outside, 'canary'), 'utf8'), 'alive')
       await rm(outside, { recursive: true })
     })

@@ -45,7 +45,10 @@ export class OrdinaryUser implements AsyncDisposable {
     if (!existsSync('/usr/bin/newuidmap')) installPackage('uidmap')
     const isOurs = spawnSync('id', [USER]).status !== 0
     if (isOurs) mustRun('useradd', ['-m', USER])
-    const ids = { uid: Number(mustRun('id', ['-u', USER])), gid: Number(mustRun('id', ['-g', USER])) }
+    const ids = {
+      uid: Number(mustRun('id', ['-u', USER])),
+      gid: Number(mustRun('id', ['-g', USER])),
+    }
     mustRun('chown', [`${ids.uid}:${ids.gid}`, directory])
     return new OrdinaryUser(directory, ids, isOurs)
   }
@@ -62,7 +65,11 @@ export class OrdinaryUser implements AsyncDisposable {
       child.once('error', reject)
       child.once('close', resolve)
     })
-    const [stdout, stderr, status] = await Promise.all([text(child.stdout), text(child.stderr), ended])
+    const [stdout, stderr, status] = await Promise.all([
+      text(child.stdout),
+      text(child.stderr),
+      ended,
+    ])
     return { status, stdout, stderr }
   }
 
@@ -76,7 +83,8 @@ async function copyCompiled(directory: string): Promise<void> {
   const program = initProgram()
   const native = dirname(program)
   const dist = join(import.meta.dirname, '../../..')
-  for (const folder of COMPILED) await cp(join(dist, folder), join(directory, 'dist', folder), { recursive: true })
+  for (const folder of COMPILED)
+    await cp(join(dist, folder), join(directory, 'dist', folder), { recursive: true })
   const release = join(directory, relative(packageOf(native), native))
   await mkdir(release, { recursive: true })
   await cp(program, join(release, 'sandbox-init'))
@@ -92,6 +100,7 @@ function packageOf(native: string): string {
 function mustRun(program: string, args: readonly string[]): string {
   const { status, stdout, stderr } = spawnSync(program, args, { encoding: 'utf8' })
   // userdel says 12 when the mail spool was not there to be removed.
-  if (status !== 0 && status !== 12) throw new Error(`${program} ${args.join(' ')} failed: ${stderr}`)
+  if (status !== 0 && status !== 12)
+    throw new Error(`${program} ${args.join(' ')} failed: ${stderr}`)
   return stdout.trim()
 }

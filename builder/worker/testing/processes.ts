@@ -17,10 +17,15 @@ export function processesBelow(root: number): ProcessInfo[] {
     const match = /^\d+ \((.*)\) \S (\d+)/s.exec(stat)
     if (match === null) continue
     parents.set(pid, Number(match[2]))
-    found.set(pid, { pid, name: match[1] ?? '', command: readProc(pid, 'cmdline').replaceAll('\0', ' ') })
+    found.set(pid, {
+      pid,
+      name: match[1] ?? '',
+      command: readProc(pid, 'cmdline').replaceAll('\0', ' '),
+    })
   }
   const descends = (pid: number): boolean => {
-    for (let at = parents.get(pid); at !== undefined; at = parents.get(at)) if (at === root) return true
+    for (let at = parents.get(pid); at !== undefined; at = parents.get(at))
+      if (at === root) return true
     return false
   }
   return [...found.values()].filter(({ pid }) => descends(pid))

@@ -27,7 +27,10 @@ export class SandboxLab implements AsyncDisposable {
     const directory = await mkdtemp(join(tmpdir(), 'tsbuild-sandbox-'))
     const base = { path: join(directory, 'base') }
     await makeBusyboxLayer(base)
-    const worker = await startWorker({ store: await labStore(directory) }, new AbortController().signal)
+    const worker = await startWorker(
+      { store: await labStore(directory) },
+      new AbortController().signal,
+    )
     return new SandboxLab(directory, base, worker)
   }
 
@@ -63,7 +66,9 @@ export class SandboxLab implements AsyncDisposable {
 }
 
 /** The directories that a worker is told of. */
-export async function labStore(directory: string): Promise<Parameters<typeof startWorker>[0]['store']> {
+export async function labStore(
+  directory: string,
+): Promise<Parameters<typeof startWorker>[0]['store']> {
   const lease = join(directory, 'lease')
   await mkdir(lease, { recursive: true })
   return { root: { path: directory }, lease: { directory: lease } }
@@ -91,12 +96,17 @@ export function labRequest(script: string, layers: readonly LayerDirectory[]): R
   }
 }
 
-const PASSWD = ['root:x:0:0:root:/root:/bin/sh', 'app:x:1000:1001::/home/app:/bin/sh', 'nohome:x:1002:1002:::']
+const PASSWD = [
+  'root:x:0:0:root:/root:/bin/sh',
+  'app:x:1000:1001::/home/app:/bin/sh',
+  'nohome:x:1002:1002:::',
+]
 const GROUP = ['root:x:0:', 'wheel:x:10:root,app', 'audio:x:29:app', 'app:x:1001:']
 
 async function makeBusyboxLayer(layer: LayerDirectory): Promise<void> {
   const root = join(layer.path, 'fs')
-  for (const name of ['bin', 'etc', 'tmp', 'mnt']) await mkdir(join(root, name), { recursive: true })
+  for (const name of ['bin', 'etc', 'tmp', 'mnt'])
+    await mkdir(join(root, name), { recursive: true })
   const program = busyboxProgram()
   await copyFile(program, join(root, 'bin/busybox'))
   const list = spawnSync(program, ['--list'], { encoding: 'utf8' })
@@ -108,15 +118,21 @@ async function makeBusyboxLayer(layer: LayerDirectory): Promise<void> {
 
 /** A statically linked busybox of this machine; tests that run as root install it. */
 function busyboxProgram(): string {
-  const find = (): string | undefined => ['/bin/busybox', '/usr/bin/busybox'].find((path) => existsSync(path))
+  const find = (): string | undefined =>
+    ['/bin/busybox', '/usr/bin/busybox'].find((path) => existsSync(path))
   if (find() === undefined && process.getuid?.() === 0) installPackage('busybox-static')
   const program = find()
-  if (program === undefined) throw new Error('these tests need busybox: install the package busybox-static')
+  if (program === undefined)
+    throw new Error('these tests need busybox: install the package busybox-static')
   return program
 }
 
 /** Debian's way; fails with what apt said. */
 export function installPackage(name: string): void {
-  const { status, stderr } = spawnSync('apt-get', ['install', '-y', '-qq', '--no-install-recommends', name], { encoding: 'utf8' })
+  const { status, stderr } = spawnSync(
+    'apt-get',
+    ['install', '-y', '-qq', '--no-install-recommends', name],
+    { encoding: 'utf8' },
+  )
   if (status !== 0) throw new Error(`could not install ${name}: ${stderr}`)
 }

@@ -42,6 +42,7 @@ struct supervisor {
   struct termios saved;
   bool is_raw;
   bool is_reaped;
+  bool is_captured;
   bool has_failed; /* a failure went out instead of an exit */
   int status;
   struct rusage usage;
@@ -98,8 +99,9 @@ static void handle_report(struct supervisor *run) {
       return;
     case FRAME_NOT_EXECUTED:
       run->not_executed = (int32_t)get_u32(payload);
-      if (run->terminal >= 0 || run->outputs[1] < 0) write_all(2, payload + 4, length - 4);
-      else report_frame(FRAME_STDERR, payload + 4, length - 4);
+      stop_terminal(run);
+      if (run->is_captured) report_frame(FRAME_STDERR, payload + 4, length - 4);
+      else write_all(2, payload + 4, length - 4);
       return;
     case FRAME_STUB:
       remember_stub(payload, length);
@@ -227,6 +229,7 @@ static void start_step(struct supervisor *run, const struct spec *spec, int root
     run_step(&step);
   }
   run->child = (pid_t)child;
+  run->is_captured = is_captured;
   run->reports = reports[0];
   run->outputs[0] = out[0];
   run->outputs[1] = err[0];
