@@ -78,7 +78,10 @@ export class BuildExports {
   async finish(
     platforms: readonly SolvedPlatform[],
     signal: AbortSignal,
-  ): Promise<{ readonly result: BuildResult; readonly exports: readonly (ExportOutcome | undefined)[] }> {
+  ): Promise<{
+    readonly result: BuildResult
+    readonly exports: readonly (ExportOutcome | undefined)[]
+  }> {
     const finished = await Promise.all(platforms.map((platform) => this.#finishPlatform(platform)))
     const results = new Map<string, Promise<BuildResult>>()
     const resultFor = (exporter: Exporter | undefined): Promise<BuildResult> => {
@@ -138,7 +141,9 @@ export class BuildExports {
     signal: AbortSignal,
   ): Promise<BuildResult> {
     const images = await Promise.all(
-      platforms.map(({ layers }) => Promise.all(layers.map((layer) => this.#variant(layer, format.format, signal)))),
+      platforms.map(({ layers }) =>
+        Promise.all(layers.map((layer) => this.#variant(layer, format.format, signal))),
+      ),
     )
     const both = finished.map((one, index) => ({ finished: one, layers: images[index] ?? [] }))
     return await assembleResult(both, format, async (bytes) => {
@@ -147,7 +152,11 @@ export class BuildExports {
   }
 
   async #variant(layer: BuildLayer, format: LayerFormat, signal: AbortSignal): Promise<ImageLayer> {
-    const ready = await this.#parts.variants.variant(layer, { format, epochSec: this.#parts.epochSec }, signal)
+    const ready = await this.#parts.variants.variant(
+      layer,
+      { format, epochSec: this.#parts.epochSec },
+      signal,
+    )
     this.#layers.set(ready.diffId, layer)
     return ready
   }
@@ -160,4 +169,3 @@ export class BuildExports {
     return known
   }
 }
-

@@ -60,7 +60,8 @@ export class BuildSession implements AsyncDisposable {
       ...shared,
       worker: () => this.#worker.get(signal),
       fetchBlob: (layer, inner) => fetcher.fetch(layer, inner),
-      readContents: (path, layer, blob, inner) => readLayerContents(path, layer, blob, { store, kernel }, inner),
+      readContents: (path, layer, blob, inner) =>
+        readLayerContents(path, layer, blob, { store, kernel }, inner),
     })
     this.#variants = new LayerVariants({
       ...shared,
@@ -128,7 +129,13 @@ export class BuildSession implements AsyncDisposable {
       limits: this.#limits,
       format: run.format,
       records,
-      cache: new StepCache({ records, layers: store.layers, locks: store.locks, steps: this.steps, background: run.background }),
+      cache: new StepCache({
+        records,
+        layers: store.layers,
+        locks: store.locks,
+        steps: this.steps,
+        background: run.background,
+      }),
       openStack: this.#stackOpener(run.signal),
       accounts: (tree: StackTree) => accountFiles(tree, layerFiles, run.signal),
       nowMs: this.#nowMs,
@@ -171,7 +178,9 @@ export class BuildSession implements AsyncDisposable {
   }
 
   /** Trees of stacks, kept as long as they are likely to be asked for again: several COPY --from of one stage. */
-  #stackOpener(signal: AbortSignal): (stack: LayerStack, description: string) => Promise<StackTree> {
+  #stackOpener(
+    signal: AbortSignal,
+  ): (stack: LayerStack, description: string) => Promise<StackTree> {
     const open = new Map<string, Promise<StackTree>>()
     return async (stack, description) => {
       const key = `${(await packedDiffIds(stack)).join(' ')} ${description}`

@@ -8,7 +8,7 @@ import {
   parseDockerfile,
 } from '../frontend/index.ts'
 import { formatPlatform, localPlatform, type Platform } from '../registry-client/oci/index.ts'
-import { BuildExports, type SolvedPlatform } from './build-exports.ts'
+import type { BuildExports, SolvedPlatform } from './build-exports.ts'
 import type { BuildOutcome, BuildServices } from './build-services.ts'
 import { BuildSession } from './build-session.ts'
 import { BuildError, StepError } from './errors.ts'
@@ -41,7 +41,9 @@ export async function build(request: BuildRequest, services: BuildServices): Pro
   return { summary: summaryOf(result, outcomes), result, exports: outcomes }
 }
 
-async function readDockerfile(session: BuildSession): Promise<{ readonly name: string; readonly text: string }> {
+async function readDockerfile(
+  session: BuildSession,
+): Promise<{ readonly name: string; readonly text: string }> {
   const { dockerfile } = session.request
   const name = dockerfile.kind === 'text' ? dockerfile.name : basename(dockerfile.path)
   const step = session.steps.start(`[internal] load build definition from ${name}`)
@@ -127,7 +129,8 @@ async function announceNew(
   if (result.kind !== 'stack') {
     return
   }
-  const added: readonly BuildLayer[] = node.kind === 'image' ? result.layers : result.layers.slice(-1)
+  const added: readonly BuildLayer[] =
+    node.kind === 'image' ? result.layers : result.layers.slice(-1)
   await Promise.all(added.map((layer) => exports.announce(layer, signal)))
 }
 
@@ -137,7 +140,9 @@ async function solveAll(
   session: BuildSession,
 ): Promise<SolvedPlatform[]> {
   try {
-    const platforms = await Promise.all(graphs.map((graph) => solvePlatform(graph, scheduler, session)))
+    const platforms = await Promise.all(
+      graphs.map((graph) => solvePlatform(graph, scheduler, session)),
+    )
     await scheduler.drain()
     return platforms
   } finally {
@@ -187,7 +192,10 @@ function located(
   return new StepError(error, { step: node.origin.title, range: node.origin.range, dockerfile })
 }
 
-function summaryOf(result: BuildOutcome['result'], outcomes: BuildOutcome['exports']): BuildOutcome['summary'] {
+function summaryOf(
+  result: BuildOutcome['result'],
+  outcomes: BuildOutcome['exports'],
+): BuildOutcome['summary'] {
   const [image] = result.images
   if (image === undefined) {
     throw new RangeError('a build gave no image')
@@ -202,11 +210,17 @@ function summaryOf(result: BuildOutcome['result'], outcomes: BuildOutcome['expor
 function refuseUnsupported(request: BuildRequest): void {
   const [cache] = [...request.cacheFrom, ...request.cacheTo]
   if (cache !== undefined) {
-    throw new BuildError('unsupported', `could not use a cache of type ${cache.type}: remote caches are not supported yet`)
+    throw new BuildError(
+      'unsupported',
+      `could not use a cache of type ${cache.type}: remote caches are not supported yet`,
+    )
   }
   const names = request.platforms.map(formatPlatform)
   const twice = names.find((name, index) => names.indexOf(name) !== index)
   if (twice !== undefined) {
-    throw new BuildError('unsupported', `could not build for ${twice} twice: name each platform once`)
+    throw new BuildError(
+      'unsupported',
+      `could not build for ${twice} twice: name each platform once`,
+    )
   }
 }

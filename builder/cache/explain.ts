@@ -22,7 +22,9 @@ export function explainMiss(before: KeyInputs, now: KeyInputs): string[] {
   const was = new Map(Object.entries(before))
   for (const [field, value] of Object.entries(now)) {
     if (!seen.has(field) && !isEqual(was.get(field), value)) {
-      reasons.push(`${FIELD_NAMES[field] ?? field} changed from ${show(was.get(field))} to ${show(value)}`)
+      reasons.push(
+        `${FIELD_NAMES[field] ?? field} changed from ${show(was.get(field))} to ${show(value)}`,
+      )
     }
   }
   if (before.parent !== now.parent) {

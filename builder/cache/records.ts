@@ -1,4 +1,10 @@
-import { type Digest, type DiffId, digestHex, parseDiffId, parseDigest } from '../../registry-client/oci/index.ts'
+import {
+  type Digest,
+  type DiffId,
+  digestHex,
+  parseDiffId,
+  parseDigest,
+} from '../../registry-client/oci/index.ts'
 import type { CacheKey, KeyInputs } from '../solver/cache-key.ts'
 
 /** What a step left behind: enough to use its layer again and to say why a later step is another one. */
@@ -67,7 +73,8 @@ export class CacheRecords {
 
 /** Reads for `RecordStore`: undefined when the value is not such a record. */
 export function readAliasRecord(value: unknown): AliasRecord | undefined {
-  const key = isObject(value) && typeof value['key'] === 'string' ? parseDigest(value['key']) : undefined
+  const key =
+    isObject(value) && typeof value['key'] === 'string' ? parseDigest(value['key']) : undefined
   return key === undefined ? undefined : { key }
 }
 

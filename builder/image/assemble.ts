@@ -39,7 +39,10 @@ export type PutBytes = (bytes: Uint8Array) => Promise<void>
  * annotations of a format. Equal inputs give equal digests.
  */
 export async function assembleResult(
-  platforms: readonly { readonly finished: FinishedPlatform; readonly layers: readonly ImageLayer[] }[],
+  platforms: readonly {
+    readonly finished: FinishedPlatform
+    readonly layers: readonly ImageLayer[]
+  }[],
   format: ImageFormat,
   put: PutBytes,
 ): Promise<BuildResult> {

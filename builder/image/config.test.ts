@@ -13,16 +13,35 @@ function diffId(digit: string): DiffId {
   return parsed
 }
 
-const metadata = (createdBy: string) => ({ createdBy, comment: 'buildkit.dockerfile.v0', author: undefined, layer: undefined })
-const layer = (createdBy: string, created: string) => ({ ...metadata(createdBy), layer: { created } })
+const metadata = (createdBy: string) => ({
+  createdBy,
+  comment: 'buildkit.dockerfile.v0',
+  author: undefined,
+  layer: undefined,
+})
+const layer = (createdBy: string, created: string) => ({
+  ...metadata(createdBy),
+  layer: { created },
+})
 
 const parts: ConfigParts = {
-  stage: { architecture: 'amd64', os: 'linux', config: { Env: ['A=1'] }, 'x.unknown': { kept: true } },
+  stage: {
+    architecture: 'amd64',
+    os: 'linux',
+    config: { Env: ['A=1'] },
+    'x.unknown': { kept: true },
+  },
   baseHistory: [{ created: T0, created_by: 'base' }],
   baseCreated: T0,
   baseLayerCount: 1,
   diffIds: [diffId('a'), diffId('b'), diffId('c')],
-  history: [metadata('ENV A=1'), layer('RUN a', T1), metadata('CMD x'), layer('RUN b', T2), metadata('USER u')],
+  history: [
+    metadata('ENV A=1'),
+    layer('RUN a', T1),
+    metadata('CMD x'),
+    layer('RUN b', T2),
+    metadata('USER u'),
+  ],
   epochSec: undefined,
 }
 
@@ -61,7 +80,10 @@ describe('assembleConfig', () => {
   it('gives equal bytes for equal parts', () => {
     const one = encodeConfig(assembleConfig(parts), true)
     const { config, os, architecture, ...rest } = parts.stage
-    const other = encodeConfig(assembleConfig({ ...parts, stage: { ...rest, os, config, architecture } }), true)
+    const other = encodeConfig(
+      assembleConfig({ ...parts, stage: { ...rest, os, config, architecture } }),
+      true,
+    )
     assert.equal(one.descriptor.digest, other.descriptor.digest)
   })
 })

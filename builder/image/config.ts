@@ -9,7 +9,13 @@ import {
   OCI_CONFIG,
   serializeImageConfig,
 } from '../../registry-client/oci/index.ts'
-import { assembleHistory, clampTime, fitBaseHistory, formatTime, type NewHistoryEntry } from './history.ts'
+import {
+  assembleHistory,
+  clampTime,
+  fitBaseHistory,
+  formatTime,
+  type NewHistoryEntry,
+} from './history.ts'
 
 export interface ConfigParts {
   /** Config of the target stage: the base's with the Dockerfile's changes. */

@@ -17,7 +17,11 @@ import type { LayerOrigin } from '../solver/layer.ts'
 export interface StoredImage {
   /** `registry/repository:tag`; undefined: it has no name (built without `-t`, or its name was taken by another). */
   readonly name: string | undefined
-  readonly target: { readonly mediaType: string; readonly digest: Digest; readonly sizeBytes: number }
+  readonly target: {
+    readonly mediaType: string
+    readonly digest: Digest
+    readonly sizeBytes: number
+  }
   /** When it was put here, RFC 3339. */
   readonly storedAt: string
   /** Registries it was pulled from: blobs that are not here yet are fetched there. */
@@ -67,7 +71,11 @@ export class ImageStore {
     const images = await Promise.all((await this.#table.names()).map((key) => this.#table.get(key)))
     return images
       .filter((image) => image !== undefined)
-      .sort((a, b) => compare(a.name ?? '\u{10ffff}', b.name ?? '\u{10ffff}') || compare(a.storedAt, b.storedAt))
+      .sort(
+        (a, b) =>
+          compare(a.name ?? '\u{10ffff}', b.name ?? '\u{10ffff}') ||
+          compare(a.storedAt, b.storedAt),
+      )
   }
 
   /** The image with exactly this normalised name. */
@@ -90,7 +98,12 @@ export class ImageStore {
   }
 
   /** `docker tag`. Errors: as `resolve`. */
-  async tag(source: string, name: string, storedAt: string, signal: AbortSignal): Promise<StoredImage> {
+  async tag(
+    source: string,
+    name: string,
+    storedAt: string,
+    signal: AbortSignal,
+  ): Promise<StoredImage> {
     const image = await this.resolve(source, signal)
     const tagged = { ...image, name, storedAt }
     await this.put(tagged)
@@ -99,7 +112,9 @@ export class ImageStore {
 
   /** Removes the record of one name, or of an image without a name; its blobs go with the next collection. */
   async remove(image: StoredImage): Promise<void> {
-    await this.#table.remove(image.name === undefined ? digestHex(image.target.digest) : keyOf(image.name))
+    await this.#table.remove(
+      image.name === undefined ? digestHex(image.target.digest) : keyOf(image.name),
+    )
   }
 
   /**
@@ -116,11 +131,17 @@ export class ImageStore {
     const targets = new Set(found.map((image) => image.target.digest))
     const [first] = found
     if (first === undefined) {
-      throw new BuildError('name-missing', `could not find image ${text}: the store holds no such name or id`)
+      throw new BuildError(
+        'name-missing',
+        `could not find image ${text}: the store holds no such name or id`,
+      )
     }
     if (targets.size > 1) {
       const names = [...targets].join(', ')
-      throw new BuildError('name-ambiguous', `could not choose an image for ${text}: it is the beginning of ${names}`)
+      throw new BuildError(
+        'name-ambiguous',
+        `could not choose an image for ${text}: it is the beginning of ${names}`,
+      )
     }
     return first
   }
@@ -164,7 +185,10 @@ export class ImageStore {
     const matches: StoredImage[] = []
     for (const image of await this.list()) {
       const platforms = await this.platforms(image, signal)
-      const ids = [image.target.digest, ...platforms.flatMap((one) => [one.manifestDigest, one.manifest.config.digest])]
+      const ids = [
+        image.target.digest,
+        ...platforms.flatMap((one) => [one.manifestDigest, one.manifest.config.digest]),
+      ]
       if (ids.some((id) => digestHex(id).startsWith(prefix))) {
         matches.push(image)
       }
@@ -179,7 +203,11 @@ export class ImageStore {
     }
   }
 
-  async #read(digest: Digest, sizeBytesMax: number, signal: AbortSignal): Promise<Uint8Array | undefined> {
+  async #read(
+    digest: Digest,
+    sizeBytesMax: number,
+    signal: AbortSignal,
+  ): Promise<Uint8Array | undefined> {
     return (await this.#blobs.size(digest, signal)) === undefined
       ? undefined
       : await this.#blobs.read(digest, sizeBytesMax, signal)
@@ -204,7 +232,12 @@ export function readStoredImage(value: unknown): StoredImage | undefined {
     return undefined
   }
   const target = { mediaType, digest: parsed, sizeBytes }
-  return { name, target, storedAt, origins: Array.isArray(origins) ? origins.flatMap(readOrigin) : [] }
+  return {
+    name,
+    target,
+    storedAt,
+    origins: Array.isArray(origins) ? origins.flatMap(readOrigin) : [],
+  }
 }
 
 function readOrigin(value: unknown): LayerOrigin[] {
@@ -212,7 +245,9 @@ function readOrigin(value: unknown): LayerOrigin[] {
     return []
   }
   const { registry, repository } = value
-  return typeof registry === 'string' && typeof repository === 'string' ? [{ registry, repository }] : []
+  return typeof registry === 'string' && typeof repository === 'string'
+    ? [{ registry, repository }]
+    : []
 }
 
 /** Names are free text with slashes and colons; as file names they are hashed. Unnamed images go by their digest. */

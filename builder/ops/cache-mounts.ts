@@ -44,7 +44,12 @@ export class CacheMounts {
     const name = cacheName(request)
     if (request.sharing !== 'private') {
       const mode = request.sharing === 'shared' ? 'shared' : 'exclusive'
-      return await this.#open(name, await this.#locks.acquire(`mount-${name}`, signal, mode), request, signal)
+      return await this.#open(
+        name,
+        await this.#locks.acquire(`mount-${name}`, signal, mode),
+        request,
+        signal,
+      )
     }
     for (let copy = 0; copy < PRIVATE_COPIES_MAX; copy += 1) {
       const copyName = copy === 0 ? name : `${name}-${copy}`
@@ -53,7 +58,12 @@ export class CacheMounts {
         return await this.#open(copyName, lock, request, signal)
       }
     }
-    return await this.#open(name, await this.#locks.acquire(`mount-${name}`, signal, 'exclusive'), request, signal)
+    return await this.#open(
+      name,
+      await this.#locks.acquire(`mount-${name}`, signal, 'exclusive'),
+      request,
+      signal,
+    )
   }
 
   async #open(
@@ -69,7 +79,10 @@ export class CacheMounts {
       if (!(await exists(join(directory, 'fs')))) {
         await request.create(directory, signal)
       }
-      return { directory: join(directory, 'fs'), [Symbol.asyncDispose]: () => lock[Symbol.asyncDispose]() }
+      return {
+        directory: join(directory, 'fs'),
+        [Symbol.asyncDispose]: () => lock[Symbol.asyncDispose](),
+      }
     } catch (error) {
       await lock[Symbol.asyncDispose]()
       throw error

@@ -27,7 +27,13 @@ class MemoryTable<Value> implements RecordTable<Value> {
 }
 
 const signal = new AbortController().signal
-const inputs: MkdirInputs = { kind: 'mkdir', parent: 'scratch', path: '/a', user: '', epochSec: undefined }
+const inputs: MkdirInputs = {
+  kind: 'mkdir',
+  parent: 'scratch',
+  path: '/a',
+  user: '',
+  epochSec: undefined,
+}
 
 function diffIdOf(text: string): DiffId {
   const diffId = parseDiffId(digestOf(text))
@@ -54,7 +60,12 @@ function makeCache(): World {
   const events: BuildEvent[] = []
   const present = new Set<DiffId>()
   const background: Promise<unknown>[] = []
-  const blob = { digest: digestOf('blob'), sizeBytes: 1, compression: 'gzip', engine: undefined } as const
+  const blob = {
+    digest: digestOf('blob'),
+    sizeBytes: 1,
+    compression: 'gzip',
+    engine: undefined,
+  } as const
   const state: World = {
     cache: () =>
       new StepCache({
@@ -62,7 +73,13 @@ function makeCache(): World {
         layers: {
           get: async (diffId: DiffId): Promise<Layer | undefined> =>
             present.has(diffId)
-              ? { diffId, uncompressedSizeBytes: 1, blobs: [blob], contents: undefined, directory: undefined }
+              ? {
+                  diffId,
+                  uncompressedSizeBytes: 1,
+                  blobs: [blob],
+                  contents: undefined,
+                  directory: undefined,
+                }
               : undefined,
         },
         locks: {
@@ -77,7 +94,10 @@ function makeCache(): World {
             }
           },
         },
-        steps: new StepReporter((event) => events.push(event), () => 0),
+        steps: new StepReporter(
+          (event) => events.push(event),
+          () => 0,
+        ),
         background: (work) => void background.push(work),
       }),
     events,
@@ -105,7 +125,10 @@ function makeStep(
       executions += 1
       const diffId = diffIdOf(`layer ${executions}`)
       world.present.add(diffId)
-      return { directory: undefined, packing: Promise.resolve({ diffId, createdAt: '2025-01-01T00:00:00Z' }) }
+      return {
+        directory: undefined,
+        packing: Promise.resolve({ diffId, createdAt: '2025-01-01T00:00:00Z' }),
+      }
     },
     executions: () => executions,
     ...changes,
@@ -204,7 +227,9 @@ describe('StepCache', () => {
     const world = makeCache()
     await world.cache().run(makeStep(world), signal)
     const moved = { ...inputs, path: '/b' }
-    await world.cache().run(makeStep(world, { inputs: moved, finalInputs: async () => moved }), signal)
+    await world
+      .cache()
+      .run(makeStep(world, { inputs: moved, finalInputs: async () => moved }), signal)
     const logs = world.events.flatMap((event) => (event.type === 'step-log' ? [event.text] : []))
     assert.deepEqual(logs, ['not cached: the directory changed from "/a" to "/b"\n'])
   })

@@ -62,7 +62,7 @@ export class StepCache {
         return meanwhile
       }
       const executed = await this.#execute(step, signal)
-      const finished = this.#finish(step, executed.packing).finally(() => lock[Symbol.asyncDispose]())
+      const finished = this.#finish(step, executed.packing, lock)
       isHandedOn = true
       this.#parts.background(finished)
       if (executed.directory !== undefined) {
@@ -97,7 +97,10 @@ export class StepCache {
       return executed
     } catch (error) {
       // What fails after somebody else failed was interrupted, whatever it says.
-      reported.end(signal.aborted ? 'canceled' : 'failed', error instanceof Error ? error.message : String(error))
+      reported.end(
+        signal.aborted ? 'canceled' : 'failed',
+        error instanceof Error ? error.message : String(error),
+      )
       throw error
     }
   }
@@ -114,7 +117,13 @@ export class StepCache {
     }
   }
 
-  async #finish(step: CacheableStep, packing: Promise<PackedLayer>): Promise<PackedLayer> {
+  /** Ends the step's lock, whatever becomes of the packing. */
+  async #finish(
+    step: CacheableStep,
+    packing: Promise<PackedLayer>,
+    lock: AsyncDisposable,
+  ): Promise<PackedLayer> {
+    await using _lock = lock
     const packed = await packing
     const inputs = step.inputs ?? (await step.finalInputs())
     const { diffId, createdAt } = packed

@@ -1,5 +1,10 @@
 import { type DiffId, digestHex, digestOf, parseDiffId } from '../../registry-client/oci/index.ts'
-import { type LayerEntry, type PackEntry, readContents, type Store } from '../../snapshotter/index.ts'
+import {
+  type LayerEntry,
+  type PackEntry,
+  readContents,
+  type Store,
+} from '../../snapshotter/index.ts'
 import type { RecordTable } from '../cache/records.ts'
 import type { LayerFormat } from '../request.ts'
 import { BuildLayer } from '../solver/layer.ts'
@@ -35,17 +40,29 @@ export async function clampLayer(
   const { diffId, createdAt } = await layer.packing
   const name = digestHex(digestOf(`clamp ${diffId} ${epochSec}`))
   const known = (await parts.clamps.get(name))?.diffId
-  if (known !== undefined && ((await parts.store.layers.get(known, signal))?.blobs.length ?? 0) > 0) {
+  if (
+    known !== undefined &&
+    ((await parts.store.layers.get(known, signal))?.blobs.length ?? 0) > 0
+  ) {
     return BuildLayer.ofRecord(layer.title, { diffId: known, createdAt })
   }
   const contents = await parts.access.contents(layer, signal)
-  const clamped = (await hasLaterTime(contents, epochSec)) ? await repack(layer, contents, epochSec, format, parts, signal) : diffId
+  const clamped = (await hasLaterTime(contents, epochSec))
+    ? await repack(layer, contents, epochSec, format, parts, signal)
+    : diffId
   await parts.clamps.put(name, { diffId: clamped })
-  return clamped === diffId ? layer : BuildLayer.ofRecord(layer.title, { diffId: clamped, createdAt })
+  return clamped === diffId
+    ? layer
+    : BuildLayer.ofRecord(layer.title, { diffId: clamped, createdAt })
 }
 
 export function readClampRecord(value: unknown): ClampRecord | undefined {
-  if (typeof value !== 'object' || value === null || !('diffId' in value) || typeof value.diffId !== 'string') {
+  if (
+    typeof value !== 'object' ||
+    value === null ||
+    !('diffId' in value) ||
+    typeof value.diffId !== 'string'
+  ) {
     return undefined
   }
   const diffId = parseDiffId(value.diffId)
@@ -64,7 +81,11 @@ async function repack(
   const files = { output: store.lease.temporaryPath(), contents: store.lease.temporaryPath() }
   const { compression, level } = format
   const result = await limits.cpu(async () =>
-    (await worker()).packEntries(clampedEntries(contents, root, epochSec), { ...files, compression, level }, signal),
+    (await worker()).packEntries(
+      clampedEntries(contents, root, epochSec),
+      { ...files, compression, level },
+      signal,
+    ),
   )
   await recordPacked(result, { ...files, directory: undefined, format }, store, signal)
   return result.diffId

@@ -1,7 +1,13 @@
 import type { CopyNode, NodeId } from '../../frontend/index.ts'
 import type { Kernel, PackEntry } from '../../snapshotter/index.ts'
 import type { CacheRecords } from '../cache/records.ts'
-import { aliasKeyOf, type CacheKey, cacheKeyOf, type CopyInputs, parentName } from '../solver/cache-key.ts'
+import {
+  aliasKeyOf,
+  type CacheKey,
+  cacheKeyOf,
+  type CopyInputs,
+  parentName,
+} from '../solver/cache-key.ts'
 import type { KeyValue } from '../solver/canonical.ts'
 import { type BuildLayer, type LayerStack, packedDiffIds } from '../solver/layer.ts'
 import type { AccountFileReader } from './copy-owner.ts'
@@ -48,7 +54,10 @@ export async function copyNode(
   const known = alias === undefined ? undefined : await knownInputs(alias, parts)
   let selection: SelectedSource[] | undefined
   const select = async (): Promise<SelectedSource[]> => {
-    selection ??= await selectSources({ node, treeOf: (source) => treeOf(source.from, inputs.sources, parts) })
+    selection ??= await selectSources({
+      node,
+      treeOf: (source) => treeOf(source.from, inputs.sources, parts),
+    })
     return selection
   }
   const keyInputs = known ?? copyInputs(node, parent, await select())
@@ -95,7 +104,9 @@ async function aliasOf(
   const { id: _id, origin: _origin, parent: _parent, sources: written, ...options } = node
   const definition: KeyValue = {
     ...options,
-    sources: written.map((source) => (source.type === 'path' ? { ...source, from: 0 } : { ...source })),
+    sources: written.map((source) =>
+      source.type === 'path' ? { ...source, from: 0 } : { ...source },
+    ),
   }
   return aliasKeyOf({ parent, definition, sources: chains })
 }
@@ -106,7 +117,11 @@ async function knownInputs(alias: CacheKey, parts: CopyNodeParts): Promise<CopyI
   return record?.inputs.kind === 'copy' ? record.inputs : undefined
 }
 
-function copyInputs(node: CopyNode, parent: string, selection: readonly SelectedSource[]): CopyInputs {
+function copyInputs(
+  node: CopyNode,
+  parent: string,
+  selection: readonly SelectedSource[],
+): CopyInputs {
   return {
     kind: 'copy',
     parent,
@@ -132,7 +147,8 @@ async function plan(
   signal: AbortSignal,
 ): Promise<PackEntry[]> {
   await unpackSources(selection, signal)
-  const base = node.link || parent.length === 0 ? undefined : await parts.openStack(parent, 'the image so far')
+  const base =
+    node.link || parent.length === 0 ? undefined : await parts.openStack(parent, 'the image so far')
   return await planCopy({
     node,
     selection,
@@ -145,7 +161,10 @@ async function plan(
 }
 
 /** What is copied out of layers must lie unpacked: only the layers that hold selected files do. */
-async function unpackSources(selection: readonly SelectedSource[], signal: AbortSignal): Promise<void> {
+async function unpackSources(
+  selection: readonly SelectedSource[],
+  signal: AbortSignal,
+): Promise<void> {
   await Promise.all(
     selection.map(async (selected) => {
       if (selected.type === 'path' && selected.tree instanceof StackTree) {
@@ -155,7 +174,9 @@ async function unpackSources(selection: readonly SelectedSource[], signal: Abort
   )
 }
 
-function* filesOf(matches: Extract<SelectedSource, { type: 'path' }>['matches']): Generator<string> {
+function* filesOf(
+  matches: Extract<SelectedSource, { type: 'path' }>['matches'],
+): Generator<string> {
   for (const { entry, items } of matches) {
     yield entry.path
     for (const item of items) {
@@ -175,5 +196,7 @@ async function treeOf(
   if (input === undefined) {
     throw new RangeError(`node ${id} is no source of this COPY`)
   }
-  return input.kind === 'files' ? input.tree : await parts.openStack(input.layers, input.description)
+  return input.kind === 'files'
+    ? input.tree
+    : await parts.openStack(input.layers, input.description)
 }

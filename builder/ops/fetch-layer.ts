@@ -45,12 +45,21 @@ export class LayerFetcher {
         await blobs.ingest(base.file, { digest, sizeBytes }, signal)
       }
     }
-    const blob = { digest, sizeBytes, compression: compressionFor(base.descriptor.mediaType), engine: undefined }
+    const blob = {
+      digest,
+      sizeBytes,
+      compression: compressionFor(base.descriptor.mediaType),
+      engine: undefined,
+    }
     await layers.record(diffId, { blob }, signal)
     return blob
   }
 
-  async #download(layer: BuildLayer, origins: readonly LayerOrigin[], signal: AbortSignal): Promise<void> {
+  async #download(
+    layer: BuildLayer,
+    origins: readonly LayerOrigin[],
+    signal: AbortSignal,
+  ): Promise<void> {
     const { registry, limits, store } = this.#parts
     const descriptor = layer.base?.descriptor
     if (descriptor === undefined || origins.length === 0) {
@@ -68,7 +77,10 @@ export class LayerFetcher {
         const temporary = await firstOf(origins, async (origin) => {
           const path = store.lease.temporaryPath()
           const sink = new FileSink(path)
-          await client.fetchBlob({ ...origin, tag: undefined, digest }, descriptor, sink, { signal, onProgress })
+          await client.fetchBlob({ ...origin, tag: undefined, digest }, descriptor, sink, {
+            signal,
+            onProgress,
+          })
           return path
         })
         await store.blobs.adopt(temporary, { digest, sizeBytes }, signal)
@@ -82,7 +94,10 @@ export class LayerFetcher {
   }
 
   #begin(title: string): Step {
-    const pull = this.#pulls.get(title) ?? { step: this.#parts.steps.start(`pulling ${title}`), active: 0 }
+    const pull = this.#pulls.get(title) ?? {
+      step: this.#parts.steps.start(`pulling ${title}`),
+      active: 0,
+    }
     pull.active += 1
     this.#pulls.set(title, pull)
     return pull.step
@@ -104,7 +119,10 @@ export class LayerFetcher {
 function compressionFor(mediaType: string): Compression {
   const compression = compressionOf(mediaType)
   if (compression === undefined) {
-    throw new BuildError('unsupported', `could not use a layer of type ${mediaType}: it is none that this version knows`)
+    throw new BuildError(
+      'unsupported',
+      `could not use a layer of type ${mediaType}: it is none that this version knows`,
+    )
   }
   return compression
 }

@@ -1,4 +1,8 @@
-import type { ImageResolver as FrontendResolver, ResolvedContext, ResolvedImage as FrontendImage } from '../../frontend/index.ts'
+import type {
+  ImageResolver as FrontendResolver,
+  ResolvedContext,
+  ResolvedImage as FrontendImage,
+} from '../../frontend/index.ts'
 import type { BuildRequest } from '../request.ts'
 import { BuildError } from '../errors.ts'
 import type { ImageResolver, ResolvedImage } from './image.ts'
@@ -9,14 +13,21 @@ export function frontendResolver(
   namedContexts: BuildRequest['namedContexts'],
 ): FrontendResolver {
   return {
-    resolveImage: async (reference, platform, signal) => toFrontend(await images.resolve(reference, platform, signal)),
+    resolveImage: async (reference, platform, signal) =>
+      toFrontend(await images.resolve(reference, platform, signal)),
     resolveContext: async (name, platform, signal): Promise<ResolvedContext> => {
       const location = namedContexts.get(name)
       switch (location?.kind) {
         case 'image':
-          return { kind: 'image', image: toFrontend(await images.resolve(location.reference, platform, signal)) }
+          return {
+            kind: 'image',
+            image: toFrontend(await images.resolve(location.reference, platform, signal)),
+          }
         case 'oci-layout':
-          return { kind: 'image', image: toFrontend(await images.resolveLayout(location, platform, signal)) }
+          return {
+            kind: 'image',
+            image: toFrontend(await images.resolveLayout(location, platform, signal)),
+          }
         case 'none':
           return { kind: 'scratch' }
         case 'directory':
@@ -25,7 +36,10 @@ export function frontendResolver(
         case 'http':
           return { kind: 'tree' }
         case undefined:
-          throw new BuildError('context-missing', `could not use context ${name}: there is none of this name`)
+          throw new BuildError(
+            'context-missing',
+            `could not use context ${name}: there is none of this name`,
+          )
         default:
           return location satisfies never
       }

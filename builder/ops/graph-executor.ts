@@ -1,4 +1,12 @@
-import type { GitNode, HttpNode, MkdirNode, Node, NodeId, RunNode, CopyNode } from '../../frontend/index.ts'
+import type {
+  GitNode,
+  HttpNode,
+  MkdirNode,
+  Node,
+  NodeId,
+  RunNode,
+  CopyNode,
+} from '../../frontend/index.ts'
 import { hashValue } from '../solver/canonical.ts'
 import type { LayerStack } from '../solver/layer.ts'
 import type { NodeTask } from '../solver/schedule.ts'
@@ -52,9 +60,15 @@ export class GraphExecutor {
       case 'context':
         return { kind: 'files', tree: await this.#parts.openContext(node.name, signal) }
       case 'http':
-        return { kind: 'files', tree: await this.#reported(node, () => this.#parts.openHttp(node, signal)) }
+        return {
+          kind: 'files',
+          tree: await this.#reported(node, () => this.#parts.openHttp(node, signal)),
+        }
       case 'git':
-        return { kind: 'files', tree: await this.#reported(node, () => this.#parts.openGit(node, signal)) }
+        return {
+          kind: 'files',
+          tree: await this.#reported(node, () => this.#parts.openGit(node, signal)),
+        }
       case 'mkdir':
         return await this.#mkdir(node, inputs, place, signal)
       case 'copy':
@@ -83,7 +97,11 @@ export class GraphExecutor {
     signal: AbortSignal,
   ): Promise<NodeResult> {
     const parent = stackIn(inputs, node.parent)
-    return grown(node, parent, await copyNode(node, { parent, sources: inputs, place }, this.#parts, signal))
+    return grown(
+      node,
+      parent,
+      await copyNode(node, { parent, sources: inputs, place }, this.#parts, signal),
+    )
   }
 
   async #run(
@@ -97,7 +115,9 @@ export class GraphExecutor {
     for (const [id, input] of inputs) {
       sources.set(
         id,
-        input.kind === 'stack' ? stackMount(input, this.#parts) : contextMount(input.tree, this.#parts),
+        input.kind === 'stack'
+          ? stackMount(input, this.#parts)
+          : contextMount(input.tree, this.#parts),
       )
     }
     return grown(node, parent, await runNode(node, { parent, sources, place }, this.#parts, signal))

@@ -120,11 +120,18 @@ export class ImageResolver {
     }
   }
 
-  async #fromName(reference: Reference, platform: Platform, signal: AbortSignal): Promise<ResolvedImage> {
+  async #fromName(
+    reference: Reference,
+    platform: Platform,
+    signal: AbortSignal,
+  ): Promise<ResolvedImage> {
     const name = formatReference(reference)
     const origin = { registry: reference.registry, repository: reference.repository }
     const stored = this.#parts.isPullForced ? undefined : await this.#parts.images.get(name)
-    if (stored !== undefined && (await this.#parts.blobs.size(stored.target.digest, signal)) !== undefined) {
+    if (
+      stored !== undefined &&
+      (await this.#parts.blobs.size(stored.target.digest, signal)) !== undefined
+    ) {
       const source = this.#registryDocuments(reference, stored.origins)
       return await this.#fromDescriptor(stored.target, source, platform, signal)
     }
@@ -133,22 +140,36 @@ export class ImageResolver {
     const resolved = await this.#fromDescriptor(top, source, platform, signal)
     const storedAt = new Date(this.#parts.nowMs()).toISOString()
     const { mediaType, digest, sizeBytes } = top
-    await this.#parts.images.put({ name, target: { mediaType, digest, sizeBytes }, storedAt, origins: [origin] })
+    await this.#parts.images.put({
+      name,
+      target: { mediaType, digest, sizeBytes },
+      storedAt,
+      origins: [origin],
+    })
     return resolved
   }
 
   /** The manifest or index of a name, from the store when a digest says which one it is. */
   async #top(reference: Reference, signal: AbortSignal): Promise<Descriptor> {
     const { blobs, registry, limits } = this.#parts
-    if (reference.digest !== undefined && (await blobs.size(reference.digest, signal)) !== undefined) {
+    if (
+      reference.digest !== undefined &&
+      (await blobs.size(reference.digest, signal)) !== undefined
+    ) {
       const bytes = await blobs.read(reference.digest, MANIFEST_BYTES_MAX, signal)
       const parsed = parseManifest(bytes, undefined)
       const { mediaType } = parsed.kind === 'index' ? parsed.index : parsed.manifest
       return { mediaType, digest: reference.digest, sizeBytes: bytes.byteLength }
     }
-    const fetched: ManifestBytes = await limits.network(async () => (await registry()).fetchManifest(reference, { signal }))
+    const fetched: ManifestBytes = await limits.network(async () =>
+      (await registry()).fetchManifest(reference, { signal }),
+    )
     await blobs.ingestBytes(fetched.bytes, signal)
-    return { mediaType: fetched.mediaType, digest: fetched.digest, sizeBytes: fetched.bytes.byteLength }
+    return {
+      mediaType: fetched.mediaType,
+      digest: fetched.digest,
+      sizeBytes: fetched.bytes.byteLength,
+    }
   }
 
   async #fromDescriptor(
@@ -162,10 +183,16 @@ export class ImageResolver {
     // An index may hold indexes; two levels are all that anybody uses, and a bound keeps a loop from being built.
     for (let depth = 0; parsed.kind === 'index' && depth < 3; depth += 1) {
       descriptor = choosePlatform(parsed.index.manifests, platform, source.name)
-      parsed = parseManifest(await source.read(descriptor, MANIFEST_BYTES_MAX, signal), descriptor.mediaType)
+      parsed = parseManifest(
+        await source.read(descriptor, MANIFEST_BYTES_MAX, signal),
+        descriptor.mediaType,
+      )
     }
     if (parsed.kind === 'index') {
-      throw new BuildError('image-missing', `could not use image ${source.name}: its indexes are nested too deeply`)
+      throw new BuildError(
+        'image-missing',
+        `could not use image ${source.name}: its indexes are nested too deeply`,
+      )
     }
     const { manifest } = parsed
     const config = parseImageConfig(await source.read(manifest.config, CONFIG_BYTES_MAX, signal))
@@ -188,7 +215,12 @@ export class ImageResolver {
       read: async (descriptor, sizeBytesMax, signal) => {
         if ((await blobs.size(descriptor.digest, signal)) === undefined) {
           const { registry: host, repository } = origins[0] ?? reference
-          const place: Reference = { registry: host, repository, tag: undefined, digest: descriptor.digest }
+          const place: Reference = {
+            registry: host,
+            repository,
+            tag: undefined,
+            digest: descriptor.digest,
+          }
           const bytes = await limits.network(async () =>
             isDocument(descriptor)
               ? (await (await registry()).fetchManifest(place, { signal })).bytes

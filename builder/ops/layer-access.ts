@@ -126,7 +126,11 @@ export class LayerAccess {
       ),
     )
     const { uncompressedSizeBytes } = unpacked
-    const recorded = await store.layers.record(diffId, { directory, contents, uncompressedSizeBytes }, signal)
+    const recorded = await store.layers.record(
+      diffId,
+      { directory, contents, uncompressedSizeBytes },
+      signal,
+    )
     await rm(contents, { force: true })
     return recorded.directory ?? directory
   }

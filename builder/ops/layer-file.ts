@@ -2,7 +2,6 @@ import { createReadStream } from 'node:fs'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { createGunzip } from 'node:zlib'
-import { extract } from 'tar-stream'
 import type { LayerPath, Store } from '../../snapshotter/index.ts'
 import { BuildError } from '../errors.ts'
 import type { BuildLayer } from '../solver/layer.ts'
@@ -24,10 +23,16 @@ const FILE_BYTES_MAX = 10 << 20
  * Reads the account files of a filesystem (`--chown=name`, WORKDIR under USER name). A layer that is unpacked is read
  * by the worker; for others the one file is read out of the blob, which is faster than unpacking the layer.
  */
-export function accountFiles(tree: StackTree, parts: LayerFileParts, signal: AbortSignal): AccountFileReader {
+export function accountFiles(
+  tree: StackTree,
+  parts: LayerFileParts,
+  signal: AbortSignal,
+): AccountFileReader {
   return async (path) => {
     const place = tree.locate(path)
-    return place === undefined ? undefined : await readLayerFile(place.layer, place.source, parts, signal)
+    return place === undefined
+      ? undefined
+      : await readLayerFile(place.layer, place.source, parts, signal)
   }
 }
 
@@ -43,9 +48,17 @@ async function readLayerFile(
     const directory = known ?? (await parts.access.directory(layer, signal))
     return await (await parts.worker()).readFile(directory, path, FILE_BYTES_MAX, signal)
   }
-  const bytes = await readFromTar(parts.store.blobs.path(blob.digest), blob.compression === 'gzip', path, signal)
+  const bytes = await readFromTar(
+    parts.store.blobs.path(blob.digest),
+    blob.compression === 'gzip',
+    path,
+    signal,
+  )
   if (bytes === undefined) {
-    throw new BuildError('layer-missing', `could not read /${path}: layer ${blob.digest} does not hold it`)
+    throw new BuildError(
+      'layer-missing',
+      `could not read /${path}: layer ${blob.digest} does not hold it`,
+    )
   }
   return bytes
 }
@@ -66,6 +79,8 @@ async function readFromTar(
   path: LayerPath,
   signal: AbortSignal,
 ): Promise<Uint8Array | undefined> {
+  // Most builds never come here; loading it costs as much as looking up ten steps.
+  const { extract } = await import('tar-stream')
   const archive = extract()
   let found: Uint8Array | undefined
   const reading = (async () => {
@@ -81,7 +96,9 @@ async function readFromTar(
   })()
   const source = createReadStream(file, { highWaterMark: 1 << 20 })
   await Promise.all([
-    isGzip ? pipeline(source, createGunzip(), archive, { signal }) : pipeline(source, archive, { signal }),
+    isGzip
+      ? pipeline(source, createGunzip(), archive, { signal })
+      : pipeline(source, archive, { signal }),
     reading,
   ])
   return found

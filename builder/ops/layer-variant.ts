@@ -44,13 +44,18 @@ export class LayerVariants {
     return await this.#unclamped(layer, format, signal)
   }
 
-  async #unclamped(layer: BuildLayer, format: LayerFormat, signal: AbortSignal): Promise<ImageLayer> {
+  async #unclamped(
+    layer: BuildLayer,
+    format: LayerFormat,
+    signal: AbortSignal,
+  ): Promise<ImageLayer> {
     const { diffId } = await layer.packing
     if (layer.base !== undefined && isKept(layer.base.descriptor, format)) {
       return { diffId, descriptor: layer.base.descriptor, origins: layer.base.origins }
     }
-    const blob = await this.#flights.run(`${diffId} ${format.compression} ${format.level ?? ''}`, () =>
-      this.#blob(layer, format, signal),
+    const blob = await this.#flights.run(
+      `${diffId} ${format.compression} ${format.level ?? ''}`,
+      () => this.#blob(layer, format, signal),
     )
     return { diffId, descriptor: descriptorOf(blob, format.useOciMediaTypes), origins: [] }
   }
@@ -92,18 +97,31 @@ export class LayerVariants {
       tap((chunk) => compressed.update(chunk)),
     ]
     await limits.cpu(() =>
-      pipeline([createReadStream(store.blobs.path(source.digest)), ...steps, createWriteStream(output, { flags: 'wx' })], {
-        signal,
-      }),
+      pipeline(
+        [
+          createReadStream(store.blobs.path(source.digest)),
+          ...steps,
+          createWriteStream(output, { flags: 'wx' }),
+        ],
+        {
+          signal,
+        },
+      ),
     )
     const digest = parseDigest(`sha256:${compressed.digest('hex')}`)
     if (digest === undefined || parseDiffId(`sha256:${tar.digest('hex')}`) !== diffId) {
       await rm(output, { force: true })
-      throw new BuildError('layer-missing', `could not use blob ${source.digest}: its tar is not ${diffId}`)
+      throw new BuildError(
+        'layer-missing',
+        `could not use blob ${source.digest}: its tar is not ${diffId}`,
+      )
     }
     const { size: sizeBytes } = await stat(output)
     await store.blobs.adopt(output, { digest, sizeBytes }, signal)
-    const engine = format.compression === 'gzip' ? `node-zlib-${process.versions.zlib}/${format.level ?? 6}` : 'none'
+    const engine =
+      format.compression === 'gzip'
+        ? `node-zlib-${process.versions.zlib}/${format.level ?? 6}`
+        : 'none'
     return { digest, sizeBytes, compression: format.compression, engine }
   }
 
@@ -111,12 +129,19 @@ export class LayerVariants {
   async #repack(layer: BuildLayer, format: LayerFormat, signal: AbortSignal): Promise<LayerBlob> {
     const { store, access, limits } = this.#parts
     const { diffId } = await layer.packing
-    const [contents, directory] = await Promise.all([access.contents(layer, signal), access.directory(layer, signal)])
+    const [contents, directory] = await Promise.all([
+      access.contents(layer, signal),
+      access.directory(layer, signal),
+    ])
     const worker = await this.#parts.worker()
     const target = { output: store.lease.temporaryPath(), contents: store.lease.temporaryPath() }
     const { compression, level } = format
     const packed = await limits.cpu(() =>
-      worker.packEntries(packEntries(contents, `${directory.path}/fs`), { ...target, compression, level }, signal),
+      worker.packEntries(
+        packEntries(contents, `${directory.path}/fs`),
+        { ...target, compression, level },
+        signal,
+      ),
     )
     await rm(target.contents, { force: true })
     const { digest, sizeBytes, engine } = packed
@@ -147,7 +172,9 @@ function isKept(descriptor: Descriptor, format: LayerFormat): boolean {
 function isFitting(blob: LayerBlob, format: LayerFormat): boolean {
   return (
     blob.compression === format.compression &&
-    (format.level === undefined || blob.engine === undefined || blob.engine.endsWith(`/${format.level}`))
+    (format.level === undefined ||
+      blob.engine === undefined ||
+      blob.engine.endsWith(`/${format.level}`))
   )
 }
 
@@ -165,4 +192,3 @@ function tap(see: (chunk: Uint8Array) => void): Transform {
     },
   })
 }
-

@@ -30,11 +30,13 @@ export async function mkdirNode(
       inputs: keyInputs,
       finalInputs: async () => keyInputs,
       execute: async (_step, inner) => {
-        const base = parent.length === 0 ? undefined : await parts.openStack(parent, 'the image so far')
+        const base =
+          parent.length === 0 ? undefined : await parts.openStack(parent, 'the image so far')
         const entries = await planMkdir({
           node,
           base: base ?? EMPTY_VIEW,
-          readAccounts: base === undefined ? () => Promise.resolve(undefined) : parts.accounts(base),
+          readAccounts:
+            base === undefined ? () => Promise.resolve(undefined) : parts.accounts(base),
           nowSec: Math.floor(parts.nowMs() / 1000),
         })
         const createdAt = new Date(parts.nowMs()).toISOString()

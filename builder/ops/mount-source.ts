@@ -55,7 +55,10 @@ export function contextMount(tree: SourceTree, parts: MountSourceParts): MountSo
 async function selectAt(tree: SourceTree, path: string): Promise<SelectedSource> {
   const { path: pattern, entry } = await resolvePath(tree, path)
   if (entry === undefined) {
-    throw new CopyError('source-missing', `could not mount from ${tree.description}: "/${pattern}": not found`)
+    throw new CopyError(
+      'source-missing',
+      `could not mount from ${tree.description}: "/${pattern}": not found`,
+    )
   }
   const node: Pick<CopyNode, 'sources' | 'parents' | 'exclude'> = {
     sources: [{ type: 'path', from: 0, pattern, unpack: 'never', isRemote: true }],
@@ -100,7 +103,12 @@ async function snapshot(
       finalInputs: async () => inputs,
       execute: async (_step, inner) => {
         const entries = await planAt(selected, dest, parts)
-        const packed = await packPlanned(entries, new Date(parts.nowMs()).toISOString(), parts, inner)
+        const packed = await packPlanned(
+          entries,
+          new Date(parts.nowMs()).toISOString(),
+          parts,
+          inner,
+        )
         return { directory: undefined, packing: Promise.resolve(packed) }
       },
     },
@@ -118,11 +126,17 @@ async function writeSelection(
   signal: AbortSignal,
 ): Promise<void> {
   if (selected.type === 'path' && selected.tree instanceof StackTree) {
-    const paths = selected.matches.flatMap(({ entry, items }) => [entry.path, ...items.map((item) => item.entry.path)])
+    const paths = selected.matches.flatMap(({ entry, items }) => [
+      entry.path,
+      ...items.map((item) => item.entry.path),
+    ])
     await selected.tree.unpackFor(paths, signal)
   }
   if (selected.type === 'path' && selected.matches.some(({ entry }) => entry.type !== 'dir')) {
-    throw new BuildError('unsupported', 'could not fill a cache mount: its source is a file, not a directory')
+    throw new BuildError(
+      'unsupported',
+      'could not fill a cache mount: its source is a file, not a directory',
+    )
   }
   await writeEntries(await planAt(selected, '/', parts), directory, parts, signal)
 }
@@ -135,7 +149,12 @@ export async function writeEntries(
   signal: AbortSignal,
 ): Promise<void> {
   const { store } = parts
-  const { diffId } = await packPlanned(entries, new Date(parts.nowMs()).toISOString(), parts, signal)
+  const { diffId } = await packPlanned(
+    entries,
+    new Date(parts.nowMs()).toISOString(),
+    parts,
+    signal,
+  )
   const [blob] = (await store.layers.get(diffId, signal))?.blobs ?? []
   if (blob === undefined) {
     throw new BuildError('layer-missing', `could not fill a cache mount: layer ${diffId} is gone`)
@@ -155,9 +174,19 @@ export async function writeEntries(
   await rm(contents, { force: true })
 }
 
-async function planAt(selected: SelectedSource, dest: string, parts: MountSourceParts): Promise<PackEntry[]> {
+async function planAt(
+  selected: SelectedSource,
+  dest: string,
+  parts: MountSourceParts,
+): Promise<PackEntry[]> {
   return await planCopy({
-    node: { dest, destIsDirectory: dest === '/', chown: undefined, chmod: undefined, epochSec: undefined },
+    node: {
+      dest,
+      destIsDirectory: dest === '/',
+      chown: undefined,
+      chmod: undefined,
+      epochSec: undefined,
+    },
     selection: [selected],
     base: EMPTY_VIEW,
     readAccounts: undefined,

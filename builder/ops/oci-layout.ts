@@ -1,6 +1,13 @@
 import { readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type Descriptor, type Digest, digestHex, digestOf, parseDigest, parseManifest } from '../../registry-client/oci/index.ts'
+import {
+  type Descriptor,
+  type Digest,
+  digestHex,
+  digestOf,
+  parseDigest,
+  parseManifest,
+} from '../../registry-client/oci/index.ts'
 import { BuildError } from '../errors.ts'
 
 const SMALL_BYTES_MAX = 8 * 1024 * 1024
@@ -71,7 +78,9 @@ export class OciLayout {
   }
 
   #invalid(reason: string, cause?: unknown): BuildError {
-    return new BuildError('layout-invalid', `could not use OCI layout ${this.path}: ${reason}`, { cause })
+    return new BuildError('layout-invalid', `could not use OCI layout ${this.path}: ${reason}`, {
+      cause,
+    })
   }
 }
 

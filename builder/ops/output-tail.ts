@@ -13,7 +13,9 @@ export class OutputTail {
 
   /** The text of `bytes`, without a character that is not complete yet. */
   add(stream: 'stdout' | 'stderr', bytes: Uint8Array): string {
-    const text = this.#decoders[stream].write(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength))
+    const text = this.#decoders[stream].write(
+      Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength),
+    )
     const lines = (this.#partial + text).split('\n')
     // A program that prints megabytes without a newline must not make us keep them.
     this.#partial = (lines.pop() ?? '').slice(-LINE_LENGTH_MAX)

@@ -1,4 +1,10 @@
-import { type Kernel, normalizeEntries, type PackEntry, type Store, writeContents } from '../../snapshotter/index.ts'
+import {
+  type Kernel,
+  normalizeEntries,
+  type PackEntry,
+  type Store,
+  writeContents,
+} from '../../snapshotter/index.ts'
 import type { LayerFormat } from '../request.ts'
 import type { PackedLayer } from '../solver/layer.ts'
 import type { Limits } from '../solver/limits.ts'
@@ -34,7 +40,11 @@ export async function packPlanned(
   const result = await limits.cpu(async () => {
     if (entries.some((entry) => isInLayer(entry, store.root.layersDir))) {
       const worker = await parts.worker()
-      return await worker.packEntries(streamOf(entries), { output, compression, level, contents }, signal)
+      return await worker.packEntries(
+        streamOf(entries),
+        { output, compression, level, contents },
+        signal,
+      )
     }
     await using packer = parts.kernel.createPacker({ output, compression, level, signal })
     for (const batch of batchesOf(entries)) {
@@ -49,7 +59,11 @@ export async function packPlanned(
 }
 
 function isInLayer(entry: PackEntry, layersDir: string): boolean {
-  return entry.type === 'file' && entry.source.kind === 'path' && entry.source.root.startsWith(`${layersDir}/`)
+  return (
+    entry.type === 'file' &&
+    entry.source.kind === 'path' &&
+    entry.source.root.startsWith(`${layersDir}/`)
+  )
 }
 
 async function* streamOf(entries: readonly PackEntry[]): AsyncGenerator<readonly PackEntry[]> {

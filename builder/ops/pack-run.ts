@@ -32,7 +32,9 @@ export async function packRun(
   signal: AbortSignal,
 ): Promise<PackedLayer> {
   const { store, access, limits, format } = parts
-  const parentContents = await Promise.all(run.parent.map((layer) => access.contents(layer, signal)))
+  const parentContents = await Promise.all(
+    run.parent.map((layer) => access.contents(layer, signal)),
+  )
   const output = store.lease.temporaryPath()
   const contents = store.lease.temporaryPath()
   const result = await limits.cpu(() =>

@@ -1,4 +1,10 @@
-import { type Kernel, type LayerBlob, normalizeEntries, type Store, writeContents } from '../../snapshotter/index.ts'
+import {
+  type Kernel,
+  type LayerBlob,
+  normalizeEntries,
+  type Store,
+  writeContents,
+} from '../../snapshotter/index.ts'
 import { BuildError } from '../errors.ts'
 import type { BuildLayer } from '../solver/layer.ts'
 

@@ -52,9 +52,21 @@ export async function keyMounts(
         case 'tmpfs':
           return { type: mount.type, target: mount.target, sizeBytes: mount.sizeBytes }
         case 'secret':
-          return { ...idsOf(mount), type: mount.type, id: mount.secretId, target: mount.target, env: mount.env }
+          return {
+            ...idsOf(mount),
+            type: mount.type,
+            id: mount.secretId,
+            target: mount.target,
+            env: mount.env,
+          }
         case 'ssh':
-          return { ...idsOf(mount), type: mount.type, id: mount.sshId, target: mount.target, env: undefined }
+          return {
+            ...idsOf(mount),
+            type: mount.type,
+            id: mount.sshId,
+            target: mount.target,
+            env: undefined,
+          }
         default:
           return mount satisfies never
       }
@@ -88,7 +100,14 @@ export async function prepareMounts(
   }
   for (const script of node.scripts) {
     const content = Buffer.from(script.content)
-    mounts.push({ type: 'file', target: `${SCRIPT_DIRECTORY}/${script.name}`, content, mode: 0o755, uid: 0, gid: 0 })
+    mounts.push({
+      type: 'file',
+      target: `${SCRIPT_DIRECTORY}/${script.name}`,
+      content,
+      mode: 0o755,
+      uid: 0,
+      gid: 0,
+    })
   }
   return { mounts: inWrittenOrder(mounts, node), env, [Symbol.asyncDispose]: release }
 }

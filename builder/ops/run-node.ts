@@ -55,7 +55,13 @@ export async function runNode(
           inner.throwIfAborted()
           await using prepared = await prepareMounts(node, { ...parts.mounts, sources }, inner)
           const directory = await parts.store.layers.allocateDirectory(inner)
-          const request = { node, layers, prepared, options: parts.options, commitTo: directory.path }
+          const request = {
+            node,
+            layers,
+            prepared,
+            options: parts.options,
+            commitTo: directory.path,
+          }
           const { diff } = await executeRun(request, worker, step, inner)
           return { diff, directory, parent, createdAt: parts.now() }
         })

@@ -60,7 +60,10 @@ export function checkEntitlements(node: RunNode, options: RunOptions): void {
   }
   const device = node.devices.find((candidate) => candidate.required)
   if (device !== undefined) {
-    throw new BuildError('unsupported', `could not run the step: device ${device.name}: CDI devices are not supported`)
+    throw new BuildError(
+      'unsupported',
+      `could not run the step: device ${device.name}: CDI devices are not supported`,
+    )
   }
 }
 
@@ -82,9 +85,7 @@ export async function executeRun(
   )
   if (result.exitCode !== 0 || result.diff === undefined) {
     signal.throwIfAborted()
-    const reason = result.isOutOfMemory
-      ? 'cannot allocate memory'
-      : `exit code: ${result.exitCode}`
+    const reason = result.isOutOfMemory ? 'cannot allocate memory' : `exit code: ${result.exitCode}`
     throw new BuildError(
       'step-failed',
       `process ${JSON.stringify(run.node.display)} did not complete successfully: ${reason}`,

@@ -11,7 +11,10 @@ export class Secrets {
   readonly #agents: ReadonlyMap<string, readonly string[]>
   readonly #env: Readonly<Record<string, string | undefined>>
 
-  constructor(request: Pick<BuildRequest, 'secrets' | 'ssh'>, env: Readonly<Record<string, string | undefined>>) {
+  constructor(
+    request: Pick<BuildRequest, 'secrets' | 'ssh'>,
+    env: Readonly<Record<string, string | undefined>>,
+  ) {
     this.#secrets = new Map(request.secrets.map((secret) => [secret.id, secret]))
     this.#agents = new Map(request.ssh.map((agent) => [agent.id, agent.paths]))
     this.#env = env
@@ -23,7 +26,8 @@ export class Secrets {
     if (source === undefined) {
       return undefined
     }
-    const bytes = source.kind === 'env' ? this.#fromEnv(id, source.name) : await readSecret(id, source.path)
+    const bytes =
+      source.kind === 'env' ? this.#fromEnv(id, source.name) : await readSecret(id, source.path)
     if (bytes.byteLength > SECRET_BYTES_MAX) {
       throw new BuildError(
         'secret-missing',
@@ -47,7 +51,9 @@ export class Secrets {
       )
     }
     const kind = await stat(path).catch((cause: unknown) => {
-      throw new BuildError('ssh-missing', `could not use ssh agent ${id}: ${messageOf(cause)}`, { cause })
+      throw new BuildError('ssh-missing', `could not use ssh agent ${id}: ${messageOf(cause)}`, {
+        cause,
+      })
     })
     if (!kind.isSocket()) {
       throw new BuildError(
@@ -62,7 +68,10 @@ export class Secrets {
   #fromEnv(id: string, name: string): Uint8Array {
     const value = this.#env[name]
     if (value === undefined) {
-      throw new BuildError('secret-missing', `could not read secret ${id}: the variable ${name} is not set`)
+      throw new BuildError(
+        'secret-missing',
+        `could not read secret ${id}: the variable ${name} is not set`,
+      )
     }
     return Buffer.from(value)
   }
@@ -72,7 +81,9 @@ async function readSecret(id: string, path: string): Promise<Uint8Array> {
   try {
     return await readFile(path)
   } catch (cause) {
-    throw new BuildError('secret-missing', `could not read secret ${id}: ${messageOf(cause)}`, { cause })
+    throw new BuildError('secret-missing', `could not read secret ${id}: ${messageOf(cause)}`, {
+      cause,
+    })
   }
 }
 

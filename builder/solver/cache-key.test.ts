@@ -39,7 +39,11 @@ const copy: CopyInputs = {
 describe('cacheKeyOf', () => {
   it('keeps its values: a change here makes every cache of every user useless and needs a new KEY_VERSION', () => {
     assert.deepEqual(
-      [cacheKeyOf(run), cacheKeyOf(copy), aliasKeyOf({ parent: 'scratch', definition: { dest: '/' }, sources: [] })],
+      [
+        cacheKeyOf(run),
+        cacheKeyOf(copy),
+        aliasKeyOf({ parent: 'scratch', definition: { dest: '/' }, sources: [] }),
+      ],
       GOLDEN,
     )
   })

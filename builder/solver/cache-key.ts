@@ -47,7 +47,12 @@ export interface RunInputs extends FilesystemInputs {
 
 /** A mount as the process sees it. Ids of cache mounts are left out: what they hold is not an input (D69). */
 export type KeyMount =
-  | { readonly type: 'bind'; readonly target: string; readonly isReadonly: boolean; readonly content: string }
+  | {
+      readonly type: 'bind'
+      readonly target: string
+      readonly isReadonly: boolean
+      readonly content: string
+    }
   | { readonly type: 'cache'; readonly target: string; readonly isReadonly: boolean }
   | { readonly type: 'tmpfs'; readonly target: string; readonly sizeBytes: number | undefined }
   | {
@@ -121,7 +126,9 @@ function toKeyValue(value: unknown): KeyValue {
     return value.map(toKeyValue)
   }
   if (typeof value === 'object' && value !== null) {
-    return Object.fromEntries(Object.entries(value).map(([name, field]) => [name, toKeyValue(field)]))
+    return Object.fromEntries(
+      Object.entries(value).map(([name, field]) => [name, toKeyValue(field)]),
+    )
   }
   throw new TypeError(`could not make a key: it holds a ${typeof value}`)
 }

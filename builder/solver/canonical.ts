@@ -36,7 +36,10 @@ function write(hash: Hash, value: KeyValue): void {
   hash.update(`${(typeof value)[0] ?? ''}${text.length}:`).update(text, 'utf16le')
 }
 
-function writeComposite(hash: Hash, value: Exclude<KeyValue, string | number | boolean | undefined>): void {
+function writeComposite(
+  hash: Hash,
+  value: Exclude<KeyValue, string | number | boolean | undefined>,
+): void {
   if (isList(value)) {
     hash.update(`L${value.length}:`)
     for (const item of value) {

@@ -117,7 +117,9 @@ export function describeSource(source: CopySource, of: (id: NodeId) => string): 
 }
 
 function mountInput(mount: RunMount): NodeId[] {
-  return (mount.type === 'bind' || mount.type === 'cache') && mount.from !== undefined ? [mount.from] : []
+  return (mount.type === 'bind' || mount.type === 'cache') && mount.from !== undefined
+    ? [mount.from]
+    : []
 }
 
 function unique(ids: readonly NodeId[]): NodeId[] {

@@ -54,7 +54,11 @@ export class BuildLayer {
     return new BuildLayer({ title, packing: Promise.resolve(packed), packed })
   }
 
-  static ofRun(title: string, directory: LayerDirectory, packing: Promise<PackedLayer>): BuildLayer {
+  static ofRun(
+    title: string,
+    directory: LayerDirectory,
+    packing: Promise<PackedLayer>,
+  ): BuildLayer {
     const layer = new BuildLayer({ title, packing, directory })
     packing.then(
       (packed) => {

@@ -20,7 +20,13 @@ function copyFrom(id: NodeId, parent: NodeId, from: readonly NodeId[]): Node {
     origin,
     kind: 'copy',
     parent,
-    sources: from.map((source) => ({ type: 'path', from: source, pattern: '/x', unpack: 'never', isRemote: false })),
+    sources: from.map((source) => ({
+      type: 'path',
+      from: source,
+      pattern: '/x',
+      unpack: 'never',
+      isRemote: false,
+    })),
     dest: '/',
     destIsDirectory: true,
     chown: undefined,
@@ -38,7 +44,9 @@ function graphOf(nodes: readonly Node[]): ScheduledGraph {
 }
 
 /** Counts executions by node and lets a test say how long each one takes. */
-function recorder(behaviour: (id: NodeId, signal: AbortSignal) => Promise<void> | void = () => undefined): {
+function recorder(
+  behaviour: (id: NodeId, signal: AbortSignal) => Promise<void> | void = () => undefined,
+): {
   readonly ran: NodeId[]
   readonly execute: NodeExecutor<string>
 } {
@@ -64,7 +72,12 @@ function deferred(): { readonly promise: Promise<void>; readonly resolve: () => 
 describe('Scheduler', () => {
   it('runs what the target needs, inputs first, and nothing else', async () => {
     const { ran, execute } = recorder()
-    const graph = graphOf([scratch(0), mkdir(1, 0, '/a'), mkdir(2, 0, '/unused'), mkdir(3, 1, '/b')])
+    const graph = graphOf([
+      scratch(0),
+      mkdir(1, 0, '/a'),
+      mkdir(2, 0, '/unused'),
+      mkdir(3, 1, '/b'),
+    ])
     const result = await new Scheduler(execute, new AbortController().signal).solve(graph, 3)
     assert.equal(result, 'result 3')
     assert.deepEqual(ran, [0, 1, 3])
@@ -95,7 +108,10 @@ describe('Scheduler', () => {
       }
     })
     const graph = graphOf([scratch(0), mkdir(1, 0, '/a'), mkdir(2, 0, '/b'), copyFrom(3, 1, [2])])
-    assert.equal(await new Scheduler(execute, new AbortController().signal).solve(graph, 3), 'result 3')
+    assert.equal(
+      await new Scheduler(execute, new AbortController().signal).solve(graph, 3),
+      'result 3',
+    )
   })
 
   it('aborts what is under way at the first failure, reports that failure, and starts nothing more', async () => {
@@ -113,8 +129,17 @@ describe('Scheduler', () => {
         throw new Error('exit code: 7')
       }
     })
-    const graph = graphOf([scratch(0), mkdir(1, 0, '/a'), mkdir(2, 0, '/b'), mkdir(3, 1, '/c'), copyFrom(4, 3, [2])])
-    await assert.rejects(new Scheduler(execute, new AbortController().signal).solve(graph, 4), /exit code: 7/)
+    const graph = graphOf([
+      scratch(0),
+      mkdir(1, 0, '/a'),
+      mkdir(2, 0, '/b'),
+      mkdir(3, 1, '/c'),
+      copyFrom(4, 3, [2]),
+    ])
+    await assert.rejects(
+      new Scheduler(execute, new AbortController().signal).solve(graph, 4),
+      /exit code: 7/,
+    )
     assert.equal(wasAborted, true)
     assert.equal(ran.includes(3), false)
   })
@@ -143,7 +168,10 @@ describe('Scheduler', () => {
       controller.abort(new Error('interrupted by SIGINT'))
       signal.throwIfAborted()
     })
-    await assert.rejects(new Scheduler(execute, controller.signal).solve(graphOf([scratch(0)]), 0), /SIGINT/)
+    await assert.rejects(
+      new Scheduler(execute, controller.signal).solve(graphOf([scratch(0)]), 0),
+      /SIGINT/,
+    )
   })
 })
 
