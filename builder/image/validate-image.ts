@@ -38,7 +38,10 @@ export type ZstdHasher = (path: string) => Promise<string>
  * what must agree: media types of one family, as many diffIds as layers, as many history entries with a layer. Returns
  * the images in order; throws an Error that names the first thing that is wrong.
  */
-export async function validateImage(path: string, hashZstd?: ZstdHasher): Promise<ValidatedImage[]> {
+export async function validateImage(
+  path: string,
+  hashZstd?: ZstdHasher,
+): Promise<ValidatedImage[]> {
   if ((await stat(path)).isDirectory()) {
     return validateLayout(path, hashZstd)
   }
@@ -51,9 +54,15 @@ export async function validateImage(path: string, hashZstd?: ZstdHasher): Promis
   }
 }
 
-async function validateLayout(directory: string, hashZstd: ZstdHasher | undefined): Promise<ValidatedImage[]> {
+async function validateLayout(
+  directory: string,
+  hashZstd: ZstdHasher | undefined,
+): Promise<ValidatedImage[]> {
   const version: unknown = JSON.parse(await readFile(join(directory, 'oci-layout'), 'utf8'))
-  check(JSON.stringify(version) === '{"imageLayoutVersion":"1.0.0"}', `oci-layout holds ${JSON.stringify(version)}`)
+  check(
+    JSON.stringify(version) === '{"imageLayoutVersion":"1.0.0"}',
+    `oci-layout holds ${JSON.stringify(version)}`,
+  )
   const index = parseManifest(await readFile(join(directory, 'index.json')), OCI_INDEX)
   check(index.kind === 'index', 'index.json is no index')
   const images: ValidatedImage[] = []
@@ -74,9 +83,18 @@ async function validateTree(
   if (parsed.kind === 'index') {
     const images: ValidatedImage[] = []
     for (const child of parsed.index.manifests) {
-      check(child.platform !== undefined, `index ${descriptor.digest}: ${child.digest} has no platform`)
+      check(
+        child.platform !== undefined,
+        `index ${descriptor.digest}: ${child.digest} has no platform`,
+      )
       const names = namesOf(descriptor)
-      images.push(...(await validateTree(directory, child, hashZstd)).map((image) => ({ ...image, names, platform: child.platform })))
+      images.push(
+        ...(await validateTree(directory, child, hashZstd)).map((image) => ({
+          ...image,
+          names,
+          platform: child.platform,
+        })),
+      )
     }
     return images
   }
@@ -107,24 +125,43 @@ async function checkLayers(
   hashZstd: ZstdHasher | undefined,
 ): Promise<void> {
   const diffIds = config.rootfs.diff_ids
-  check(diffIds.length === manifest.layers.length, `${diffIds.length} diffIds for ${manifest.layers.length} layers`)
+  check(
+    diffIds.length === manifest.layers.length,
+    `${diffIds.length} diffIds for ${manifest.layers.length} layers`,
+  )
   const isOci = manifest.mediaType.startsWith('application/vnd.oci.')
   for (const [position, layer] of manifest.layers.entries()) {
     const family = isOci ? 'application/vnd.oci.' : 'application/vnd.docker.'
-    check(layer.mediaType.startsWith(family), `layer ${layer.digest} has type ${layer.mediaType} in a ${manifest.mediaType}`)
+    check(
+      layer.mediaType.startsWith(family),
+      `layer ${layer.digest} has type ${layer.mediaType} in a ${manifest.mediaType}`,
+    )
     const path = blobPath(directory, layer.digest)
     const { digest, sizeBytes, head } = await hashFile(path)
     check(digest === layer.digest, `layer ${layer.digest} has digest ${digest}`)
-    check(sizeBytes === layer.sizeBytes, `layer ${layer.digest} has ${sizeBytes} bytes, not ${layer.sizeBytes}`)
+    check(
+      sizeBytes === layer.sizeBytes,
+      `layer ${layer.digest} has ${sizeBytes} bytes, not ${layer.sizeBytes}`,
+    )
     const compression = compressionOf(head)
-    check(compression === declaredCompression(layer.mediaType), `layer ${layer.digest} is ${compression}, its type ${layer.mediaType}`)
-    const diffId = compression === 'zstd' ? await hashZstd?.(path) : await hashTar(path, compression)
-    check(diffId === undefined || diffId === diffIds[position], `layer ${layer.digest} has diffId ${diffId}, not ${diffIds[position]}`)
+    check(
+      compression === declaredCompression(layer.mediaType),
+      `layer ${layer.digest} is ${compression}, its type ${layer.mediaType}`,
+    )
+    const diffId =
+      compression === 'zstd' ? await hashZstd?.(path) : await hashTar(path, compression)
+    check(
+      diffId === undefined || diffId === diffIds[position],
+      `layer ${layer.digest} has diffId ${diffId}, not ${diffIds[position]}`,
+    )
   }
 }
 
 /** `manifest.json` of `docker save`: present only in docker archives, and pointing to the very same blobs. */
-async function checkDockerManifest(directory: string, images: readonly ValidatedImage[]): Promise<void> {
+async function checkDockerManifest(
+  directory: string,
+  images: readonly ValidatedImage[],
+): Promise<void> {
   const text = await readFile(join(directory, 'manifest.json'), 'utf8').catch(() => undefined)
   if (text === undefined) {
     return
@@ -133,19 +170,31 @@ async function checkDockerManifest(directory: string, images: readonly Validated
   check(Array.isArray(json) && json.length > 0, 'manifest.json is no list')
   const blob = (digest: Digest): string => `blobs/sha256/${digestHex(digest)}`
   const known = images.map((image) =>
-    JSON.stringify([blob(image.configDigest), image.manifest.layers.map((layer) => blob(layer.digest))]),
+    JSON.stringify([
+      blob(image.configDigest),
+      image.manifest.layers.map((layer) => blob(layer.digest)),
+    ]),
   )
   for (const entry of json) {
     const fields = new Map<string, unknown>(Object.entries(entry))
     const pointed = JSON.stringify([fields.get('Config'), fields.get('Layers')])
-    check(known.includes(pointed), `manifest.json points to ${pointed}, which is none of the layout's images`)
+    check(
+      known.includes(pointed),
+      `manifest.json points to ${pointed}, which is none of the layout's images`,
+    )
   }
 }
 
 async function readBlob(directory: string, descriptor: Descriptor): Promise<Buffer> {
   const bytes = await readFile(blobPath(directory, descriptor.digest))
-  check(digestOf(bytes) === descriptor.digest, `blob ${descriptor.digest} has digest ${digestOf(bytes)}`)
-  check(bytes.byteLength === descriptor.sizeBytes, `blob ${descriptor.digest} has ${bytes.byteLength} bytes, not ${descriptor.sizeBytes}`)
+  check(
+    digestOf(bytes) === descriptor.digest,
+    `blob ${descriptor.digest} has digest ${digestOf(bytes)}`,
+  )
+  check(
+    bytes.byteLength === descriptor.sizeBytes,
+    `blob ${descriptor.digest} has ${bytes.byteLength} bytes, not ${descriptor.sizeBytes}`,
+  )
   return bytes
 }
 
@@ -153,7 +202,9 @@ function blobPath(directory: string, digest: Digest): string {
   return join(directory, 'blobs/sha256', digestHex(digest))
 }
 
-async function hashFile(path: string): Promise<{ digest: string; sizeBytes: number; head: Buffer }> {
+async function hashFile(
+  path: string,
+): Promise<{ digest: string; sizeBytes: number; head: Buffer }> {
   const hash = createHash('sha256')
   let sizeBytes = 0
   let head = Buffer.alloc(0)
@@ -211,12 +262,16 @@ async function unpackArchive(path: string, directory: string): Promise<void> {
       continue
     }
     check(
-      type === 'file' && /^(?:oci-layout|index\.json|manifest\.json|blobs\/sha256\/[a-f0-9]{64})$/.test(name),
+      type === 'file' &&
+        /^(?:oci-layout|index\.json|manifest\.json|blobs\/sha256\/[a-f0-9]{64})$/.test(name),
       `the archive holds ${type} ${name}`,
     )
     const target = join(directory, dirname(name), basename(name))
     await mkdir(dirname(target), { recursive: true })
-    await pipeline(Readable.from(entry, { objectMode: false }), createWriteStream(target, { flags: 'wx' }))
+    await pipeline(
+      Readable.from(entry, { objectMode: false }),
+      createWriteStream(target, { flags: 'wx' }),
+    )
   }
   await reading
 }
