@@ -6,14 +6,17 @@ import {
 } from './auth/credentials.ts'
 import { storedCredentials } from './auth/stored-credentials.ts'
 import type { BlobSink, BlobSource } from './blob-stream.ts'
-import { inOperation } from './errors.ts'
+import { inOperation, RegistryError } from './errors.ts'
 import { HostClient } from './host-client.ts'
+import { type PullPlace, type PullPlaces, pullPlaces } from './hosts/pull-places.ts'
+import { directRouting, type PullSource, type Routing } from './hosts/routing.ts'
 import {
   type Descriptor,
   familiarName,
   familiarReference,
   type ManifestBytes,
   type Reference,
+  withDigest,
 } from './oci/index.ts'
 import { ping } from './ping.ts'
 import { type FetchBlobOptions, fetchBlob } from './pull/blob.ts'
@@ -25,7 +28,7 @@ import { hasBlob, pushAccess } from './push/has-blob.ts'
 import { pushManifest } from './push/manifest.ts'
 import { deleteManifest, listTags } from './tags.ts'
 import { type Clock, systemClock } from './transport/clock.ts'
-import { endpointOf } from './transport/endpoint.ts'
+import { type Endpoint, endpointOf } from './transport/endpoint.ts'
 import type { Environment } from './transport/proxy.ts'
 import { DEFAULT_TIMEOUTS, HttpTransport, type TransportTimeouts } from './transport/request.ts'
 import { DEFAULT_RETRY_POLICY, type RetryPolicy } from './transport/retry.ts'
@@ -44,6 +47,8 @@ export interface RegistryClientOptions {
   readonly caFiles?: readonly string[]
   /** Proxies, certificate and credential files are found by it. Default: `process.env`. */
   readonly env?: Environment
+  /** Mirrors. Default: none; `systemRouting` gives what this machine's configuration says. */
+  readonly routing?: Routing
   readonly userAgent?: string
   readonly timeouts?: TransportTimeouts
   readonly retryPolicy?: RetryPolicy
@@ -63,6 +68,8 @@ export class RegistryClient implements AsyncDisposable {
   readonly #certificates: CertificateStore
   readonly #transport: HttpTransport
   readonly #source: CredentialSource
+  readonly #routing: Routing
+  readonly #insecureRegistries: readonly string[]
   readonly #hosts = new Map<string, HostClient>()
 
   constructor(options: RegistryClientOptions = {}) {
@@ -70,10 +77,15 @@ export class RegistryClient implements AsyncDisposable {
     this.#options = options
     this.#certificates = new CertificateStore({ env, caFiles: options.caFiles ?? [] })
     this.#source = options.credentials ?? storedCredentials(env)
+    this.#routing = options.routing ?? directRouting
+    this.#insecureRegistries = [
+      ...(options.insecureRegistries ?? []),
+      ...this.#routing.insecureRegistries,
+    ]
     this.#transport = new HttpTransport({
       env,
       certificates: this.#certificates,
-      insecureRegistries: options.insecureRegistries ?? [],
+      insecureRegistries: this.#insecureRegistries,
       userAgent: options.userAgent ?? 'tsbuild',
       timeouts: options.timeouts ?? DEFAULT_TIMEOUTS,
     })
@@ -84,7 +96,14 @@ export class RegistryClient implements AsyncDisposable {
    * is instead.
    */
   resolve(reference: Reference, options: ResolveOptions): Promise<ResolvedImage> {
-    return this.#pulling(reference, (host) => resolve(host, reference, options))
+    return this.#pulling(reference, async (places) => {
+      const image = await places(async (place) => {
+        const found = await resolve(place.host, place.reference, options)
+        if (place.reference.registry !== reference.registry) this.#showMirror(reference, place)
+        return found
+      })
+      return { ...image, reference: withDigest(reference, image.top.digest) }
+    })
   }
 
   /**
@@ -95,7 +114,14 @@ export class RegistryClient implements AsyncDisposable {
     reference: Reference,
     options: { readonly signal: AbortSignal },
   ): Promise<Descriptor | undefined> {
-    return this.#pulling(reference, (host) => head(host, reference, options.signal))
+    return this.#pulling(reference, async (places) => {
+      try {
+        return await places((place) => presentHead(place, options.signal))
+      } catch (error) {
+        if (error instanceof RegistryError && error.code === 'not-found') return undefined
+        throw error
+      }
+    })
   }
 
   /** The manifest or index itself, verified; no platform is chosen. */
@@ -104,8 +130,10 @@ export class RegistryClient implements AsyncDisposable {
     options: { readonly signal: AbortSignal },
   ): Promise<FetchedManifest> {
     const tagOrDigest = reference.digest ?? reference.tag ?? 'latest'
-    return this.#pulling(reference, (host) =>
-      getManifest(host, { repository: reference.repository, tagOrDigest }, options),
+    return this.#pulling(reference, (places) =>
+      places(({ host, reference: { repository } }) =>
+        getManifest(host, { repository, tagOrDigest }, options),
+      ),
     )
   }
 
@@ -115,10 +143,7 @@ export class RegistryClient implements AsyncDisposable {
     descriptor: Descriptor,
     options: { readonly signal: AbortSignal },
   ): Promise<FetchedConfig> {
-    const { repository } = reference
-    return this.#pulling(reference, (host) =>
-      fetchConfig(host, { repository, descriptor }, options.signal),
-    )
+    return this.#pulling(reference, (places) => fetchConfig(places, descriptor, options.signal))
   }
 
   /**
@@ -131,10 +156,7 @@ export class RegistryClient implements AsyncDisposable {
     sink: BlobSink,
     options: FetchBlobOptions,
   ): Promise<void> {
-    const { repository } = reference
-    return this.#pulling(reference, (host) =>
-      fetchBlob(host, { repository, descriptor }, sink, options),
-    )
+    return this.#pulling(reference, (places) => fetchBlob(places, descriptor, sink, options))
   }
 
   /** Whether the repository of `reference` holds a blob. */
@@ -215,7 +237,7 @@ export class RegistryClient implements AsyncDisposable {
   ): Promise<void> {
     const source = credentials === undefined ? anonymous : credentialsFor(registry, credentials)
     return inOperation(`log in to ${registry}`, registry, () =>
-      ping(this.#makeHost(registry, source), options.signal),
+      ping(this.#makeHost({ registry, isPlainHttp: false }, source), options.signal),
     )
   }
 
@@ -223,11 +245,11 @@ export class RegistryClient implements AsyncDisposable {
     return this.#transport[Symbol.asyncDispose]()
   }
 
-  #pulling<T>(reference: Reference, work: (host: HostClient) => Promise<T>): Promise<T> {
-    const { registry } = reference
-    return inOperation(`pull ${familiarReference(reference)}`, registry, async () =>
-      work(this.#host(registry)),
-    )
+  #pulling<T>(reference: Reference, work: (places: PullPlaces) => Promise<T>): Promise<T> {
+    return inOperation(`pull ${familiarReference(reference)}`, reference.registry, async () => {
+      const sources = this.#routing.pullSources(reference)
+      return work(pullPlaces(reference, sources, (source) => this.#hostOf(source)))
+    })
   }
 
   #pushing<T>(reference: Reference, work: (host: HostClient) => Promise<T>): Promise<T> {
@@ -238,23 +260,52 @@ export class RegistryClient implements AsyncDisposable {
   }
 
   #host(registry: string): HostClient {
-    const host = this.#hosts.get(registry) ?? this.#makeHost(registry, this.#source)
-    this.#hosts.set(registry, host)
+    return this.#hostOf({ registry, isPlainHttp: false })
+  }
+
+  #hostOf(source: Pick<PullSource, 'registry' | 'isPlainHttp'>): HostClient {
+    const key = `${source.isPlainHttp ? 'http' : 'https'}://${source.registry}`
+    const host = this.#hosts.get(key) ?? this.#makeHost(source, this.#source)
+    this.#hosts.set(key, host)
     return host
   }
 
-  #makeHost(registry: string, source: CredentialSource): HostClient {
-    const endpoint = endpointOf(registry, {
-      insecureRegistries: this.#options.insecureRegistries ?? [],
-      hasCertificates: (host) => this.#certificates.hasCertificates(host),
-    })
+  #makeHost(
+    place: Pick<PullSource, 'registry' | 'isPlainHttp'>,
+    source: CredentialSource,
+  ): HostClient {
     return new HostClient({
-      endpoint,
+      endpoint: this.#endpointOf(place),
       transport: this.#transport,
       source,
       clock: this.#options.clock ?? systemClock,
       retryPolicy: this.#options.retryPolicy ?? DEFAULT_RETRY_POLICY,
-      onNotice: this.#options.onNotice ?? ((): void => undefined),
+      onNotice: (text) => this.#options.onNotice?.(text),
     })
   }
+
+  #endpointOf({ registry, isPlainHttp }: Pick<PullSource, 'registry' | 'isPlainHttp'>): Endpoint {
+    if (isPlainHttp) {
+      return { registry, baseUrl: new URL(`http://${registry}/v2/`), fallbackUrl: undefined }
+    }
+    return endpointOf(registry, {
+      insecureRegistries: this.#insecureRegistries,
+      hasCertificates: (host) => this.#certificates.hasCertificates(host),
+    })
+  }
+
+  /** The log says which mirror served. */
+  #showMirror(reference: Reference, place: PullPlace): void {
+    const { registry, repository } = place.reference
+    const name = familiarReference(reference)
+    this.#options.onNotice?.(`${name} comes from the mirror ${registry}/${repository}`)
+  }
+}
+
+/** HEAD of what must be there: that a mirror does not have it makes the next place be asked. */
+async function presentHead(place: PullPlace, signal: AbortSignal): Promise<Descriptor> {
+  const found = await head(place.host, place.reference, signal)
+  if (found !== undefined) return found
+  const { registry } = place.reference
+  throw new RegistryError('not-found', `${registry} has no such manifest`, { host: registry })
 }

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import type { BlobProgress, BlobSink } from '../blob-stream.ts'
 import { RegistryError } from '../errors.ts'
 import type { HostClient, HostRequest } from '../host-client.ts'
+import type { PullPlace, PullPlaces } from '../hosts/pull-places.ts'
 import { repositoryScope } from '../auth/scope.ts'
 import type { Descriptor } from '../oci/index.ts'
 import type { HttpResponse } from '../transport/http-message.ts'
@@ -21,18 +22,21 @@ export interface FetchBlobOptions {
 
 /**
  * Brings a blob into `sink`, checking size and digest as bytes arrive (features row R34); after a
- * cut it goes on with a Range request. The sink is committed only when both are right, and aborted
+ * cut it goes on with a Range request, and after the failure of a mirror at the next place where
+ * the last one stopped. The sink is committed only when size and digest are right, and aborted
  * otherwise. The URLs of foreign layers are never asked. Throws RegistryError, or what the sink
  * threw.
  */
 export async function fetchBlob(
-  host: HostClient,
-  blob: { readonly repository: string; readonly descriptor: Descriptor },
+  places: PullPlaces,
+  descriptor: Descriptor,
   sink: BlobSink,
   options: FetchBlobOptions,
 ): Promise<void> {
   try {
-    await new BlobDownload(host, blob.repository, blob.descriptor, sink, options).run()
+    const received = new ReceivedBlob(descriptor, sink, options)
+    await places((place) => new BlobDownload(place, received, options.signal).run())
+    received.verify()
   } catch (error) {
     await sink.abort(error)
     throw error
@@ -40,55 +44,69 @@ export async function fetchBlob(
   await sink.commit()
 }
 
+/** What has arrived of a blob, from wherever. */
+class ReceivedBlob {
+  readonly descriptor: Descriptor
+  readonly #sink: BlobSink
+  readonly #onProgress: BlobProgress | undefined
+  readonly #hash = createHash('sha256')
+  sizeBytes = 0
+
+  constructor(descriptor: Descriptor, sink: BlobSink, options: FetchBlobOptions) {
+    this.descriptor = descriptor
+    this.#sink = sink
+    this.#onProgress = options.onProgress
+  }
+
+  async take(chunk: Uint8Array): Promise<void> {
+    this.#hash.update(chunk)
+    await this.#sink.write(chunk)
+    this.sizeBytes += chunk.byteLength
+    this.#onProgress?.(this.sizeBytes)
+  }
+
+  /** Called once, when all bytes are there. */
+  verify(): void {
+    const digest = `sha256:${this.#hash.digest('hex')}`
+    if (digest === this.descriptor.digest) return
+    const reason = `the blob that was sent has digest ${digest} instead of ${this.descriptor.digest}`
+    throw new RegistryError('digest-mismatch', reason)
+  }
+}
+
+/** The rest of a blob from one place. */
 class BlobDownload {
   readonly #host: HostClient
   readonly #repository: string
-  readonly #descriptor: Descriptor
-  readonly #sink: BlobSink
-  readonly #options: FetchBlobOptions
-  readonly #hash = createHash('sha256')
-  #receivedBytes = 0
+  readonly #received: ReceivedBlob
+  readonly #signal: AbortSignal
 
-  constructor(
-    host: HostClient,
-    repository: string,
-    descriptor: Descriptor,
-    sink: BlobSink,
-    options: FetchBlobOptions,
-  ) {
-    this.#host = host
-    this.#repository = repository
-    this.#descriptor = descriptor
-    this.#sink = sink
-    this.#options = options
+  constructor(place: PullPlace, received: ReceivedBlob, signal: AbortSignal) {
+    this.#host = place.host
+    this.#repository = place.reference.repository
+    this.#received = received
+    this.#signal = signal
   }
 
   async run(): Promise<void> {
     const { clock, retryPolicy: policy } = this.#host
-    const { signal } = this.#options
-    let receivedBefore = 0
+    let receivedBefore = this.#received.sizeBytes
     const madeProgress = (): boolean => {
-      const isAhead = this.#receivedBytes - receivedBefore >= PROGRESS_BYTES
-      receivedBefore = this.#receivedBytes
+      const isAhead = this.#received.sizeBytes - receivedBefore >= PROGRESS_BYTES
+      receivedBefore = this.#received.sizeBytes
       return isAhead
     }
-    await retrying({ clock, policy, signal, madeProgress }, () =>
-      this.#host.exchange(this.#request(), signal, (response) => this.#receive(response)),
+    await retrying({ clock, policy, signal: this.#signal, madeProgress }, () =>
+      this.#host.exchange(this.#request(), this.#signal, (response) => this.#receive(response)),
     )
-    const digest = `sha256:${this.#hash.digest('hex')}`
-    if (digest !== this.#descriptor.digest) {
-      const { registry } = this.#host
-      const reason = `${registry} sent a blob with digest ${digest} instead of ${this.#descriptor.digest}`
-      throw new RegistryError('digest-mismatch', reason, { host: registry })
-    }
   }
 
   #request(): HostRequest {
     const repository = this.#repository
-    const start = this.#receivedBytes
+    const start = this.#received.sizeBytes
     return {
       method: 'GET',
-      target: `${repository}/blobs/${this.#descriptor.digest}`,
+      target: `${repository}/blobs/${this.#received.descriptor.digest}`,
       headers: start === 0 ? {} : { range: `bytes=${start}-` },
       access: { repository, scopes: [repositoryScope(repository, 'pull')] },
       expect: start === 0 ? [200] : [200, 206],
@@ -97,53 +115,47 @@ class BlobDownload {
   }
 
   async #receive(response: HttpResponse): Promise<void> {
-    const { sizeBytes } = this.#descriptor
+    const { sizeBytes } = this.#received.descriptor
     const start = response.status === 206 ? this.#rangeStart(response) : 0
     this.#checkLength(response, start)
     // A server without Range starts over: what we have already is skipped.
-    let skipBytes = this.#receivedBytes - start
+    let skipBytes = this.#received.sizeBytes - start
     const guard = new TrickleGuard(response.url.host, this.#host.clock.now())
     for await (const chunk of bodyChunks(response)) {
       guard.arrived(chunk.byteLength, this.#host.clock.now())
       const skipped = Math.min(skipBytes, chunk.byteLength)
       skipBytes -= skipped
       const fresh = skipped === 0 ? chunk : chunk.subarray(skipped)
-      if (this.#receivedBytes + fresh.byteLength > sizeBytes)
+      if (this.#received.sizeBytes + fresh.byteLength > sizeBytes)
         throw this.#wrongSize(response, 'more than', false)
-      if (fresh.byteLength > 0) await this.#take(fresh)
+      if (fresh.byteLength > 0) await this.#received.take(fresh)
     }
-    if (this.#receivedBytes < sizeBytes)
-      throw this.#wrongSize(response, `only ${this.#receivedBytes} of`, true)
-  }
-
-  async #take(chunk: Uint8Array): Promise<void> {
-    this.#hash.update(chunk)
-    await this.#sink.write(chunk)
-    this.#receivedBytes += chunk.byteLength
-    this.#options.onProgress?.(this.#receivedBytes)
+    if (this.#received.sizeBytes < sizeBytes)
+      throw this.#wrongSize(response, `only ${this.#received.sizeBytes} of`, true)
   }
 
   /** First byte of a 206; never beyond what we have, or there would be a hole. */
   #rangeStart(response: HttpResponse): number {
     const start = /^bytes (\d{1,15})-/.exec(response.header('content-range') ?? '')?.[1]
-    if (start !== undefined && Number(start) <= this.#receivedBytes) return Number(start)
+    if (start !== undefined && Number(start) <= this.#received.sizeBytes) return Number(start)
     const { host } = response.url
-    const reason = `${host} answered a request for bytes from ${this.#receivedBytes} with another range`
+    const reason = `${host} answered a request for bytes from ${this.#received.sizeBytes} with another range`
     throw new RegistryError('bad-response', reason, { host })
   }
 
   #checkLength(response: HttpResponse, start: number): void {
     const length = response.header('content-length')
-    if (length === undefined || Number(length) === this.#descriptor.sizeBytes - start) return
+    if (length === undefined || Number(length) === this.#received.descriptor.sizeBytes - start)
+      return
     const { host } = response.url
-    const expected = this.#descriptor.sizeBytes - start
-    const reason = `${host} announces ${length} bytes of blob ${this.#descriptor.digest}, where ${expected} are due`
+    const expected = this.#received.descriptor.sizeBytes - start
+    const reason = `${host} announces ${length} bytes of blob ${this.#received.descriptor.digest}, where ${expected} are due`
     throw new RegistryError('size-mismatch', reason, { host })
   }
 
   #wrongSize(response: HttpResponse, found: string, isTemporary: boolean): RegistryError {
     const { host } = response.url
-    const { digest, sizeBytes } = this.#descriptor
+    const { digest, sizeBytes } = this.#received.descriptor
     return new RegistryError(
       'size-mismatch',
       `${host} sent ${found} the ${sizeBytes} bytes of blob ${digest}`,

@@ -1,6 +1,6 @@
 import type { BlobSink } from '../blob-stream.ts'
 import { RegistryError } from '../errors.ts'
-import type { HostClient } from '../host-client.ts'
+import type { PullPlaces } from '../hosts/pull-places.ts'
 import {
   CONFIG_BYTES_MAX,
   type Descriptor,
@@ -20,21 +20,21 @@ export interface FetchedConfig {
  * for, `bad-config`.
  */
 export async function fetchConfig(
-  host: HostClient,
-  blob: { readonly repository: string; readonly descriptor: Descriptor },
+  places: PullPlaces,
+  descriptor: Descriptor,
   signal: AbortSignal,
 ): Promise<FetchedConfig> {
-  const bytes = await fetchBytes(host, blob, CONFIG_BYTES_MAX, signal)
+  const bytes = await fetchBytes(places, descriptor, CONFIG_BYTES_MAX, signal)
   return { config: parseImageConfig(bytes), bytes }
 }
 
 async function fetchBytes(
-  host: HostClient,
-  blob: { readonly repository: string; readonly descriptor: Descriptor },
+  places: PullPlaces,
+  descriptor: Descriptor,
   bytesMax: number,
   signal: AbortSignal,
 ): Promise<Buffer> {
-  const { sizeBytes } = blob.descriptor
+  const { sizeBytes } = descriptor
   if (sizeBytes > bytesMax) {
     throw new RegistryError(
       'too-large',
@@ -42,7 +42,7 @@ async function fetchBytes(
     )
   }
   const sink = new MemorySink()
-  await fetchBlob(host, blob, sink, { signal })
+  await fetchBlob(places, descriptor, sink, { signal })
   return sink.bytes
 }
 
