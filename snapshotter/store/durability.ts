@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { readFile, readdir, rename, stat, writeFile } from 'node:fs/promises'
+import { open, readFile, readdir, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Kernel } from '../native/kernel-types.ts'
 import { errnoOf } from './errors.ts'
@@ -68,19 +68,14 @@ export class Durability {
   isTrusted(stamp: WriteStamp): boolean {
     if (stamp.boot === this.#boot) return true
     const mark = this.#file.boots.get(stamp.boot)
-    return mark !== undefined && stamp.atMs <= mark.atMs
+    return mark !== undefined && stamp.atMs < mark.atMs
   }
 
   /** Confirms everything written until now. Takes as long as the disk needs; nothing depends on it while the machine runs. */
   async flush(): Promise<void> {
-    const probe = this.#temporaryPath()
-    await writeFile(probe, '', { flag: 'wx', mode: 0o600 })
-    const mark = { atMs: monotonicMs(), fileTimeMs: (await stat(probe)).ctimeMs }
+    const mark = { atMs: monotonicMs(), fileTimeMs: await this.#fileTimeMs() }
     await this.#kernel.syncFilesystem(this.#root.path)
-    await this.#update(
-      (file) => ({ ...file, boots: new Map(file.boots).set(this.#boot, mark) }),
-      probe,
-    )
+    await this.#update((file) => ({ ...file, boots: new Map(file.boots).set(this.#boot, mark) }))
   }
 
   /** True once per boot: files of earlier boots that no flush confirmed may be in their place. */
@@ -102,17 +97,31 @@ export class Durability {
       if ((await stat(path)).ctimeMs < confirmedMs) continue
       await rename(path, join(this.#root.path, 'blobs/unverified', name))
     }
-    const temporary = this.#temporaryPath()
-    await this.#update((file) => ({ ...file, recoveredIn: this.#boot }), temporary)
+    await this.#update((file) => ({ ...file, recoveredIn: this.#boot }))
   }
 
-  async #update(change: (file: FlushFile) => FlushFile, temporary: string): Promise<void> {
+  async #update(change: (file: FlushFile) => FlushFile): Promise<void> {
     // Two flushes at once may lose one's mark. That is an older confirmation: safe, only less is known.
     const file = change(await readFlushFile(this.#root))
     const boots = [...file.boots].slice(-BOOTS_MAX)
+    const temporary = this.#temporaryPath()
     await writeFile(temporary, `${JSON.stringify({ recoveredIn: file.recoveredIn, boots })}\n`)
-    await rename(temporary, join(this.#root.path, FLUSH_FILE))
+    try {
+      await rename(temporary, join(this.#root.path, FLUSH_FILE))
+    } catch (error) {
+      // Somebody emptied the trash in this moment: as if this flush had not been.
+      if (errnoOf(error) !== 'ENOENT') throw error
+    }
     this.#file = file
+  }
+
+  /** The filesystem's own clock, by which its files are dated. */
+  async #fileTimeMs(): Promise<number> {
+    const path = this.#temporaryPath()
+    await using file = await open(path, 'wx', 0o600)
+    const { ctimeMs } = await file.stat()
+    await rm(path, { force: true })
+    return ctimeMs
   }
 
   #temporaryPath(): string {
@@ -121,7 +130,7 @@ export class Durability {
 }
 
 function monotonicMs(): number {
-  return Number(process.hrtime.bigint() / 1_000_000n)
+  return Number(process.hrtime.bigint()) / 1e6
 }
 
 /** A damaged or absent file confirms nothing. */

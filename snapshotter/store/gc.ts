@@ -1,6 +1,7 @@
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Digest, type DiffId, digestHex } from '../../registry-client/oci/index.ts'
+import { errnoOf } from './errors.ts'
 import {
   type Inventory,
   type Marks,
@@ -48,16 +49,21 @@ export interface GcResult {
  */
 export async function collectGarbage(options: GcOptions, signal: AbortSignal): Promise<GcResult> {
   const { store, kernel } = options
-  const { reclaimed, result } = await decide(options, signal)
+  const { reclaimed, unmovable, result } = await decide(options, signal)
   const stubborn = await emptyTrash(await listTrash(store.root), kernel, signal)
+  stubborn.push(...unmovable)
   if (stubborn.length > 0) await options.removeStubborn?.(stubborn, signal)
   return { ...result, reclaimedBytes: reclaimed }
 }
 
-async function decide(
-  options: GcOptions,
-  signal: AbortSignal,
-): Promise<{ readonly reclaimed: number; readonly result: Omit<GcResult, 'reclaimedBytes'> }> {
+interface Decision {
+  readonly reclaimed: number
+  /** Trees that belong to a sub-id themselves: they cannot even be renamed. */
+  readonly unmovable: readonly string[]
+  readonly result: Omit<GcResult, 'reclaimedBytes'>
+}
+
+async function decide(options: GcOptions, signal: AbortSignal): Promise<Decision> {
   const { store, kernel, policy } = options
   await using _gate = await closeGate(store.root, kernel, signal)
   const layerStore = layerRecords(store)
@@ -71,9 +77,12 @@ async function decide(
   const dropped = policy === undefined ? [] : chooseRecords(records, policy, { inventory, holds })
   const kept = records.filter((record) => !dropped.includes(record))
   const marks = mark(kept, inventory, holds)
+  const unmovable: string[] = []
   for (const record of dropped) {
     await record.drop()
-    for (const tree of record.trees) await moveToTrash(store.root, tree)
+    for (const tree of record.trees) {
+      if (!(await moveIfOurs(store, tree))) unmovable.push(tree)
+    }
   }
   await sweepLocks(store, kernel)
   const removedBlobs = await sweepBlobs(store, inventory, marks)
@@ -82,12 +91,25 @@ async function decide(
   const keptBytes = totalBytes(kept, inventory, marks)
   return {
     reclaimed: before - keptBytes,
+    unmovable,
     result: {
       keptBytes,
       droppedRecords: dropped.map((record) => record.name),
       removedBlobs,
       removedLayers,
     },
+  }
+}
+
+/** False when the directory is of another owner (features row X51). */
+async function moveIfOurs(store: GcOptions['store'], tree: string): Promise<boolean> {
+  try {
+    await moveToTrash(store.root, tree)
+    return true
+  } catch (error) {
+    const errno = errnoOf(error)
+    if (errno === 'EACCES' || errno === 'EPERM') return false
+    throw error
   }
 }
 

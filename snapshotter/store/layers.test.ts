@@ -110,4 +110,16 @@ describe('layer store', () => {
     assert.deepEqual(order, ['first', 'second'])
     assert.deepEqual(await readdir(join(one.root.workDir, 'locks')), [])
   })
+
+  // The contents file of a record that a crash made worthless may be torn.
+  it('does not take over contents from before a crash of the machine', async () => {
+    await using place = await temporaryDirectory()
+    {
+      await using store = await openStore({ path: place.path, kernel, bootId: 'monday' }, never)
+      await store.layers.record(diffId, { contents: await contentsFile(store) }, never)
+    }
+    await using store = await openStore({ path: place.path, kernel, bootId: 'tuesday' }, never)
+    await store.layers.record(diffId, { uncompressedSizeBytes: 5 }, never)
+    assert.equal((await store.layers.get(diffId, never))?.contents, undefined)
+  })
 })

@@ -51,6 +51,8 @@ export interface LayerAddition {
 /** As stored: `directory` is the name below `layers/directories`. */
 export interface LayerRecord {
   readonly diffId: DiffId
+  /** A contents file without this is of a record that a crash of the machine made worthless. */
+  readonly hasContents: boolean
   readonly uncompressedSizeBytes: number | undefined
   readonly blobs: readonly LayerBlob[]
   readonly directory: string | undefined
@@ -86,7 +88,7 @@ export class LayerStore {
     const record = await this.#records.get(digestHex(diffId))
     if (record === undefined) return undefined
     const [contents, directory, blobs] = await Promise.all([
-      ifPresent(this.#contentsPath(diffId)),
+      record.hasContents ? ifPresent(this.#contentsPath(diffId)) : undefined,
       record.directory === undefined
         ? undefined
         : ifPresent(join(this.#directoryPath(record.directory), 'fs')),
@@ -115,19 +117,21 @@ export class LayerStore {
     const directory = known?.directory ?? addition.directory
     if (directory !== undefined) await this.#markDirectory(directory, hex)
     await this.#options.checkpoint?.('directory-marked')
-    await this.#records.put(hex, {
-      diffId,
-      uncompressedSizeBytes: addition.uncompressedSizeBytes ?? known?.uncompressedSizeBytes,
-      blobs: mergeBlobs(known?.blobs ?? [], addition.blob),
-      directory: directory === undefined ? undefined : nameOf(directory),
-    })
-    return {
+    const layer: Layer = {
       diffId,
       uncompressedSizeBytes: addition.uncompressedSizeBytes ?? known?.uncompressedSizeBytes,
       blobs: mergeBlobs(known?.blobs ?? [], addition.blob),
       contents: addition.contents === undefined ? known?.contents : this.#contentsPath(diffId),
       directory,
     }
+    await this.#records.put(hex, {
+      diffId,
+      uncompressedSizeBytes: layer.uncompressedSizeBytes,
+      blobs: layer.blobs,
+      hasContents: layer.contents !== undefined,
+      directory: directory === undefined ? undefined : nameOf(directory),
+    })
+    return layer
   }
 
   /**
@@ -217,9 +221,10 @@ function readLayerRecord(value: unknown): LayerRecord | undefined {
     !(typeof directory === 'string' && /^[0-9a-f]{24}$/.test(directory))
   )
     return undefined
+  const hasContents = 'hasContents' in value && value.hasContents === true
   const known = blobs.filter((blob) => blob !== undefined)
   if (known.length !== blobs.length) return undefined
-  return { diffId, uncompressedSizeBytes, blobs: known, directory }
+  return { diffId, uncompressedSizeBytes, blobs: known, hasContents, directory }
 }
 
 function readLayerBlob(value: unknown): LayerBlob | undefined {

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import type { Kernel } from '../native/kernel-types.ts'
 import { BlobStore } from './blobs.ts'
 import { Durability } from './durability.ts'
-import { errnoOf } from './errors.ts'
+import { StoreError, errnoOf } from './errors.ts'
 import {
   type Hold,
   Lease,
@@ -52,9 +52,9 @@ export async function openStore(options: OpenStoreOptions, signal: AbortSignal):
   const { kernel, checkpoint } = options
   const root = await openStateRoot(options.path)
   const durability = await Durability.open(root, kernel, options.bootId)
-  const holds = await recoverOnce(root, kernel, durability)
+  const holds = await writing(root, () => recoverOnce(root, kernel, durability))
   await using scope = new DisposableScope()
-  const lease = scope.use(await Lease.open(root, kernel, signal))
+  const lease = scope.use(await writing(root, () => Lease.open(root, kernel, signal)))
   const locks = new NamedLocks(kernel, join(root.workDir, 'locks'))
   const extras = checkpoint === undefined ? {} : { checkpoint }
   const blobs = new BlobStore({ root, lease, ...extras })
@@ -77,6 +77,19 @@ export async function openStore(options: OpenStoreOptions, signal: AbortSignal):
         ...extras,
       }),
     [Symbol.asyncDispose]: () => lease[Symbol.asyncDispose](),
+  }
+}
+
+/** The first things written to a root tell whether it can be written at all. */
+async function writing<T>(root: StateRoot, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work()
+  } catch (error) {
+    const errno = errnoOf(error) ?? ''
+    if (!['EACCES', 'EPERM', 'EROFS', 'ENOSPC', 'EDQUOT'].includes(errno)) throw error
+    const reason = error instanceof Error ? error.message : errno
+    const message = `could not use state root ${root.path}: ${reason}`
+    throw new StoreError('state-root-unusable', message, { cause: error })
   }
 }
 
