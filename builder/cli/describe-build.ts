@@ -66,7 +66,7 @@ async function describe(
   session: BuildSession,
   signal: AbortSignal,
 ): Promise<{ readonly text: string; readonly status: number }> {
-  const file = await session.contexts.dockerfile(signal)
+  const file = await session.contexts.dockerfile()
   const parseOptions: ParseOptions = { name: file.name, syntax: request.buildArgs.get('BUILDKIT_SYNTAX') }
   const isJson = call.format === 'json'
   const resolver = frontendResolver(session.resolver, request.namedContexts)

@@ -1,6 +1,6 @@
 /**
  * The word of `candidates` that `word` was most likely meant to be, or undefined when none is close:
- * at most a third of the letters may differ (Levenshtein distance).
+ * at most a third of the letters may differ.
  */
 export function nearestWord(word: string, candidates: Iterable<string>): string | undefined {
   let best: string | undefined
@@ -15,18 +15,22 @@ export function nearestWord(word: string, candidates: Iterable<string>): string 
   return best
 }
 
-/** Levenshtein distance of two words; any number >= `limit` stands for "too far". */
+/** Edits between two words, where two letters that changed places are one edit; any number >= `limit` stands for "too far". */
 function editDistance(a: string, b: string, limit: number): number {
   if (Math.abs(a.length - b.length) >= limit) {
     return limit
   }
+  let before: number[] = []
   let row = Array.from({ length: b.length + 1 }, (_, index) => index)
   for (let i = 1; i <= a.length; i++) {
     const next = [i]
     for (let j = 1; j <= b.length; j++) {
       const substituted = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1)
-      next.push(Math.min(substituted, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1))
+      const isSwapped = i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1]
+      const swapped = isSwapped ? (before[j - 2] ?? 0) + 1 : limit
+      next.push(Math.min(substituted, swapped, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1))
     }
+    before = row
     row = next
   }
   return row[b.length] ?? limit

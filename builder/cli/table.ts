@@ -29,7 +29,8 @@ const AGES: readonly (readonly [unit: string, seconds: number])[] = [
 /** `3 hours ago`; `N/A` without a time. */
 export function formatAge(time: string | undefined, nowMs: number): string {
   const at = time === undefined ? Number.NaN : Date.parse(time)
-  if (Number.isNaN(at)) {
+  // Go's zero time (year 1) stands for "not known" in images.
+  if (Number.isNaN(at) || at < 0) {
     return 'N/A'
   }
   const seconds = Math.max(0, (nowMs - at) / 1000)

@@ -55,6 +55,8 @@ async function addFile(archive: Pack, file: LayoutFile, onBytes: ByteCounter, si
   await new Promise<void>((done, fail) => {
     const header = { name, size: sizeBytes, mode: name.startsWith('blobs/') ? 0o444 : 0o644, mtime: EPOCH }
     const entry = archive.entry(header, settle(done, fail))
+    // Destroying the archive destroys the entry with the same error, which reaches the caller from there.
+    entry.on('error', fail)
     const chunks = content instanceof Uint8Array ? [content] : createReadStream(content.path, { highWaterMark: READ_CHUNK_BYTES, signal })
     writeAll(entry, chunks, (currentBytes) => onBytes(file, currentBytes, false)).catch(fail)
   })

@@ -58,8 +58,8 @@ export class FlatImage implements AsyncDisposable {
         const extractTo = layerDirectory(directory, index)
         await mkdir(extractTo)
         const blob = await services.ensureBlob(layer, signal)
-        // `plain`: names of whiteouts are kept as files; LayerTree knows what they hide.
-        const options = { whiteouts: 'plain', ownership: 'none', compression: 'auto', userXattr: false } as const
+        // `apply` in an empty directory: whiteouts are read as such, and make no files.
+        const options = { whiteouts: 'apply', ownership: 'none', compression: 'auto', userXattr: false } as const
         contents.push((await kernel.readLayer({ blob, extractTo, limits: LIMITS, signal, ...options })).entries)
       }
       const nodes = [...LayerTree.of(contents).walk('')].filter(({ path }) => path !== '')

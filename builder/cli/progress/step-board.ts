@@ -62,6 +62,13 @@ export class StepBoard {
     return [...this.steps.values()].filter((step) => step.outcome === undefined)
   }
 
+  /** The last lines of a running step, with the one that has no end yet (a progress bar). */
+  lastLines(step: BoardStep, count: number): string[] {
+    const splitters = this.#splitters.get(step)
+    const open = [splitters?.stdout.pending ?? '', splitters?.stderr.pending ?? ''].filter((line) => line !== '')
+    return [...step.log.slice(-count), ...open].slice(-count)
+  }
+
   #start(id: StepId, title: string, atMs: number): void {
     const step: BoardStep = {
       id,

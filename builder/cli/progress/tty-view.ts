@@ -25,7 +25,7 @@ export function renderRunning(board: StepBoard, nowMs: number, size: ViewSize): 
   const spare = Math.floor((rowsMax - 1 - shown.length) / Math.max(1, shown.length))
   for (const step of shown) {
     lines.push(stepLine('=>', step, formatSeconds(nowMs - step.startedMs), size))
-    lines.push(...detailLines(step, nowMs, Math.min(size.logLines, spare), size))
+    lines.push(...detailLines(board, step, nowMs, { ...size, logLines: Math.min(size.logLines, spare) }))
   }
   if (shown.length < running.length) {
     lines.push(fitWidth(`   and ${running.length - shown.length} more`, size.columns - 1))
@@ -66,13 +66,14 @@ function stepLine(mark: string, step: BoardStep, time: string, size: ViewSize): 
   return time === '' ? fitted : `${fitted}${' '.repeat(Math.max(1, width - displayWidth(fitted) - time.length))}${time}`
 }
 
-function detailLines(step: BoardStep, nowMs: number, count: number, size: ViewSize): string[] {
+function detailLines(board: StepBoard, step: BoardStep, nowMs: number, size: ViewSize): string[] {
+  const count = size.logLines
   if (count <= 0) {
     return []
   }
   const moving = [...step.parts.values()].filter((part) => !part.isDone)
   const texts = [
-    ...step.log.slice(-count).map((line) => withoutColours(neutralise(line)).replaceAll('\t', '    ')),
+    ...board.lastLines(step, count).map((line) => withoutColours(neutralise(line)).replaceAll('\t', '    ')),
     ...moving.map((part) => partText(part, nowMs)),
   ]
   return texts.slice(-count).map((text) => paint(fitWidth(`    ${text}`, size.columns - 1), '2', size))

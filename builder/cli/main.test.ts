@@ -1,0 +1,80 @@
+import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { COMMANDS } from './command-table.ts'
+
+const MAIN = fileURLToPath(new URL('main.js', import.meta.url))
+
+function tsbuild(args: readonly string[], options: { readonly input?: string; readonly nodeArgs?: readonly string[] } = {}) {
+  return spawnSync(process.execPath, [...(options.nodeArgs ?? []), MAIN, ...args], { encoding: 'utf8', input: options.input ?? '' })
+}
+
+describe('the command line', () => {
+  it('shows one screen of help when nothing is asked', () => {
+    const { stdout, status } = tsbuild([])
+    assert.equal(status, 0)
+    assert.ok(stdout.split('\n').length <= 40, `${stdout.split('\n').length} lines`)
+    for (const { name } of COMMANDS) {
+      assert.match(stdout, new RegExp(`^  ${name} `, 'm'))
+    }
+  })
+
+  it('loads nothing heavy for the help', () => {
+    const directory = mkdtempSync(join(tmpdir(), 'tsbuild-modules-'))
+    try {
+      // Module hooks run in a thread of their own and see every specifier that is loaded.
+      const hook = join(directory, 'hook.mjs')
+      writeFileSync(
+        hook,
+        "import { appendFileSync } from 'node:fs'\nexport async function load(url, context, next) { appendFileSync(process.env.LOADED, url + '\\n'); return next(url, context) }\n",
+      )
+      const register = join(directory, 'register.mjs')
+      writeFileSync(register, `import { register } from 'node:module'\nregister('file://${hook}')\n`)
+      const loaded = join(directory, 'loaded')
+      writeFileSync(loaded, '')
+      const { status } = spawnSync(process.execPath, ['--import', register, MAIN, '--help'], { env: { ...process.env, LOADED: loaded } })
+      assert.equal(status, 0)
+      const listed = spawnSync('cat', [loaded], { encoding: 'utf8' }).stdout
+      const files = listed.split('\n').filter((url) => url.startsWith('file:') && !url.includes(directory))
+      assert.ok(files.length > 3, listed)
+      assert.ok(files.length <= 14, files.join('\n'))
+      assert.doesNotMatch(files.join('\n'), /node_modules|registry-client|snapshotter|frontend/)
+    } finally {
+      rmSync(directory, { recursive: true, force: true })
+    }
+  })
+
+  it('has a help for every command', () => {
+    for (const { name } of COMMANDS) {
+      const { stdout, status, stderr } = tsbuild([name, '--help'])
+      assert.equal(status, 0, stderr)
+      assert.match(stdout, new RegExp(`^Usage:  tsbuild ${name}`), name)
+    }
+  }).timeout(60_000)
+
+  it('ends wrong usage with status 2 and says what is wrong', () => {
+    const cases: [string[], RegExp][] = [
+      [['build', '--tga', 'x', '.'], /unknown flag: --tga; did you mean --tag\?/],
+      [['build'], /requires 1 argument/],
+      [['ctx', '--target'], /flag needs an argument: --target/],
+      [['build', '--provenance=mode=max', '.'], /attestations are not supported/],
+      [['build', '-q', '--progress', 'plain', '.'], /cannot be used together/],
+      [['help', 'imges'], /did you mean images/],
+      [['tag', 'x'], /requires 2 arguments/],
+    ]
+    for (const [args, message] of cases) {
+      const { status, stderr } = tsbuild(args)
+      assert.equal(status, 2, `${args.join(' ')}: ${stderr}`)
+      assert.match(stderr, message)
+    }
+  }).timeout(60_000)
+
+  it('ends a build that cannot be done with status 1', () => {
+    const { status, stderr } = tsbuild(['build', '/no/such/dir'])
+    assert.equal(status, 1)
+    assert.match(stderr, /ERROR: .*"\/no\/such\/dir" not found/)
+  })
+})

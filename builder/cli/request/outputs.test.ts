@@ -1,0 +1,70 @@
+import assert from 'node:assert/strict'
+import { readOutputs } from './outputs.ts'
+
+const NOTHING = { tags: [], push: false, load: false, annotations: [] }
+const TAGS = ['docker.io/library/app:v1']
+
+describe('readOutputs', () => {
+  it('stores the image when nothing was asked for', () => {
+    const [output, ...others] = readOutputs([], { ...NOTHING, tags: TAGS })
+    assert.deepEqual(others, [])
+    assert.ok(output?.type === 'image' && output.store && !output.push)
+    assert.deepEqual(output.names, TAGS)
+  })
+
+  it('takes a bare word for a directory and - for a tar on stdout', () => {
+    assert.deepEqual(readOutputs(['out/x'], NOTHING), [{ type: 'local', dest: 'out/x', platformSplit: undefined }])
+    assert.deepEqual(readOutputs(['-'], NOTHING), [{ type: 'tar', dest: '-', platformSplit: undefined }])
+  })
+
+  it('pushes an image output that is there instead of adding one', () => {
+    const [output, ...others] = readOutputs(['type=image,compression=zstd'], { ...NOTHING, tags: TAGS, push: true })
+    assert.deepEqual(others, [])
+    assert.ok(output?.type === 'image' && output.push && output.format.compression === 'zstd')
+  })
+
+  it('needs a name to push', () => {
+    assert.throws(() => readOutputs(['type=registry'], NOTHING), /tag is needed/)
+    const [output] = readOutputs(['type=registry,name=reg.example/a'], NOTHING)
+    assert.ok(output?.type === 'image')
+    assert.deepEqual(output.names, ['reg.example/a:latest'])
+  })
+
+  it('lets tags beat name=', () => {
+    const [output] = readOutputs(['type=oci,dest=o.tar,name=other'], { ...NOTHING, tags: TAGS })
+    assert.ok(output?.type === 'oci')
+    assert.deepEqual(output.names, TAGS)
+  })
+
+  it('writes Docker media types into docker archives', () => {
+    const [output] = readOutputs(['type=docker,dest=d.tar'], NOTHING)
+    assert.ok(output?.type === 'docker' && !output.format.useOciMediaTypes)
+  })
+
+  it('adds a load beside other outputs', () => {
+    assert.deepEqual(readOutputs(['out'], { ...NOTHING, load: true }).map(({ type }) => type), ['local', 'docker'])
+  })
+
+  it('refuses what it does not know, with the nearest word', () => {
+    const cases: [string, RegExp][] = [
+      ['type=frob,dest=x', /"frob" could not be found/],
+      ['type=lcoal,dest=x', /did you mean local/],
+      ['type=local', /dest is required/],
+      ['dest=x,foo=y', /type is required/],
+      ['type=image,compresion=zstd', /did you mean compression/],
+      ['type=oci,tar=false', /dest is required/],
+      ['type=image,compression=lz4', /"lz4" is not supported/],
+      ['type=image,compression-level=12', /from 0 to 9/],
+      ['type=docker,compression=zstd,oci-mediatypes=false', /needs oci-mediatypes/],
+    ]
+    for (const [text, message] of cases) {
+      assert.throws(() => readOutputs([text], NOTHING), { name: 'UsageError', message }, text)
+    }
+  })
+
+  it('reads annotations from attributes, case kept', () => {
+    const [output] = readOutputs(['type=oci,dest=x,annotation-index.org.Example=1'], NOTHING)
+    assert.ok(output?.type === 'oci')
+    assert.deepEqual(output.annotations, [{ level: 'index', platform: undefined, key: 'org.Example', value: '1' }])
+  })
+})

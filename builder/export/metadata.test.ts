@@ -1,0 +1,27 @@
+import assert from 'node:assert/strict'
+import { readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { imageIdOf, metadataJson, prepareResultFile, writeResultFile } from './metadata.ts'
+import { ImageMaker } from './testing/image-maker.ts'
+
+describe('result files', () => {
+  it('hold the keys of buildx', async () => {
+    await using maker = await ImageMaker.open()
+    const result = await maker.result([[]])
+    const json = metadataJson(result, { hasDigest: true, names: ['a', 'b'] })
+    assert.deepEqual(Object.keys(json).sort(), ['containerimage.config.digest', 'containerimage.descriptor', 'containerimage.digest', 'image.name'])
+    assert.equal(json['image.name'], 'a,b')
+    assert.equal(json['containerimage.config.digest'], imageIdOf(result))
+  })
+
+  it('are removed before the build and appear whole', async () => {
+    await using maker = await ImageMaker.open()
+    const path = join(maker.directory, 'iid')
+    await writeFile(path, 'old')
+    await prepareResultFile(path, 'iidfile')
+    await assert.rejects(readFile(path), { code: 'ENOENT' })
+    await writeResultFile(path, 'sha256:1')
+    assert.equal(await readFile(path, 'utf8'), 'sha256:1')
+    await assert.rejects(prepareResultFile('/no/such/dir/iid', 'iidfile'), { code: 'destination-unusable' })
+  })
+})
