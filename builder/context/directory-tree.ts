@@ -143,33 +143,32 @@ export class DirectoryTree implements SourceTree {
     )
   }
 
+  /** Called for every entry that is selected: files, nearly all of them, are made in one piece. */
   #toEntry(scanned: ScannedEntry): TreeEntry {
     const isKept = this.#options.ownership === 'kept'
-    const metadata = {
-      path: scanned.path,
-      mode: scanned.mode & 0o7777,
-      uid: isKept ? scanned.uid : 0,
-      gid: isKept ? scanned.gid : 0,
-      mtimeSec: scanned.mtimeSec,
-    }
+    const { path, mtimeSec } = scanned
+    const mode = scanned.mode & 0o7777
+    const uid = isKept ? scanned.uid : 0
+    const gid = isKept ? scanned.gid : 0
     switch (scanned.type) {
+      case 'file': {
+        const { sizeBytes } = scanned
+        const linkGroup = scanned.nlink > 1 ? `${scanned.dev}:${scanned.ino}` : undefined
+        const xattrs = layerXattrs(scanned)
+        return xattrs === undefined
+          ? { type: 'file', path, mode, uid, gid, mtimeSec, sizeBytes, linkGroup }
+          : { type: 'file', path, mode, uid, gid, mtimeSec, sizeBytes, linkGroup, xattrs }
+      }
       case 'dir':
-        return { ...metadata, type: 'dir' }
-      case 'symlink':
-        return { ...metadata, type: 'symlink', mode: 0o777, target: scanned.target ?? '' }
-      case 'char':
-      case 'block':
-        return { ...metadata, type: scanned.type, major: scanned.major ?? 0, minor: scanned.minor ?? 0 }
       case 'fifo':
-        return { ...metadata, type: 'fifo' }
-      case 'file':
-        return {
-          ...metadata,
-          ...layerXattrs(scanned),
-          type: 'file',
-          sizeBytes: scanned.sizeBytes,
-          linkGroup: scanned.nlink > 1 ? `${scanned.dev}:${scanned.ino}` : undefined,
-        }
+        return { type: scanned.type, path, mode, uid, gid, mtimeSec }
+      case 'symlink':
+        return { type: 'symlink', path, mode: 0o777, uid, gid, mtimeSec, target: scanned.target ?? '' }
+      case 'char':
+      case 'block': {
+        const { major = 0, minor = 0 } = scanned
+        return { type: scanned.type, path, mode, uid, gid, mtimeSec, major, minor }
+      }
       case 'socket':
         throw new TypeError(`could not use ${scanned.path}: a scan does not give sockets`)
     }
@@ -177,7 +176,7 @@ export class DirectoryTree implements SourceTree {
 }
 
 /** Of a host's attributes only file capabilities go into a layer; labels and ACLs of the host do not (O22, O23). */
-function layerXattrs(scanned: ScannedEntry): Pick<TreeEntry, 'xattrs'> {
+function layerXattrs(scanned: ScannedEntry): TreeEntry['xattrs'] {
   const xattrs = scanned.xattrs?.filter(({ name }) => name === 'security.capability')
-  return xattrs === undefined || xattrs.length === 0 ? {} : { xattrs }
+  return xattrs === undefined || xattrs.length === 0 ? undefined : xattrs
 }

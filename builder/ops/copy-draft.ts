@@ -187,7 +187,7 @@ function emitLeaf(
   const first = firstPaths.get(leaf)
   if (first === undefined) {
     firstPaths.set(leaf, path)
-    return { ...leaf, path }
+    return Object.assign({ path }, leaf)
   }
   const { mode, uid, gid, mtimeSec } = leaf
   return { type: 'hardlink', path, target: first, mode, uid, gid, mtimeSec }

@@ -192,17 +192,19 @@ class Copier {
     return leaf
   }
 
+  /** Called for every file of a copy: those are made in one piece. */
   #leafOf(tree: SourceTree, { entry, digest }: Pick<SelectedItem, 'entry' | 'digest'>): DraftLeaf {
     const metadata = this.#metadataOf(entry)
     switch (entry.type) {
-      case 'file':
-        return {
-          ...metadata,
-          type: 'file',
-          sizeBytes: entry.sizeBytes,
-          source: tree.source(entry.path),
-          ...(digest === undefined ? {} : { expect: digest }),
+      case 'file': {
+        const { mode, uid, gid, mtimeSec, xattrs } = metadata
+        const { sizeBytes } = entry
+        const source = tree.source(entry.path)
+        if (digest !== undefined && xattrs === undefined) {
+          return { type: 'file', mode, uid, gid, mtimeSec, sizeBytes, source, expect: digest }
         }
+        return { ...metadata, type: 'file', sizeBytes, source, ...(digest === undefined ? {} : { expect: digest }) }
+      }
       case 'symlink':
         return { ...metadata, type: 'symlink', target: entry.target }
       case 'char':
@@ -216,14 +218,13 @@ class Copier {
   }
 
   #metadataOf(entry: TreeEntry): DraftMetadata {
-    const { owner, mode } = this.#changes
-    return {
-      mode: entry.type === 'symlink' ? 0o777 : mode.apply(entry.mode, entry.type === 'dir'),
-      uid: owner?.uid ?? entry.uid,
-      gid: owner?.gid ?? entry.gid,
-      mtimeSec: entry.mtimeSec,
-      ...(entry.xattrs === undefined ? {} : { xattrs: entry.xattrs }),
-    }
+    const { owner } = this.#changes
+    const { mtimeSec, xattrs } = entry
+    const isDirectory = entry.type === 'dir'
+    const mode = entry.type === 'symlink' ? 0o777 : this.#changes.mode.apply(entry.mode, isDirectory)
+    const uid = owner?.uid ?? entry.uid
+    const gid = owner?.gid ?? entry.gid
+    return xattrs === undefined ? { mode, uid, gid, mtimeSec } : { mode, uid, gid, mtimeSec, xattrs }
   }
 
   #madeDirectory(): DraftMetadata {

@@ -223,21 +223,25 @@ async function addDigests(
   matches: readonly SelectedMatch[],
 ): Promise<SelectedMatch[]> {
   const paths: LayerPath[] = []
+  const ask = (entry: TreeEntry): void => {
+    if (entry.type === 'file') {
+      paths.push(entry.path)
+    }
+  }
   for (const { entry, items } of matches) {
-    for (const each of [entry, ...items.map((item) => item.entry)]) {
-      if (each.type === 'file') {
-        paths.push(each.path)
-      }
+    ask(entry)
+    for (const item of items) {
+      ask(item.entry)
     }
   }
   const digests = await tree.fileDigests(paths)
   let next = 0
-  const digestOf = (entry: TreeEntry): Digest | undefined =>
+  const take = (entry: TreeEntry): Digest | undefined =>
     entry.type === 'file' ? digests[next++] : undefined
   return matches.map((match) => {
-    const digest = digestOf(match.entry)
+    const digest = take(match.entry)
     for (const item of match.items) {
-      item.digest = digestOf(item.entry)
+      item.digest = take(item.entry)
     }
     return { ...match, digest }
   })
