@@ -103,7 +103,8 @@ const PASSWD = [
 ]
 const GROUP = ['root:x:0:', 'wheel:x:10:root,app', 'audio:x:29:app', 'app:x:1001:']
 
-async function makeBusyboxLayer(layer: LayerDirectory): Promise<void> {
+/** A small root filesystem with accounts of its own. */
+export async function makeBusyboxLayer(layer: LayerDirectory): Promise<void> {
   const root = join(layer.path, 'fs')
   for (const name of ['bin', 'etc', 'tmp', 'mnt'])
     await mkdir(join(root, name), { recursive: true })

@@ -134,22 +134,26 @@ static int mount_overlay_by_fsconfig(const char *step, const struct tree *tree, 
   return mount_fd;
 }
 
-/* For kernels without `lowerdir+`: mount(2) into a mount namespace of our own, then take the mount out of the tree. */
-static int mount_overlay_by_options(const char *step, const struct tree *tree, const struct layers *layers, unsigned attributes) {
+/* For kernels without `lowerdir+`: mount(2) in a mount namespace of our own, then take the mount out of the tree. */
+static int mount_overlay_by_options(const char *step, const struct tree *tree, unsigned attributes) {
   if (unshare(CLONE_NEWNS) != 0) fail(step, "could not make a mount namespace");
+  if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0) fail(step, "could not make the mounts private");
+  /* Opened here: a layer must belong to the namespace that mounts it. */
+  struct layers layers = open_layers(step, tree);
   char options[4096];
   size_t used = 0;
   used += (size_t)snprintf(options, sizeof options, "volatile,index=off,metacopy=off,%s,upperdir=%d,workdir=%d,lowerdir=",
-                           tree->user_xattr ? "userxattr" : "redirect_dir=nofollow", layers->upper, layers->work);
-  for (uint32_t i = 0; i < layers->count; i++) {
-    used += (size_t)snprintf(options + used, sizeof options - used, i == 0 ? "%d" : ":%d", layers->lowers[i]);
-    if (used >= sizeof options) fail_with(E2BIG, step, "%u layers do not fit into the options of a mount", layers->count);
+                           tree->user_xattr ? "userxattr" : "redirect_dir=nofollow", layers.upper, layers.work);
+  for (uint32_t i = 0; i < layers.count; i++) {
+    used += (size_t)snprintf(options + used, sizeof options - used, i == 0 ? "%d" : ":%d", layers.lowers[i]);
+    if (used >= sizeof options) fail_with(E2BIG, step, "%u layers do not fit into the options of a mount", layers.count);
   }
   /* Bare numbers, relative to here: hundreds of layers fit into the page. */
   if (chdir("/proc/self/fd") != 0) fail(step, "/proc is not mounted");
   if (mount("overlay", tree->upper, "overlay", 0, options) != 0)
-    fail(step, "overlay of %u layers at %s", layers->count, tree->upper);
+    fail(step, "overlay of %u layers at %s", layers.count, tree->upper);
   if (chdir("/") != 0) fail(step, "/");
+  close_layers(&layers);
   int mount_fd = k_open_tree(AT_FDCWD, tree->upper, K_OPEN_TREE_CLONE | K_OPEN_TREE_CLOEXEC);
   if (mount_fd < 0) fail(step, "could not take hold of the overlay at %s", tree->upper);
   if (umount2(tree->upper, MNT_DETACH) != 0) fail(step, "could not detach %s", tree->upper);
@@ -158,12 +162,13 @@ static int mount_overlay_by_options(const char *step, const struct tree *tree, c
 }
 
 static int mount_overlay(const char *step, const struct tree *tree, unsigned attributes) {
-  struct layers layers = open_layers(step, tree);
-  int mount_fd = -1;
-  if (!tree->use_option_string) mount_fd = mount_overlay_by_fsconfig(step, tree, &layers, attributes);
-  if (mount_fd < 0) mount_fd = mount_overlay_by_options(step, tree, &layers, attributes);
-  close_layers(&layers);
-  return mount_fd;
+  if (!tree->use_option_string) {
+    struct layers layers = open_layers(step, tree);
+    int mount_fd = mount_overlay_by_fsconfig(step, tree, &layers, attributes);
+    close_layers(&layers);
+    if (mount_fd >= 0) return mount_fd;
+  }
+  return mount_overlay_by_options(step, tree, attributes);
 }
 
 static int bind_tree(const char *step, const char *dir, unsigned attributes) {
