@@ -25,22 +25,8 @@ export function readFlags(
 ): Flags | FlagFault {
   const values = new Map<string, string[]>()
   for (const word of words) {
-    const at = word.indexOf('=')
-    const written = at < 0 ? word : word.slice(0, at)
-    const value = at < 0 ? undefined : word.slice(at + 1)
-    const name = written.slice(2)
-    const kind = Object.hasOwn(accepted, name) ? accepted[name] : undefined
-    if (kind === undefined) {
-      const suggestion = suggest(name, Object.keys(accepted))
-      return { fault: `unknown flag: ${written}`, focus: written, suggestion }
-    }
-    const known = values.get(name) ?? []
-    if (known.length > 0 && kind !== 'list') {
-      return { fault: `duplicate flag specified: ${written}`, focus: written }
-    }
-    const fault = checkValue(written, value, kind)
-    if (fault !== undefined) return { fault, focus: word }
-    values.set(name, [...known, value ?? 'true'])
+    const fault = readFlag(word, accepted, values)
+    if (fault !== undefined) return fault
   }
   return {
     isSet: (name) => values.has(name),
@@ -48,6 +34,31 @@ export function readFlags(
     text: (name) => values.get(name)?.[0],
     list: (name) => values.get(name) ?? [],
   }
+}
+
+function readFlag(
+  word: string,
+  accepted: Readonly<Record<string, FlagKind>>,
+  values: Map<string, string[]>,
+): FlagFault | undefined {
+  const at = word.indexOf('=')
+  const written = at < 0 ? word : word.slice(0, at)
+  const value = at < 0 ? undefined : word.slice(at + 1)
+  const name = written.slice(2)
+  const kind = Object.hasOwn(accepted, name) ? accepted[name] : undefined
+  if (kind === undefined) {
+    const suggestion = suggest(name, Object.keys(accepted))
+    return { fault: `unknown flag: ${written}`, focus: written, suggestion }
+  }
+  const known = values.get(name)
+  if (known !== undefined && kind !== 'list') {
+    return { fault: `duplicate flag specified: ${written}`, focus: written }
+  }
+  const fault = checkValue(written, value, kind)
+  if (fault !== undefined) return { fault, focus: word }
+  if (known === undefined) values.set(name, [value ?? 'true'])
+  else known.push(value ?? 'true')
+  return undefined
 }
 
 function checkValue(

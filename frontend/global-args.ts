@@ -4,7 +4,7 @@ import type { ParsedDockerfile } from './dockerfile.ts'
 import { Environment } from './environment.ts'
 import { DockerfileError } from './errors.ts'
 import type { FactSink } from './facts.ts'
-import type { ArgDefinition } from './instructions/arg.ts'
+import type { ArgCommand, ArgDefinition } from './instructions/arg.ts'
 import type { Range } from './diagnostics.ts'
 import { formatFullPlatform, formatPlatform } from './platform.ts'
 
@@ -59,24 +59,33 @@ export function evaluateGlobalArgs(
     for (const definition of command.args) {
       const { key } = definition
       const given = buildArgs.get(key)
-      const dependencies = new Set<string>()
-      let value = given ?? definition.value
-      if (given === undefined && value !== undefined) {
-        const options = { escape: parsed.escape }
-        const expansion = expandOrFail(command, value, environment, options)
-        value = expansion.text
-        for (const name of expansion.used) {
-          if (name !== key) dependencies.add(name)
-          // A default that reads the earlier value of its own name needs what that one needed.
-          else
-            for (const inherited of args.get(key)?.dependencies ?? []) dependencies.add(inherited)
-        }
-      }
+      const { value, dependencies } =
+        given === undefined
+          ? evaluateDefault(parsed, command, definition, { environment, args })
+          : { value: given, dependencies: NO_NAMES }
       if (value !== undefined) environment.set(key, value)
       args.set(key, { definition, value, range: command.range, dependencies })
     }
   }
   return { environment, args }
+}
+
+const NO_NAMES: ReadonlySet<string> = new Set()
+
+function evaluateDefault(
+  parsed: ParsedDockerfile,
+  command: ArgCommand,
+  { key, value }: ArgDefinition,
+  scope: GlobalScope,
+): Pick<GlobalArg, 'value' | 'dependencies'> {
+  if (value === undefined) return { value, dependencies: NO_NAMES }
+  const { environment, args } = scope
+  const { text, used } = expandOrFail(command, value, environment, { escape: parsed.escape })
+  // A default that reads the earlier value of its own name needs what that one needed.
+  const names = [...used].flatMap((name) =>
+    name === key ? [...(args.get(key)?.dependencies ?? [])] : [name],
+  )
+  return { value: text, dependencies: new Set(names) }
 }
 
 /** Base names as they are without any build arg (features row L17). A file that cannot be expanded is not looked at. */

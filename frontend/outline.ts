@@ -5,6 +5,7 @@ import { convertStages } from './convert.ts'
 import type { Range } from './diagnostics.ts'
 import type { ParsedDockerfile } from './dockerfile.ts'
 import type { GlobalScope } from './global-args.ts'
+import type { RunNode } from './graph.ts'
 import { base64, jsonLocation } from './json-location.ts'
 import type { ImageResolver } from './resolver.ts'
 import type { StageState } from './stages.ts'
@@ -74,21 +75,23 @@ function reachableInOrder(target: StageState): StageState[] {
 /** The first definition of a name counts, as seen from the target. */
 function collectArgs(stages: readonly StageState[], globals: GlobalScope): OutlineArg[] {
   const found = new Map<string, OutlineArg>()
-  for (const state of stages) {
-    const own = new Map<string, OutlineArg>()
-    const used = new Set(state.fromVariables)
-    for (const arg of state.result?.args ?? []) {
-      if (arg.owner !== state) continue
-      const { key, description, value, range } = arg
-      if (!arg.isInherited) own.set(key, { name: key, description, value: value ?? '', range })
-      used.add(key)
-    }
-    for (const name of withDependencies(used, globals)) {
-      const arg = own.get(name) ?? globalArg(name, globals)
-      if (arg !== undefined && !found.has(name)) found.set(name, arg)
-    }
+  for (const arg of stages.flatMap((state) => stageArgs(state, globals))) {
+    if (!found.has(arg.name)) found.set(arg.name, arg)
   }
   return [...found.values()]
+}
+
+/** ARGs that one stage declares or that its FROM reads. */
+function stageArgs(state: StageState, globals: GlobalScope): OutlineArg[] {
+  const declared = (state.result?.args ?? []).filter(({ owner }) => owner === state)
+  const own = new Map<string, OutlineArg>()
+  for (const { key, description, value, range, isInherited } of declared) {
+    if (!isInherited) own.set(key, { name: key, description, value: value ?? '', range })
+  }
+  const used = new Set([...state.fromVariables, ...declared.map(({ key }) => key)])
+  return [...withDependencies(used, globals)].flatMap(
+    (name) => own.get(name) ?? globalArg(name, globals) ?? [],
+  )
 }
 
 function withDependencies(used: ReadonlySet<string>, globals: GlobalScope): Set<string> {
@@ -111,20 +114,30 @@ function collectInputs(
   stages: readonly StageState[],
   { conversion }: ConvertedStages,
 ): Pick<Outline, 'secrets' | 'agents'> {
+  const owners = new Set(stages.map(({ title }) => title))
   const secrets = new Map<string, OutlineInput>()
   const agents = new Map<string, OutlineInput>()
-  const owners = new Set(stages.map(({ title }) => title))
   for (const node of conversion.graph.nodes) {
-    const { range, stage } = node.origin
-    if (node.kind !== 'run' || range === undefined || !owners.has(stage ?? '')) continue
-    for (const mount of node.mounts) {
-      if (mount.type !== 'secret' && mount.type !== 'ssh') continue
-      const name = mount.type === 'secret' ? mount.secretId : mount.sshId
-      const known = mount.type === 'secret' ? secrets : agents
-      if (!known.has(name)) known.set(name, { name, isRequired: mount.isRequired, range })
-    }
+    if (node.kind === 'run' && owners.has(node.origin.stage ?? ''))
+      noteInputs(node, secrets, agents)
   }
   return { secrets: [...secrets.values()].sort(byLine), agents: [...agents.values()].sort(byLine) }
+}
+
+function noteInputs(
+  { mounts, origin }: RunNode,
+  secrets: Map<string, OutlineInput>,
+  agents: Map<string, OutlineInput>,
+): void {
+  const { range } = origin
+  if (range === undefined) return
+  const note = (known: Map<string, OutlineInput>, name: string, isRequired: boolean) => {
+    if (!known.has(name)) known.set(name, { name, isRequired, range })
+  }
+  for (const mount of mounts) {
+    if (mount.type === 'secret') note(secrets, mount.secretId, mount.isRequired)
+    else if (mount.type === 'ssh') note(agents, mount.sshId, mount.isRequired)
+  }
 }
 
 /** The text of `--call=outline`. */
