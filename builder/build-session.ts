@@ -152,6 +152,7 @@ export class BuildSession implements AsyncDisposable {
           await writeEntries([root], directory, copyParts, signal)
         },
       },
+      packSignal: this.services.signal,
       now: () => new Date(this.#nowMs()).toISOString(),
       resolver: this.resolver,
       steps: this.steps,

@@ -30,6 +30,8 @@ export interface PositionRecord {
 export interface RecordTable<Value> {
   get(name: string): Promise<Value | undefined>
   put(name: string, record: Value): Promise<void>
+  /** Notes that it was used now, for garbage collection (features row K24). */
+  touch(name: string): Promise<void>
 }
 
 export interface RecordTables {
@@ -48,6 +50,10 @@ export class CacheRecords {
 
   async readStep(key: CacheKey): Promise<StepRecord | undefined> {
     return await this.#tables.steps.get(digestHex(key))
+  }
+
+  async touchStep(key: CacheKey): Promise<void> {
+    await this.#tables.steps.touch(digestHex(key))
   }
 
   async writeStep(key: CacheKey, record: StepRecord): Promise<void> {

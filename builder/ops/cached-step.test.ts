@@ -24,6 +24,8 @@ class MemoryTable<Value> implements RecordTable<Value> {
   async put(name: string, record: Value): Promise<void> {
     this.values.set(name, record)
   }
+
+  async touch(): Promise<void> {}
 }
 
 const signal = new AbortController().signal

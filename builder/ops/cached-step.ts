@@ -149,7 +149,11 @@ export async function usableRecord(
     return undefined
   }
   const layer = await parts.layers.get(record.diffId, signal)
-  return layer === undefined || layer.blobs.length === 0 ? undefined : record
+  if (layer === undefined || layer.blobs.length === 0) {
+    return undefined
+  }
+  await parts.records.touchStep(key)
+  return record
 }
 
 function digestHexOf(definition: string): string {

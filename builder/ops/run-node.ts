@@ -20,6 +20,8 @@ export interface RunNodeParts extends PackRunParts {
   readonly worker: () => Promise<Worker>
   readonly options: RunOptions
   readonly mounts: Omit<MountParts, 'sources'>
+  /** Of the build, not of its steps: what a step has done is packed and kept when another one fails. */
+  readonly packSignal: AbortSignal
   /** RFC 3339 of now. */
   readonly now: () => string
 }
@@ -65,7 +67,10 @@ export async function runNode(
           const { diff } = await executeRun(request, worker, step, inner)
           return { diff, directory, parent, createdAt: parts.now() }
         })
-        return { directory: finished.directory, packing: packRun(finished, worker, parts, inner) }
+        return {
+          directory: finished.directory,
+          packing: packRun(finished, worker, parts, parts.packSignal),
+        }
       },
     },
     signal,
