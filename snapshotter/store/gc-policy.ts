@@ -19,6 +19,10 @@ export interface GcRecord {
 }
 
 export interface GcSource {
+  /**
+   * Asked while the gate is closed: it must not go through `BlobStore` or `LayerStore`, whose holds would wait for the
+   * collector for ever. Small blobs are read at `BlobStore.path`.
+   */
   records(): AsyncIterable<GcRecord>
 }
 
