@@ -76,7 +76,12 @@ export class HostClient {
     this.clock = clock
     this.retryPolicy = options.retryPolicy
     this.#baseUrl = endpoint.baseUrl
-    this.#authorizer = new Authorizer({ endpoint, source, fetcher: { transport, clock } })
+    this.#authorizer = new Authorizer({
+      registry: endpoint.registry,
+      baseUrl: () => this.#baseUrl,
+      source,
+      fetcher: { transport, clock },
+    })
     this.#limits = { call: pLimit(CALLS_AT_ONCE), blob: pLimit(BLOBS_AT_ONCE) }
   }
 
@@ -203,7 +208,7 @@ export class HostClient {
         httpRequest(request, url, isOwn ? authorization : undefined),
         {
           signal,
-          isForeign: !isOwn,
+          isForeign: url.hostname !== this.#baseUrl.hostname,
         },
       )
       if (!isRedirect(request.method, response) || request.expect.includes(response.status))

@@ -317,3 +317,14 @@ describe('authorization', () => {
     await rejectsWith(one.ping(registry.host, { signal }), 'unauthorized', /wants a login/)
   })
 })
+
+describe('a token server over plain http', () => {
+  it('is used when an insecure registry turned out to have no TLS', async () => {
+    await using registry = await FakeRegistry.start({ auth: BEARER })
+    await using client = testClient({
+      insecureRegistries: [registry.host],
+      credentials: credentialsFor(registry.host, PASSWORD),
+    })
+    await client.ping(registry.host, { signal })
+  })
+})

@@ -1,5 +1,4 @@
 import { RegistryError } from '../errors.ts'
-import type { Endpoint } from '../transport/endpoint.ts'
 import { isLoopbackName } from '../transport/endpoint.ts'
 import { redactUrl } from '../transport/redact.ts'
 import type { Challenge } from './challenge.ts'
@@ -36,7 +35,8 @@ export interface Access {
  * at the same time.
  */
 export class Authorizer {
-  readonly #endpoint: Endpoint
+  readonly #registry: string
+  readonly #baseUrl: () => URL
   readonly #source: CredentialSource
   readonly #fetcher: TokenFetcher
   readonly #tokens = new Map<string, Promise<AccessToken>>()
@@ -46,11 +46,15 @@ export class Authorizer {
   #demand: Demand | undefined
 
   constructor(options: {
-    readonly endpoint: Endpoint
+    /** As references name it. */
+    readonly registry: string
+    /** Where it answers now: plain http, when an insecure registry turned out to have no TLS. */
+    readonly baseUrl: () => URL
     readonly source: CredentialSource
     readonly fetcher: TokenFetcher
   }) {
-    this.#endpoint = options.endpoint
+    this.#registry = options.registry
+    this.#baseUrl = options.baseUrl
     this.#source = options.source
     this.#fetcher = options.fetcher
   }
@@ -125,7 +129,9 @@ export class Authorizer {
     const known = await this.#tokens.get(key)?.catch(retryableByAnother)
     if (known !== undefined && known.renewAtMs > this.#fetcher.clock.now()) return known
     const { realm, service } = demand
-    const fetched = fetchToken(this.#fetcher, { realm, service, scopes, credentials }, signal)
+    const isForeign = realm.hostname !== this.#baseUrl().hostname
+    const question = { realm, service, scopes, credentials, isForeign }
+    const fetched = fetchToken(this.#fetcher, question, signal)
     this.#tokens.set(key, fetched)
     // The failure reaches the caller below; here it only must not be what the next caller gets.
     fetched.catch(() => this.#tokens.delete(key))
@@ -154,7 +160,7 @@ export class Authorizer {
     const known = this.#credentials.get(key)
     if (known !== undefined) return known
     const found = this.#source
-      .find(this.#endpoint.registry, access.repository, signal)
+      .find(this.#registry, access.repository, signal)
       .then((credentials) => {
         for (const secret of secretsOf(credentials)) this.#secrets.add(secret)
         return credentials
@@ -171,7 +177,7 @@ export class Authorizer {
    */
   #bearerDemand(challenge: Challenge): Demand {
     const text = challenge.parameters.get('realm') ?? ''
-    const base = this.#endpoint.baseUrl
+    const base = this.#baseUrl()
     const { host } = base
     if (!URL.canParse(text, base.href))
       throw new RegistryError('bad-response', `${host} names a token server that is not a URL`, {

@@ -11,6 +11,7 @@ const LIFETIME_SEC_DEFAULT = 60
 /** Shorter lifetimes make no sense and would fetch a token for every request. */
 const LIFETIME_SEC_MIN = 10
 const CLIENT_ID = 'tsbuild'
+const TOKEN_TIMEOUT_MS = 90_000
 /**
  * Answers with which token servers say that they do not know the form of the request: the other
  * form is tried (row R21).
@@ -25,6 +26,8 @@ export interface AccessToken {
 
 export interface TokenQuestion {
   readonly realm: URL
+  /** Not the registry's own host: then some addresses are refused. */
+  readonly isForeign: boolean
   readonly service: string | undefined
   /** Each `resource:actions`. */
   readonly scopes: readonly string[]
@@ -46,15 +49,36 @@ export async function fetchToken(
   question: TokenQuestion,
   signal: AbortSignal,
 ): Promise<AccessToken> {
-  const { credentials } = question
-  if (credentials?.kind === 'identity-token')
-    return send(fetcher, question, postRequest(question), signal)
-  const response = await sendRaw(fetcher, getRequest(question), signal)
-  if (WRONG_FORM.has(response.status) && credentials?.kind === 'password') {
-    await discard(response)
-    return send(fetcher, question, postRequest(question), signal)
+  // A token server that answers byte by byte would outlast every idle timeout.
+  const deadline = AbortSignal.timeout(TOKEN_TIMEOUT_MS)
+  try {
+    return await askForToken(fetcher, question, AbortSignal.any([signal, deadline]))
+  } catch (error) {
+    signal.throwIfAborted()
+    if (!deadline.aborted) throw error
+    const { host } = question.realm
+    const reason = `the token server ${host} sent no token in ${TOKEN_TIMEOUT_MS / 1000} s`
+    throw new RegistryError('timeout', reason, { host, isTemporary: true, cause: error })
   }
-  return read(fetcher, question, response)
+}
+
+async function askForToken(
+  fetcher: TokenFetcher,
+  question: TokenQuestion,
+  signal: AbortSignal,
+): Promise<AccessToken> {
+  const { credentials, isForeign } = question
+  const ask = async (request: HttpRequest): Promise<HttpResponse> =>
+    fetcher.transport.send(request, { signal, isForeign })
+  if (credentials?.kind === 'identity-token') {
+    return read(fetcher, question, await ask(postRequest(question)))
+  }
+  const response = await ask(getRequest(question))
+  if (!WRONG_FORM.has(response.status) || credentials?.kind !== 'password') {
+    return read(fetcher, question, response)
+  }
+  await discard(response)
+  return read(fetcher, question, await ask(postRequest(question)))
 }
 
 function getRequest(question: TokenQuestion): HttpRequest {
@@ -62,8 +86,9 @@ function getRequest(question: TokenQuestion): HttpRequest {
   const url = new URL(question.realm)
   if (question.service !== undefined) url.searchParams.set('service', question.service)
   for (const scope of question.scopes) url.searchParams.append('scope', scope)
-  if (credentials?.kind !== 'password')
+  if (credentials?.kind !== 'password') {
     return { method: 'GET', url, headers: { accept: 'application/json' } }
+  }
   url.searchParams.set('account', credentials.username)
   const authorization = basicAuthorization(credentials.username, credentials.password)
   return { method: 'GET', url, headers: { accept: 'application/json', authorization } }
@@ -88,23 +113,6 @@ function postRequest(question: TokenQuestion): HttpRequest {
     headers: { accept: 'application/json', 'content-type': 'application/x-www-form-urlencoded' },
     body: { kind: 'bytes', bytes: Buffer.from(form.toString()) },
   }
-}
-
-async function send(
-  fetcher: TokenFetcher,
-  question: TokenQuestion,
-  request: HttpRequest,
-  signal: AbortSignal,
-): Promise<AccessToken> {
-  return read(fetcher, question, await sendRaw(fetcher, request, signal))
-}
-
-function sendRaw(
-  fetcher: TokenFetcher,
-  request: HttpRequest,
-  signal: AbortSignal,
-): Promise<HttpResponse> {
-  return fetcher.transport.send(request, { signal, isForeign: true })
 }
 
 async function read(

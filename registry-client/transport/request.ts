@@ -14,18 +14,18 @@ import type { CertificateStore } from './tls.ts'
 /** Nothing waits for ever: each of these ends in RegistryError `timeout`. */
 export interface TransportTimeouts {
   readonly connectMs: number
-  /**
-   * From the last byte sent to the first received. Registries hash and move a whole blob before
-   * they answer its PUT.
-   */
-  readonly headersMs: number
+  /** From the last byte sent to the first received. */
+  readonly answerMs: number
+  /** The same after an upload: registries hash and move a whole blob before they answer its PUT. */
+  readonly storeMs: number
   /** Between two pieces of a body. */
   readonly bodyIdleMs: number
 }
 
 export const DEFAULT_TIMEOUTS: TransportTimeouts = {
   connectMs: 30_000,
-  headersMs: 300_000,
+  answerMs: 60_000,
+  storeMs: 300_000,
   bodyIdleMs: 60_000,
 }
 
@@ -78,7 +78,7 @@ export class HttpTransport implements AsyncDisposable {
         },
         body: bodyOf(request),
         signal,
-        headersTimeout: this.#options.timeouts.headersMs,
+        headersTimeout: this.#answerTimeoutMs(request),
         bodyTimeout: this.#options.timeouts.bodyIdleMs,
       })
       return {
@@ -91,6 +91,11 @@ export class HttpTransport implements AsyncDisposable {
       signal.throwIfAborted()
       throw describeConnectionError(error, url)
     }
+  }
+
+  #answerTimeoutMs({ method }: HttpRequest): number {
+    const { answerMs, storeMs } = this.#options.timeouts
+    return method === 'PUT' || method === 'PATCH' ? storeMs : answerMs
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
