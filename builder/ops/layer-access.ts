@@ -91,16 +91,6 @@ export class LayerAccess {
     return await Promise.all(stack.map((layer) => this.directory(layer, signal)))
   }
 
-  /** Starts what unpacking will need (downloads, the worker), without waiting; a failure shows when it is needed. */
-  prefetch(stack: LayerStack, signal: AbortSignal): void {
-    for (const layer of stack) {
-      if (layer.directory === undefined) {
-        // Kept by the single flight: whoever needs the directory gets this same failure.
-        this.directory(layer, signal).catch(() => undefined)
-      }
-    }
-  }
-
   async #unpack(layer: BuildLayer, signal: AbortSignal): Promise<LayerDirectory> {
     const { store, limits } = this.#parts
     const { diffId } = await layer.packing
