@@ -37,7 +37,11 @@ export async function openArchiveTree(options: ArchiveTreeOptions): Promise<Sour
     return new LayerSource({ tree: LayerTree.of([entries]), description, rootOf: () => directory })
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === 'bad-archive') {
-      throw new ContextError('context-invalid', `could not unpack ${description}: ${error.message}`, { cause: error })
+      throw new ContextError(
+        'context-invalid',
+        `could not unpack ${description}: ${error.message}`,
+        { cause: error },
+      )
     }
     throw error
   }

@@ -1,5 +1,14 @@
 import assert from 'node:assert/strict'
-import { chmodSync, linkSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  linkSync,
+  mkdirSync,
+  mkdtempSync,
+  rmSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -45,7 +54,11 @@ describe('DirectoryTree', () => {
     writeFileSync(file, content)
   }
 
-  const open = (patterns: readonly string[] = [], statCache?: StatCache, now?: () => number): DirectoryTree =>
+  const open = (
+    patterns: readonly string[] = [],
+    statCache?: StatCache,
+    now?: () => number,
+  ): DirectoryTree =>
     new DirectoryTree({
       kernel: recording,
       root,

@@ -1,5 +1,11 @@
 import type { Digest } from '../../registry-client/oci/index.ts'
-import { type Kernel, type LayerPath, type PackSource, parentOf, type ScannedEntry } from '../../snapshotter/index.ts'
+import {
+  type Kernel,
+  type LayerPath,
+  type PackSource,
+  parentOf,
+  type ScannedEntry,
+} from '../../snapshotter/index.ts'
 import type { SourceTree, TreeEntry } from '../ops/copy-source.ts'
 import { ContextError } from './errors.ts'
 import type { PathMatcher } from './ignore.ts'
@@ -163,7 +169,15 @@ export class DirectoryTree implements SourceTree {
       case 'fifo':
         return { type: scanned.type, path, mode, uid, gid, mtimeSec }
       case 'symlink':
-        return { type: 'symlink', path, mode: 0o777, uid, gid, mtimeSec, target: scanned.target ?? '' }
+        return {
+          type: 'symlink',
+          path,
+          mode: 0o777,
+          uid,
+          gid,
+          mtimeSec,
+          target: scanned.target ?? '',
+        }
       case 'char':
       case 'block': {
         const { major = 0, minor = 0 } = scanned

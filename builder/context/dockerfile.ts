@@ -38,22 +38,30 @@ export async function readDockerfile(path: string, read: TextReader): Promise<Do
 /** Reads files of the host, relative paths below `directory`. `context-unreadable` for files that cannot be read. */
 export function hostReader(directory: string): TextReader {
   return async (path) => {
-    try {
-      const bytes = await readFile(resolve(directory, path))
-      if (bytes.length > TEXT_BYTES_MAX) {
-        throw new ContextError('context-too-large', `could not read ${path}: it is larger than 16 MiB`, { path })
-      }
-      return bytes.toString('utf8')
-    } catch (error) {
-      if (error instanceof ContextError) {
-        throw error
-      }
-      const code = error instanceof Error && 'code' in error ? error.code : undefined
-      if (code === 'ENOENT' || code === 'ENOTDIR') {
-        return undefined
-      }
-      const reason = code === 'EISDIR' ? 'it is a directory' : error instanceof Error ? error.message : String(error)
-      throw new ContextError('context-unreadable', `could not read ${path}: ${reason}`, { path, cause: error })
+    const bytes = await readFile(resolve(directory, path)).catch((error: unknown) =>
+      absent(path, error),
+    )
+    if (bytes !== undefined && bytes.length > TEXT_BYTES_MAX) {
+      throw new ContextError(
+        'context-too-large',
+        `could not read ${path}: it is larger than 16 MiB`,
+        { path },
+      )
     }
+    return bytes?.toString('utf8')
   }
+}
+
+/** Undefined when the error says that there is no such file. */
+function absent(path: string, error: unknown): undefined {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined
+  if (code === 'ENOENT' || code === 'ENOTDIR') {
+    return undefined
+  }
+  const message = error instanceof Error ? error.message : String(error)
+  const reason = code === 'EISDIR' ? 'it is a directory' : message
+  throw new ContextError('context-unreadable', `could not read ${path}: ${reason}`, {
+    path,
+    cause: error,
+  })
 }

@@ -36,7 +36,11 @@ export function parseClass(chars: readonly string[], start: number, pattern: str
     const taken = isEscape ? chars[position + 1] : char
     position += isEscape ? 2 : 1
     // A character is always followed by another: at least the closing bracket.
-    if (taken === undefined || (!isEscape && (taken === '-' || taken === ']')) || position >= chars.length) {
+    if (
+      taken === undefined ||
+      (!isEscape && (taken === '-' || taken === ']')) ||
+      position >= chars.length
+    ) {
       throw badPattern(pattern)
     }
     return taken

@@ -16,6 +16,13 @@ const ESCAPED_CONTROLS: ReadonlyMap<string, string> = new Map([
   ['v', '\\v'],
 ])
 
+const ASSERTIONS: ReadonlyMap<string, string> = new Map([
+  ['b', '\\b'],
+  ['B', '\\B'],
+  ['A', '^'],
+  ['z', '$'],
+])
+
 const NAMED_CLASSES: ReadonlyMap<string, string> = new Map([
   ['alnum', '0-9A-Za-z'],
   ['alpha', 'A-Za-z'],
@@ -97,17 +104,8 @@ function translateEscape(reader: Reader): string {
   if (char !== undefined && set !== undefined) {
     return char === char.toLowerCase() ? `[${set}]` : `[^${set}]`
   }
-  switch (char) {
-    case 'b':
-    case 'B':
-      return `\\${char}`
-    case 'A':
-      return '^'
-    case 'z':
-      return '$'
-    default:
-      return translateEscapedLiteral(char, reader)
-  }
+  const assertion = char === undefined ? undefined : ASSERTIONS.get(char)
+  return assertion ?? translateEscapedLiteral(char, reader)
 }
 
 /** A character that an escape stands for: a control character or ASCII punctuation; RE2 refuses all others. */

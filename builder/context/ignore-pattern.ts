@@ -75,38 +75,44 @@ function matchRegexp(regexp: RegExp, suffix: string): (path: string) => boolean 
   return (path) => path.endsWith(suffix) && regexp.test(path)
 }
 
+/** A pattern that is being translated. */
+interface Translation {
+  kind: MatchKind
+  regexp: string
+}
+
+/** `**`, with the slash after it; an escape; any other character. */
+const TOKEN = /\*\*\/?|\\.?|./gsu
+
 /**
  * The Go regular expression of a pattern and how it is compared. The translation knows nothing of character classes:
  * what is inside one is rewritten too, and passed on.
  */
-function translate(text: string): { readonly kind: MatchKind; readonly regexp: string } {
-  const chars = Array.from(text)
-  let regexp = '^'
-  let kind: MatchKind = 'exact'
-  let position = 0
-  while (position < chars.length) {
-    const isStart = position === 0
-    const char = chars[position] ?? ''
-    position += 1
-    if (char === '*' && chars[position] === '*') {
-      position += chars[position + 1] === '/' ? 2 : 1
-      const isEnd = position >= chars.length
-      regexp += isEnd ? '.*' : '(.*/)?'
-      if (isStart) {
-        kind = 'suffix'
-      } else {
-        kind = isEnd && kind === 'exact' ? 'prefix' : 'regexp'
-      }
-    } else if (char === '\\') {
-      regexp += `\\${chars[position] ?? ''}`
-      kind = position < chars.length ? 'regexp' : kind
-      position += 1
+function translate(text: string): Translation {
+  const translation: Translation = { kind: 'exact', regexp: '^' }
+  for (const match of text.matchAll(TOKEN)) {
+    const [token] = match
+    if (token.startsWith('**')) {
+      const isEnd = match.index + token.length === text.length
+      addAnyDepth(translation, { isStart: match.index === 0, isEnd })
     } else {
-      regexp += translateChar(char)
-      kind = '*?[]'.includes(char) ? 'regexp' : kind
+      translation.regexp += translateChar(token)
+      translation.kind = /^[*?[\]]|^\\./su.test(token) ? 'regexp' : translation.kind
     }
   }
-  return { kind, regexp }
+  return translation
+}
+
+function addAnyDepth(
+  translation: Translation,
+  { isStart, isEnd }: { readonly isStart: boolean; readonly isEnd: boolean },
+): void {
+  translation.regexp += isEnd ? '.*' : '(.*/)?'
+  if (isStart) {
+    translation.kind = 'suffix'
+  } else {
+    translation.kind = isEnd && translation.kind === 'exact' ? 'prefix' : 'regexp'
+  }
 }
 
 function translateChar(char: string): string {

@@ -73,7 +73,18 @@ describe('compileMatcher', () => {
     })
   }
 
-  for (const pattern of ['[', '[]a]', 'a[', '[a-', '\\', '!', '[z-a]', 'a\\y', '[-x]', 'x[[:nope:]]']) {
+  for (const pattern of [
+    '[',
+    '[]a]',
+    'a[',
+    '[a-',
+    '\\',
+    '!',
+    '[z-a]',
+    'a\\y',
+    '[-x]',
+    'x[[:nope:]]',
+  ]) {
     it(`refuses ${pattern}`, () => {
       assert.throws(
         () => compileMatcher([pattern]),
@@ -93,7 +104,19 @@ describe('compileMatcher', () => {
     assert.equal(enter(['x'], 'd').isClosed, false)
   })
 
-  const component = fc.constantFrom('a', 'b', 'ab', 'a.b', '*', 'a*', '?', '[ab]', '**', 'a**', '\\a')
+  const component = fc.constantFrom(
+    'a',
+    'b',
+    'ab',
+    'a.b',
+    '*',
+    'a*',
+    '?',
+    '[ab]',
+    '**',
+    'a**',
+    '\\a',
+  )
   const pattern = fc
     .tuple(fc.boolean(), fc.array(component, { minLength: 1, maxLength: 4 }))
     .map(([isException, parts]) => `${isException ? '!' : ''}${parts.join('/')}`)

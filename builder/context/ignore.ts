@@ -43,7 +43,9 @@ export function parseIgnoreFile(text: string): string[] {
     }
     const isException = trimmed.startsWith('!')
     const rest = isException ? trimmed.slice(1).trim() : trimmed
-    patterns.push(`${isException ? '!' : ''}${rest === '' ? '' : withoutLeadingSlash(cleanPath(rest))}`)
+    patterns.push(
+      `${isException ? '!' : ''}${rest === '' ? '' : withoutLeadingSlash(cleanPath(rest))}`,
+    )
   }
   return patterns
 }
@@ -106,7 +108,9 @@ class Scope implements MatchScope {
       scope: new Scope(this.#patterns, components, matched),
       isClosed:
         isMatch &&
-        !this.#patterns.some((pattern) => pattern.isException && canMatchBelow(pattern, components)),
+        !this.#patterns.some(
+          (pattern) => pattern.isException && canMatchBelow(pattern, components),
+        ),
     }
   }
 

@@ -67,7 +67,11 @@ describe('LocatedContexts', () => {
   })
 
   it('takes the ignore file beside the Dockerfile instead of the one of the context', async () => {
-    const inputs = contexts({ kind: 'path', path: join(directory, 'ctx/sub/Prod'), isDefault: false })
+    const inputs = contexts({
+      kind: 'path',
+      path: join(directory, 'ctx/sub/Prod'),
+      isDefault: false,
+    })
     assert.deepEqual(await names(inputs, 'context'), ['.dockerignore', 'a', 'dockerfile', 'sub'])
     assert.deepEqual(await inputs.dockerfile(), { name: 'Prod', text: 'FROM prod\n' })
   })
@@ -75,13 +79,25 @@ describe('LocatedContexts', () => {
   it('reads the Dockerfile of an archive inside of it', async () => {
     const path = join(directory, 'c.tar')
     execFileSync('tar', ['-cf', path, '-C', join(directory, 'ctx'), '.'])
-    const inputs = contexts({ kind: 'path', path: 'sub/Prod', isDefault: false }, { kind: 'archive', path, origin: '-' })
+    const inputs = contexts(
+      { kind: 'path', path: 'sub/Prod', isDefault: false },
+      { kind: 'archive', path, origin: '-' },
+    )
     assert.deepEqual(await inputs.dockerfile(), { name: 'Prod', text: 'FROM prod\n' })
-    assert.deepEqual(await names(inputs, 'context'), ['.dockerignore', 'a', 'b', 'dockerfile', 'sub'])
+    assert.deepEqual(await names(inputs, 'context'), [
+      '.dockerignore',
+      'a',
+      'b',
+      'dockerfile',
+      'sub',
+    ])
   })
 
   it('has an empty context when only a Dockerfile was given', async () => {
-    const inputs = contexts({ kind: 'text', text: 'FROM t\n', name: 'Dockerfile' }, { kind: 'none' })
+    const inputs = contexts(
+      { kind: 'text', text: 'FROM t\n', name: 'Dockerfile' },
+      { kind: 'none' },
+    )
     assert.equal((await inputs.dockerfile()).text, 'FROM t\n')
     assert.deepEqual(await names(inputs, 'context'), [])
   })

@@ -1,5 +1,5 @@
 import { basename, join, resolve } from 'node:path'
-import type { GitNode, HttpNode } from '../../frontend/graph.ts'
+import type { GitNode, HttpNode } from '../../frontend/index.ts'
 import { BuildError } from '../errors.ts'
 import type { BuildContexts } from '../ops/build-contexts.ts'
 import type { SourceTree } from '../ops/copy-source.ts'
@@ -84,7 +84,10 @@ export class LocatedContexts implements BuildContexts {
   #filesLocation(name: string): FilesLocation {
     const location = this.#location(name)
     if (location === undefined || location.kind === 'image' || location.kind === 'oci-layout') {
-      throw new BuildError('context-missing', `could not use context ${name}: it is no directory, archive or URL`)
+      throw new BuildError(
+        'context-missing',
+        `could not use context ${name}: it is no directory, archive or URL`,
+      )
     }
     return location
   }
@@ -94,10 +97,16 @@ export class LocatedContexts implements BuildContexts {
     const location = this.#filesLocation(name)
     // Only a directory has an ignore file beside its Dockerfile, and there the Dockerfile does not need the context.
     const ignoreText =
-      isMain && location.kind === 'directory' ? (await this.#readDockerfile()).ignoreText : undefined
+      isMain && location.kind === 'directory'
+        ? (await this.#readDockerfile()).ignoreText
+        : undefined
     return await this.#contexts.run(name, async () => {
       const description = isMain ? 'the build context' : `context ${name}`
-      const opened = await openContext(location, { description, ignoreText, isNamed: !isMain }, this.#parts)
+      const opened = await openContext(
+        location,
+        { description, ignoreText, isNamed: !isMain },
+        this.#parts,
+      )
       this.#opened.push(opened)
       return opened
     })
@@ -126,7 +135,10 @@ export class LocatedContexts implements BuildContexts {
     if (context.dockerfileText !== undefined) {
       return { text: context.dockerfileText, name: 'Dockerfile', ignoreText: undefined }
     }
-    const { text, name } = await readDockerfile(dockerfile.isDefault ? 'Dockerfile' : dockerfile.path, context.readText)
+    const { text, name } = await readDockerfile(
+      dockerfile.isDefault ? 'Dockerfile' : dockerfile.path,
+      context.readText,
+    )
     return { text, name, ignoreText: undefined }
   }
 }

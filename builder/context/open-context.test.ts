@@ -11,7 +11,13 @@ import { kernel } from '../../snapshotter/index.ts'
 import { CopyError } from '../ops/copy-errors.ts'
 import { hostReader, readDockerfile } from './dockerfile.ts'
 import { ContextError } from './errors.ts'
-import { classifyInput, type FilesLocation, openContext, type OpenContext, type OpenOptions } from './open-context.ts'
+import {
+  classifyInput,
+  type FilesLocation,
+  openContext,
+  type OpenContext,
+  type OpenOptions,
+} from './open-context.ts'
 
 describe('openContext', () => {
   let directory = ''
@@ -50,7 +56,10 @@ describe('openContext', () => {
 
   afterEach(() => rmSync(directory, { recursive: true }))
 
-  const open = (location: FilesLocation, options: Partial<OpenOptions> = {}): Promise<OpenContext> =>
+  const open = (
+    location: FilesLocation,
+    options: Partial<OpenOptions> = {},
+  ): Promise<OpenContext> =>
     openContext(
       location,
       { description: 'the build context', ignoreText: undefined, isNamed: false, ...options },
@@ -64,14 +73,18 @@ describe('openContext', () => {
       },
     )
 
-  const names = async ({ tree }: OpenContext): Promise<string[]> => (await tree.list('')).map((entry) => entry.path)
+  const names = async ({ tree }: OpenContext): Promise<string[]> =>
+    (await tree.list('')).map((entry) => entry.path)
 
   it('reads a directory in place, without what its ignore file names', async () => {
     const context = await open({ kind: 'directory', path: join(directory, 'source') })
     assert.deepEqual(await names(context), ['.dockerignore', 'Dockerfile', 'd', 'out'])
     assert.equal(context.tree.missingReason?.('ignored'), 'excluded by .dockerignore')
     assert.equal(await context.readText('Dockerfile'), 'FROM scratch\n')
-    const other = await open({ kind: 'directory', path: join(directory, 'source') }, { ignoreText: '*' })
+    const other = await open(
+      { kind: 'directory', path: join(directory, 'source') },
+      { ignoreText: '*' },
+    )
     assert.deepEqual(await names(other), [])
     await context.save()
   })
@@ -149,7 +162,11 @@ describe('readDockerfile', () => {
 
   it('tries the lower-case name for Dockerfile only', async () => {
     const files = { 'x/dockerfile': 'FROM a', other: 'FROM b', 'other.dockerignore': 'c' }
-    assert.deepEqual(await read('x/Dockerfile', files), { text: 'FROM a', name: 'x/dockerfile', ignoreText: undefined })
+    assert.deepEqual(await read('x/Dockerfile', files), {
+      text: 'FROM a',
+      name: 'x/dockerfile',
+      ignoreText: undefined,
+    })
     assert.deepEqual(await read('other', files), { text: 'FROM b', name: 'other', ignoreText: 'c' })
     await assert.rejects(read('Other', files), /failed to read dockerfile.*Other/)
   })

@@ -99,7 +99,11 @@ function emptyContext(description: string): OpenContext {
   }
 }
 
-async function openDirectory(path: string, options: OpenOptions, parts: ContextParts): Promise<OpenContext> {
+async function openDirectory(
+  path: string,
+  options: OpenOptions,
+  parts: ContextParts,
+): Promise<OpenContext> {
   const root = await canonicalDirectory(path)
   const readText = hostReader(root)
   const ignoreText = options.ignoreText ?? (await readText('.dockerignore')) ?? ''
@@ -129,30 +133,65 @@ export async function canonicalDirectory(path: string): Promise<string> {
       return root
     }
   } catch (error) {
-    throw new ContextError('context-missing', `unable to prepare context: path "${path}" not found`, { cause: error, path })
+    throw new ContextError(
+      'context-missing',
+      `unable to prepare context: path "${path}" not found`,
+      { cause: error, path },
+    )
   }
-  throw new ContextError('context-missing', `unable to prepare context: path "${path}" is not a directory`, { path })
+  throw new ContextError(
+    'context-missing',
+    `unable to prepare context: path "${path}" is not a directory`,
+    { path },
+  )
 }
 
-async function openArchive(file: string, options: OpenOptions, parts: ContextParts): Promise<OpenContext> {
+async function openArchive(
+  file: string,
+  options: OpenOptions,
+  parts: ContextParts,
+): Promise<OpenContext> {
   const directory = join(parts.workDirectory, `archive-${digestHex(digestOf(file)).slice(0, 16)}`)
   const { description } = options
-  const tree = await openArchiveTree({ kernel: parts.kernel, file, directory, description, signal: parts.signal })
-  return { tree, readText: rootReader(directory, parts), dockerfileText: undefined, save: () => Promise.resolve() }
+  const tree = await openArchiveTree({
+    kernel: parts.kernel,
+    file,
+    directory,
+    description,
+    signal: parts.signal,
+  })
+  return {
+    tree,
+    readText: rootReader(directory, parts),
+    dockerfileText: undefined,
+    save: () => Promise.resolve(),
+  }
 }
 
-async function openGit(url: string, options: OpenOptions, parts: ContextParts): Promise<OpenContext> {
+async function openGit(
+  url: string,
+  options: OpenOptions,
+  parts: ContextParts,
+): Promise<OpenContext> {
   const source = parseGitUrl(url)
   if (source === undefined || 'fault' in source) {
     const reason = source === undefined ? 'it is no URL of a repository' : source.fault
-    throw new ContextError('context-invalid', `could not use ${redactUrl(url)} as a context: ${reason}`)
+    throw new ContextError(
+      'context-invalid',
+      `could not use ${redactUrl(url)} as a context: ${reason}`,
+    )
   }
   // `github.com/owner/name` has no scheme: for git itself it would be a local path.
   const remote = source.looksLocal ? `https://${source.remote}` : source.remote
   const { ref, subdir, checksum, keepGitDir = false, submodules = true } = source
   const request: GitRequest = { remote, ref, subdir, checksum, keepGitDir, submodules }
   const { tree, root } = await openGitTree(request, options.description, parts)
-  return { tree, readText: rootReader(root, parts), dockerfileText: undefined, save: () => Promise.resolve() }
+  return {
+    tree,
+    readText: rootReader(root, parts),
+    dockerfileText: undefined,
+    save: () => Promise.resolve(),
+  }
 }
 
 /** A checkout as a tree; for contexts and for ADD (features rows C7, D118). */
@@ -179,7 +218,11 @@ export async function openGitTree(
   return { tree, root }
 }
 
-async function openUrl(url: string, options: OpenOptions, parts: ContextParts): Promise<OpenContext> {
+async function openUrl(
+  url: string,
+  options: OpenOptions,
+  parts: ContextParts,
+): Promise<OpenContext> {
   const file = await fetchUrl({ url, checksum: undefined }, parts)
   const head = await readHead(file.file)
   if (!options.isNamed && classifyInput(head) === 'archive') {
@@ -194,7 +237,11 @@ async function openUrl(url: string, options: OpenOptions, parts: ContextParts): 
 
 /** One downloaded file as a tree; for ADD of a URL (features row D114). */
 export async function openHttpTree(
-  request: { readonly url: string; readonly checksum: string | undefined; readonly filename: string },
+  request: {
+    readonly url: string
+    readonly checksum: string | undefined
+    readonly filename: string
+  },
   parts: ContextParts,
 ): Promise<SourceTree> {
   return fileTree(await fetchUrl(request, parts), request.filename, redactUrl(request.url))
@@ -257,7 +304,11 @@ function rootReader(root: string, parts: Pick<ContextParts, 'kernel'>): TextRead
     try {
       fd = parts.kernel.openInRoot(root, cleanBelowRoot(path))
     } catch (error) {
-      if (error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ENOTDIR')) {
+      if (
+        error instanceof Error &&
+        'code' in error &&
+        (error.code === 'ENOENT' || error.code === 'ENOTDIR')
+      ) {
         return undefined
       }
       throw error
@@ -265,7 +316,11 @@ function rootReader(root: string, parts: Pick<ContextParts, 'kernel'>): TextRead
     const stream = createReadStream('', { fd })
     if (fstatSync(fd).size > TEXT_BYTES_MAX) {
       stream.destroy()
-      throw new ContextError('context-too-large', `could not read ${path}: it is larger than 16 MiB`, { path })
+      throw new ContextError(
+        'context-too-large',
+        `could not read ${path}: it is larger than 16 MiB`,
+        { path },
+      )
     }
     return (await buffer(stream)).toString('utf8')
   }

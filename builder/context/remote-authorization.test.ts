@@ -22,7 +22,8 @@ describe('gitAuthorization', () => {
       const left = Object.fromEntries(names.slice(start).map((name) => [name, all[name]]))
       seen.push(await gitAuthorization('https://h:8/r.git', secrets(left)))
     }
-    const basic = (token: string): string => `basic ${Buffer.from(`x-access-token:${token}`).toString('base64')}`
+    const basic = (token: string): string =>
+      `basic ${Buffer.from(`x-access-token:${token}`).toString('base64')}`
     assert.deepEqual(seen, ['one', basic('two'), 'three', basic('four'), undefined])
   })
 

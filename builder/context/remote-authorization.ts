@@ -5,7 +5,10 @@ export type SecretReader = (id: string) => Promise<Uint8Array | undefined>
  * The Authorization header for a git remote out of the build's secrets (features row D121): for this host before the
  * general ones, a complete header before a token. Undefined for remotes that are not http.
  */
-export async function gitAuthorization(url: string, readSecret: SecretReader): Promise<string | undefined> {
+export async function gitAuthorization(
+  url: string,
+  readSecret: SecretReader,
+): Promise<string | undefined> {
   const host = parseHttpUrl(url)?.host
   for (const suffix of host === undefined ? [] : [`.${host}`, '']) {
     const header = await readText(`GIT_AUTH_HEADER${suffix}`, readSecret)
@@ -21,7 +24,10 @@ export async function gitAuthorization(url: string, readSecret: SecretReader): P
 }
 
 /** The Authorization header for a download out of the build's secrets (features row D114). */
-export async function httpAuthorization(url: string, readSecret: SecretReader): Promise<string | undefined> {
+export async function httpAuthorization(
+  url: string,
+  readSecret: SecretReader,
+): Promise<string | undefined> {
   const host = parseHttpUrl(url)?.hostname
   if (host === undefined) {
     return undefined

@@ -1,4 +1,9 @@
-import { type Kernel, type LayerPath, parentOf, type ScannedEntry } from '../../snapshotter/index.ts'
+import {
+  type Kernel,
+  type LayerPath,
+  parentOf,
+  type ScannedEntry,
+} from '../../snapshotter/index.ts'
 import type { MatchScope, PathMatcher } from './ignore.ts'
 
 /** Directories that are listed in one call: bounds what is in memory twice, and how long a cancel waits. */

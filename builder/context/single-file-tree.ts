@@ -27,7 +27,14 @@ export class SingleFileTree implements SourceTree {
     const metadata = { uid: 0, gid: 0, mtimeSec: file.mtimeSec }
     const { name, sizeBytes } = file
     this.#root = { ...metadata, type: 'dir', path: '', mode: 0o755 }
-    this.#entry = { ...metadata, type: 'file', path: name, mode: 0o600, sizeBytes, linkGroup: undefined }
+    this.#entry = {
+      ...metadata,
+      type: 'file',
+      path: name,
+      mode: 0o600,
+      sizeBytes,
+      linkGroup: undefined,
+    }
   }
 
   lookup(path: LayerPath): Promise<TreeEntry | undefined> {
@@ -48,7 +55,10 @@ export class SingleFileTree implements SourceTree {
   fileDigests(paths: readonly LayerPath[]): Promise<readonly Digest[]> {
     const unknown = paths.find((path) => path !== this.#entry.path)
     if (unknown !== undefined) {
-      throw new CopyError('source-missing', `could not copy from ${this.description}: "/${unknown}": not found`)
+      throw new CopyError(
+        'source-missing',
+        `could not copy from ${this.description}: "/${unknown}": not found`,
+      )
     }
     return Promise.resolve(paths.map(() => this.#file.digest))
   }

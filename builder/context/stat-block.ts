@@ -77,7 +77,9 @@ export function encodeBlock(
   entries: readonly { readonly stat: FileStat; readonly digest: Digest }[],
 ): Buffer {
   const paths = Buffer.from(entries.map(({ stat }) => stat.path).join('\0'), 'utf16le')
-  const block = Buffer.alloc(HEADER_BYTES + entries.length * RECORD_BYTES + paths.length + CHECKSUM_BYTES)
+  const block = Buffer.alloc(
+    HEADER_BYTES + entries.length * RECORD_BYTES + paths.length + CHECKSUM_BYTES,
+  )
   block.writeUInt32LE(entries.length, 0)
   block.writeUInt32LE(paths.length, 4)
   for (const [index, { stat, digest }] of entries.entries()) {

@@ -44,7 +44,13 @@ describe('StatCache', () => {
   }
 
   it('remembers digests between builds, whatever the names are', async () => {
-    const paths = ['a', 'd/ü', 'd/\udcff', 'd/line\nfeed', ...Array.from({ length: 9000 }, (_, i) => `n/${i}`)]
+    const paths = [
+      'a',
+      'd/ü',
+      'd/\udcff',
+      'd/line\nfeed',
+      ...Array.from({ length: 9000 }, (_, i) => `n/${i}`),
+    ]
     await fill(paths)
     const cache = await open()
     for (const path of paths) {
@@ -93,7 +99,10 @@ describe('StatCache', () => {
     cache.record(entry('b'), digestOf('b'), LATER_MS)
     await cache.save([entry('b')])
     const next = await open()
-    assert.deepEqual([next.lookup(entry('a')), next.lookup(entry('b'))], [digestOf('a'), digestOf('b')])
+    assert.deepEqual(
+      [next.lookup(entry('a')), next.lookup(entry('b'))],
+      [digestOf('a'), digestOf('b')],
+    )
   })
 
   it('is empty when its file is damaged', async () => {

@@ -3,7 +3,13 @@ import { type FileHandle, open, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Digest } from '../../registry-client/oci/index.ts'
 import type { LayerPath, ScannedEntry } from '../../snapshotter/index.ts'
-import { blockBytes, decodeBlock, encodeBlock, type FileStat, type StatBlock } from './stat-block.ts'
+import {
+  blockBytes,
+  decodeBlock,
+  encodeBlock,
+  type FileStat,
+  type StatBlock,
+} from './stat-block.ts'
 
 /** First bytes of the file; another version is another name, so old files are ignored, not misread. */
 const MAGIC = Buffer.from('tsbuild stat cache 1\n')
@@ -53,7 +59,9 @@ export class StatCache {
   /** The digest of the file when it is known to be unchanged. */
   lookup(stat: FileStat): Digest | undefined {
     const known = this.#known.get(stat.path)
-    return known?.block.isSame(known.index, stat) === true ? known.block.digest(known.index) : undefined
+    return known?.block.isSame(known.index, stat) === true
+      ? known.block.digest(known.index)
+      : undefined
   }
 
   /** Notes the digest of a file that was looked at, and then read, at `lookedAtMs` or later. */
@@ -105,7 +113,9 @@ export class StatCache {
     }
     for (const entry of present) {
       const digest =
-        entry.type === 'file' ? (this.#fresh.get(entry.path)?.digest ?? this.lookup(entry)) : undefined
+        entry.type === 'file'
+          ? (this.#fresh.get(entry.path)?.digest ?? this.lookup(entry))
+          : undefined
       if (digest !== undefined) {
         await add(entry, digest)
       }

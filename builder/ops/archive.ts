@@ -1,6 +1,13 @@
 import { createGunzip, constants as zlib } from 'node:zlib'
 import { open } from 'node:fs/promises'
-import { joinPath, type LayerEntry, type LayerPath, nameOf, type PackSource, parentOf } from '../../snapshotter/index.ts'
+import {
+  joinPath,
+  type LayerEntry,
+  type LayerPath,
+  nameOf,
+  type PackSource,
+  parentOf,
+} from '../../snapshotter/index.ts'
 import { sniffCompression, startsWithTarHeader } from '../context/archive-bytes.ts'
 import type { DraftLeaf, DraftMetadata, LayerDraft } from './copy-draft.ts'
 import { CopyError } from './copy-errors.ts'
@@ -44,7 +51,11 @@ export async function unpackArchive(options: UnpackOptions): Promise<void> {
     const directory = joinInside(options.target, parent)
     await makeDirectories(options.draft, directory, implied)
     const place = await places.add(entry)
-    await unpackEntry(options, inside, { entry, place, path: joinPath(directory, nameOf(entry.path)) })
+    await unpackEntry(options, inside, {
+      entry,
+      place,
+      path: joinPath(directory, nameOf(entry.path)),
+    })
   }
 }
 
@@ -63,7 +74,10 @@ async function unpackEntry(
 ): Promise<void> {
   const { draft, target } = options
   if (entry.type === 'whiteout' || entry.type === 'opaque') {
-    throw new CopyError('reserved-name', `could not unpack .wh. names at /${path}: a layer cannot hold them`)
+    throw new CopyError(
+      'reserved-name',
+      `could not unpack .wh. names at /${path}: a layer cannot hold them`,
+    )
   }
   if (entry.type === 'hardlink') {
     const linked = await resolveForWriting(inside, parentOf(entry.target))
@@ -79,7 +93,10 @@ async function unpackEntry(
   }
   const metadata = metadataOf(entry, options.owner)
   if (entry.type !== 'dir') {
-    await draft.put(path, leafOf(entry, metadata, { kind: 'path', root: options.archive.root, path: place }))
+    await draft.put(
+      path,
+      leafOf(entry, metadata, { kind: 'path', root: options.archive.root, path: place }),
+    )
   } else if ((await draft.lookup(path))?.type === 'dir') {
     await draft.touchDirectory(path, metadata)
   } else {

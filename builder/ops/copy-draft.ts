@@ -1,4 +1,11 @@
-import { comparePaths, joinPath, type LayerPath, nameOf, type PackEntry, parentOf } from '../../snapshotter/index.ts'
+import {
+  comparePaths,
+  joinPath,
+  type LayerPath,
+  nameOf,
+  type PackEntry,
+  parentOf,
+} from '../../snapshotter/index.ts'
 import { CopyError } from './copy-errors.ts'
 import type { TreeEntry, TreeView } from './copy-source.ts'
 
@@ -44,7 +51,14 @@ export class LayerDraft implements Pick<TreeView, 'lookup'> {
   constructor(base: Pick<TreeView, 'lookup'>) {
     this.#base = base
     const metadata = { mode: 0o755, uid: 0, gid: 0, mtimeSec: 0 }
-    this.#root = { kind: 'dir', path: '', metadata, children: new Map(), isNew: false, hidesBelow: false }
+    this.#root = {
+      kind: 'dir',
+      path: '',
+      metadata,
+      children: new Map(),
+      isNew: false,
+      hidesBelow: false,
+    }
     this.#directories.set('', this.#root)
   }
 
@@ -56,7 +70,9 @@ export class LayerDraft implements Pick<TreeView, 'lookup'> {
     if (node === undefined) {
       return undefined
     }
-    return node.kind === 'dir' ? { ...node.metadata, type: 'dir', path } : leafEntry(node.leaf, path)
+    return node.kind === 'dir'
+      ? { ...node.metadata, type: 'dir', path }
+      : leafEntry(node.leaf, path)
   }
 
   /** Makes a directory whose parent exists; what else was at `path` is gone. */
@@ -65,7 +81,14 @@ export class LayerDraft implements Pick<TreeView, 'lookup'> {
     const below = parent.isNew ? undefined : await this.#base.lookup(path)
     this.#forget(path)
     const hidesBelow = below?.type === 'dir'
-    this.#attach(parent, { kind: 'dir', path, metadata, children: new Map(), isNew: true, hidesBelow })
+    this.#attach(parent, {
+      kind: 'dir',
+      path,
+      metadata,
+      children: new Map(),
+      isNew: true,
+      hidesBelow,
+    })
   }
 
   /** Makes the directory at `path` a part of the layer, changing `metadata` when it is given. */

@@ -58,7 +58,10 @@ export class LayerSource implements SourceTree {
   }
 
   #missing(path: LayerPath): CopyError {
-    return new CopyError('source-missing', `could not copy from ${this.description}: "/${path}": not found`)
+    return new CopyError(
+      'source-missing',
+      `could not copy from ${this.description}: "/${path}": not found`,
+    )
   }
 }
 

@@ -69,7 +69,8 @@ function parseId(name: string): number | undefined {
 }
 
 function parseNumber(text: string | undefined): number | undefined {
-  const number = text !== undefined && /^[0-9]+$/.test(text) ? Number.parseInt(text, 10) : Number.NaN
+  const number =
+    text !== undefined && /^[0-9]+$/.test(text) ? Number.parseInt(text, 10) : Number.NaN
   return number <= 0x7fffffff ? number : undefined
 }
 

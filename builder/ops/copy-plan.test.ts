@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import type { CopySource } from '../../frontend/graph.ts'
+import type { CopySource } from '../../frontend/index.ts'
 import type { LayerEntry, PackEntry } from '../../snapshotter/index.ts'
 import { CopyError, type CopyErrorCode } from './copy-errors.ts'
 import { contentDigest } from './copy-key.ts'
@@ -31,16 +31,17 @@ async function copy(test: CopyCase): Promise<string[]> {
 
 async function run(test: CopyCase): Promise<{ entries: PackEntry[]; keys: string[] }> {
   const tree = new MemoryTree(test.from)
-  const sources = test.sources.map((source): CopySource =>
-    typeof source === 'string'
-      ? {
-          type: 'path',
-          from: 0,
-          pattern: source,
-          unpack: test.unpack === undefined ? 'never' : 'auto',
-          isRemote: false,
-        }
-      : { type: 'inline', name: source.inline, content: source.content },
+  const sources = test.sources.map(
+    (source): CopySource =>
+      typeof source === 'string'
+        ? {
+            type: 'path',
+            from: 0,
+            pattern: source,
+            unpack: test.unpack === undefined ? 'never' : 'auto',
+            isRemote: false,
+          }
+        : { type: 'inline', name: source.inline, content: source.content },
   )
   const selection = await selectSources({
     node: { sources, parents: test.parents ?? false, exclude: test.exclude ?? [] },
@@ -78,18 +79,18 @@ function describeEntry(entry: PackEntry): string {
     return `${entry.type} ${entry.path}`
   }
   const base = `${entry.type[0]} ${entry.mode.toString(8)} ${entry.uid}:${entry.gid} ${entry.path}`
-  switch (entry.type) {
-    case 'symlink':
-      return `${base} -> ${entry.target}`
-    case 'hardlink':
-      return `${base} = ${entry.target}`
-    case 'file':
-      return entry.source.kind === 'path'
-        ? `${base} < ${entry.source.path}`
-        : `${base} "${new TextDecoder().decode(entry.source.bytes)}"`
-    default:
-      return base
+  if (entry.type === 'symlink') {
+    return `${base} -> ${entry.target}`
   }
+  if (entry.type === 'hardlink') {
+    return `${base} = ${entry.target}`
+  }
+  if (entry.type !== 'file') {
+    return base
+  }
+  return entry.source.kind === 'path'
+    ? `${base} < ${entry.source.path}`
+    : `${base} "${new TextDecoder().decode(entry.source.bytes)}"`
 }
 
 async function fails(test: CopyCase, code: CopyErrorCode, words: RegExp): Promise<void> {
@@ -169,15 +170,31 @@ describe('planCopy', () => {
   it('refuses a file in the place of a directory and a directory in the place of a file', async () => {
     const from = { f: 'f', 'd/s/g': 'g', 'e/s': 'file' }
     const file = { x: 'x' }
-    await fails({ from, to: file, sources: ['d'], dest: '/x' }, 'copy-conflict', /cannot copy to non-directory/)
-    await fails({ from, to: file, sources: ['f'], dest: '/x/y/' }, 'copy-conflict', /not a directory/)
-    await fails({ from, to: file, sources: ['f'], dest: '/x/y/z' }, 'copy-conflict', /not a directory/)
+    await fails(
+      { from, to: file, sources: ['d'], dest: '/x' },
+      'copy-conflict',
+      /cannot copy to non-directory/,
+    )
+    await fails(
+      { from, to: file, sources: ['f'], dest: '/x/y/' },
+      'copy-conflict',
+      /not a directory/,
+    )
+    await fails(
+      { from, to: file, sources: ['f'], dest: '/x/y/z' },
+      'copy-conflict',
+      /not a directory/,
+    )
     await fails(
       { from, to: { 'x/f': null }, sources: ['f'], dest: '/x/' },
       'copy-conflict',
       /cannot replace to directory/,
     )
-    await fails({ from, sources: ['d', 'e'], dest: '/x/' }, 'copy-conflict', /cannot replace to directory/)
+    await fails(
+      { from, sources: ['d', 'e'], dest: '/x/' },
+      'copy-conflict',
+      /cannot replace to directory/,
+    )
     await fails(
       { from, to: { 'x/s': '-> y', 'x/y': null }, sources: ['d'], dest: '/x' },
       'copy-conflict',
@@ -224,7 +241,11 @@ describe('planCopy', () => {
     for (const source of ['lnk/f', '../lnk/f', '/a/lf', 'a/./b/../lf']) {
       assert.deepEqual(await copy({ from, sources: [source], dest: '/1' }), ['f 644 0:0 1 < a/b/f'])
     }
-    await fails({ from, sources: ['broken'], dest: '/1' }, 'source-missing', /"\/broken": not found/)
+    await fails(
+      { from, sources: ['broken'], dest: '/1' },
+      'source-missing',
+      /"\/broken": not found/,
+    )
     await fails({ from, sources: ['a/b/f/x'], dest: '/1' }, 'source-missing', /not found/)
   })
 
@@ -254,7 +275,12 @@ describe('planCopy', () => {
   })
 
   it('applies an octal --chmod to the directories it makes, a symbolic one not', async () => {
-    const from = { 'd/s': { dir: true, mode: 0o700 }, 'd/s/g': 'g', 'd/f': 'f', 'd/l': '-> f' } as const
+    const from = {
+      'd/s': { dir: true, mode: 0o700 },
+      'd/s/g': 'g',
+      'd/f': 'f',
+      'd/l': '-> f',
+    } as const
     assert.deepEqual(await copy({ from, sources: ['d'], dest: '/a', chmod: '640' }), [
       'd 640 0:0 a',
       'f 640 0:0 a/f < d/f',
@@ -280,7 +306,13 @@ describe('planCopy', () => {
     const from = { 'd/a.md': '', 'd/b.txt': '', 'd/sub/c.md': '', 'd/sub/x': '', 'd/sub/y': '' }
     assert.deepEqual(
       await copy({ from, sources: ['d'], dest: '/x/', exclude: ['*.md', 'sub/x'] }),
-      ['d 755 0:0 x', 'f 644 0:0 x/b.txt < d/b.txt', 'd 755 0:0 x/sub', 'f 644 0:0 x/sub/c.md < d/sub/c.md', 'f 644 0:0 x/sub/y < d/sub/y'],
+      [
+        'd 755 0:0 x',
+        'f 644 0:0 x/b.txt < d/b.txt',
+        'd 755 0:0 x/sub',
+        'f 644 0:0 x/sub/c.md < d/sub/c.md',
+        'f 644 0:0 x/sub/y < d/sub/y',
+      ],
     )
     assert.deepEqual(await copy({ from, sources: ['d'], dest: '/y', exclude: ['*', '!sub/x'] }), [
       'd 755 0:0 y',
@@ -322,7 +354,14 @@ describe('planCopy', () => {
       'f 644 0:0 x/b/c.txt < a/b/c.txt',
     ])
     assert.deepEqual(
-      await copy({ from, parents, sources: ['a/b/c.txt'], dest: '/y/', chmod: '0600', chown: '4:5' }),
+      await copy({
+        from,
+        parents,
+        sources: ['a/b/c.txt'],
+        dest: '/y/',
+        chmod: '0600',
+        chown: '4:5',
+      }),
       ['d 600 4:5 y', 'd 600 4:5 y/a', 'd 600 4:5 y/a/b', 'f 600 4:5 y/a/b/c.txt < a/b/c.txt'],
     )
     await fails(
@@ -398,7 +437,12 @@ describe('planCopy', () => {
     ]
     const from = { 'a.tar': 'tar' }
     const unpack = { 'a.tar': archive }
-    const to = { 'z/real': { dir: true, mode: 0o700, uid: 5 }, 'z/dup/k': null, 'z/bin': '-> real', z: { dir: true, mode: 0o711 } } as const
+    const to = {
+      'z/real': { dir: true, mode: 0o700, uid: 5 },
+      'z/dup/k': null,
+      'z/bin': '-> real',
+      z: { dir: true, mode: 0o711 },
+    } as const
     assert.deepEqual(await copy({ from, to, unpack, sources: ['a.tar'], dest: '/z', chown: '9' }), [
       'd 711 0:0 z',
       'f 644 9:9 z/dup < dup',

@@ -1,4 +1,4 @@
-import type { CopyNode } from '../../frontend/graph.ts'
+import type { CopyNode } from '../../frontend/index.ts'
 import { joinPath, type LayerPath, type PackEntry, parentOf } from '../../snapshotter/index.ts'
 import { type ArchiveContents, unpackArchive } from './archive.ts'
 import { type DraftLeaf, type DraftMetadata, LayerDraft } from './copy-draft.ts'
@@ -17,7 +17,10 @@ export interface PlanCopyOptions {
   /** Reads passwd and group of that filesystem; undefined for --link, where names cannot be looked up (D108). */
   readonly readAccounts: AccountFileReader | undefined
   /** What is in a selected file if it is an archive; called for files of ADD only. */
-  readonly openArchive: (tree: SourceTree, match: SelectedMatch) => Promise<ArchiveContents | undefined>
+  readonly openArchive: (
+    tree: SourceTree,
+    match: SelectedMatch,
+  ) => Promise<ArchiveContents | undefined>
   /** Time of directories and inline files that the copy makes, when SOURCE_DATE_EPOCH does not say. */
   readonly nowSec: number
 }
@@ -203,7 +206,13 @@ class Copier {
         if (digest !== undefined && xattrs === undefined) {
           return { type: 'file', mode, uid, gid, mtimeSec, sizeBytes, source, expect: digest }
         }
-        return { ...metadata, type: 'file', sizeBytes, source, ...(digest === undefined ? {} : { expect: digest }) }
+        return {
+          ...metadata,
+          type: 'file',
+          sizeBytes,
+          source,
+          ...(digest === undefined ? {} : { expect: digest }),
+        }
       }
       case 'symlink':
         return { ...metadata, type: 'symlink', target: entry.target }
@@ -221,10 +230,13 @@ class Copier {
     const { owner } = this.#changes
     const { mtimeSec, xattrs } = entry
     const isDirectory = entry.type === 'dir'
-    const mode = entry.type === 'symlink' ? 0o777 : this.#changes.mode.apply(entry.mode, isDirectory)
+    const mode =
+      entry.type === 'symlink' ? 0o777 : this.#changes.mode.apply(entry.mode, isDirectory)
     const uid = owner?.uid ?? entry.uid
     const gid = owner?.gid ?? entry.gid
-    return xattrs === undefined ? { mode, uid, gid, mtimeSec } : { mode, uid, gid, mtimeSec, xattrs }
+    return xattrs === undefined
+      ? { mode, uid, gid, mtimeSec }
+      : { mode, uid, gid, mtimeSec, xattrs }
   }
 
   #madeDirectory(): DraftMetadata {

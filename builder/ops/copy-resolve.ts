@@ -27,31 +27,38 @@ export async function resolvePath(
   path: string,
   options: ResolveOptions = { followLast: true },
 ): Promise<ResolvedPath> {
+  const root = await view.lookup('')
   let rest = componentsOf(path)
   let resolved: string[] = []
+  let entry = root
   let blockedBy: LayerPath | undefined
-  let entry = await view.lookup('')
   let linkCount = 0
   for (let name = rest.shift(); name !== undefined; name = rest.shift()) {
-    if (entry !== undefined && entry.type !== 'dir') {
-      blockedBy ??= entry.path
-    }
-    const candidate = [...resolved, name].join('/')
-    entry = entry === undefined ? undefined : await view.lookup(candidate)
-    if (entry?.type === 'symlink' && (rest.length > 0 || options.followLast)) {
-      linkCount += 1
-      if (linkCount > LINKS_MAX) {
-        throw new CopyError('too-many-links', `could not follow /${cleanBelowRoot(path)}: too many links`)
-      }
-      const base = entry.target.startsWith('/') ? '' : resolved.join('/')
-      rest = [...componentsOf(`${base}/${entry.target}`), ...rest]
-      resolved = []
-      entry = await view.lookup('')
-    } else {
+    blockedBy ??= entry === undefined || entry.type === 'dir' ? undefined : entry.path
+    const next = entry === undefined ? undefined : await view.lookup([...resolved, name].join('/'))
+    const isFollowed = rest.length > 0 || options.followLast
+    if (next?.type !== 'symlink' || !isFollowed) {
       resolved.push(name)
+      entry = next
+      continue
     }
+    linkCount += 1
+    if (linkCount > LINKS_MAX) {
+      throw new CopyError(
+        'too-many-links',
+        `could not follow /${cleanBelowRoot(path)}: too many links`,
+      )
+    }
+    rest = [...targetOf(next.target, resolved), ...rest]
+    resolved = []
+    entry = root
   }
   return { path: resolved.join('/'), entry: blockedBy === undefined ? entry : undefined, blockedBy }
+}
+
+/** Components of a symlink's target from the root. */
+function targetOf(target: string, directory: readonly string[]): string[] {
+  return componentsOf(target.startsWith('/') ? target : `${directory.join('/')}/${target}`)
 }
 
 function componentsOf(path: string): string[] {

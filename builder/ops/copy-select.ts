@@ -1,5 +1,5 @@
 import type { Digest } from '../../registry-client/oci/index.ts'
-import type { CopyNode, CopySource } from '../../frontend/graph.ts'
+import type { CopyNode, CopySource } from '../../frontend/index.ts'
 import type { LayerPath } from '../../snapshotter/index.ts'
 import { cleanBelowRoot, cleanPath } from '../context/clean-path.ts'
 import { compileMatcher, type MatchScope, type PathMatcher } from '../context/ignore.ts'
@@ -80,9 +80,7 @@ async function selectPath(
     return selectWithParents(tree, source.pattern, exclude)
   }
   const paths = await expandSource(tree, source.pattern)
-  return Promise.all(
-    paths.map((path) => selectMatch(tree, path, { exclude, isLiteral: false })),
-  )
+  return Promise.all(paths.map((path) => selectMatch(tree, path, { exclude, isLiteral: false })))
 }
 
 /** `--parents`: all before `/./` is where the walk begins, the rest is the pattern of what is kept (features row D109). */
@@ -101,7 +99,8 @@ async function selectWithParents(
   }
   const isRequired = !hasWildcard(base) && !hasWildcard(pattern)
   const hasAny = matches.some(
-    ({ entry, items }) => entry.type !== 'dir' || pattern === '' || items.some((item) => !item.isImplied),
+    ({ entry, items }) =>
+      entry.type !== 'dir' || pattern === '' || items.some((item) => !item.isImplied),
   )
   if (isRequired && !hasAny) {
     throw sourceMissing(tree, cleanPath(`/${base}/${pattern}`))
@@ -134,9 +133,7 @@ async function selectMatch(
   path: LayerPath,
   options: MatchOptions,
 ): Promise<SelectedMatch> {
-  const entry = options.isLiteral
-    ? await tree.lookup(path)
-    : (await resolvePath(tree, path)).entry
+  const entry = options.isLiteral ? await tree.lookup(path) : (await resolvePath(tree, path)).entry
   if (entry === undefined) {
     throw sourceMissing(tree, `/${path}`)
   }
@@ -250,5 +247,8 @@ async function addDigests(
 function sourceMissing(tree: SourceTree, path: string): CopyError {
   const reason = tree.missingReason?.(path.slice(1))
   const suffix = reason === undefined ? '' : ` (${reason})`
-  return new CopyError('source-missing', `could not copy from ${tree.description}: "${path}": not found${suffix}`)
+  return new CopyError(
+    'source-missing',
+    `could not copy from ${tree.description}: "${path}": not found${suffix}`,
+  )
 }

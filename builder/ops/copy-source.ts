@@ -28,7 +28,11 @@ export type TreeEntry =
       readonly linkGroup: string | undefined
     })
   | (TreeMetadata & { readonly type: 'symlink'; readonly target: string })
-  | (TreeMetadata & { readonly type: 'char' | 'block'; readonly major: number; readonly minor: number })
+  | (TreeMetadata & {
+      readonly type: 'char' | 'block'
+      readonly major: number
+      readonly minor: number
+    })
   | (TreeMetadata & { readonly type: 'fifo' })
 
 /** The names of a tree: enough to say where a path leads. Also the view of the filesystem that a COPY writes to. */

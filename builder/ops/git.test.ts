@@ -1,22 +1,38 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { CopyError } from './copy-errors.ts'
 import { checkoutGit, type GitCheckout, type GitRequest } from './git.ts'
 
-describe('checkoutGit', () => {
+describe('checkoutGit', function () {
+  // Each test runs git some ten times.
+  this.timeout(60_000)
+
   let directory = ''
   let remote = ''
   const commits: string[] = []
 
   const git = (...args: string[]): string =>
-    execFileSync('git', ['-c', 'user.name=t', '-c', 'user.email=t@t', '-c', 'protocol.file.allow=always', ...args], {
-      cwd: join(directory, 'repository'),
-      encoding: 'utf8',
-      stdio: ['ignore', 'pipe', 'pipe'],
-    }).trim()
+    execFileSync(
+      'git',
+      ['-c', 'user.name=t', '-c', 'user.email=t@t', '-c', 'protocol.file.allow=always', ...args],
+      {
+        cwd: join(directory, 'repository'),
+        encoding: 'utf8',
+        stdio: ['ignore', 'pipe', 'pipe'],
+      },
+    ).trim()
 
   before(() => {
     directory = mkdtempSync(join(tmpdir(), 'tsbuild-git-'))
@@ -43,7 +59,15 @@ describe('checkoutGit', () => {
 
   const checkout = (request: Partial<GitRequest>, protocols = ['file']): Promise<GitCheckout> =>
     checkoutGit(
-      { remote, ref: undefined, subdir: undefined, checksum: undefined, keepGitDir: false, submodules: true, ...request },
+      {
+        remote,
+        ref: undefined,
+        subdir: undefined,
+        checksum: undefined,
+        keepGitDir: false,
+        submodules: true,
+        ...request,
+      },
       {
         workDirectory: directory,
         env: { PATH: process.env['PATH'] },
@@ -53,7 +77,11 @@ describe('checkoutGit', () => {
       },
     )
 
-  const fails = async (request: Partial<GitRequest>, words: RegExp, protocols?: string[]): Promise<void> => {
+  const fails = async (
+    request: Partial<GitRequest>,
+    words: RegExp,
+    protocols?: string[],
+  ): Promise<void> => {
     await assert.rejects(checkout(request, protocols), (error) => {
       assert(error instanceof CopyError)
       assert.match(error.message, words)

@@ -46,7 +46,10 @@ const BAD_REF = /^[-/.]|[\0-\x20\x7f~^:?*[\\]|\.\.|@\{|\/$|\.lock$/
 const PASSED_ENV = [
   'PATH',
   'SSH_AUTH_SOCK',
-  ...['HTTP_PROXY', 'HTTPS_PROXY', 'NO_PROXY', 'ALL_PROXY'].flatMap((name) => [name, name.toLowerCase()]),
+  ...['HTTP_PROXY', 'HTTPS_PROXY', 'NO_PROXY', 'ALL_PROXY'].flatMap((name) => [
+    name,
+    name.toLowerCase(),
+  ]),
 ]
 
 /**
@@ -79,13 +82,22 @@ export async function checkoutGit(request: GitRequest, options: GitOptions): Pro
 
 function checkRequest({ remote, ref, checksum }: GitRequest): void {
   if (remote.startsWith('-') || /[\0-\x1f]/.test(remote) || remote.includes('::')) {
-    throw new CopyError('git-failed', `could not use ${redactUrl(remote)}: it is no URL of a repository`)
+    throw new CopyError(
+      'git-failed',
+      `could not use ${redactUrl(remote)}: it is no URL of a repository`,
+    )
   }
   if (ref !== undefined && BAD_REF.test(ref)) {
-    throw new CopyError('git-failed', `could not use ref ${JSON.stringify(ref)} of ${redactUrl(remote)}: it is no name of a ref`)
+    throw new CopyError(
+      'git-failed',
+      `could not use ref ${JSON.stringify(ref)} of ${redactUrl(remote)}: it is no name of a ref`,
+    )
   }
   if (checksum !== undefined && !/^[0-9a-fA-F]+$/.test(checksum)) {
-    throw new CopyError('git-failed', `invalid checksum ${checksum} for Git URL, expected hex commit hash`)
+    throw new CopyError(
+      'git-failed',
+      `invalid checksum ${checksum} for Git URL, expected hex commit hash`,
+    )
   }
 }
 
@@ -129,7 +141,10 @@ async function defaultBranch(git: Git, remote: string): Promise<string> {
   const listed = await git.run(['ls-remote', '--symref', '--', remote, 'HEAD'])
   const branch = /^ref: (refs\/[^\t\n]+)\tHEAD$/m.exec(listed)?.[1]
   if (branch === undefined || BAD_REF.test(branch)) {
-    throw new CopyError('git-failed', `could not check out ${redactUrl(remote)}: its HEAD is no branch, name a ref`)
+    throw new CopyError(
+      'git-failed',
+      `could not check out ${redactUrl(remote)}: its HEAD is no branch, name a ref`,
+    )
   }
   return branch
 }
@@ -148,7 +163,11 @@ async function fetchCommit(git: Git, fetched: string, commit: string): Promise<v
   await git.run(['cat-file', '-e', `${commit}^{commit}`])
 }
 
-async function verifyChecksum(git: Git, { checksum, remote }: GitRequest, commit: string): Promise<void> {
+async function verifyChecksum(
+  git: Git,
+  { checksum, remote }: GitRequest,
+  commit: string,
+): Promise<void> {
   if (checksum === undefined) {
     return
   }
@@ -172,7 +191,10 @@ async function enterSubdir(root: string, subdir: string): Promise<string> {
       () => false,
     )
     if (!isDirectory) {
-      throw new CopyError('git-failed', `could not use subdirectory ${subdir} of the repository: not found, or not a directory`)
+      throw new CopyError(
+        'git-failed',
+        `could not use subdirectory ${subdir} of the repository: not found, or not a directory`,
+      )
     }
   }
   return current
@@ -193,7 +215,13 @@ class Git {
 
   /** What git prints; `git-failed` with its last lines when it fails. */
   async run(args: readonly string[]): Promise<string> {
-    const child = this.#spawn(['-c', 'core.hooksPath=/dev/null', '-c', 'init.defaultBranch=master', ...args])
+    const child = this.#spawn([
+      '-c',
+      'core.hooksPath=/dev/null',
+      '-c',
+      'init.defaultBranch=master',
+      ...args,
+    ])
     const closed = once(child, 'close')
     const output = Promise.all([
       child.stdout === null ? '' : text(child.stdout),
@@ -205,13 +233,20 @@ class Git {
       code = status
     } catch (error) {
       this.#signal.throwIfAborted()
-      throw new CopyError('git-missing', `could not run git for ${redactUrl(this.#remote)}: is it installed?`, { cause: error })
+      throw new CopyError(
+        'git-missing',
+        `could not run git for ${redactUrl(this.#remote)}: is it installed?`,
+        { cause: error },
+      )
     }
     const [stdout, stderr] = await output
     this.#signal.throwIfAborted()
     if (code !== 0) {
       const said = stderr.trim().split('\n').slice(-5).map(redactUrl).join('\n')
-      throw new CopyError('git-failed', `could not ${args[0]} ${redactUrl(this.#remote)}: git failed: ${said}`)
+      throw new CopyError(
+        'git-failed',
+        `could not ${args[0]} ${redactUrl(this.#remote)}: git failed: ${said}`,
+      )
     }
     return stdout
   }
@@ -253,7 +288,7 @@ function environment(remote: string, options: GitOptions): Record<string, string
     }
   }
   const origin = URL.parse(remote)?.origin
-  if (options.authorization !== undefined && origin !== undefined && origin.startsWith('http')) {
+  if (options.authorization !== undefined && origin?.startsWith('http') === true) {
     // By environment, since arguments of processes can be read by everybody; for this host only.
     env['GIT_CONFIG_COUNT'] = '1'
     env['GIT_CONFIG_KEY_0'] = `http.${origin}/.extraHeader`

@@ -12,7 +12,8 @@ describe('download', () => {
   let directory = ''
   let server: Server
   let base = ''
-  const requests: { url: string; etag: string | undefined; authorization: string | undefined }[] = []
+  const requests: { url: string; etag: string | undefined; authorization: string | undefined }[] =
+    []
   let handle: (request: IncomingMessage, response: ServerResponse) => void
 
   beforeEach(async () => {
@@ -53,7 +54,11 @@ describe('download', () => {
       },
     )
 
-  const fails = async (code: CopyErrorCode, words: RegExp, work: Promise<unknown>): Promise<void> => {
+  const fails = async (
+    code: CopyErrorCode,
+    words: RegExp,
+    work: Promise<unknown>,
+  ): Promise<void> => {
     await assert.rejects(work, (error) => {
       assert(error instanceof CopyError)
       assert.equal(error.code, code)
@@ -96,7 +101,11 @@ describe('download', () => {
 
   it('follows redirects and keeps headers to the host that they are for', async () => {
     const elsewhere = createServer((request, response) => {
-      requests.push({ url: request.url ?? '', etag: undefined, authorization: request.headers.authorization })
+      requests.push({
+        url: request.url ?? '',
+        etag: undefined,
+        authorization: request.headers.authorization,
+      })
       response.end('there')
     })
     await new Promise<void>((resolve) => elsewhere.listen(0, '127.0.0.1', resolve))
@@ -124,7 +133,8 @@ describe('download', () => {
     await fails('download-failed', /invalid response status 404/, get())
     handle = (_request, response) => response.writeHead(302, { location: '/f' }).end()
     await fails('download-failed', /redirects/, get())
-    handle = (_request, response) => response.writeHead(302, { location: 'file:///etc/passwd' }).end()
+    handle = (_request, response) =>
+      response.writeHead(302, { location: 'file:///etc/passwd' }).end()
     await fails('download-failed', /not an http/, get())
     handle = (_request, response) => response.end('x'.repeat(2000))
     await fails('download-failed', /larger than 1000 bytes/, get())

@@ -45,11 +45,17 @@ export interface DownloadOptions {
  * else by its ETag (features row D114). Redirects are followed. Errors: `download-failed` with the status or the
  * reason, `checksum-mismatch`.
  */
-export async function download(request: DownloadRequest, options: DownloadOptions): Promise<Download> {
+export async function download(
+  request: DownloadRequest,
+  options: DownloadOptions,
+): Promise<Download> {
   await mkdir(options.directory, { recursive: true, mode: 0o700 })
   const expected = request.checksum === undefined ? undefined : parseDigest(request.checksum)
   if (request.checksum !== undefined && expected === undefined) {
-    throw new CopyError('checksum-mismatch', `could not check ${redactUrl(request.url)}: ${request.checksum} is not sha256:<hex>`)
+    throw new CopyError(
+      'checksum-mismatch',
+      `could not check ${redactUrl(request.url)}: ${request.checksum} is not sha256:<hex>`,
+    )
   }
   const known = await readRecord(options.directory, request.url)
   if (known !== undefined && known.digest === expected) {
@@ -103,7 +109,10 @@ async function save(
       sizeBytes += chunk.length
       hash.update(chunk)
       const isTooLarge = sizeBytes > options.sizeBytesMax
-      done(isTooLarge ? failed(request.url, `it is larger than ${options.sizeBytesMax} bytes`) : null, chunk)
+      done(
+        isTooLarge ? failed(request.url, `it is larger than ${options.sizeBytesMax} bytes`) : null,
+        chunk,
+      )
     },
   })
   try {
@@ -120,7 +129,11 @@ async function save(
   return { digest: digestOfHash(hash.digest('hex')), sizeBytes }
 }
 
-function checked(request: DownloadRequest, result: Download, expected: Digest | undefined): Download {
+function checked(
+  request: DownloadRequest,
+  result: Download,
+  expected: Digest | undefined,
+): Download {
   if (expected !== undefined && result.digest !== expected) {
     throw new CopyError(
       'checksum-mismatch',
@@ -194,7 +207,11 @@ function recordFile(directory: string, url: string): string {
   return join(directory, `${digestHex(digestOf(url))}.json`)
 }
 
-async function writeRecord(options: DownloadOptions, url: string, record: DownloadRecord): Promise<void> {
+async function writeRecord(
+  options: DownloadOptions,
+  url: string,
+  record: DownloadRecord,
+): Promise<void> {
   const { digest, lastModifiedSec, etag } = record
   const temporary = join(options.workDirectory, `download-${randomUUID()}.json`)
   await writeFile(temporary, JSON.stringify({ digest, lastModifiedSec, etag }), { mode: 0o600 })
@@ -214,7 +231,10 @@ async function readRecord(directory: string, url: string): Promise<DownloadRecor
     const lastModifiedSec = field(record, 'lastModifiedSec', 'number')
     return { file, digest, sizeBytes: size, lastModifiedSec, etag: field(record, 'etag', 'string') }
   } catch (error) {
-    if (error instanceof SyntaxError || (error instanceof Error && 'code' in error && error.code === 'ENOENT')) {
+    if (
+      error instanceof SyntaxError ||
+      (error instanceof Error && 'code' in error && error.code === 'ENOENT')
+    ) {
       return undefined
     }
     throw error
@@ -223,10 +243,17 @@ async function readRecord(directory: string, url: string): Promise<DownloadRecor
 
 function field(record: unknown, name: string, type: 'string'): string | undefined
 function field(record: unknown, name: string, type: 'number'): number | undefined
-function field(record: unknown, name: string, type: 'string' | 'number'): string | number | undefined {
+function field(
+  record: unknown,
+  name: string,
+  type: 'string' | 'number',
+): string | number | undefined {
   const value: unknown =
-    typeof record === 'object' && record !== null ? Object.getOwnPropertyDescriptor(record, name)?.value : undefined
-  return (type === 'string' && typeof value === 'string') || (type === 'number' && typeof value === 'number')
+    typeof record === 'object' && record !== null
+      ? Object.getOwnPropertyDescriptor(record, name)?.value
+      : undefined
+  return (type === 'string' && typeof value === 'string') ||
+    (type === 'number' && typeof value === 'number')
     ? value
     : undefined
 }
@@ -245,7 +272,9 @@ function digestOfHash(hex: string): Digest {
 }
 
 function failed(url: string, reason: string, cause?: unknown): CopyError {
-  return new CopyError('download-failed', `could not download ${redactUrl(url)}: ${reason}`, { cause })
+  return new CopyError('download-failed', `could not download ${redactUrl(url)}: ${reason}`, {
+    cause,
+  })
 }
 
 function messageOf(error: unknown): string {

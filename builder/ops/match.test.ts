@@ -6,10 +6,12 @@ import { compileSegment, expandPattern, hasWildcard, splitPattern } from './matc
 
 describe('hasWildcard', () => {
   it('sees unescaped *, ? and [', () => {
-    assert.deepEqual(
-      ['a', 'a\\*', 'a\\\\*', '?', '[', 'a]', '\\', '\\[a*'].filter(hasWildcard),
-      ['a\\\\*', '?', '[', '\\[a*'],
-    )
+    assert.deepEqual(['a', 'a\\*', 'a\\\\*', '?', '[', 'a]', '\\', '\\[a*'].filter(hasWildcard), [
+      'a\\\\*',
+      '?',
+      '[',
+      '\\[a*',
+    ])
   })
 })
 
@@ -41,7 +43,20 @@ describe('compileSegment', () => {
     })
   }
 
-  for (const pattern of ['[', 'a[', '[]', '[^]', '[]a]', '[a-', '[a-]', '[-a]', '[a', '\\', 'a\\', '[\\']) {
+  for (const pattern of [
+    '[',
+    'a[',
+    '[]',
+    '[^]',
+    '[]a]',
+    '[a-',
+    '[a-]',
+    '[-a]',
+    '[a',
+    '\\',
+    'a\\',
+    '[\\',
+  ]) {
     it(`refuses ${pattern}`, () => {
       assert.throws(() => compileSegment(pattern), ContextError)
     })
@@ -71,7 +86,9 @@ function slowMatch(pattern: string, name: string): boolean {
   if (pattern.startsWith('*')) {
     return slowMatch(rest, name) || (name !== '' && slowMatch(pattern, name.slice(1)))
   }
-  return name !== '' && (pattern[0] === '?' || pattern[0] === name[0]) && slowMatch(rest, name.slice(1))
+  return (
+    name !== '' && (pattern[0] === '?' || pattern[0] === name[0]) && slowMatch(rest, name.slice(1))
+  )
 }
 
 describe('expandPattern', () => {

@@ -58,7 +58,9 @@ async function expandSegments(
   return found
 }
 
-type Token = { readonly kind: 'star' } | { readonly kind: 'char'; readonly matches: (char: string) => boolean }
+type Token =
+  | { readonly kind: 'star' }
+  | { readonly kind: 'char'; readonly matches: (char: string) => boolean }
 
 /**
  * One component of a pattern in the syntax of Go's `filepath.Match`: `*`, `?`, `[a-z]`, `[^a-z]`, `\` before a literal
@@ -82,7 +84,9 @@ function tokenize(pattern: string): Token[] {
     } else if (char === '[') {
       const { isNegated, ranges, end } = parseClass(chars, position + 1, pattern)
       const isInside = (other: string) =>
-        ranges.some(({ low, high }) => compareChars(low, other) <= 0 && compareChars(other, high) <= 0)
+        ranges.some(
+          ({ low, high }) => compareChars(low, other) <= 0 && compareChars(other, high) <= 0,
+        )
       tokens.push({ kind: 'char', matches: (other) => isInside(other) !== isNegated })
       position = end - 1
     } else {

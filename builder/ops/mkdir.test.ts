@@ -41,7 +41,10 @@ describe('planMkdir', () => {
 
   it('refuses a file in the way', async () => {
     for (const path of ['/file', '/file/x']) {
-      await assert.rejects(mkdir(path), (error) => error instanceof CopyError && error.code === 'copy-conflict')
+      await assert.rejects(
+        mkdir(path),
+        (error) => error instanceof CopyError && error.code === 'copy-conflict',
+      )
     }
   })
 })

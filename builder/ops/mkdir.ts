@@ -1,4 +1,4 @@
-import type { MkdirNode } from '../../frontend/graph.ts'
+import type { MkdirNode } from '../../frontend/index.ts'
 import type { PackEntry } from '../../snapshotter/index.ts'
 import { LayerDraft } from './copy-draft.ts'
 import { type AccountFileReader, resolveOwner } from './copy-owner.ts'
