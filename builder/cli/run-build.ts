@@ -1,7 +1,8 @@
+import { parseReference } from '../../registry-client/oci/index.ts'
 import { build } from '../build.ts'
 import type { BuildOutcome } from '../build-services.ts'
 import type { BuildEventSink } from '../events.ts'
-import { createExporter } from '../export/create-exporter.ts'
+import { createExporter, type RegistryNeeds } from '../export/create-exporter.ts'
 import type { Exporter } from '../export/exporter.ts'
 import type { BuildRequest } from '../request.ts'
 import { startWorker } from '../worker/client.ts'
@@ -19,10 +20,11 @@ export async function runBuild(
   await using services = await openServices(args, context)
   await using registries = new Registries(args, context, (text) => events({ type: 'notice', atMs: 0, text }))
   const { kernel, store, images } = services
+  const registry = ({ isInsecure, names }: RegistryNeeds): ReturnType<typeof registries.client> =>
+    registries.client(isInsecure ? names.map((name) => parseReference(name).registry) : [])
   const exporters: Exporter[] = []
   for (const output of request.outputs) {
-    const parts = { ...context, kernel, store, images, registry: () => registries.client(), nowMs: Date.now }
-    exporters.push(await createExporter(output, parts))
+    exporters.push(await createExporter(output, { ...context, kernel, store, images, registry, nowMs: Date.now }))
   }
   return await build(request, {
     store,

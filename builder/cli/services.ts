@@ -33,7 +33,8 @@ export class Registries implements AsyncDisposable {
   readonly #args: ParsedArgs
   readonly #context: CommandContext
   readonly #onNotice: (text: string) => void
-  #client: Promise<RegistryClient> | undefined
+  /** By the registries that an output said are insecure. */
+  readonly #clients = new Map<string, Promise<RegistryClient>>()
 
   constructor(args: ParsedArgs, context: CommandContext, onNotice: (text: string) => void) {
     this.#args = args
@@ -41,21 +42,26 @@ export class Registries implements AsyncDisposable {
     this.#onNotice = onNotice
   }
 
-  /** The client of this command, with what its flags say about registries. */
-  client(): Promise<RegistryClient> {
-    this.#client ??= this.#open()
-    return this.#client
+  /** The client of this command, with what its flags say about registries; `insecure` names further registries without TLS. */
+  client(insecure: readonly string[] = []): Promise<RegistryClient> {
+    const key = insecure.join(' ')
+    const client = this.#clients.get(key) ?? this.#open(insecure)
+    this.#clients.set(key, client)
+    return client
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    const client = await this.#client?.catch(() => undefined)
-    await client?.[Symbol.asyncDispose]()
+    for (const opening of this.#clients.values()) {
+      // A client that could not be made was reported to whoever asked for it.
+      const client = await opening.catch(() => undefined)
+      await client?.[Symbol.asyncDispose]()
+    }
   }
 
-  async #open(): Promise<RegistryClient> {
+  async #open(insecure: readonly string[]): Promise<RegistryClient> {
     const { RegistryClient } = await import('../../registry-client/index.ts')
     return new RegistryClient({
-      insecureRegistries: this.#args.list('insecure-registry'),
+      insecureRegistries: [...this.#args.list('insecure-registry'), ...insecure],
       caFiles: this.#args.list('registry-ca').map((path) => resolve(this.#context.cwd, path)),
       env: this.#context.env,
       onNotice: this.#onNotice,

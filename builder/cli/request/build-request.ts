@@ -58,6 +58,7 @@ export async function readBuildRequest(
     parallelStepsMax: 2 * availableParallelism(),
   } satisfies Partial<BuildRequest>
   checkResultFiles(args, options.outputs)
+  checkAnnotations(options)
   const secrets = await readSecrets(args.list('secret'), context)
   const namedContexts = await readNamedContexts(args.list('build-context'), context.cwd)
   const inputs = await readInputs(args, context)
@@ -135,5 +136,13 @@ function checkResultFiles(args: ParsedArgs, outputs: BuildRequest['outputs']): v
   const stdoutCount = outputs.filter((output) => 'dest' in output && output.dest === '-').length
   if (stdoutCount > 1) {
     throw new UsageError('only one output can go to stdout')
+  }
+}
+
+/** An image of one platform has no index to annotate (features row C20). */
+function checkAnnotations({ platforms, annotations }: Pick<BuildRequest, 'platforms' | 'annotations'>): void {
+  const [index] = annotations.filter(({ level }) => level === 'index' || level === 'index-descriptor')
+  if (index !== undefined && platforms.length === 1) {
+    throw new UsageError(`--annotation ${index.level}:${index.key}: index annotations need several platforms`)
   }
 }

@@ -40,7 +40,10 @@ export function readExtraHosts(values: readonly string[]): BuildRequest['extraHo
     if (name === '') {
       throw new UsageError(`invalid argument "${text}" for "--add-host" flag: it must be name=address`)
     }
-    if (isIP(address) === 0 && address !== 'host-gateway') {
+    if (address === 'host-gateway') {
+      throw new UsageError(`invalid argument "${text}" for "--add-host" flag: host-gateway is not supported; give an address`)
+    }
+    if (isIP(address) === 0) {
       throw new UsageError(`invalid argument "${text}" for "--add-host" flag: invalid IP address: "${address}"`)
     }
     return { name, address }
