@@ -5,7 +5,7 @@ import { gitSource, httpSource, isHttpUrl } from './convert-remote.ts'
 import type { ExpandedCopy } from './expanded-copy.ts'
 import { goQuote } from './go-format.ts'
 import { parseGitUrl } from './git-url.ts'
-import type { CopySource, NodeId } from './graph.ts'
+import type { CopySource, NodeId, NodeOrigin } from './graph.ts'
 import type { AddCommand, CopyCommand } from './instructions/copy.ts'
 import { joinAbsolute } from './posix-path.ts'
 import type { BoundCommand } from './stages.ts'
@@ -29,7 +29,7 @@ export function convertCopy(
     bound.isOnbuild,
   )
   const from = filesFrom(context, command, bound)
-  const sources = copy.sources.map((path) => convertSource(context, copy, path, from))
+  const sources = copy.sources.map((path) => convertSource(context, { copy, path, from, origin }))
   const inline = command.inlineFiles.map((file): CopySource => {
     const { name, isExpanded, content } = file
     // Heredocs are expanded with `\` as escape and with quotes as ordinary characters (features row D28).
@@ -105,12 +105,15 @@ function filesFrom(
   throw commandError(command, message, { code: 'stage-order', focus: from })
 }
 
-function convertSource(
-  context: StageContext,
-  copy: ExpandedCopy,
-  path: string,
-  from: NodeId,
-): CopySource {
+interface SourceRequest {
+  readonly copy: ExpandedCopy
+  readonly path: string
+  readonly from: NodeId
+  readonly origin: NodeOrigin
+}
+
+function convertSource(context: StageContext, request: SourceRequest): CopySource {
+  const { copy, path, from, origin } = request
   const { command } = copy
   const git = parseGitUrl(path)
   if (git !== undefined && 'fault' in git) throw commandError(command, git.fault, { focus: path })
@@ -123,8 +126,8 @@ function convertSource(
     if (command.from === '') noteContextPath(context, copy, path)
     return { type: 'path', from, pattern: path, unpack: 'never', isRemote: false }
   }
-  if (isGit) return gitSource(context, { copy, command, git })
-  if (isHttpUrl(path)) return httpSource(context, { copy, command, url: path })
+  if (isGit) return gitSource(context, { copy, command, git, origin })
+  if (isHttpUrl(path)) return httpSource(context, { copy, command, url: path, origin })
   noteContextPath(context, copy, path)
   const unpack = command.unpack === false ? 'never' : 'auto'
   return { type: 'path', from, pattern: path, unpack, isRemote: false }

@@ -4,13 +4,20 @@ import type { ExpandedCopy } from './expanded-copy.ts'
 import type { GitSource } from './git-url.ts'
 import { parseGitUrl } from './git-url.ts'
 import { goQuote } from './go-format.ts'
-import { internalOrigin } from './graph-builder.ts'
 import type { CopySource, NodeOrigin } from './graph.ts'
 import type { AddCommand } from './instructions/copy.ts'
 import { baseName } from './posix-path.ts'
 
 const UNNAMED = '__unnamed__'
 const SHA256 = /^sha256:[a-f0-9]{64}$/
+
+/** A remote source of ADD. */
+interface RemoteRequest {
+  readonly copy: ExpandedCopy
+  readonly command: AddCommand
+  /** Of the instruction: the download is shown as a part of it. */
+  readonly origin: NodeOrigin
+}
 
 /** True for a URL that is downloaded as one file; an http URL of a git repository is not. */
 export function isHttpUrl(source: string): boolean {
@@ -20,9 +27,9 @@ export function isHttpUrl(source: string): boolean {
 /** The copy source of `ADD <url>` (features rows D114, D115, D117). Throws DockerfileError. */
 export function httpSource(
   context: StageContext,
-  request: { readonly copy: ExpandedCopy; readonly command: AddCommand; readonly url: string },
+  request: RemoteRequest & { readonly url: string },
 ): CopySource {
-  const { copy, command, url } = request
+  const { copy, command, url, origin } = request
   const filename = fileNameOf(url)
   const checksum = copy.checksum === '' ? undefined : copy.checksum
   if (checksum !== undefined && !SHA256.test(checksum)) {
@@ -30,7 +37,6 @@ export function httpSource(
     throw commandError(command, message, { code: 'bad-flag', focus: command.checksum })
   }
   const { graph } = context.conversion
-  const origin = remoteOrigin(context, command, url)
   const from = graph.shared(JSON.stringify(['http', url, checksum]), () => ({
     kind: 'http',
     url,
@@ -61,9 +67,9 @@ function decodePath(path: string): string {
 /** The copy source of `ADD <git url>` (features rows D118-D120). Throws DockerfileError. */
 export function gitSource(
   context: StageContext,
-  request: { readonly copy: ExpandedCopy; readonly command: AddCommand; readonly git: GitSource },
+  request: RemoteRequest & { readonly git: GitSource },
 ): CopySource {
-  const { copy, command, git } = request
+  const { copy, command, git, origin } = request
   const { keepGitDir } = command
   if (keepGitDir !== undefined && git.keepGitDir !== undefined && keepGitDir !== git.keepGitDir) {
     const message = 'inconsistent keep-git-dir configuration'
@@ -81,21 +87,10 @@ export function gitSource(
     keepGitDir: git.keepGitDir ?? keepGitDir ?? false,
     submodules: git.submodules ?? true,
   }
-  const origin = remoteOrigin(context, command, git.remote)
   const from = context.conversion.graph.shared(JSON.stringify(['git', fields]), () => ({
     kind: 'git',
     ...fields,
     origin,
   }))
   return { type: 'path', from, pattern: '/', unpack: 'never', isRemote: true }
-}
-
-function remoteOrigin(context: StageContext, command: AddCommand, what: string): NodeOrigin {
-  const { title, ignoreCache } = context.state
-  return {
-    ...internalOrigin(`[${title}] download ${what}`),
-    stage: title,
-    range: command.range,
-    ignoreCache,
-  }
 }

@@ -39,6 +39,11 @@ describe('describeErrors', () => {
     assert.match(text, /unknown instruction: RUM \(did you mean RUN\?\)\n\nDockerfile:3\n/)
   })
 
+  it('stops where nobody reads on', async () => {
+    const text = await described(`FROM a\n${'RUM x\n'.repeat(100)}`)
+    assert.match(text, /\n\n\.\.\. and 80 more errors in Dockerfile$/)
+  })
+
   it('keeps tabs before the caret', async () => {
     assert.match(await described('FROM\ta\nLABEL\ta=b\tc\n'), /\n {5}\| {5} {5}\t {3}\t\^\n/)
   })

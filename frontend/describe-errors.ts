@@ -4,13 +4,20 @@ import { renderLocation } from './excerpt.ts'
 import { scanLines } from './lines.ts'
 import { locate } from './parse.ts'
 
+/** A file with more errors is no Dockerfile; nobody reads on. */
+const SHOWN_MAX = 20
+
 /**
- * All errors of a file as the CLI prints them: lines with a caret below the piece at fault, second places, then the message.
+ * The errors of a file as the CLI prints them: lines with a caret below the piece at fault, second places, then the message.
  * Loads the syntax tree library to find the piece.
  */
 export async function describeErrors(errors: DockerfileErrors): Promise<string> {
   const blocks: string[] = []
-  for (const error of errors.list) blocks.push(await describeError(error, errors))
+  for (const error of errors.list.slice(0, SHOWN_MAX)) {
+    blocks.push(await describeError(error, errors))
+  }
+  const rest = errors.list.length - blocks.length
+  if (rest > 0) blocks.push(`... and ${rest} more errors in ${errors.fileName}`)
   return blocks.join('\n\n')
 }
 
