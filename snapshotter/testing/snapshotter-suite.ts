@@ -165,6 +165,30 @@ export function snapshotterSuite(name: string, parts: SnapshotterParts): void {
       })
     })
 
+    it('keeps hardlinks of every layer, and attributes only where the topmost has them', async () => {
+      await using bench = await Bench.open(parts)
+      const { kernel } = parts
+      const lower = await bench.step([], async (dir) => {
+        await mkdir(join(dir, 'data'))
+        await writeFile(join(dir, 'data/kept'), '')
+        kernel.setXattr(join(dir, 'data'), 'user.note', Buffer.from('lower'))
+      })
+      const upper = await bench.step([lower.directory], async (dir) => {
+        await rename(join(dir, 'data/kept'), join(dir, 'aside'))
+        await rm(join(dir, 'data'), { recursive: true })
+        await mkdir(join(dir, 'data'))
+        await rename(join(dir, 'aside'), join(dir, 'data/kept'))
+        await writeFile(join(dir, 'one'), '')
+        await link(join(dir, 'one'), join(dir, 'data/two'))
+      })
+      await bench.step([lower.directory, upper.directory], async (dir) => {
+        assert.equal(kernel.getXattr(join(dir, 'data'), 'user.note'), undefined)
+        assert.deepEqual((await readdir(join(dir, 'data'))).sort(), ['kept', 'two'])
+        const [one, two] = [await stat(join(dir, 'one')), await stat(join(dir, 'data/two'))]
+        assert.deepEqual([one.ino, one.nlink], [two.ino, 2])
+      })
+    })
+
     it('keeps fifos, and devices where they can be made', async () => {
       await using bench = await Bench.open(parts)
       const { kernel } = parts
