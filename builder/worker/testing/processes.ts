@@ -1,4 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
+import { setTimeout as delay } from 'node:timers/promises'
+
+const DEATH_MS_MAX = 2000
 
 export interface ProcessInfo {
   readonly pid: number
@@ -35,6 +38,17 @@ export function processesBelow(root: number): ProcessInfo[] {
 export function processIsAlive(pid: number): boolean {
   const stat = readProc(pid, 'stat')
   return stat !== '' && !/^\d+ \(.*\) Z/s.test(stat)
+}
+
+/** Resolves when none of them runs any more; rejects, naming them, when that takes longer than a killed step may. */
+export async function allDead(pids: readonly number[]): Promise<void> {
+  const deadline = performance.now() + DEATH_MS_MAX
+  for (;;) {
+    const alive = pids.filter(processIsAlive)
+    if (alive.length === 0) return
+    if (performance.now() > deadline) throw new Error(`still running: ${alive.join(', ')}`)
+    await delay(5)
+  }
 }
 
 /** '' for a process that ended meanwhile. */

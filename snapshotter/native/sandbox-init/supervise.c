@@ -61,7 +61,6 @@ static void copy_window_size(const struct supervisor *run) {
 static void start_terminal(struct supervisor *run, int master) {
   run->terminal = master;
   run->reads_input = true;
-  copy_window_size(run);
   if (tcgetattr(0, &run->saved) != 0) return; /* input is not a terminal: nothing to make raw */
   struct termios raw = run->saved;
   cfmakeraw(&raw);

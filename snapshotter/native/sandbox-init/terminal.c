@@ -38,6 +38,9 @@ void open_terminal(int root, const struct user *user) {
   int slave = ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
   if (slave < 0) fail("terminal", "could not open the terminal");
   if (fchown(slave, user->uid, (gid_t)-1) != 0) fail("terminal", "owner of the terminal");
+  /* The size before the first program can ask for it; 0 is still the caller's terminal. */
+  struct winsize size;
+  if (ioctl(0, TIOCGWINSZ, &size) == 0 && ioctl(master, TIOCSWINSZ, &size) != 0) fail("terminal", "size of the terminal");
   send_descriptor(master);
   close(master);
   if (ioctl(slave, TIOCSCTTY, 0) != 0) fail("terminal", "could not become the controlling terminal");
