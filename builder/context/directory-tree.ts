@@ -20,6 +20,8 @@ export interface DirectoryTreeOptions {
   /** Host directory. */
   readonly root: string
   readonly description: string
+  /** See `SourceTree`. */
+  readonly identity?: string
   readonly ignore: PathMatcher
   /** Where the patterns of `ignore` are from, for messages: `excluded by .dockerignore`. */
   readonly ignoreDescription?: string
@@ -40,6 +42,7 @@ export interface DirectoryTreeOptions {
  */
 export class DirectoryTree implements SourceTree {
   readonly description: string
+  readonly identity?: string
   readonly #options: DirectoryTreeOptions
   readonly #scan: ContextScan
   readonly #lookedAtMs: number
@@ -48,6 +51,9 @@ export class DirectoryTree implements SourceTree {
 
   constructor(options: DirectoryTreeOptions) {
     this.description = options.description
+    if (options.identity !== undefined) {
+      this.identity = options.identity
+    }
     this.#options = options
     this.#lookedAtMs = (options.now ?? Date.now)()
     this.#scan = new ContextScan(options)

@@ -200,7 +200,7 @@ export async function openGitTree(
   description: string,
   parts: ContextParts,
 ): Promise<{ readonly tree: SourceTree; readonly root: string }> {
-  const { root } = await checkoutGit(request, {
+  const { root, commit } = await checkoutGit(request, {
     workDirectory: parts.workDirectory,
     env: parts.env,
     authorization: await gitAuthorization(request.remote, parts.readSecret),
@@ -210,6 +210,7 @@ export async function openGitTree(
     kernel: parts.kernel,
     root,
     description,
+    identity: JSON.stringify([commit, request.subdir, request.keepGitDir, request.submodules]),
     ignore: compileMatcher([]),
     ownership: 'root',
     statCache: undefined,

@@ -20,8 +20,14 @@ export function contentDigest(selected: SelectedSource): Digest {
   }
   const { unpack, isRemote } = selected.source
   writer.fields('path', unpack, String(isRemote))
+  const { identity } = selected.tree
   for (const match of selected.matches) {
-    writeMatch(writer, match)
+    if (isRemote && identity !== undefined) {
+      // The names are what --exclude left.
+      writer.fields('tree', identity, match.entry.path, ...match.items.map((item) => item.relative))
+    } else {
+      writeMatch(writer, match)
+    }
   }
   return writer.finish()
 }

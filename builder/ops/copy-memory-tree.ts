@@ -25,7 +25,12 @@ export class MemoryTree implements SourceTree {
   readonly #entries = new Map<LayerPath, TreeEntry>()
   readonly #contents = new Map<LayerPath, string>()
 
-  constructor(files: Readonly<Record<string, MemoryFile>>) {
+  readonly identity?: string
+
+  constructor(files: Readonly<Record<string, MemoryFile>>, identity?: string) {
+    if (identity !== undefined) {
+      this.identity = identity
+    }
     this.#entries.set('', { type: 'dir', path: '', mode: 0o755, uid: 0, gid: 0, mtimeSec: 1 })
     for (const [path, file] of Object.entries(files)) {
       this.#add(path, file)

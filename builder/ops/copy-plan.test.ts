@@ -490,6 +490,28 @@ describe('contentDigest', () => {
     assert.equal(new Set(keys).size, variants.length)
   })
 
+  it('takes the identity of a remote tree for its contents', async () => {
+    const remoteKey = async (files: Files, identity: string): Promise<string> => {
+      const source: CopySource = {
+        type: 'path',
+        from: 0,
+        pattern: '/',
+        unpack: 'never',
+        isRemote: true,
+      }
+      const [selected] = await selectSources({
+        node: { sources: [source], parents: false, exclude: ['log'] },
+        treeOf: async () => new MemoryTree(files, identity),
+      })
+      assert(selected !== undefined)
+      return contentDigest(selected)
+    }
+    const expected = await remoteKey({ f: '1', '.git/index': '1' }, 'commit')
+    assert.equal(await remoteKey({ f: '1', '.git/index': '2', log: '' }, 'commit'), expected)
+    assert.notEqual(await remoteKey({ f: '1', '.git/index': '1' }, 'other'), expected)
+    assert.notEqual(await remoteKey({ '.git/index': '1' }, 'commit'), expected)
+  })
+
   it('is not confused by names that hold what separates fields', async () => {
     assert.notEqual(await key({ 'd/a1:b': '' }, 'd'), await key({ 'd/a': '', 'd/b': '' }, 'd'))
     assert.notEqual(await key({ 'd/\udc80': '' }, 'd'), await key({ 'd/\udc81': '' }, 'd'))

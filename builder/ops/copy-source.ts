@@ -50,6 +50,11 @@ export interface TreeView {
 export interface SourceTree extends TreeView {
   /** How messages call it: `the build context`, `stage build`. */
   readonly description: string
+  /**
+   * Names the contents of the whole tree where that is surer than looking at them: the commit of a checkout, whose
+   * `.git` is never the same twice (features row K9).
+   */
+  readonly identity?: string
   /** Makes ready what is below `path`, so that `list` has nothing to wait for; for trees that are read on demand. */
   prefetch(path: LayerPath): Promise<void>
   /** sha256 of files, in the order asked. Fails when one cannot be read. */

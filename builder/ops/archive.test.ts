@@ -1,0 +1,55 @@
+import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { gzipSync } from 'node:zlib'
+import { detectArchive } from './archive.ts'
+
+describe('detectArchive', () => {
+  let directory = ''
+  let tar: Buffer
+  before(() => {
+    directory = mkdtempSync(join(tmpdir(), 'tsbuild-archive-'))
+    writeFileSync(join(directory, 'f'), 'x'.repeat(300_000))
+    tar = execFileSync('tar', ['-cf', '-', '-C', directory, 'f'])
+  })
+  after(() => rmSync(directory, { recursive: true }))
+
+  const detect = (bytes: Uint8Array): Promise<string> => {
+    const file = join(directory, 'file')
+    writeFileSync(file, bytes)
+    return detectArchive(file)
+  }
+
+  it('knows a tar by its header, also inside gzip', async () => {
+    assert.equal(await detect(tar), 'yes')
+    assert.equal(await detect(gzipSync(tar)), 'yes')
+    assert.equal(await detect(gzipSync(tar, { level: 0 })), 'yes')
+    assert.equal(await detect(tar.subarray(0, 512)), 'yes')
+  })
+
+  it('takes everything else for a file, whatever its name or first bytes are', async () => {
+    const damaged = Buffer.from(tar)
+    damaged[0] = 0x7a
+    for (const bytes of [
+      Buffer.alloc(0),
+      Buffer.from('text'),
+      Buffer.alloc(10_240),
+      tar.subarray(0, 511),
+      damaged,
+      gzipSync('text'),
+      gzipSync(''),
+      gzipSync(Buffer.alloc(10_240)),
+      Buffer.from([0x1f, 0x8b, 0x08, 1, 2, 3]),
+    ]) {
+      assert.equal(await detect(bytes), 'no')
+    }
+  })
+
+  it('leaves other compressions to whoever can unpack them', async () => {
+    for (const program of ['bzip2', 'xz', 'zstd']) {
+      assert.equal(await detect(execFileSync(program, ['-c'], { input: tar })), 'maybe')
+    }
+  })
+})
