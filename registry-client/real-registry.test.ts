@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { copyFile, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { blobFileSource } from './blob-file.ts'
@@ -14,6 +14,13 @@ import {
   serializeIndex,
   serializeManifest,
 } from './oci/index.ts'
+import {
+  TEST_CA,
+  TEST_CLIENT_CERT,
+  TEST_CLIENT_KEY,
+  TEST_SERVER_CERT,
+  TEST_SERVER_KEY,
+} from './testing/certificates.ts'
 import {
   HTPASSWD_ACCOUNT,
   type RealRegistry,
@@ -146,5 +153,43 @@ describe("against Debian's docker-registry with a password", () => {
       'unauthorized',
       /the credentials were refused/,
     )
+  })
+})
+
+describe("against Debian's docker-registry with TLS and client certificates", () => {
+  it('shows its certificate, and is refused without', async function () {
+    requireRealRegistry(this)
+    const home = await mkdtemp(join(tmpdir(), 'tsbuild-mtls-'))
+    try {
+      const files = {
+        'ca.crt': TEST_CA,
+        'server.crt': TEST_SERVER_CERT,
+        'server.key': TEST_SERVER_KEY,
+        'client.cert': TEST_CLIENT_CERT,
+        'client.key': TEST_CLIENT_KEY,
+      }
+      for (const [name, text] of Object.entries(files)) await writeFile(join(home, name), text)
+      await using registry = await startRealRegistry({
+        tls: {
+          certificate: join(home, 'server.crt'),
+          key: join(home, 'server.key'),
+          clientCa: join(home, 'ca.crt'),
+        },
+      })
+      const directory = join(home, '.docker/certs.d', registry.host)
+      await mkdir(directory, { recursive: true })
+      await copyFile(join(home, 'ca.crt'), join(directory, 'ca.crt'))
+      await using without = testClient({ env: { HOME: home } })
+      // With TLS 1.3 the server's alert comes after the handshake, and undici reports only the cut.
+      await assert.rejects(without.ping(registry.host, { signal }), /could not reach 127/)
+      await copyFile(join(home, 'client.cert'), join(directory, 'client.cert'))
+      await copyFile(join(home, 'client.key'), join(directory, 'client.key'))
+      await using client = testClient({ env: { HOME: home } })
+      const source = new MemorySource(noise(1_000_000))
+      const result = await client.pushBlob(referenceTo(registry, 'app'), source, { signal })
+      assert.deepEqual(result, { kind: 'uploaded' })
+    } finally {
+      await rm(home, { recursive: true, force: true })
+    }
   })
 })

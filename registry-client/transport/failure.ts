@@ -94,6 +94,11 @@ export function describeConnectionError(error: unknown, url: URL): unknown {
     const details = { host, isTemporary: known.isTemporary, cause: error }
     return new RegistryError(known.code, `${host}: ${known.reason}${hint}`, details)
   }
+  if (/ALERT_(?:CERTIFICATE_REQUIRED|BAD_CERTIFICATE|UNKNOWN_CA)$/.test(code)) {
+    const files = `/etc/docker/certs.d/${host}/client.cert and client.key`
+    const reason = `${host} wants another client certificate: ${files}`
+    return new RegistryError('tls-failed', reason, { host, cause: error })
+  }
   if (code.startsWith('HPE_')) {
     return new RegistryError('bad-response', `${host} does not speak HTTP (${code})`, {
       host,

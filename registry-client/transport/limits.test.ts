@@ -4,7 +4,6 @@ import { localPlatform } from '../oci/index.ts'
 import { FakeRegistry } from '../testing/fake-registry.ts'
 import { ManualClock } from '../testing/manual-clock.ts'
 import {
-  MemorySource,
   noise,
   RecordingSink,
   referenceTo,
