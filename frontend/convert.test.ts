@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
+import fc from 'fast-check'
 import { parseDockerfile } from './dockerfile.ts'
+import { DockerfileErrors } from './errors.ts'
 import { convert } from './convert.ts'
 import {
   convertText,
@@ -438,6 +440,77 @@ describe('convert: titles', () => {
     assert.deepEqual(
       runNodes(graph).map(({ origin }) => origin.ignoreCache),
       [false, true],
+    )
+  })
+})
+
+describe('convert: any file', () => {
+  it('becomes a graph in order, or DockerfileErrors', async () => {
+    const value = fc.constantFrom(
+      ...[
+        'a',
+        '$A',
+        '${A:-b}',
+        '"q r"',
+        '${',
+        "'",
+        '/x/',
+        '.',
+        '*',
+        '80/udp',
+        '1',
+        'TERM',
+        '["a"]',
+        '\\',
+      ],
+    )
+    const line = fc
+      .tuple(
+        fc.constantFrom(
+          ...[
+            'FROM',
+            'FROM s AS',
+            'RUN',
+            'RUN --mount=from=s,target=',
+            'RUN --mount=type=cache,target=',
+          ],
+          ...[
+            'COPY --from=s',
+            'COPY --from=0',
+            'COPY a',
+            'ADD http://h/',
+            'ADD git@h:r',
+            'ENV A=',
+            'ARG A',
+          ],
+          ...[
+            'LABEL',
+            'USER',
+            'WORKDIR',
+            'EXPOSE',
+            'VOLUME',
+            'STOPSIGNAL',
+            'CMD',
+            'ONBUILD RUN',
+            'SHELL',
+          ],
+        ),
+        fc.array(value, { maxLength: 3 }),
+      )
+      .map(([name, values]) => `${name} ${values.join(' ')}`)
+    const file = fc.array(line, { maxLength: 12 }).map((lines) => ['FROM img AS s', ...lines])
+    await fc.assert(
+      fc.asyncProperty(file, fc.boolean(), async (lines, isReplaced) => {
+        const namedContexts = new Set(isReplaced ? ['s', 'a'] : [])
+        try {
+          const graph = await convertText(lines, { namedContexts })
+          for (const node of graph.nodes) if ('parent' in node) assert.ok(node.parent < node.id)
+          for (const { node } of graph.history) assert.ok((node ?? 0) <= graph.target)
+        } catch (error) {
+          assert.ok(error instanceof DockerfileErrors, String(error))
+        }
+      }),
+      { numRuns: 500 },
     )
   })
 })
