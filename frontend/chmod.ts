@@ -76,33 +76,32 @@ function copyClass(mode: number, clause: CopyClause): number {
 /** Steps of `<who><op><permissions>`; no `who` means everyone. */
 function readAction(who: string, action: string): ChmodClause[] {
   const op = action[0] === '-' ? '-' : action[0] === '=' ? '=' : '+'
-  const classes = Array.from(
-    who === '' || who.includes('a') ? 'ugo' : who,
-    (name) => CLASSES.get(name) ?? OTHER,
-  )
+  const names = who === '' || who.includes('a') ? 'ugo' : who
+  const classes = Array.from(names, (name) => CLASSES.get(name) ?? OTHER)
   const mask = classes.reduce((bits, item) => bits | item.bits, 0)
-  const isOtherOnly = mask === OTHER.bits
-  let bits = 0
-  let executeIfAny = 0
-  const copies: ChmodClause[] = []
-  for (const letter of action.slice(1)) {
+  const letters = Array.from(action.slice(1))
+  const copies = letters.flatMap((letter): ChmodClause[] => {
     const source = CLASSES.get(letter)
-    if (source !== undefined) {
-      const toShifts = classes.map((item) => item.shift)
-      copies.push({ step: 'copy', fromShift: source.shift, toShifts, op })
-    } else if (letter === 'X' && op !== '-') executeIfAny = EXECUTE & mask
-    else bits |= permissionBits(letter, mask, isOtherOnly)
-  }
-  const out: ChmodClause[] = []
+    if (source === undefined) return []
+    const toShifts = classes.map((item) => item.shift)
+    return [{ step: 'copy', fromShift: source.shift, toShifts, op }]
+  })
+  // Taking X away takes x away.
+  const isConditional = (letter: string) => letter === 'X' && op !== '-'
+  const bits = letters
+    .filter((letter) => !isConditional(letter))
+    .reduce((sum, letter) => sum | permissionBits(letter, mask), 0)
+  const steps: ChmodClause[] = []
   if (op === '=' && copies.length === 0) {
-    out.push({ step: 'clear', bits: who === '' ? ALL : mask | (bits & STICKY) })
+    steps.push({ step: 'clear', bits: who === '' ? ALL : mask | (bits & STICKY) })
   }
-  if (bits !== 0) out.push({ step: op === '-' ? 'clear' : 'set', bits })
-  if (executeIfAny !== 0) out.push({ step: 'set-if-executable', bits: executeIfAny })
-  return [...out, ...copies]
+  if (bits !== 0) steps.push({ step: op === '-' ? 'clear' : 'set', bits })
+  if (letters.some(isConditional)) steps.push({ step: 'set-if-executable', bits: EXECUTE & mask })
+  return [...steps, ...copies]
 }
 
-function permissionBits(letter: string, mask: number, isOtherOnly: boolean): number {
+function permissionBits(letter: string, mask: number): number {
+  const isOtherOnly = mask === OTHER.bits
   switch (letter) {
     case 'r':
       return 0o444 & mask

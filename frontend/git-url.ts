@@ -98,7 +98,10 @@ class QueryReader {
       this.#flags.set(key, flag)
       return undefined
     }
-    if (value === '') return `query ${goQuote(key)} has no value`
+    return value === '' ? `query ${goQuote(key)} has no value` : this.#readText(key, value)
+  }
+
+  #readText(key: string, value: string): string | undefined {
     switch (key) {
       case 'ref':
         return this.#setRef(value)

@@ -8,7 +8,9 @@ export type GlobText = readonly (readonly GlobItem[])[]
 /** A literal character, or undefined for `?`. */
 type GlobItem = string | undefined
 
-export interface GlobMatch {
+const ESCAPABLE: ReadonlySet<string> = new Set(['*', '?', '\\'])
+
+interface GlobMatch {
   readonly start: number
   readonly end: number
 }
@@ -19,18 +21,16 @@ export function parseGlobText(pattern: string): GlobText | { readonly badEscape:
   const chars = Array.from(pattern)
   for (let i = 0; i < chars.length; i++) {
     const char = chars[i] ?? ''
-    const piece = pieces[pieces.length - 1] ?? []
-    if (char === '*') pieces.push([])
-    else if (char === '?') piece.push(undefined)
-    else if (char !== '\\') piece.push(char)
-    else {
-      const next = chars[i + 1]
-      // `}` and `/` are escaped for the sake of `${}`; their backslash is no part of the pattern.
-      if (next === '}' || next === '/') continue
-      if (next !== '*' && next !== '?' && next !== '\\') return { badEscape: `\\${next ?? ''}` }
-      piece.push(next)
-      i++
+    if (char === '*') {
+      pieces.push([])
+      continue
     }
+    const next = chars[i + 1] ?? ''
+    // `}` and `/` are escaped for the sake of `${}`; their backslash is no part of the pattern.
+    if (char === '\\' && '}/'.includes(next) && next !== '') continue
+    if (char === '\\' && !ESCAPABLE.has(next)) return { badEscape: `\\${next}` }
+    if (char === '\\') i++
+    pieces.at(-1)?.push(char === '\\' ? next : char === '?' ? undefined : char)
   }
   return pieces
 }

@@ -68,17 +68,22 @@ export function parseGoDuration(text: string): bigint | undefined {
   while (at < body.length) {
     DURATION_PART.lastIndex = at
     const part = DURATION_PART.exec(body)
-    const unit = NANOSECONDS.get(part?.[3] ?? '')
-    if (part === null || unit === undefined) return undefined
-    const whole = part[1] ?? ''
-    const fraction = (part[2] ?? '').slice(0, 18)
-    if (whole === '' && fraction === '') return undefined
-    total += BigInt(whole === '' ? '0' : whole) * unit
-    if (fraction !== '') total += (BigInt(fraction) * unit) / 10n ** BigInt(fraction.length)
+    const nanoseconds = part === null ? undefined : partNanoseconds(part)
+    if (part === null || nanoseconds === undefined) return undefined
+    total += nanoseconds
     if (total >= DURATION_MAX) return undefined
     at += part[0].length
   }
   return sign === '-' ? -total : total
+}
+
+function partNanoseconds(part: RegExpExecArray): bigint | undefined {
+  const [, whole = '', decimals = '', name = ''] = part
+  const unit = NANOSECONDS.get(name)
+  if (unit === undefined || (whole === '' && decimals === '')) return undefined
+  // More digits are below a nanosecond for every unit.
+  const digits = decimals.slice(0, 18)
+  return BigInt(whole || '0') * unit + (BigInt(digits || '0') * unit) / 10n ** BigInt(digits.length)
 }
 
 /** `time.Duration.String()` of a whole number of nanoseconds. */
