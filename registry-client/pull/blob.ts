@@ -110,7 +110,7 @@ class BlobDownload {
       headers: start === 0 ? {} : { range: `bytes=${start}-` },
       access: { repository, scopes: [repositoryScope(repository, 'pull')] },
       expect: start === 0 ? [200] : [200, 206],
-      lane: 'blob',
+      lane: 'download',
     }
   }
 

@@ -113,7 +113,7 @@ export class BlobUpload {
           body: this.#body(0, source.descriptor.sizeBytes),
           access,
           expect: [201, 204],
-          lane: 'blob',
+          lane: 'upload',
         },
         signal,
         async (response) => this.#checkStored(response),
@@ -144,7 +144,7 @@ export class BlobUpload {
       body: this.#body(start, length),
       access,
       expect: [202, 201, 204, 416],
-      lane: 'blob',
+      lane: 'upload',
     } as const
     try {
       this.#session = await host.exchange(request, signal, async (response) => {
