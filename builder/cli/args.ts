@@ -38,7 +38,11 @@ export interface ParseOptions {
  * value may begin with `-`. Throws `UsageError` for an unknown flag (with the nearest known one), a missing value and a
  * boolean that is neither true nor false.
  */
-export function readArgs(argv: readonly string[], specs: FlagSpecs, options: ParseOptions = {}): ParsedArgs {
+export function readArgs(
+  argv: readonly string[],
+  specs: FlagSpecs,
+  options: ParseOptions = {},
+): ParsedArgs {
   const own = options.stopAtArgument === true ? untilFirstArgument(argv, specs) : argv
   const values = new Map<string, string[]>()
   const positionals: string[] = []
@@ -75,7 +79,13 @@ function tokenize(argv: readonly string[], specs: FlagSpecs) {
     options[name] = spec.short === undefined ? { type } : { type, short: spec.short }
   }
   // Not strict: the checks are ours, so that messages and `--pull=false` are as in docker.
-  const config = { args: [...argv], options, strict: false, allowPositionals: true, tokens: true } as const
+  const config = {
+    args: [...argv],
+    options,
+    strict: false,
+    allowPositionals: true,
+    tokens: true,
+  } as const
   return parseArgs(config).tokens
 }
 
@@ -91,12 +101,15 @@ function knownFlag(name: string, rawName: string, specs: FlagSpecs): FlagSpec {
     return spec
   }
   if (!rawName.startsWith('--')) {
-    const hint = name === '=' ? ' (a value of a short boolean needs its long name: --flag=false)' : ''
+    const hint =
+      name === '=' ? ' (a value of a short boolean needs its long name: --flag=false)' : ''
     throw new UsageError(`unknown shorthand flag: '${name}' in ${rawName}${hint}`)
   }
   const shown = Object.keys(specs).filter((flag) => specs[flag]?.help !== undefined)
   const nearest = nearestWord(name, shown)
-  throw new UsageError(`unknown flag: ${rawName}${nearest === undefined ? '' : `; did you mean --${nearest}?`}`)
+  throw new UsageError(
+    `unknown flag: ${rawName}${nearest === undefined ? '' : `; did you mean --${nearest}?`}`,
+  )
 }
 
 const TRUE_WORDS: ReadonlySet<string> = new Set(['1', 't', 'T', 'TRUE', 'true', 'True'])
@@ -106,7 +119,9 @@ function flagValue(spec: FlagSpec, token: OptionToken): string {
   if (spec.kind === 'boolean') {
     const isTrue = readBoolean(token.value ?? 'true')
     if (isTrue === undefined) {
-      throw new UsageError(`invalid argument "${token.value}" for ${token.rawName}: it must be true or false`)
+      throw new UsageError(
+        `invalid argument "${token.value}" for ${token.rawName}: it must be true or false`,
+      )
     }
     return String(isTrue)
   }
@@ -115,7 +130,9 @@ function flagValue(spec: FlagSpec, token: OptionToken): string {
   }
   const isShort = !token.rawName.startsWith('--')
   // `-t=x`: the sign belongs to the flag, not to the value.
-  return isShort && token.inlineValue && token.value.startsWith('=') ? token.value.slice(1) : token.value
+  return isShort && token.inlineValue && token.value.startsWith('=')
+    ? token.value.slice(1)
+    : token.value
 }
 
 /** The boolean that Go's `strconv.ParseBool` reads from `text`, undefined when it is none. */

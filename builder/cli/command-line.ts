@@ -18,7 +18,5 @@ export function splitCommandLine(argv: readonly string[], names: ReadonlySet<str
   if (word === '--version') {
     return { word: 'version', rest: [] }
   }
-  return names.has(word)
-    ? { word, rest: [...root, ...rest] }
-    : { word: 'build', rest: argv }
+  return names.has(word) ? { word, rest: [...root, ...rest] } : { word: 'build', rest: argv }
 }

@@ -33,3 +33,10 @@ export interface Command {
   /** Resolves to the exit status; failures are thrown. */
   run(args: ParsedArgs, context: CommandContext): Promise<number>
 }
+
+/** What the help shows of a command, and how to get the rest of it. */
+export interface CommandEntry {
+  readonly name: string
+  readonly summary: string
+  readonly load: () => Promise<Command>
+}

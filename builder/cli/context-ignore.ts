@@ -8,12 +8,16 @@ import type { BuildRequest } from '../request.ts'
  * What the ignore file of a context directory leaves out, for the rule CopyIgnoredFile; undefined when there is none. A file
  * beside the Dockerfile, of its name and `.dockerignore`, goes before the one in the context (features row D123).
  */
-export async function readContextIgnore({ context, dockerfile }: BuildRequest): Promise<ContextIgnore | undefined> {
+export async function readContextIgnore({
+  context,
+  dockerfile,
+}: BuildRequest): Promise<ContextIgnore | undefined> {
   if (context.kind !== 'directory') {
     return undefined
   }
   const named = dockerfile.kind === 'path' ? dockerfile : undefined
-  const path = named === undefined || named.isDefault ? join(context.path, 'Dockerfile') : resolve(named.path)
+  const path =
+    named === undefined || named.isDefault ? join(context.path, 'Dockerfile') : resolve(named.path)
   const own = named === undefined ? undefined : await readIfThere(`${path}.dockerignore`)
   const text = own ?? (await readIfThere(join(context.path, '.dockerignore')))
   if (text === undefined) {

@@ -38,7 +38,9 @@ export async function describeBuild(
 ): Promise<number> {
   const { printer, signal, stdout, env } = context
   await using services = await openServices(args, context)
-  await using registries = new Registries(args, context, (text) => printer.handle({ type: 'notice', atMs: 0, text }))
+  await using registries = new Registries(args, context, (text) =>
+    printer.handle({ type: 'notice', atMs: 0, text }),
+  )
   await using session = new BuildSession(request, {
     ...services,
     registry: () => registries.client(),
@@ -67,7 +69,10 @@ async function describe(
   signal: AbortSignal,
 ): Promise<{ readonly text: string; readonly status: number }> {
   const file = await session.contexts.dockerfile()
-  const parseOptions: ParseOptions = { name: file.name, syntax: request.buildArgs.get('BUILDKIT_SYNTAX') }
+  const parseOptions: ParseOptions = {
+    name: file.name,
+    syntax: request.buildArgs.get('BUILDKIT_SYNTAX'),
+  }
   const isJson = call.format === 'json'
   const resolver = frontendResolver(session.resolver, request.namedContexts)
   switch (call.method) {
@@ -82,7 +87,10 @@ async function describe(
       return { text: isJson ? outlineJson(data, file.text) : renderOutline(data), status: 0 }
     }
     case 'targets':
-      return { text: isJson ? targetsJson(parsed()) : renderTargets(listTargets(parsed())), status: 0 }
+      return {
+        text: isJson ? targetsJson(parsed()) : renderTargets(listTargets(parsed())),
+        status: 0,
+      }
     default:
       return call.method satisfies never
   }

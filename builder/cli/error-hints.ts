@@ -30,8 +30,9 @@ const HINTS: Readonly<Record<FailureCode, string | undefined>> = {
   'step-failed': undefined,
   'dockerfile-invalid': undefined,
   'dockerfile-missing': 'name it with -f, or give the directory that holds it as the context',
-  'image-missing': 'check the name; base images come from the local store, a registry, or --build-context',
-  'platform-missing': "build for another --platform, or take a base image that has this one",
+  'image-missing':
+    'check the name; base images come from the local store, a registry, or --build-context',
+  'platform-missing': 'build for another --platform, or take a base image that has this one',
   'layout-invalid': undefined,
   'reference-invalid': undefined,
   'secret-missing': 'give it with --secret id=ID,src=FILE or --secret id=ID,env=VAR',
@@ -73,8 +74,10 @@ const HINTS: Readonly<Record<FailureCode, string | undefined>> = {
   'tag-immutable': 'push under another tag, or allow this one to change in the registry',
   'rate-limited': "wait, or log in with 'tsbuild login' for a higher limit",
   'too-large': undefined,
-  'digest-mismatch': 'the bytes changed on their way or in the registry: do not use them; try again or ask its administrator',
-  'size-mismatch': 'the bytes changed on their way or in the registry: do not use them; try again or ask its administrator',
+  'digest-mismatch':
+    'the bytes changed on their way or in the registry: do not use them; try again or ask its administrator',
+  'size-mismatch':
+    'the bytes changed on their way or in the registry: do not use them; try again or ask its administrator',
   'bad-manifest': undefined,
   'bad-config': undefined,
   'bad-platform': undefined,
@@ -115,8 +118,14 @@ const HINTS: Readonly<Record<FailureCode, string | undefined>> = {
 
 /** Hints for system calls that fail wherever they are made. */
 const ERRNO_HINTS: ReadonlyMap<string, string> = new Map([
-  ['ENOSPC', "no space is left: 'tsbuild prune' frees what can be made again; --root puts the state elsewhere"],
-  ['EDQUOT', "the disk quota is used up: 'tsbuild prune' frees what can be made again; --root puts the state elsewhere"],
+  [
+    'ENOSPC',
+    "no space is left: 'tsbuild prune' frees what can be made again; --root puts the state elsewhere",
+  ],
+  [
+    'EDQUOT',
+    "the disk quota is used up: 'tsbuild prune' frees what can be made again; --root puts the state elsewhere",
+  ],
   ['EROFS', 'the filesystem is read-only: give a writable --root'],
   ['EMFILE', 'too many open files: raise the limit with ulimit -n'],
 ])

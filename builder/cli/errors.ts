@@ -17,7 +17,11 @@ export class CommandError extends Error {
   readonly code: CommandErrorCode
   readonly hint: string | undefined
 
-  constructor(code: CommandErrorCode, message: string, details: { hint?: string; cause?: unknown } = {}) {
+  constructor(
+    code: CommandErrorCode,
+    message: string,
+    details: { hint?: string; cause?: unknown } = {},
+  ) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause })
     this.code = code
     this.hint = details.hint

@@ -18,7 +18,10 @@ export class FailedBuild extends Error {
  * What is shown of a failure above its message (features rows C143, D19): the title of the step with its last lines, and the lines of
  * the Dockerfile. `isLogShown`: the progress view has shown the whole output of the step already.
  */
-export async function describeFailedBuild(error: unknown, isLogShown: boolean): Promise<FailedBuild> {
+export async function describeFailedBuild(
+  error: unknown,
+  isLogShown: boolean,
+): Promise<FailedBuild> {
   if (error instanceof StepError) {
     return new FailedBuild(error.cause, `${isLogShown ? '' : stepOutput(error)}${place(error)}`)
   }
@@ -47,7 +50,12 @@ function stepOutput({ location: { step }, cause }: StepError): string {
   if (tail === undefined) {
     return ''
   }
-  const lines = ['------', ` > ${neutralise(step.replace(/\s*\n\s*/g, ' '))}:`, ...tail.map(neutralise), '------']
+  const lines = [
+    '------',
+    ` > ${neutralise(step.replace(/\s*\n\s*/g, ' '))}:`,
+    ...tail.map(neutralise),
+    '------',
+  ]
   return `${lines.join('\n')}\n`
 }
 

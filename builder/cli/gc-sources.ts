@@ -3,7 +3,12 @@ import { join } from 'node:path'
 import { type Digest, parseManifest } from '../../registry-client/oci/index.ts'
 import type { GcRecord, GcSource, Kernel, Store } from '../../snapshotter/index.ts'
 import { readStepRecord } from '../cache/records.ts'
-import { ImageStore, readStoredImage, type SmallBlobs, type StoredImage } from '../image/image-store.ts'
+import {
+  ImageStore,
+  readStoredImage,
+  type SmallBlobs,
+  type StoredImage,
+} from '../image/image-store.ts'
 import type { CommandServices } from './services.ts'
 
 /** What a record is, as `du` and `prune` call it. */
@@ -16,7 +21,10 @@ export interface CacheRecord extends GcRecord {
 }
 
 /** Everything that keeps blobs and layers: images, cached steps, cache mounts. */
-export function cacheSources({ store, kernel }: CommandServices): { records(): AsyncIterable<CacheRecord> }[] {
+export function cacheSources({
+  store,
+  kernel,
+}: CommandServices): { records(): AsyncIterable<CacheRecord> }[] {
   const blobs = peekingBlobs(store)
   const images = new ImageStore(store.records(store.root.imagesDir, readStoredImage), blobs)
   return [
@@ -57,7 +65,10 @@ async function* imageRecords(images: ImageStore, peeking: SmallBlobs): AsyncGene
       isPinned: image.name !== undefined,
       blobs: [
         ...(await manifestDigests(image, peeking, signal)),
-        ...platforms.flatMap(({ manifest }) => [manifest.config.digest, ...manifest.layers.map(({ digest }) => digest)]),
+        ...platforms.flatMap(({ manifest }) => [
+          manifest.config.digest,
+          ...manifest.layers.map(({ digest }) => digest),
+        ]),
       ],
       layers: platforms.flatMap(({ config }) => config.rootfs.diff_ids),
       trees: [],
@@ -67,12 +78,22 @@ async function* imageRecords(images: ImageStore, peeking: SmallBlobs): AsyncGene
   }
 }
 
-async function manifestDigests({ target }: StoredImage, blobs: SmallBlobs, signal: AbortSignal): Promise<Digest[]> {
+async function manifestDigests(
+  { target }: StoredImage,
+  blobs: SmallBlobs,
+  signal: AbortSignal,
+): Promise<Digest[]> {
   if ((await blobs.size(target.digest, signal)) === undefined) {
     return []
   }
-  const parsed = parseManifest(await blobs.read(target.digest, target.sizeBytes, signal), target.mediaType)
-  return [target.digest, ...(parsed.kind === 'index' ? parsed.index.manifests.map(({ digest }) => digest) : [])]
+  const parsed = parseManifest(
+    await blobs.read(target.digest, target.sizeBytes, signal),
+    target.mediaType,
+  )
+  return [
+    target.digest,
+    ...(parsed.kind === 'index' ? parsed.index.manifests.map(({ digest }) => digest) : []),
+  ]
 }
 
 async function* stepRecords(store: Store): AsyncGenerator<CacheRecord> {
@@ -115,6 +136,10 @@ async function* mountRecords(store: Store, kernel: Kernel): AsyncGenerator<Cache
 }
 
 async function treeSize(root: string, kernel: Kernel): Promise<number> {
-  const entries = await kernel.scanTree({ root, withXattrs: false, signal: new AbortController().signal })
+  const entries = await kernel.scanTree({
+    root,
+    withXattrs: false,
+    signal: new AbortController().signal,
+  })
   return entries.reduce((sum, entry) => sum + (entry.type === 'file' ? entry.sizeBytes : 0), 0)
 }

@@ -24,7 +24,13 @@ describe('renderTemplate', () => {
 
 describe('tables', () => {
   it('aligns columns by what they show', () => {
-    assert.equal(renderTable([['A', 'B'], ['漢字', 'x']]), 'A      B\n漢字   x\n')
+    assert.equal(
+      renderTable([
+        ['A', 'B'],
+        ['漢字', 'x'],
+      ]),
+      'A      B\n漢字   x\n',
+    )
   })
 
   it('tells ages as docker does', () => {

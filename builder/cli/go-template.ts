@@ -20,7 +20,9 @@ function renderAction(action: string, value: unknown): string {
     return print(ownField(map, indexed[3] ?? ''), indexed[1] !== undefined)
   }
   if (match === null) {
-    throw new UsageError(`unsupported template action {{${action}}}: {{.Path}}, {{json .Path}} and {{index .Path "key"}} are known`)
+    throw new UsageError(
+      `unsupported template action {{${action}}}: {{.Path}}, {{json .Path}} and {{index .Path "key"}} are known`,
+    )
   }
   return print(fieldAt(value, match[2] ?? '.'), match[1] !== undefined)
 }
@@ -37,7 +39,9 @@ function ownField(value: unknown, name: string): unknown {
   if (typeof value !== 'object' || value === null) {
     return undefined
   }
-  const key = Object.keys(value).find((own) => own === name) ?? Object.keys(value).find((own) => own.toLowerCase() === name.toLowerCase())
+  const key =
+    Object.keys(value).find((own) => own === name) ??
+    Object.keys(value).find((own) => own.toLowerCase() === name.toLowerCase())
   const entry = key === undefined ? undefined : Object.entries(value).find(([own]) => own === key)
   return entry?.[1]
 }
@@ -50,7 +54,9 @@ function print(value: unknown, isJson: boolean): string {
     return `[${value.map((item) => print(item, false)).join(' ')}]`
   }
   if (typeof value === 'object' && value !== null) {
-    return `map[${Object.entries(value).map(([key, item]) => `${key}:${print(item, false)}`).join(' ')}]`
+    return `map[${Object.entries(value)
+      .map(([key, item]) => `${key}:${print(item, false)}`)
+      .join(' ')}]`
   }
   return value === undefined ? '<no value>' : String(value)
 }

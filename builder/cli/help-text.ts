@@ -1,6 +1,5 @@
 import type { FlagSpec } from './args.ts'
-import type { Command } from './command.ts'
-import type { CommandEntry } from './command-table.ts'
+import type { Command, CommandEntry } from './command.ts'
 
 /** The screen that `tsbuild` alone shows: what it is, every command, where to read on. */
 export function renderMainHelp(commands: readonly CommandEntry[]): string {

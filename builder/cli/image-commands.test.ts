@@ -10,7 +10,10 @@ const MAIN = fileURLToPath(new URL('main.js', import.meta.url))
 
 describe('the image commands', () => {
   let directory = ''
-  const tsbuild = (args: readonly string[], root = 'root'): { status: number | null; stdout: string; stderr: string } => {
+  const tsbuild = (
+    args: readonly string[],
+    root = 'root',
+  ): { status: number | null; stdout: string; stderr: string } => {
     const env = { ...process.env, TSBUILD_ROOT: join(directory, root), DOCKER_HOST: '' }
     return spawnSync(process.execPath, [MAIN, ...args], { cwd: directory, env, encoding: 'utf8' })
   }
@@ -23,7 +26,10 @@ describe('the image commands', () => {
   before(() => {
     directory = mkdtempSync(join(tmpdir(), 'tsbuild-commands-'))
     mkdirSync(join(directory, 'ctx'))
-    writeFileSync(join(directory, 'ctx/Dockerfile'), 'FROM scratch\nCOPY a /a\nLABEL who=me\nCMD ["/a"]\n')
+    writeFileSync(
+      join(directory, 'ctx/Dockerfile'),
+      'FROM scratch\nCOPY a /a\nLABEL who=me\nCMD ["/a"]\n',
+    )
     writeFileSync(join(directory, 'ctx/a'), 'hello\n')
     succeeded(['-t', 'app:v1', '-q', 'ctx'])
   })
@@ -31,16 +37,24 @@ describe('the image commands', () => {
 
   it('list, tag, inspect and remove images as docker does', () => {
     succeeded(['tag', 'app:v1', 'reg.example:5000/team/app:v2'])
-    assert.equal(succeeded(['images', '--format', '{{.Repository}}:{{.Tag}}']), 'app:v1\nreg.example:5000/team/app:v2\n')
+    assert.equal(
+      succeeded(['images', '--format', '{{.Repository}}:{{.Tag}}']),
+      'app:v1\nreg.example:5000/team/app:v2\n',
+    )
     const id = succeeded(['inspect', '-f', '{{.Id}}', 'app:v1']).trim()
     assert.match(id, /^sha256:[a-f0-9]{64}$/)
     assert.equal(succeeded(['images', '-q', '--no-trunc', '--filter', 'label=who=me']), `${id}\n`)
-    const [object] = JSON.parse(succeeded(['inspect', id.slice(7, 19)])) as [{ RepoTags: string[]; Config: { Labels: object } }]
+    const [object] = JSON.parse(succeeded(['inspect', id.slice(7, 19)])) as [
+      { RepoTags: string[]; Config: { Labels: object } },
+    ]
     assert.deepEqual(object.RepoTags, ['app:v1', 'reg.example:5000/team/app:v2'])
     assert.deepEqual(object.Config.Labels, { who: 'me' })
     assert.match(succeeded(['history', 'app:v1']), /COPY a \/a # buildkit/)
     assert.equal(tsbuild(['rmi', id.slice(7, 19)]).status, 1)
-    assert.equal(succeeded(['rmi', 'reg.example:5000/team/app:v2']), 'Untagged: reg.example:5000/team/app:v2\n')
+    assert.equal(
+      succeeded(['rmi', 'reg.example:5000/team/app:v2']),
+      'Untagged: reg.example:5000/team/app:v2\n',
+    )
     assert.match(tsbuild(['inspect', 'none']).stderr, /could not find image/)
   })
 
@@ -57,7 +71,9 @@ describe('the image commands', () => {
   it('load the older archives of docker save, which have no manifest', () => {
     spawnSync('mkdir', ['-p', join(directory, 'old')])
     spawnSync('tar', ['-xf', join(directory, 'docker-archive.tar'), '-C', join(directory, 'old')])
-    const [entry] = JSON.parse(readFileSync(join(directory, 'old/manifest.json'), 'utf8')) as [{ Config: string; Layers: string[] }]
+    const [entry] = JSON.parse(readFileSync(join(directory, 'old/manifest.json'), 'utf8')) as [
+      { Config: string; Layers: string[] },
+    ]
     rmSync(join(directory, 'old/index.json'))
     rmSync(join(directory, 'old/oci-layout'))
     spawnSync('tar', ['-czf', join(directory, 'old.tgz'), '-C', join(directory, 'old'), '.'])
@@ -70,7 +86,13 @@ describe('the image commands', () => {
     mkdirSync(join(directory, 'evil'))
     writeFileSync(join(directory, 'secret'), '{"manifests":[]}')
     spawnSync('ln', ['-s', join(directory, 'secret'), join(directory, 'evil/index.json')])
-    spawnSync('tar', ['-cf', join(directory, 'evil.tar'), '-C', join(directory, 'evil'), 'index.json'])
+    spawnSync('tar', [
+      '-cf',
+      join(directory, 'evil.tar'),
+      '-C',
+      join(directory, 'evil'),
+      'index.json',
+    ])
     const { status, stderr } = tsbuild(['load', '-i', 'evil.tar'], 'evil-root')
     assert.equal(status, 1, stderr)
     assert.match(stderr, /could not load/)
@@ -86,7 +108,10 @@ describe('the image commands', () => {
 
   it('free what only cache needs and keep named images', () => {
     succeeded(['build', '-q', '--build-arg', 'X=1', '-t', 'app:v1', '--label', 'other=1', 'ctx'])
-    const usage = JSON.parse(succeeded(['du', '--format', 'json'])) as { totalBytes: number; records: { type: string }[] }
+    const usage = JSON.parse(succeeded(['du', '--format', 'json'])) as {
+      totalBytes: number
+      records: { type: string }[]
+    }
     assert.ok(usage.totalBytes > 0)
     assert.ok(usage.records.some(({ type }) => type === 'step'))
     assert.equal(tsbuild(['prune']).status, 2)

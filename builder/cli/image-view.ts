@@ -36,7 +36,10 @@ export async function viewImage(
   return {
     image,
     platforms,
-    id: platforms.length === 1 && only !== undefined ? only.manifest.config.digest : image.target.digest,
+    id:
+      platforms.length === 1 && only !== undefined
+        ? only.manifest.config.digest
+        : image.target.digest,
     repository: reference === undefined ? '<none>' : familiarName(reference),
     tag: reference?.tag ?? '<none>',
     createdAt: only?.config.created,
@@ -65,7 +68,11 @@ export function shortId(id: string): string {
 }
 
 /** What `resolve` takes: names are normalised, ids stay. A word of hexadecimal digits may be both; the name goes first. */
-export async function findImage(text: string, images: ImageStore, signal: AbortSignal): Promise<StoredImage> {
+export async function findImage(
+  text: string,
+  images: ImageStore,
+  signal: AbortSignal,
+): Promise<StoredImage> {
   const name = normalisedName(text)
   const named = name === undefined ? undefined : await images.get(name)
   return named ?? (await images.resolve(idOf(text) ?? name ?? text, signal))
@@ -90,5 +97,7 @@ function normalisedName(text: string): string | undefined {
 
 /** Digest as the end of a name: `repository@sha256:...`. */
 export function repoDigest(view: ImageView): string | undefined {
-  return view.image.name === undefined ? undefined : `${view.repository}@sha256:${digestHex(view.image.target.digest)}`
+  return view.image.name === undefined
+    ? undefined
+    : `${view.repository}@sha256:${digestHex(view.image.target.digest)}`
 }

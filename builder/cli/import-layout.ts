@@ -1,7 +1,4 @@
 import { createHash } from 'node:crypto'
-import { closeSync, createReadStream } from 'node:fs'
-import { stat } from 'node:fs/promises'
-import { join } from 'node:path'
 import {
   type Descriptor,
   type Digest,
@@ -12,23 +9,22 @@ import {
   digestHex,
   digestOf,
   familiarReference,
-  formatReference,
   type ImageConfig,
   type ImageManifest,
   isIndexType,
   MANIFEST_BYTES_MAX,
   OCI_INDEX,
-  OciError,
   parseDigest,
   parseImageConfig,
   parseManifest,
   parseReference,
   serializeManifest,
 } from '../../registry-client/oci/index.ts'
-import type { Kernel } from '../../snapshotter/index.ts'
 import { compressionOf } from '../image/manifest.ts'
+import { readDockerManifest, normalisedName } from './docker-manifest.ts'
 import { CommandError } from './errors.ts'
 import { shortId } from './image-view.ts'
+import { LayoutSource } from './layout-source.ts'
 import type { CommandServices } from './services.ts'
 
 const CONFIG_BYTES_MAX = 8 * 1024 * 1024
@@ -37,7 +33,11 @@ const CONFIG_BYTES_MAX = 8 * 1024 * 1024
  * Puts the images of an unpacked archive (or layout directory) into the store and returns what each is called now. Files are
  * opened below the directory, so links in a hostile archive lead nowhere; every digest is verified. Errors: `archive-unreadable`.
  */
-export async function importLayout(directory: string, services: CommandServices, signal: AbortSignal): Promise<string[]> {
+export async function importLayout(
+  directory: string,
+  services: CommandServices,
+  signal: AbortSignal,
+): Promise<string[]> {
   const source = new LayoutSource(directory, services.kernel)
   const importer = new LayoutImporter(source, services, signal)
   const dockerManifest = await source.readIfThere('manifest.json', MANIFEST_BYTES_MAX)
@@ -47,62 +47,13 @@ export async function importLayout(directory: string, services: CommandServices,
   if (dockerManifest !== undefined) {
     return await importer.importDockerManifest(dockerManifest)
   }
-  throw new CommandError('archive-unreadable', 'could not load images: there is neither index.json nor manifest.json', {
-    hint: 'only archives of docker save, podman save, skopeo and tsbuild, and OCI layouts, hold images',
-  })
-}
-
-/** Files of the layout, opened by descriptor below it. */
-class LayoutSource {
-  readonly #directory: string
-  readonly #kernel: Pick<Kernel, 'openInRoot'>
-
-  constructor(directory: string, kernel: Pick<Kernel, 'openInRoot'>) {
-    this.#directory = directory
-    this.#kernel = kernel
-  }
-
-  async readIfThere(name: string, sizeBytesMax: number): Promise<Buffer | undefined> {
-    try {
-      await stat(join(this.#directory, name))
-    } catch (error) {
-      if (error instanceof Error && 'code' in error && error.code === 'ENOENT') {
-        return undefined
-      }
-      throw error
-    }
-    return await this.read(name, sizeBytesMax)
-  }
-
-  async read(name: string, sizeBytesMax: number): Promise<Buffer> {
-    const chunks: Buffer[] = []
-    let sizeBytes = 0
-    for await (const chunk of this.open(name)) {
-      sizeBytes += chunk.length
-      if (sizeBytes > sizeBytesMax) {
-        throw new CommandError('archive-unreadable', `could not load images: ${name} has more than ${sizeBytesMax} bytes`)
-      }
-      chunks.push(chunk)
-    }
-    return Buffer.concat(chunks)
-  }
-
-  async *open(name: string): AsyncGenerator<Buffer> {
-    let fd: number
-    try {
-      fd = this.#kernel.openInRoot(this.#directory, name)
-    } catch (error) {
-      throw new CommandError('archive-unreadable', `could not load images: ${name} is missing or no file`, { cause: error })
-    }
-    try {
-      for await (const chunk of createReadStream('', { fd, autoClose: false, highWaterMark: 1 << 20 })) {
-        const bytes: Buffer = chunk
-        yield bytes
-      }
-    } finally {
-      closeSync(fd)
-    }
-  }
+  throw new CommandError(
+    'archive-unreadable',
+    'could not load images: there is neither index.json nor manifest.json',
+    {
+      hint: 'only archives of docker save, podman save, skopeo and tsbuild, and OCI layouts, hold images',
+    },
+  )
 }
 
 class LayoutImporter {
@@ -118,7 +69,10 @@ class LayoutImporter {
 
   /** Every entry of `index.json`; entries of one digest are names of one image. */
   async importIndex(): Promise<string[]> {
-    const index = parseManifest(await this.#source.read('index.json', MANIFEST_BYTES_MAX), OCI_INDEX)
+    const index = parseManifest(
+      await this.#source.read('index.json', MANIFEST_BYTES_MAX),
+      OCI_INDEX,
+    )
     if (index.kind !== 'index') {
       throw new CommandError('archive-unreadable', 'could not load images: index.json is no index')
     }
@@ -148,7 +102,11 @@ class LayoutImporter {
       })
       await this.#services.store.blobs.ingestBytes(manifest.bytes, this.#signal)
       await this.#recordLayers(config, layers)
-      const target = { mediaType: manifest.mediaType, digest: manifest.digest, sizeBytes: manifest.bytes.length }
+      const target = {
+        mediaType: manifest.mediaType,
+        digest: manifest.digest,
+        sizeBytes: manifest.bytes.length,
+      }
       for (const name of names.length === 0 ? [undefined] : names) {
         loaded.push(await this.#name(target, name))
       }
@@ -159,7 +117,10 @@ class LayoutImporter {
   async #importTree(descriptor: Descriptor): Promise<void> {
     const bytes = await this.#source.read(blobName(descriptor.digest), MANIFEST_BYTES_MAX)
     if (digestOf(bytes) !== descriptor.digest) {
-      throw new CommandError('archive-unreadable', `could not load images: blob ${descriptor.digest} has other bytes (${digestOf(bytes)})`)
+      throw new CommandError(
+        'archive-unreadable',
+        `could not load images: blob ${descriptor.digest} has other bytes (${digestOf(bytes)})`,
+      )
     }
     const parsed = parseManifest(bytes, descriptor.mediaType)
     if (parsed.kind === 'index') {
@@ -176,10 +137,18 @@ class LayoutImporter {
     for (const blob of [config, ...layers]) {
       const { digest, sizeBytes } = blob
       if (!(await this.#services.store.blobs.has({ digest, sizeBytes }, this.#signal))) {
-        await this.#services.store.blobs.ingest(this.#source.open(blobName(digest)), { digest, sizeBytes }, this.#signal)
+        await this.#services.store.blobs.ingest(
+          this.#source.open(blobName(digest)),
+          { digest, sizeBytes },
+          this.#signal,
+        )
       }
     }
-    const bytes = await this.#services.store.blobs.read(config.digest, CONFIG_BYTES_MAX, this.#signal)
+    const bytes = await this.#services.store.blobs.read(
+      config.digest,
+      CONFIG_BYTES_MAX,
+      this.#signal,
+    )
     await this.#recordLayers(parseImageConfig(bytes), layers)
   }
 
@@ -196,7 +165,11 @@ class LayoutImporter {
     if (digest === undefined) {
       throw new TypeError('a sha256 is no digest')
     }
-    await this.#services.store.blobs.ingest(this.#source.open(path), { digest, sizeBytes }, this.#signal)
+    await this.#services.store.blobs.ingest(
+      this.#source.open(path),
+      { digest, sizeBytes },
+      this.#signal,
+    )
     return { mediaType: isGzip ? DOCKER_LAYER_GZIP : DOCKER_LAYER_TAR, digest, sizeBytes }
   }
 
@@ -215,7 +188,12 @@ class LayoutImporter {
   async #name(target: Descriptor, name: string | undefined): Promise<string> {
     const { mediaType, digest, sizeBytes } = target
     const storedAt = new Date().toISOString()
-    await this.#services.images.put({ name, target: { mediaType, digest, sizeBytes }, storedAt, origins: [] })
+    await this.#services.images.put({
+      name,
+      target: { mediaType, digest, sizeBytes },
+      storedAt,
+      origins: [],
+    })
     return name === undefined ? shownId(target) : familiarReference(parseReference(name))
   }
 }
@@ -229,51 +207,7 @@ function nameOf({ annotations }: Descriptor): string | undefined {
   const full = annotations?.['io.containerd.image.name']
   const reference = annotations?.['org.opencontainers.image.ref.name']
   const text = full ?? (reference !== undefined && /[/:]/.test(reference) ? reference : undefined)
-  return text === undefined ? undefined : normalised(text)
-}
-
-function normalised(text: string): string {
-  try {
-    return formatReference(parseReference(text))
-  } catch (error) {
-    if (error instanceof OciError) {
-      throw new CommandError('archive-unreadable', `could not load images: ${error.message}`, { cause: error })
-    }
-    throw error
-  }
-}
-
-interface DockerEntry {
-  readonly configPath: string
-  readonly names: readonly string[]
-  readonly layerPaths: readonly string[]
-}
-
-function readDockerManifest(bytes: Buffer): DockerEntry[] {
-  const broken = (): CommandError => new CommandError('archive-unreadable', 'could not load images: manifest.json is not one of docker save')
-  let json: unknown
-  try {
-    json = JSON.parse(bytes.toString('utf8'))
-  } catch (error) {
-    throw new CommandError('archive-unreadable', 'could not load images: manifest.json is not JSON', { cause: error })
-  }
-  if (!Array.isArray(json)) {
-    throw broken()
-  }
-  return json.map((entry: unknown) => {
-    const fields = new Map<string, unknown>(typeof entry === 'object' && entry !== null ? Object.entries(entry) : [])
-    const configPath = fields.get('Config')
-    const layerPaths = fields.get('Layers') ?? []
-    const tags = fields.get('RepoTags') ?? []
-    if (typeof configPath !== 'string' || !isTextList(layerPaths) || !isTextList(tags)) {
-      throw broken()
-    }
-    return { configPath, layerPaths, names: tags.map(normalised) }
-  })
-}
-
-function isTextList(value: unknown): value is readonly string[] {
-  return Array.isArray(value) && value.every((item) => typeof item === 'string')
+  return text === undefined ? undefined : normalisedName(text)
 }
 
 function blobName(digest: Digest): string {

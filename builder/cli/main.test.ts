@@ -8,8 +8,14 @@ import { COMMANDS } from './command-table.ts'
 
 const MAIN = fileURLToPath(new URL('main.js', import.meta.url))
 
-function tsbuild(args: readonly string[], options: { readonly input?: string; readonly nodeArgs?: readonly string[] } = {}) {
-  return spawnSync(process.execPath, [...(options.nodeArgs ?? []), MAIN, ...args], { encoding: 'utf8', input: options.input ?? '' })
+function tsbuild(
+  args: readonly string[],
+  options: { readonly input?: string; readonly nodeArgs?: readonly string[] } = {},
+) {
+  return spawnSync(process.execPath, [...(options.nodeArgs ?? []), MAIN, ...args], {
+    encoding: 'utf8',
+    input: options.input ?? '',
+  })
 }
 
 describe('the command line', () => {
@@ -32,13 +38,20 @@ describe('the command line', () => {
         "import { appendFileSync } from 'node:fs'\nexport async function load(url, context, next) { appendFileSync(process.env.LOADED, url + '\\n'); return next(url, context) }\n",
       )
       const register = join(directory, 'register.mjs')
-      writeFileSync(register, `import { register } from 'node:module'\nregister('file://${hook}')\n`)
+      writeFileSync(
+        register,
+        `import { register } from 'node:module'\nregister('file://${hook}')\n`,
+      )
       const loaded = join(directory, 'loaded')
       writeFileSync(loaded, '')
-      const { status } = spawnSync(process.execPath, ['--import', register, MAIN, '--help'], { env: { ...process.env, LOADED: loaded } })
+      const { status } = spawnSync(process.execPath, ['--import', register, MAIN, '--help'], {
+        env: { ...process.env, LOADED: loaded },
+      })
       assert.equal(status, 0)
       const listed = spawnSync('cat', [loaded], { encoding: 'utf8' }).stdout
-      const files = listed.split('\n').filter((url) => url.startsWith('file:') && !url.includes(directory))
+      const files = listed
+        .split('\n')
+        .filter((url) => url.startsWith('file:') && !url.includes(directory))
       assert.ok(files.length > 3, listed)
       assert.ok(files.length <= 14, files.join('\n'))
       assert.doesNotMatch(files.join('\n'), /node_modules|registry-client|snapshotter|frontend/)

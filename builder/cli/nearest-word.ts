@@ -25,13 +25,35 @@ function editDistance(a: string, b: string, limit: number): number {
   for (let i = 1; i <= a.length; i++) {
     const next = [i]
     for (let j = 1; j <= b.length; j++) {
-      const substituted = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1)
-      const isSwapped = i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1]
-      const swapped = isSwapped ? (before[j - 2] ?? 0) + 1 : limit
-      next.push(Math.min(substituted, swapped, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1))
+      next.push(cheapest({ a, b, i, j }, { before, row, next }))
     }
     before = row
     row = next
   }
   return row[b.length] ?? limit
+}
+
+/** Distance of the first `i` letters of `a` and the first `j` of `b`, from those that are shorter. */
+function cheapest(
+  {
+    a,
+    b,
+    i,
+    j,
+  }: { readonly a: string; readonly b: string; readonly i: number; readonly j: number },
+  rows: {
+    readonly before: readonly number[]
+    readonly row: readonly number[]
+    readonly next: readonly number[]
+  },
+): number {
+  const { before, row, next } = rows
+  const substituted = cell(row, j - 1) + (a[i - 1] === b[j - 1] ? 0 : 1)
+  const isSwapped = i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1]
+  const swapped = isSwapped ? cell(before, j - 2) + 1 : Infinity
+  return Math.min(substituted, swapped, cell(row, j) + 1, cell(next, j - 1) + 1)
+}
+
+function cell(row: readonly number[], index: number): number {
+  return row[index] ?? Infinity
 }

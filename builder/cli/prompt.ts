@@ -13,12 +13,18 @@ export async function ask(
   { stdin, stderr, signal }: Pick<CommandContext, 'stdin' | 'stderr' | 'signal'>,
 ): Promise<string> {
   if (stdin.isTTY !== true) {
-    throw new UsageError(`could not ask for "${question.replace(/: $/, '')}": stdin is no terminal; give --username and --password-stdin`)
+    throw new UsageError(
+      `could not ask for "${question.replace(/: $/, '')}": stdin is no terminal; give --username and --password-stdin`,
+    )
   }
   stderr.write(question)
   // readline echoes what is typed to its output: for passwords that leads nowhere.
   const nowhere = new Writable({ write: (_chunk, _encoding, done) => done() })
-  const lines = createInterface({ input: stdin, output: options.isHidden ? nowhere : stderr, terminal: true })
+  const lines = createInterface({
+    input: stdin,
+    output: options.isHidden ? nowhere : stderr,
+    terminal: true,
+  })
   try {
     return await new Promise<string>((resolve, reject) => {
       lines.once('line', resolve)

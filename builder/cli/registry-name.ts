@@ -21,5 +21,7 @@ export function readRegistryName(text: string | undefined): string {
       throw error
     }
   }
-  throw new UsageError(`invalid registry "${text}": write a host name with a dot or a port, such as registry.example:5000`)
+  throw new UsageError(
+    `invalid registry "${text}": write a host name with a dot or a port, such as registry.example:5000`,
+  )
 }

@@ -18,13 +18,24 @@ export async function runBuild(
   events: BuildEventSink,
 ): Promise<BuildOutcome> {
   await using services = await openServices(args, context)
-  await using registries = new Registries(args, context, (text) => events({ type: 'notice', atMs: 0, text }))
+  await using registries = new Registries(args, context, (text) =>
+    events({ type: 'notice', atMs: 0, text }),
+  )
   const { kernel, store, images } = services
   const registry = ({ isInsecure, names }: RegistryNeeds): ReturnType<typeof registries.client> =>
     registries.client(isInsecure ? names.map((name) => parseReference(name).registry) : [])
   const exporters: Exporter[] = []
   for (const output of request.outputs) {
-    exporters.push(await createExporter(output, { ...context, kernel, store, images, registry, nowMs: Date.now }))
+    exporters.push(
+      await createExporter(output, {
+        ...context,
+        kernel,
+        store,
+        images,
+        registry,
+        nowMs: Date.now,
+      }),
+    )
   }
   return await build(request, {
     store,

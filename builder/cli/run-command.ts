@@ -19,7 +19,8 @@ export async function runCommand(
   }
   const { min, max } = command.arguments
   if (args.positionals.length < min || args.positionals.length > max) {
-    const amount = min === max ? `${min}` : max === Infinity ? `at least ${min}` : `${min} to ${max}`
+    const amount =
+      min === max ? `${min}` : max === Infinity ? `at least ${min}` : `${min} to ${max}`
     const noun = min === max && min === 1 ? 'argument' : 'arguments'
     throw new UsageError(
       `'tsbuild ${command.name}' requires ${amount} ${noun}, got ${args.positionals.length}` +

@@ -1,4 +1,9 @@
-import { bestPlatform, type ContainerConfig, formatPlatform, type Platform } from '../../registry-client/oci/index.ts'
+import {
+  bestPlatform,
+  type ContainerConfig,
+  formatPlatform,
+  type Platform,
+} from '../../registry-client/oci/index.ts'
 import { LayerFetcher } from '../ops/fetch-layer.ts'
 import { ImageResolver } from '../ops/image.ts'
 import { LayerAccess } from '../ops/layer-access.ts'
@@ -40,20 +45,36 @@ export interface RunImageOptions {
 }
 
 /** Runs a command over the layers of an image, which is pulled when it is not in the store; resolves to its exit status. */
-export async function runImage(options: RunImageOptions, args: ParsedArgs, context: CommandContext): Promise<number> {
+export async function runImage(
+  options: RunImageOptions,
+  args: ParsedArgs,
+  context: CommandContext,
+): Promise<number> {
   const { signal, stdout, stderr } = context
   await using services = await openServices(args, context)
   const notices: string[] = []
   const start = (inner: AbortSignal): Promise<Worker> =>
-    startWorker({ store: services.store, writable: options.volumes.map(({ directory }) => directory) }, inner)
-  await using lazy = new LazyWorker(start, ({ info }) => void (info.notice !== undefined && notices.push(info.notice)))
-  const prepared = await withProgress(args, context, (moving) => prepare(options, services, moving, lazy, signal))
+    startWorker(
+      { store: services.store, writable: options.volumes.map(({ directory }) => directory) },
+      inner,
+    )
+  await using lazy = new LazyWorker(
+    start,
+    ({ info }) => void (info.notice !== undefined && notices.push(info.notice)),
+  )
+  const prepared = await withProgress(args, context, (moving) =>
+    prepare(options, services, moving, lazy, signal),
+  )
   const worker = await lazy.get(signal)
   if (args.boolean('quiet') !== true) {
     stderr.write(notices.map((text) => `NOTE: ${text}\n`).join(''))
   }
   const request = runRequest(options, prepared)
-  const result = await worker.run(request, (stream, bytes) => (stream === 'stdout' ? stdout : stderr).write(bytes), signal)
+  const result = await worker.run(
+    request,
+    (stream, bytes) => (stream === 'stdout' ? stdout : stderr).write(bytes),
+    signal,
+  )
   signal.throwIfAborted()
   if (result.isOutOfMemory) {
     stderr.write('NOTE: the command was killed because memory ran out\n')
@@ -79,18 +100,34 @@ async function prepare(
   const limits = createLimits(1)
   const registry = (): ReturnType<typeof registries.client> => registries.client()
   const stored = await findImage(options.image, images, signal).catch(async (error: unknown) => {
-    if (options.platform === undefined || !(error instanceof Error && 'code' in error && error.code === 'name-missing')) {
+    if (
+      options.platform === undefined ||
+      !(error instanceof Error && 'code' in error && error.code === 'name-missing')
+    ) {
       throw error
     }
-    const resolver = new ImageResolver({ images, blobs: store.blobs, registry, limits, steps, isPullForced: false, nowMs: Date.now })
+    const resolver = new ImageResolver({
+      images,
+      blobs: store.blobs,
+      registry,
+      limits,
+      steps,
+      isPullForced: false,
+      nowMs: Date.now,
+    })
     const { reference } = await resolver.resolve(options.image, options.platform, signal)
     return await findImage(reference, images, signal)
   })
   const { result } = await storedResult(stored, services, signal)
-  const image = options.platform === undefined ? result.images[0] : (bestPlatform(options.platform, result.images) ?? undefined)
+  const image =
+    options.platform === undefined
+      ? result.images[0]
+      : (bestPlatform(options.platform, result.images) ?? undefined)
   if (image === undefined) {
     const known = result.images.map(({ platform }) => formatPlatform(platform)).join(', ')
-    throw new CommandError('image-missing', `could not run ${options.image}: it is for ${known}`, { hint: 'give --platform' })
+    throw new CommandError('image-missing', `could not run ${options.image}: it is for ${known}`, {
+      hint: 'give --platform',
+    })
   }
   const fetcher = new LayerFetcher({ store, registry, limits, steps })
   const access = new LayerAccess({
@@ -98,7 +135,8 @@ async function prepare(
     limits,
     worker: () => worker.get(signal),
     fetchBlob: (layer, inner) => fetcher.fetch(layer, inner),
-    readContents: (path, layer, blob, inner) => readLayerContents(path, layer, blob, { store, kernel }, inner),
+    readContents: (path, layer, blob, inner) =>
+      readLayerContents(path, layer, blob, { store, kernel }, inner),
   })
   const stack = image.layers.map(({ diffId, descriptor, origins }) =>
     BuildLayer.ofBase(options.image, diffId, { descriptor, origins, file: undefined }),
@@ -132,14 +170,23 @@ function runRequest(options: RunImageOptions, { id, config, layers }: Prepared):
 }
 
 /** As docker combines them: an own entrypoint drops the image's CMD, own arguments replace it. */
-function commandOf({ image, command, entrypoint }: RunImageOptions, config: ContainerConfig): readonly string[] {
+function commandOf(
+  { image, command, entrypoint }: RunImageOptions,
+  config: ContainerConfig,
+): readonly string[] {
   if (entrypoint !== undefined && entrypoint !== '') {
     return [entrypoint, ...command]
   }
   const own = entrypoint === undefined ? (config.Entrypoint ?? []) : []
-  const args = [...own, ...(command.length > 0 ? command : entrypoint === undefined ? (config.Cmd ?? []) : [])]
+  const args = [
+    ...own,
+    ...(command.length > 0 ? command : entrypoint === undefined ? (config.Cmd ?? []) : []),
+  ]
   if (args.length === 0) {
-    throw new CommandError('image-missing', `could not run ${image}: no command was given and the image has none`)
+    throw new CommandError(
+      'image-missing',
+      `could not run ${image}: no command was given and the image has none`,
+    )
   }
   return args
 }

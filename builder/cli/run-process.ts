@@ -4,7 +4,9 @@ import type { CommandContext } from './command.ts'
  * Runs `task` as the whole work of this process and exits with its status. The first SIGINT or SIGTERM aborts
  * the context's signal and leaves time to clean up; the second exits at once. Interrupted work ends with 130 or 143.
  */
-export async function runProcess(task: (context: CommandContext) => Promise<number>): Promise<void> {
+export async function runProcess(
+  task: (context: CommandContext) => Promise<number>,
+): Promise<void> {
   const controller = new AbortController()
   let interrupted: number | undefined
   const onSignal = (name: 'SIGINT' | 'SIGTERM'): void => {
@@ -34,7 +36,10 @@ export async function runProcess(task: (context: CommandContext) => Promise<numb
   } catch (error) {
     const { reportFailure } = await import('./report-failure.ts')
     const isDebug = process.argv.includes('--debug') || process.argv.includes('-D')
-    status = reportFailure(error, process.stderr, { isInterrupted: interrupted !== undefined, isDebug })
+    status = reportFailure(error, process.stderr, {
+      isInterrupted: interrupted !== undefined,
+      isDebug,
+    })
   }
   await flushed(process.stdout)
   await flushed(process.stderr)

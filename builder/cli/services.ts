@@ -1,7 +1,13 @@
 import { homedir } from 'node:os'
 import { resolve } from 'node:path'
 import type { RegistryClient } from '../../registry-client/index.ts'
-import { defaultStateRoot, type Kernel, kernel, openStore, type Store } from '../../snapshotter/index.ts'
+import {
+  defaultStateRoot,
+  type Kernel,
+  kernel,
+  openStore,
+  type Store,
+} from '../../snapshotter/index.ts'
 import { ImageStore, readStoredImage } from '../image/image-store.ts'
 import type { ParsedArgs } from './args.ts'
 import type { CommandContext } from './command.ts'
@@ -22,7 +28,10 @@ export function stateRootOf(args: ParsedArgs, { cwd, env }: CommandContext): str
 }
 
 /** Opens the state root. Errors: those of `openStore`. */
-export async function openServices(args: ParsedArgs, context: CommandContext): Promise<CommandServices> {
+export async function openServices(
+  args: ParsedArgs,
+  context: CommandContext,
+): Promise<CommandServices> {
   const store = await openStore({ path: stateRootOf(args, context), kernel }, context.signal)
   const images = new ImageStore(store.records(store.root.imagesDir, readStoredImage), store.blobs)
   return { kernel, store, images, [Symbol.asyncDispose]: () => store[Symbol.asyncDispose]() }

@@ -1,5 +1,10 @@
 import { readFile } from 'node:fs/promises'
-import { type Digest, formatPlatform, type ManifestBytes, parseManifest } from '../../registry-client/oci/index.ts'
+import {
+  type Digest,
+  formatPlatform,
+  type ManifestBytes,
+  parseManifest,
+} from '../../registry-client/oci/index.ts'
 import type { ExportServices } from '../export/exporter.ts'
 import type { BuildResult, BuiltImage } from '../image/built-image.ts'
 import type { StoredImage, StoredPlatform } from '../image/image-store.ts'
@@ -35,7 +40,11 @@ export async function storedResult(
     built.push(await builtImage(platform, image, store, signal))
   }
   return {
-    result: { images: built, index: await wholeIndex(image, platforms, store, signal), epochSec: undefined },
+    result: {
+      images: built,
+      index: await wholeIndex(image, platforms, store, signal),
+      epochSec: undefined,
+    },
     configOf: ({ configDescriptor }) => {
       const bytes = configs.get(configDescriptor.digest)
       if (bytes === undefined) {
@@ -52,12 +61,23 @@ export function storedBlobs(
   registries: Registries,
   steps: StepReporter,
 ): ExportServices {
-  const fetcher = new LayerFetcher({ store, registry: () => registries.client(), limits: createLimits(1), steps })
+  const fetcher = new LayerFetcher({
+    store,
+    registry: () => registries.client(),
+    limits: createLimits(1),
+    steps,
+  })
   return {
     steps,
     ensureBlob: async ({ diffId, descriptor, origins }, signal) => {
-      const title = origins[0] === undefined ? descriptor.digest : `${origins[0].registry}/${origins[0].repository}`
-      await fetcher.fetch(BuildLayer.ofBase(title, diffId, { descriptor, origins, file: undefined }), signal)
+      const title =
+        origins[0] === undefined
+          ? descriptor.digest
+          : `${origins[0].registry}/${origins[0].repository}`
+      await fetcher.fetch(
+        BuildLayer.ofBase(title, diffId, { descriptor, origins, file: undefined }),
+        signal,
+      )
       return store.blobs.path(descriptor.digest)
     },
   }
@@ -82,7 +102,10 @@ async function builtImage(
     layers: manifest.layers.map((descriptor, index) => {
       const diffId = config.rootfs.diff_ids[index]
       if (diffId === undefined) {
-        throw new CommandError('image-missing', `could not use image ${manifestDigest}: its config has no diffId for layer ${index}`)
+        throw new CommandError(
+          'image-missing',
+          `could not use image ${manifestDigest}: its config has no diffId for layer ${index}`,
+        )
       }
       return { diffId, descriptor, origins }
     }),
@@ -99,9 +122,13 @@ async function wholeIndex(
   const parsed = parseManifest(bytes, target.mediaType)
   const shown = name ?? target.digest
   if (platforms.length === 0) {
-    throw new CommandError('image-missing', `could not use image ${shown}: the configs of its platforms are not in the store`, {
-      hint: "'tsbuild pull' fetches them",
-    })
+    throw new CommandError(
+      'image-missing',
+      `could not use image ${shown}: the configs of its platforms are not in the store`,
+      {
+        hint: "'tsbuild pull' fetches them",
+      },
+    )
   }
   if (parsed.kind === 'manifest') {
     return undefined
@@ -111,7 +138,9 @@ async function wholeIndex(
     return { mediaType: target.mediaType, digest: target.digest, bytes }
   }
   if (platforms.length > 1) {
-    const known = platforms.flatMap(({ platform }) => (platform === undefined ? [] : [formatPlatform(platform)]))
+    const known = platforms.flatMap(({ platform }) =>
+      platform === undefined ? [] : [formatPlatform(platform)],
+    )
     throw new CommandError(
       'image-missing',
       `could not use image ${shown}: of its ${wanted} manifests only those of ${known.join(', ')} are in the store`,

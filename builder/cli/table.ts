@@ -10,7 +10,9 @@ export function renderTable(rows: readonly (readonly string[])[]): string {
   }
   return rows
     .map((row) => {
-      const cells = row.map((text, column) => `${text}${' '.repeat((widths[column] ?? 0) - displayWidth(text))}`)
+      const cells = row.map(
+        (text, column) => `${text}${' '.repeat((widths[column] ?? 0) - displayWidth(text))}`,
+      )
       return `${cells.join('   ').trimEnd()}\n`
     })
     .join('')
@@ -35,7 +37,9 @@ export function formatAge(time: string | undefined, nowMs: number): string {
   }
   const seconds = Math.max(0, (nowMs - at) / 1000)
   // Docker's habit: 90 minutes are "90 minutes", and 36 hours "36 hours".
-  const [unit, size] = AGES.find(([name, length]) => seconds >= length * (name === 'second' ? 1 : 2)) ?? ['second', 1]
+  const [unit, size] = AGES.find(
+    ([name, length]) => seconds >= length * (name === 'second' ? 1 : 2),
+  ) ?? ['second', 1]
   const count = Math.floor(seconds / size)
   return count === 0 ? 'Less than a second ago' : `${count} ${unit}${count === 1 ? '' : 's'} ago`
 }

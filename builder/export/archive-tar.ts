@@ -39,7 +39,10 @@ async function feed(
 ): Promise<void> {
   for (const name of directoriesOf(files)) {
     await new Promise<void>((done, fail) => {
-      archive.entry({ name: `${name}/`, type: 'directory', mode: 0o755, mtime: EPOCH }, settle(done, fail))
+      archive.entry(
+        { name: `${name}/`, type: 'directory', mode: 0o755, mtime: EPOCH },
+        settle(done, fail),
+      )
     })
   }
   for (const file of files) {
@@ -49,15 +52,28 @@ async function feed(
   archive.finalize()
 }
 
-async function addFile(archive: Pack, file: LayoutFile, onBytes: ByteCounter, signal: AbortSignal): Promise<void> {
+async function addFile(
+  archive: Pack,
+  file: LayoutFile,
+  onBytes: ByteCounter,
+  signal: AbortSignal,
+): Promise<void> {
   const { content, name } = file
   const sizeBytes = content instanceof Uint8Array ? content.byteLength : content.sizeBytes
   await new Promise<void>((done, fail) => {
-    const header = { name, size: sizeBytes, mode: name.startsWith('blobs/') ? 0o444 : 0o644, mtime: EPOCH }
+    const header = {
+      name,
+      size: sizeBytes,
+      mode: name.startsWith('blobs/') ? 0o444 : 0o644,
+      mtime: EPOCH,
+    }
     const entry = archive.entry(header, settle(done, fail))
     // Destroying the archive destroys the entry with the same error, which reaches the caller from there.
     entry.on('error', fail)
-    const chunks = content instanceof Uint8Array ? [content] : createReadStream(content.path, { highWaterMark: READ_CHUNK_BYTES, signal })
+    const chunks =
+      content instanceof Uint8Array
+        ? [content]
+        : createReadStream(content.path, { highWaterMark: READ_CHUNK_BYTES, signal })
     writeAll(entry, chunks, (currentBytes) => onBytes(file, currentBytes, false)).catch(fail)
   })
   onBytes(file, sizeBytes, true)

@@ -9,13 +9,27 @@ import { ImageMaker } from './testing/image-maker.ts'
 
 const SIGNAL = new AbortController().signal
 const NAMES = ['docker.io/library/app:v1', 'reg.example/app:v1']
-const FORMAT = { compression: 'uncompressed', level: undefined, isForced: false, useOciMediaTypes: true, rewriteTimestamp: false } as const
+const FORMAT = {
+  compression: 'uncompressed',
+  level: undefined,
+  isForced: false,
+  useOciMediaTypes: true,
+  rewriteTimestamp: false,
+} as const
 const LAYERS = [[{ name: 'a', content: 'a' }], [{ name: 'big', content: 'x'.repeat(3_000_000) }]]
 
 type Archive = Extract<OutputRequest, { type: 'oci' | 'docker' }> & { readonly dest: string }
 
 function output(dest: string, changes: Partial<Archive> = {}): Archive {
-  return { type: 'oci', dest, isTar: true, names: NAMES, format: FORMAT, annotations: [], ...changes }
+  return {
+    type: 'oci',
+    dest,
+    isTar: true,
+    names: NAMES,
+    format: FORMAT,
+    annotations: [],
+    ...changes,
+  }
 }
 
 describe('ArchiveExporter', () => {
@@ -31,7 +45,10 @@ describe('ArchiveExporter', () => {
     const exporter = await ArchiveExporter.open(output('o.tar'), surroundings())
     await exporter.export(await maker.result(LAYERS), maker.services, SIGNAL)
     const images = await validateImage(join(maker.directory, 'o.tar'))
-    assert.deepEqual(images.flatMap(({ names }) => names), NAMES)
+    assert.deepEqual(
+      images.flatMap(({ names }) => names),
+      NAMES,
+    )
     assert.ok(!(await readdir(maker.directory)).some((name) => name.endsWith('.tmp')))
   })
 
@@ -40,7 +57,11 @@ describe('ArchiveExporter', () => {
       const exporter = await ArchiveExporter.open(output(dest), surroundings())
       await exporter.export(await maker.result(LAYERS), maker.services, SIGNAL)
     }
-    assert.ok((await readFile(join(maker.directory, '1.tar'))).equals(await readFile(join(maker.directory, '2.tar'))))
+    assert.ok(
+      (await readFile(join(maker.directory, '1.tar'))).equals(
+        await readFile(join(maker.directory, '2.tar')),
+      ),
+    )
   })
 
   it('writes what docker load needs beside the layout', async () => {
@@ -52,29 +73,50 @@ describe('ArchiveExporter', () => {
   })
 
   it('refuses several platforms in a docker archive, and keeps them in an OCI one', async () => {
-    const platforms = [{ os: 'linux', architecture: 'amd64' }, { os: 'linux', architecture: 'arm64' }]
+    const platforms = [
+      { os: 'linux', architecture: 'amd64' },
+      { os: 'linux', architecture: 'arm64' },
+    ]
     const result = await maker.result(LAYERS, platforms)
     const docker = await ArchiveExporter.open(output('d.tar', { type: 'docker' }), surroundings())
-    await assert.rejects(docker.export(result, maker.services, SIGNAL), { code: 'export-unsupported' })
+    await assert.rejects(docker.export(result, maker.services, SIGNAL), {
+      code: 'export-unsupported',
+    })
     assert.ok(!(await readdir(maker.directory)).includes('d.tar'))
-    const oci = await ArchiveExporter.open(output('o.tar', { names: NAMES.slice(0, 1) }), surroundings())
+    const oci = await ArchiveExporter.open(
+      output('o.tar', { names: NAMES.slice(0, 1) }),
+      surroundings(),
+    )
     await oci.export(result, maker.services, SIGNAL)
     const images = await validateImage(join(maker.directory, 'o.tar'))
-    assert.deepEqual(images.map(({ platform }) => platform?.architecture), ['amd64', 'arm64'])
+    assert.deepEqual(
+      images.map(({ platform }) => platform?.architecture),
+      ['amd64', 'arm64'],
+    )
   })
 
   it('adds to a layout directory: other names stay, its own are replaced', async () => {
     const first = output('layout', { isTar: false, names: ['reg.example/old:v1'] })
-    await (await ArchiveExporter.open(first, surroundings())).export(await maker.result(LAYERS), maker.services, SIGNAL)
+    await (await ArchiveExporter.open(first, surroundings())).export(
+      await maker.result(LAYERS),
+      maker.services,
+      SIGNAL,
+    )
     for (const layers of [LAYERS, LAYERS.slice(0, 1)]) {
-      const exporter = await ArchiveExporter.open(output('layout', { isTar: false, names: NAMES.slice(0, 1) }), surroundings())
+      const exporter = await ArchiveExporter.open(
+        output('layout', { isTar: false, names: NAMES.slice(0, 1) }),
+        surroundings(),
+      )
       await exporter.export(await maker.result(layers), maker.services, SIGNAL)
     }
     const images = await validateImage(join(maker.directory, 'layout'))
-    assert.deepEqual(images.map(({ names, manifest }) => [names[0], manifest.layers.length]), [
-      ['reg.example/old:v1', 2],
-      ['docker.io/library/app:v1', 1],
-    ])
+    assert.deepEqual(
+      images.map(({ names, manifest }) => [names[0], manifest.layers.length]),
+      [
+        ['reg.example/old:v1', 2],
+        ['docker.io/library/app:v1', 1],
+      ],
+    )
   })
 
   it('refuses a bad destination before anything is built', async () => {
@@ -83,15 +125,23 @@ describe('ArchiveExporter', () => {
     const refused = { code: 'destination-unusable' }
     await assert.rejects(ArchiveExporter.open(output('dir'), surroundings()), refused)
     await assert.rejects(ArchiveExporter.open(output('none/o.tar'), surroundings()), refused)
-    await assert.rejects(ArchiveExporter.open(output('file', { isTar: false }), surroundings()), refused)
+    await assert.rejects(
+      ArchiveExporter.open(output('file', { isTar: false }), surroundings()),
+      refused,
+    )
     const terminal = Object.assign(new PassThrough(), { isTTY: true })
-    await assert.rejects(ArchiveExporter.open(output('-'), { cwd: maker.directory, stdout: terminal }), refused)
+    await assert.rejects(
+      ArchiveExporter.open(output('-'), { cwd: maker.directory, stdout: terminal }),
+      refused,
+    )
   })
 
   it('leaves no file behind when a blob cannot be read', async () => {
     const exporter = await ArchiveExporter.open(output('o.tar'), surroundings())
     const services = { ...maker.services, ensureBlob: async () => join(maker.directory, 'gone') }
-    await assert.rejects(exporter.export(await maker.result(LAYERS), services, SIGNAL), { code: 'ENOENT' })
+    await assert.rejects(exporter.export(await maker.result(LAYERS), services, SIGNAL), {
+      code: 'ENOENT',
+    })
     assert.ok(!(await readdir(maker.directory)).some((name) => name.startsWith('o.tar')))
   })
 })
@@ -99,7 +149,10 @@ describe('ArchiveExporter', () => {
 describe('validateImage', () => {
   it('notices a changed byte in a layer', async () => {
     await using maker = await ImageMaker.open()
-    const exporter = await ArchiveExporter.open(output('layout', { isTar: false }), { cwd: maker.directory, stdout: new PassThrough() })
+    const exporter = await ArchiveExporter.open(output('layout', { isTar: false }), {
+      cwd: maker.directory,
+      stdout: new PassThrough(),
+    })
     const result = await maker.result(LAYERS)
     await exporter.export(result, maker.services, SIGNAL)
     const digest = result.images[0]?.layers[0]?.descriptor.digest ?? ''

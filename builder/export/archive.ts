@@ -3,10 +3,22 @@ import type { BuildResult } from '../image/built-image.ts'
 import type { AnnotationRequest, LayerFormat, OutputRequest } from '../request.ts'
 import type { Step } from '../solver/steps.ts'
 import { archiveTar } from './archive-tar.ts'
-import { checkDirectoryDestination, checkFileDestination, type Surroundings, writeDestination } from './destination.ts'
+import {
+  checkDirectoryDestination,
+  checkFileDestination,
+  type Surroundings,
+  writeDestination,
+} from './destination.ts'
 import type { Exporter, ExportOutcome, ExportServices } from './exporter.ts'
 import { writeLayoutDirectory } from './layout-directory.ts'
-import { blobFiles, dockerManifestFile, type LayoutFile, layoutEntries, layoutHead, rootManifest } from './layout-files.ts'
+import {
+  blobFiles,
+  dockerManifestFile,
+  type LayoutFile,
+  layoutEntries,
+  layoutHead,
+  rootManifest,
+} from './layout-files.ts'
 
 type ArchiveOutput = Extract<OutputRequest, { type: 'oci' | 'docker' }> & { readonly dest: string }
 
@@ -37,9 +49,15 @@ export class ArchiveExporter implements Exporter {
     return new ArchiveExporter(output, surroundings)
   }
 
-  async export(result: BuildResult, services: ExportServices, signal: AbortSignal): Promise<ExportOutcome> {
+  async export(
+    result: BuildResult,
+    services: ExportServices,
+    signal: AbortSignal,
+  ): Promise<ExportOutcome> {
     const { type, dest, isTar, names, annotations } = this.#output
-    const step = services.steps.start(type === 'oci' ? 'exporting to oci image format' : 'exporting to docker image format')
+    const step = services.steps.start(
+      type === 'oci' ? 'exporting to oci image format' : 'exporting to docker image format',
+    )
     try {
       // First, because it refuses what cannot be written.
       const parts = { result, names, annotations }
@@ -47,11 +65,18 @@ export class ArchiveExporter implements Exporter {
       const blobs = await blobFiles(result, services, signal)
       const entries = layoutEntries(parts)
       if (isTar) {
-        const files = [...blobs, ...layoutHead(entries), ...docker].sort((a, b) => (a.name < b.name ? -1 : 1))
+        const files = [...blobs, ...layoutHead(entries), ...docker].sort((a, b) =>
+          a.name < b.name ? -1 : 1,
+        )
         const bytes = archiveTar(files, byteCounter(step), signal)
         await writeDestination(dest, bytes, this.#surroundings, signal)
       } else {
-        await writeLayoutDirectory(resolve(this.#surroundings.cwd, dest), [...docker, ...blobs], entries, signal)
+        await writeLayoutDirectory(
+          resolve(this.#surroundings.cwd, dest),
+          [...docker, ...blobs],
+          entries,
+          signal,
+        )
       }
       step.end('done')
     } catch (error) {
@@ -63,7 +88,9 @@ export class ArchiveExporter implements Exporter {
 }
 
 /** Tells about layers; configs and manifests are too small to tell about. */
-export function byteCounter(step: Step): (file: LayoutFile, currentBytes: number, isDone: boolean) => void {
+export function byteCounter(
+  step: Step,
+): (file: LayoutFile, currentBytes: number, isDone: boolean) => void {
   return (file, currentBytes, isDone) => {
     if (!(file.content instanceof Uint8Array)) {
       const part = `writing sha256:${file.name.slice('blobs/sha256/'.length, 'blobs/sha256/'.length + 12)}`

@@ -23,7 +23,11 @@ export class CombinedExporter implements Exporter {
     }
   }
 
-  async export(result: BuildResult, services: ExportServices, signal: AbortSignal): Promise<ExportOutcome> {
+  async export(
+    result: BuildResult,
+    services: ExportServices,
+    signal: AbortSignal,
+  ): Promise<ExportOutcome> {
     const names = new Set<string>()
     let digest: ExportOutcome['digest']
     for (const part of this.#parts) {
@@ -39,7 +43,13 @@ export class CombinedExporter implements Exporter {
 
 /** `type=cacheonly` (features row C70): the build itself is all. */
 export const CACHE_ONLY_EXPORTER: Exporter = {
-  format: { compression: 'gzip', level: undefined, isForced: false, useOciMediaTypes: true, rewriteTimestamp: false },
+  format: {
+    compression: 'gzip',
+    level: undefined,
+    isForced: false,
+    useOciMediaTypes: true,
+    rewriteTimestamp: false,
+  },
   isEmpty: true,
   export: () => Promise.resolve({ digest: undefined, names: [] }),
 }

@@ -26,7 +26,10 @@ export interface ExporterParts extends Surroundings {
  * The exporter of one output; only its file is loaded. Destinations are checked now, so that a build does not run for
  * minutes before it says that it cannot write its result. Errors: `destination-unusable`, `engine-failed`.
  */
-export async function createExporter(output: OutputRequest, parts: ExporterParts): Promise<Exporter> {
+export async function createExporter(
+  output: OutputRequest,
+  parts: ExporterParts,
+): Promise<Exporter> {
   switch (output.type) {
     case 'image':
       return createImageExporter(output, parts)
@@ -80,5 +83,8 @@ async function createLoadExporter(
   const { LoadExporter } = await import('./load.ts')
   const engine = await findEngine(parts.env)
   const { images, store, nowMs } = parts
-  return new LoadExporter({ format: output.format, names: output.names, engine }, { images, blobs: store.blobs, nowMs })
+  return new LoadExporter(
+    { format: output.format, names: output.names, engine },
+    { images, blobs: store.blobs, nowMs },
+  )
 }

@@ -21,7 +21,11 @@ export interface Surroundings {
  * Checks, before anything is built, that `dest` can be written as a file. Errors: `destination-unusable` for a terminal, a
  * directory, a missing parent.
  */
-export async function checkFileDestination(dest: string, type: string, { cwd, stdout }: Surroundings): Promise<void> {
+export async function checkFileDestination(
+  dest: string,
+  type: string,
+  { cwd, stdout }: Surroundings,
+): Promise<void> {
   if (dest === '-') {
     if (stdout.isTTY === true) {
       throw new ExportError(
@@ -32,19 +36,32 @@ export async function checkFileDestination(dest: string, type: string, { cwd, st
     return
   }
   if ((await statIfThere(resolve(cwd, dest)))?.isDirectory() === true) {
-    throw new ExportError('destination-unusable', `could not write output type=${type}: dest ${dest} is a directory, not a file`)
+    throw new ExportError(
+      'destination-unusable',
+      `could not write output type=${type}: dest ${dest} is a directory, not a file`,
+    )
   }
   const parent = dirname(resolve(cwd, dest))
   if ((await statIfThere(parent))?.isDirectory() !== true) {
-    throw new ExportError('destination-unusable', `could not write output type=${type}: the directory of dest ${dest} does not exist`)
+    throw new ExportError(
+      'destination-unusable',
+      `could not write output type=${type}: the directory of dest ${dest} does not exist`,
+    )
   }
 }
 
 /** As `checkFileDestination`, for a directory that may exist. */
-export async function checkDirectoryDestination(dest: string, type: string, { cwd }: Pick<Surroundings, 'cwd'>): Promise<void> {
+export async function checkDirectoryDestination(
+  dest: string,
+  type: string,
+  { cwd }: Pick<Surroundings, 'cwd'>,
+): Promise<void> {
   const found = await statIfThere(resolve(cwd, dest))
   if (found !== undefined && !found.isDirectory()) {
-    throw new ExportError('destination-unusable', `could not write output type=${type}: destination directory ${dest} is a file`)
+    throw new ExportError(
+      'destination-unusable',
+      `could not write output type=${type}: destination directory ${dest} is a file`,
+    )
   }
 }
 
@@ -84,6 +101,10 @@ async function statIfThere(path: string): Promise<Awaited<ReturnType<typeof stat
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') {
       return undefined
     }
-    throw new ExportError('destination-unusable', `could not use destination ${path}: ${String(error)}`, { cause: error })
+    throw new ExportError(
+      'destination-unusable',
+      `could not use destination ${path}: ${String(error)}`,
+      { cause: error },
+    )
   }
 }

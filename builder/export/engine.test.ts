@@ -49,13 +49,24 @@ describe('loadIntoEngine', () => {
       { status: 200, body: '<html>' },
     ]) {
       answer = refusal
-      await assert.rejects(loadIntoEngine(address(), archive(), SIGNAL), { code: 'engine-failed' }, refusal.body)
+      await assert.rejects(
+        loadIntoEngine(address(), archive(), SIGNAL),
+        { code: 'engine-failed' },
+        refusal.body,
+      )
     }
   })
 
   it('finds the engine of DOCKER_HOST', async () => {
-    assert.deepEqual(await findEngine({ DOCKER_HOST: 'unix:///x/y.sock' }), { kind: 'socket', path: '/x/y.sock' })
-    assert.deepEqual(await findEngine({ DOCKER_HOST: 'tcp://h:2376' }), { kind: 'tcp', host: 'h', port: 2376 })
+    assert.deepEqual(await findEngine({ DOCKER_HOST: 'unix:///x/y.sock' }), {
+      kind: 'socket',
+      path: '/x/y.sock',
+    })
+    assert.deepEqual(await findEngine({ DOCKER_HOST: 'tcp://h:2376' }), {
+      kind: 'tcp',
+      host: 'h',
+      port: 2376,
+    })
     await assert.rejects(findEngine({ DOCKER_HOST: 'ssh://h' }), { code: 'engine-failed' })
   })
 })

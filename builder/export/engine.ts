@@ -25,7 +25,10 @@ export async function findEngine(
     return readDockerHost(host)
   }
   const runtime = env['XDG_RUNTIME_DIR']
-  const own = runtime === undefined || runtime === '' ? [] : [join(runtime, 'docker.sock'), join(runtime, 'podman/podman.sock')]
+  const own =
+    runtime === undefined || runtime === ''
+      ? []
+      : [join(runtime, 'docker.sock'), join(runtime, 'podman/podman.sock')]
   for (const path of ['/var/run/docker.sock', ...own, '/run/podman/podman.sock']) {
     if (await isWritable(path)) {
       return { kind: 'socket', path }
@@ -48,7 +51,10 @@ export async function loadIntoEngine(
   archive: AsyncIterable<Uint8Array>,
   signal: AbortSignal,
 ): Promise<string[]> {
-  const where = address.kind === 'socket' ? { socketPath: address.path } : { host: address.host, port: address.port }
+  const where =
+    address.kind === 'socket'
+      ? { socketPath: address.path }
+      : { host: address.host, port: address.port }
   const request = httpRequest({
     ...where,
     method: 'POST',
@@ -59,44 +65,64 @@ export async function loadIntoEngine(
   const answered = new Promise<{ status: number; text: string }>((resolve, reject) => {
     request.once('error', reject)
     request.once('response', (response) => {
-      readAnswer(response).then((text) => resolve({ status: response.statusCode ?? 0, text }), reject)
+      readAnswer(response).then(
+        (text) => resolve({ status: response.statusCode ?? 0, text }),
+        reject,
+      )
     })
   })
   try {
-    const [, { status, text }] = await Promise.all([pipeline(Readable.from(archive, { objectMode: false }), request, { signal }), answered])
+    const [, { status, text }] = await Promise.all([
+      pipeline(Readable.from(archive, { objectMode: false }), request, { signal }),
+      answered,
+    ])
     return readMessages(status, text)
   } catch (error) {
     signal.throwIfAborted()
     if (error instanceof ExportError) {
       throw error
     }
-    throw new ExportError('engine-failed', `could not load into the engine at ${describeEngine(address)}: ${String(error)}`, { cause: error })
+    throw new ExportError(
+      'engine-failed',
+      `could not load into the engine at ${describeEngine(address)}: ${String(error)}`,
+      { cause: error },
+    )
   }
 }
 
 function readMessages(status: number, text: string): string[] {
-  const messages: string[] = []
-  for (const line of text.split('\n').filter((part) => part.trim() !== '')) {
-    let json: unknown
-    try {
-      json = JSON.parse(line)
-    } catch (error) {
-      throw new ExportError('engine-failed', `could not load into the engine: it answered ${line.slice(0, 200)}`, { cause: error })
-    }
-    const fields = typeof json === 'object' && json !== null ? new Map<string, unknown>(Object.entries(json)) : new Map<string, unknown>()
-    const failure = fields.get('error') ?? (status >= 400 ? fields.get('message') : undefined)
-    if (failure !== undefined) {
-      throw new ExportError('engine-failed', `could not load into the engine: ${String(failure)}`)
-    }
-    const stream = fields.get('stream')
-    if (typeof stream === 'string' && stream.trim() !== '') {
-      messages.push(stream.trim())
-    }
-  }
+  const lines = text.split('\n').filter((line) => line.trim() !== '')
+  const messages = lines.map((line) => readMessage(status, line))
   if (status < 200 || status >= 300) {
-    throw new ExportError('engine-failed', `could not load into the engine: it answered with status ${status}`)
+    throw new ExportError(
+      'engine-failed',
+      `could not load into the engine: it answered with status ${status}`,
+    )
   }
-  return messages
+  return messages.filter((message) => message !== undefined)
+}
+
+/** What one line of the answer says; a line that tells of a failure is thrown. */
+function readMessage(status: number, line: string): string | undefined {
+  let json: unknown
+  try {
+    json = JSON.parse(line)
+  } catch (error) {
+    const answer = line.slice(0, 200)
+    throw new ExportError(
+      'engine-failed',
+      `could not load into the engine: it answered ${answer}`,
+      { cause: error },
+    )
+  }
+  const isObject = typeof json === 'object' && json !== null
+  const fields = new Map<string, unknown>(isObject ? Object.entries(json ?? {}) : [])
+  const failure = fields.get('error') ?? (status >= 400 ? fields.get('message') : undefined)
+  if (failure !== undefined) {
+    throw new ExportError('engine-failed', `could not load into the engine: ${String(failure)}`)
+  }
+  const stream = fields.get('stream')
+  return typeof stream === 'string' && stream.trim() !== '' ? stream.trim() : undefined
 }
 
 async function readAnswer(response: AsyncIterable<Buffer>): Promise<string> {
@@ -118,7 +144,10 @@ function readDockerHost(text: string): EngineAddress {
   if (tcp?.[1] !== undefined) {
     return { kind: 'tcp', host: tcp[1].replace(/^\[|\]$/g, ''), port: Number(tcp[2] ?? 2375) }
   }
-  throw new ExportError('engine-failed', `could not use DOCKER_HOST=${text}: unix:///path and tcp://host:port are supported`)
+  throw new ExportError(
+    'engine-failed',
+    `could not use DOCKER_HOST=${text}: unix:///path and tcp://host:port are supported`,
+  )
 }
 
 async function isWritable(path: string): Promise<boolean> {

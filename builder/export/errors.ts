@@ -4,7 +4,11 @@
  * - `engine-failed`: the container engine did not take the image
  * - `image-invalid`: an archive or layout is not a sound image
  */
-export type ExportErrorCode = 'destination-unusable' | 'export-unsupported' | 'engine-failed' | 'image-invalid'
+export type ExportErrorCode =
+  | 'destination-unusable'
+  | 'export-unsupported'
+  | 'engine-failed'
+  | 'image-invalid'
 
 /** An output could not be written, or an archive not be read. */
 export class ExportError extends Error {

@@ -49,7 +49,11 @@ export class FlatImage implements AsyncDisposable {
     return layerDirectory(this.#directory, node.layer)
   }
 
-  static async open(image: BuiltImage, parts: FlatImageParts, signal: AbortSignal): Promise<FlatImage> {
+  static async open(
+    image: BuiltImage,
+    parts: FlatImageParts,
+    signal: AbortSignal,
+  ): Promise<FlatImage> {
     const { kernel, services, workDirectory } = parts
     const directory = await mkdtemp(join(workDirectory, '.tsbuild-export-'))
     try {
@@ -59,8 +63,15 @@ export class FlatImage implements AsyncDisposable {
         await mkdir(extractTo)
         const blob = await services.ensureBlob(layer, signal)
         // `apply` in an empty directory: whiteouts are read as such, and make no files.
-        const options = { whiteouts: 'apply', ownership: 'none', compression: 'auto', userXattr: false } as const
-        contents.push((await kernel.readLayer({ blob, extractTo, limits: LIMITS, signal, ...options })).entries)
+        const options = {
+          whiteouts: 'apply',
+          ownership: 'none',
+          compression: 'auto',
+          userXattr: false,
+        } as const
+        contents.push(
+          (await kernel.readLayer({ blob, extractTo, limits: LIMITS, signal, ...options })).entries,
+        )
       }
       const nodes = [...LayerTree.of(contents).walk('')].filter(({ path }) => path !== '')
       return new FlatImage(nodes, kernel, directory)

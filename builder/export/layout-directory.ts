@@ -22,10 +22,14 @@ export async function writeLayoutDirectory(
     signal.throwIfAborted()
     await addBlob(directory, blob)
   }
-  const kept = (await readEntries(directory)).filter((old) => !entries.some((entry) => isSameName(old, entry)))
+  const kept = (await readEntries(directory)).filter(
+    (old) => !entries.some((entry) => isSameName(old, entry)),
+  )
   for (const { name, content } of layoutHead([...kept, ...entries]).reverse()) {
     if (content instanceof Uint8Array) {
-      await replaceFile(join(directory, name), (temporary) => writeFile(temporary, content, { flag: 'wx' }))
+      await replaceFile(join(directory, name), (temporary) =>
+        writeFile(temporary, content, { flag: 'wx' }),
+      )
     }
   }
 }
@@ -37,11 +41,16 @@ async function addBlob(directory: string, { name, content }: LayoutFile): Promis
     return
   }
   await replaceFile(path, (temporary) =>
-    content instanceof Uint8Array ? writeFile(temporary, content, { flag: 'wx' }) : copyFile(content.path, temporary),
+    content instanceof Uint8Array
+      ? writeFile(temporary, content, { flag: 'wx' })
+      : copyFile(content.path, temporary),
   )
 }
 
-async function replaceFile(path: string, write: (temporary: string) => Promise<void>): Promise<void> {
+async function replaceFile(
+  path: string,
+  write: (temporary: string) => Promise<void>,
+): Promise<void> {
   const temporary = join(dirname(path), `.${randomBytes(6).toString('hex')}.tmp`)
   try {
     await write(temporary)
@@ -59,11 +68,15 @@ async function readEntries(directory: string): Promise<LayoutEntry[]> {
     return []
   }
   if (sizeBytes > INDEX_BYTES_MAX) {
-    throw new ExportError('destination-unusable', `could not add to the layout ${directory}: index.json has ${sizeBytes} bytes`)
+    throw new ExportError(
+      'destination-unusable',
+      `could not add to the layout ${directory}: index.json has ${sizeBytes} bytes`,
+    )
   }
   try {
     const json: unknown = JSON.parse(await readFile(path, 'utf8'))
-    const manifests = typeof json === 'object' && json !== null && 'manifests' in json ? json.manifests : undefined
+    const manifests =
+      typeof json === 'object' && json !== null && 'manifests' in json ? json.manifests : undefined
     if (Array.isArray(manifests) && manifests.every(isEntry)) {
       return manifests
     }
@@ -72,17 +85,27 @@ async function readEntries(directory: string): Promise<LayoutEntry[]> {
       throw error
     }
   }
-  throw new ExportError('destination-unusable', `could not add to the layout ${directory}: index.json is not an image index`)
+  throw new ExportError(
+    'destination-unusable',
+    `could not add to the layout ${directory}: index.json is not an image index`,
+  )
 }
 
 function isEntry(value: unknown): value is LayoutEntry {
-  return typeof value === 'object' && value !== null && 'digest' in value && typeof value.digest === 'string'
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    'digest' in value &&
+    typeof value.digest === 'string'
+  )
 }
 
 function isSameName(old: LayoutEntry, entry: LayoutEntry): boolean {
   const oldName = old.annotations?.['io.containerd.image.name']
   const name = entry.annotations?.['io.containerd.image.name']
-  return name === undefined ? oldName === undefined && old.digest === entry.digest : oldName === name
+  return name === undefined
+    ? oldName === undefined && old.digest === entry.digest
+    : oldName === name
 }
 
 async function sizeOf(path: string): Promise<number | undefined> {

@@ -68,7 +68,9 @@ export async function blobFiles(
 export function configBytes(image: BuiltImage): Uint8Array {
   const { bytes } = encodeConfig(image.config, true)
   if (digestOf(bytes) !== image.configDescriptor.digest) {
-    throw new TypeError(`config of ${image.manifest.digest} does not encode to ${image.configDescriptor.digest}`)
+    throw new TypeError(
+      `config of ${image.manifest.digest} does not encode to ${image.configDescriptor.digest}`,
+    )
   }
   return bytes
 }
@@ -94,12 +96,15 @@ export function layoutEntries({ result, names, annotations }: LayoutParts): Layo
   for (const { key, value } of annotations.filter((annotation) => annotation.level === level)) {
     shared[key] = value
   }
-  const platform = result.index === undefined && image !== undefined ? { platform: platformJson(image) } : {}
+  const platform =
+    result.index === undefined && image !== undefined ? { platform: platformJson(image) } : {}
   const entry = (own: Record<string, string>): LayoutEntry => ({
     mediaType: root.mediaType,
     digest: root.digest,
     size: root.bytes.byteLength,
-    ...(Object.keys({ ...own, ...shared }).length === 0 ? {} : { annotations: { ...own, ...shared } }),
+    ...(Object.keys({ ...own, ...shared }).length === 0
+      ? {}
+      : { annotations: { ...own, ...shared } }),
     ...platform,
   })
   return names.length === 0 ? [entry({})] : names.map((name) => entry(nameAnnotations(name)))
@@ -116,7 +121,10 @@ export function layoutHead(entries: readonly LayoutEntry[]): LayoutFile[] {
 
 /** `manifest.json` of `docker save` (features row O51), pointing into the layout's blobs. Errors: `export-unsupported`. */
 export function dockerManifestFile(images: readonly LayoutParts[]): LayoutFile {
-  return { name: 'manifest.json', content: Buffer.from(JSON.stringify(images.map(dockerManifestEntry))) }
+  return {
+    name: 'manifest.json',
+    content: Buffer.from(JSON.stringify(images.map(dockerManifestEntry))),
+  }
 }
 
 function dockerManifestEntry({ result, names }: LayoutParts): object {

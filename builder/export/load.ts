@@ -5,7 +5,13 @@ import { archiveTar } from './archive-tar.ts'
 import { byteCounter } from './archive.ts'
 import { describeEngine, type EngineAddress, loadIntoEngine } from './engine.ts'
 import type { Exporter, ExportOutcome, ExportServices } from './exporter.ts'
-import { blobFiles, dockerManifestFile, layoutEntries, layoutHead, rootManifest } from './layout-files.ts'
+import {
+  blobFiles,
+  dockerManifestFile,
+  layoutEntries,
+  layoutHead,
+  rootManifest,
+} from './layout-files.ts'
 import { type StoreParts, storeResult } from './store.ts'
 
 /**
@@ -19,7 +25,11 @@ export class LoadExporter implements Exporter {
   readonly #engine: EngineAddress | undefined
 
   constructor(
-    options: { readonly format: LayerFormat; readonly names: readonly string[]; readonly engine: EngineAddress | undefined },
+    options: {
+      readonly format: LayerFormat
+      readonly names: readonly string[]
+      readonly engine: EngineAddress | undefined
+    },
     parts: StoreParts,
   ) {
     this.format = options.format
@@ -28,8 +38,15 @@ export class LoadExporter implements Exporter {
     this.#parts = parts
   }
 
-  async export(result: BuildResult, services: ExportServices, signal: AbortSignal): Promise<ExportOutcome> {
-    const target = this.#engine === undefined ? 'local store' : `local store and engine at ${describeEngine(this.#engine)}`
+  async export(
+    result: BuildResult,
+    services: ExportServices,
+    signal: AbortSignal,
+  ): Promise<ExportOutcome> {
+    const target =
+      this.#engine === undefined
+        ? 'local store'
+        : `local store and engine at ${describeEngine(this.#engine)}`
     const step = services.steps.start(`loading into ${target}`)
     try {
       await storeResult(result, this.#names, this.#parts, signal)
@@ -40,8 +57,15 @@ export class LoadExporter implements Exporter {
           ...(await blobFiles(result, services, signal)),
           ...layoutHead(layoutEntries(parts)),
         ].sort((a, b) => (a.name < b.name ? -1 : 1))
-        const messages = await loadIntoEngine(this.#engine, archiveTar(files, byteCounter(step), signal), signal)
-        step.log('stdout', `${(messages.length > 0 ? messages : [this.#loadedMessage()]).join('\n')}\n`)
+        const messages = await loadIntoEngine(
+          this.#engine,
+          archiveTar(files, byteCounter(step), signal),
+          signal,
+        )
+        step.log(
+          'stdout',
+          `${(messages.length > 0 ? messages : [this.#loadedMessage()]).join('\n')}\n`,
+        )
       }
       step.end('done')
     } catch (error) {
@@ -53,6 +77,8 @@ export class LoadExporter implements Exporter {
 
   #loadedMessage(): string {
     const names = this.#names.map((name) => familiarReference(parseReference(name)))
-    return names.length === 0 ? 'Loaded image without a name' : names.map((name) => `Loaded image: ${name}`).join('\n')
+    return names.length === 0
+      ? 'Loaded image without a name'
+      : names.map((name) => `Loaded image: ${name}`).join('\n')
   }
 }

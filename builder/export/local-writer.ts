@@ -20,7 +20,10 @@ export interface LocalWriterOptions {
  * replaced, never followed or written through, so a symlink from an earlier export leads nowhere: directories come first, each
  * made or found to be a real one before anything goes into it.
  */
-export async function writeLocalFiles(image: FlatImage, options: LocalWriterOptions): Promise<void> {
+export async function writeLocalFiles(
+  image: FlatImage,
+  options: LocalWriterOptions,
+): Promise<void> {
   const directories = image.nodes.filter(({ entry }) => entry.type === 'dir')
   for (const { path } of directories) {
     await makeDirectory(hostPath(options.root, path))
@@ -82,15 +85,25 @@ async function writeNode(
 }
 
 /** Devices need a privilege that an ordinary caller does not have: they are left out, and said. */
-function makeSpecial({ entry, path }: TreeNode, target: Buffer, { kernel, onSkipped }: LocalWriterOptions): void {
+function makeSpecial(
+  { entry, path }: TreeNode,
+  target: Buffer,
+  { kernel, onSkipped }: LocalWriterOptions,
+): void {
   if (entry.type !== 'char' && entry.type !== 'block' && entry.type !== 'fifo') {
     return
   }
-  const numbers = entry.type === 'fifo' ? { major: 0, minor: 0 } : { major: entry.major, minor: entry.minor }
+  const numbers =
+    entry.type === 'fifo' ? { major: 0, minor: 0 } : { major: entry.major, minor: entry.minor }
   try {
     kernel.makeNode(target.toString(), entry.type, { mode: entry.mode, ...numbers })
   } catch (error) {
-    if (entry.type !== 'fifo' && error instanceof Error && 'code' in error && error.code === 'EPERM') {
+    if (
+      entry.type !== 'fifo' &&
+      error instanceof Error &&
+      'code' in error &&
+      error.code === 'EPERM'
+    ) {
       onSkipped(path, 'a device needs root')
       return
     }

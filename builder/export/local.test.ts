@@ -18,7 +18,10 @@ describe('LocalExporter', () => {
   const exported = async (layers: readonly (readonly TarEntry[])[]): Promise<string> => {
     const dest = join(maker.directory, 'out')
     const parts = { kernel, cwd: maker.directory, stdout: new PassThrough() }
-    const exporter = await LocalExporter.open({ type: 'local', dest, platformSplit: undefined }, parts)
+    const exporter = await LocalExporter.open(
+      { type: 'local', dest, platformSplit: undefined },
+      parts,
+    )
     await exporter.export(await maker.result(layers), maker.services, SIGNAL)
     return dest
   }
@@ -39,7 +42,13 @@ describe('LocalExporter', () => {
         { name: 'l', type: 'symlink', linkname: 'd/kept' },
       ],
     ])
-    assert.deepEqual((await readdir(dest, { recursive: true })).sort(), ['d', 'd/kept', 'l', 'o', 'o/new'])
+    assert.deepEqual((await readdir(dest, { recursive: true })).sort(), [
+      'd',
+      'd/kept',
+      'l',
+      'o',
+      'o/new',
+    ])
     assert.equal((await lstat(join(dest, 'd'))).mode & 0o7777, 0o750)
     const kept = await lstat(join(dest, 'd/kept'))
     assert.equal(kept.mode & 0o7777, 0o4755)
@@ -48,14 +57,24 @@ describe('LocalExporter', () => {
   })
 
   it('keeps hardlinks together', async () => {
-    const dest = await exported([[{ name: 'a', content: 'a' }, { name: 'b', type: 'link', linkname: 'a' }]])
+    const dest = await exported([
+      [
+        { name: 'a', content: 'a' },
+        { name: 'b', type: 'link', linkname: 'a' },
+      ],
+    ])
     assert.equal((await lstat(join(dest, 'a'))).ino, (await lstat(join(dest, 'b'))).ino)
   })
 
   it('keeps files that are in the directory already and not in the image', async () => {
     await mkdir(join(maker.directory, 'out/d'), { recursive: true })
     await writeFile(join(maker.directory, 'out/d/mine'), 'm')
-    const dest = await exported([[{ name: 'd/', type: 'directory' }, { name: 'd/its', content: 'i' }]])
+    const dest = await exported([
+      [
+        { name: 'd/', type: 'directory' },
+        { name: 'd/its', content: 'i' },
+      ],
+    ])
     assert.deepEqual((await readdir(join(dest, 'd'))).sort(), ['its', 'mine'])
   })
 
@@ -88,9 +107,12 @@ describe('LocalExporter', () => {
   it('says that the destination is a file', async () => {
     await writeFile(join(maker.directory, 'dst'), '')
     const parts = { kernel, cwd: maker.directory, stdout: new PassThrough() }
-    await assert.rejects(LocalExporter.open({ type: 'local', dest: 'dst', platformSplit: undefined }, parts), {
-      code: 'destination-unusable',
-      message: /dst is a file/,
-    })
+    await assert.rejects(
+      LocalExporter.open({ type: 'local', dest: 'dst', platformSplit: undefined }, parts),
+      {
+        code: 'destination-unusable',
+        message: /dst is a file/,
+      },
+    )
   })
 })

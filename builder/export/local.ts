@@ -35,7 +35,11 @@ export class LocalExporter implements Exporter {
     return new LocalExporter(output, parts)
   }
 
-  async export(result: BuildResult, services: ExportServices, signal: AbortSignal): Promise<ExportOutcome> {
+  async export(
+    result: BuildResult,
+    services: ExportServices,
+    signal: AbortSignal,
+  ): Promise<ExportOutcome> {
     const { kernel, cwd } = this.#parts
     const dest = resolve(cwd, this.#output.dest)
     const step = services.steps.start('exporting to client directory')
@@ -43,7 +47,11 @@ export class LocalExporter implements Exporter {
       await mkdir(dest, { recursive: true, mode: 0o700 })
       for (const { image, directory } of placedImages(result, this.#output.platformSplit)) {
         // Below the destination: files get their place by rename.
-        await using flat = await FlatImage.open(image, { kernel, services, workDirectory: dest }, signal)
+        await using flat = await FlatImage.open(
+          image,
+          { kernel, services, workDirectory: dest },
+          signal,
+        )
         const root = directory === '' ? dest : join(dest, directory)
         await mkdir(root, { recursive: true, mode: 0o755 })
         const onSkipped = (path: string, reason: string): void =>
@@ -66,11 +74,19 @@ export function placedImages(
 ): { readonly image: BuildResult['images'][number]; readonly directory: string }[] {
   const isSplit = platformSplit ?? images.length > 1
   if (!isSplit && images.length > 1) {
-    throw new ExportError('export-unsupported', 'could not export several platforms into one directory: leave platform-split=false out')
+    throw new ExportError(
+      'export-unsupported',
+      'could not export several platforms into one directory: leave platform-split=false out',
+    )
   }
-  return images.map((image) => ({ image, directory: isSplit ? platformDirectory(image.platform) : '' }))
+  return images.map((image) => ({
+    image,
+    directory: isSplit ? platformDirectory(image.platform) : '',
+  }))
 }
 
 function platformDirectory({ os, architecture, variant }: Platform): string {
-  return [os, architecture, ...(variant === undefined ? [] : [variant])].join('_').replaceAll('/', '_')
+  return [os, architecture, ...(variant === undefined ? [] : [variant])]
+    .join('_')
+    .replaceAll('/', '_')
 }

@@ -9,7 +9,12 @@ describe('result files', () => {
     await using maker = await ImageMaker.open()
     const result = await maker.result([[]])
     const json = metadataJson(result, { hasDigest: true, names: ['a', 'b'] })
-    assert.deepEqual(Object.keys(json).sort(), ['containerimage.config.digest', 'containerimage.descriptor', 'containerimage.digest', 'image.name'])
+    assert.deepEqual(Object.keys(json).sort(), [
+      'containerimage.config.digest',
+      'containerimage.descriptor',
+      'containerimage.digest',
+      'image.name',
+    ])
     assert.equal(json['image.name'], 'a,b')
     assert.equal(json['containerimage.config.digest'], imageIdOf(result))
   })
@@ -22,6 +27,8 @@ describe('result files', () => {
     await assert.rejects(readFile(path), { code: 'ENOENT' })
     await writeResultFile(path, 'sha256:1')
     assert.equal(await readFile(path, 'utf8'), 'sha256:1')
-    await assert.rejects(prepareResultFile('/no/such/dir/iid', 'iidfile'), { code: 'destination-unusable' })
+    await assert.rejects(prepareResultFile('/no/such/dir/iid', 'iidfile'), {
+      code: 'destination-unusable',
+    })
   })
 })

@@ -25,8 +25,12 @@ export function metadataJson(
       mediaType: root.mediaType,
       digest: root.digest,
       size: root.bytes.byteLength,
-      ...(created === undefined ? {} : { annotations: { 'org.opencontainers.image.created': created } }),
-      ...(result.index === undefined && image !== undefined ? { platform: platformOf(image.platform) } : {}),
+      ...(created === undefined
+        ? {}
+        : { annotations: { 'org.opencontainers.image.created': created } }),
+      ...(result.index === undefined && image !== undefined
+        ? { platform: platformOf(image.platform) }
+        : {}),
     }
     json['containerimage.digest'] = root.digest
   }
@@ -38,7 +42,9 @@ export function metadataJson(
 
 /** What `--iidfile` and `--quiet` tell: the config's digest, or the index's when there are several images. */
 export function imageIdOf(result: BuildResult): string {
-  return result.index?.digest ?? result.images[0]?.configDescriptor.digest ?? rootManifest(result).digest
+  return (
+    result.index?.digest ?? result.images[0]?.configDescriptor.digest ?? rootManifest(result).digest
+  )
 }
 
 /** Replaces `path` by `text` in one step. Errors: `destination-unusable`. */
@@ -49,7 +55,9 @@ export async function writeResultFile(path: string, text: string): Promise<void>
     await rename(temporary, path)
   } catch (error) {
     await rm(temporary, { force: true })
-    throw new ExportError('destination-unusable', `could not write ${path}: ${String(error)}`, { cause: error })
+    throw new ExportError('destination-unusable', `could not write ${path}: ${String(error)}`, {
+      cause: error,
+    })
   }
 }
 
@@ -59,7 +67,11 @@ export async function prepareResultFile(path: string, flag: string): Promise<voi
     await stat(dirname(path))
     await rm(path, { force: true })
   } catch (error) {
-    throw new ExportError('destination-unusable', `could not use --${flag} ${path}: ${String(error)}`, { cause: error })
+    throw new ExportError(
+      'destination-unusable',
+      `could not use --${flag} ${path}: ${String(error)}`,
+      { cause: error },
+    )
   }
 }
 

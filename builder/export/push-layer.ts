@@ -48,7 +48,12 @@ export async function pushLayer(client: PushClient, options: PushLayerOptions): 
     { signal, mountFrom: [...options.holders, ...origin], onProgress },
   )
   const moved = result.kind === 'uploaded' ? descriptor.sizeBytes : 0
-  step.progress(part, { currentBytes: moved, totalBytes: moved === 0 ? undefined : moved, isDone: true, ...noteOf(result) })
+  step.progress(part, {
+    currentBytes: moved,
+    totalBytes: moved === 0 ? undefined : moved,
+    isDone: true,
+    ...noteOf(result),
+  })
 }
 
 function noteOf(result: BlobPushResult): { readonly note?: string } {

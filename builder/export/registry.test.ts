@@ -15,7 +15,10 @@ describe('RegistryExporter', () => {
 
   it('pushes blobs before manifests and tags last, each layer once a repository', async () => {
     const { client, calls } = recordingClient()
-    const exporter = new RegistryExporter({ format: DEFAULT_FORMAT, names: NAMES, pushByDigest: false }, async () => client)
+    const exporter = new RegistryExporter(
+      { format: DEFAULT_FORMAT, names: NAMES, pushByDigest: false },
+      async () => client,
+    )
     const result = await maker.result([[{ name: 'a', content: 'a' }]])
     const [image] = result.images
     assert.ok(image !== undefined)
@@ -26,7 +29,13 @@ describe('RegistryExporter', () => {
     const ofA = calls.filter(({ place }) => place.repository === 'a')
     assert.deepEqual(
       ofA.map(({ kind, place }) => [kind, place.tag ?? 'digest']),
-      [['blob', 'digest'], ['blob', 'digest'], ['manifest', 'digest'], ['manifest', 'v1'], ['manifest', 'v2']],
+      [
+        ['blob', 'digest'],
+        ['blob', 'digest'],
+        ['manifest', 'digest'],
+        ['manifest', 'v1'],
+        ['manifest', 'v2'],
+      ],
     )
     const ofB = calls.find(({ place }) => place.repository === 'b')
     assert.deepEqual(ofB?.mountFrom, ['a'])
@@ -34,7 +43,10 @@ describe('RegistryExporter', () => {
 
   it('touches no tag when it pushes by digest', async () => {
     const { client, calls } = recordingClient()
-    const exporter = new RegistryExporter({ format: DEFAULT_FORMAT, names: ['reg.example/a:latest'], pushByDigest: true }, async () => client)
+    const exporter = new RegistryExporter(
+      { format: DEFAULT_FORMAT, names: ['reg.example/a:latest'], pushByDigest: true },
+      async () => client,
+    )
     await exporter.export(await maker.result([[]]), maker.services, new AbortController().signal)
     assert.ok(calls.every(({ place }) => place.tag === undefined))
   })
@@ -46,16 +58,36 @@ describe('RegistryExporter', () => {
       }
     })
     const names = ['bad.example/a:v1', 'good.example/a:v1']
-    const exporter = new RegistryExporter({ format: DEFAULT_FORMAT, names, pushByDigest: false }, async () => client)
-    await assert.rejects(exporter.export(await maker.result([[]]), maker.services, new AbortController().signal), /no/)
+    const exporter = new RegistryExporter(
+      { format: DEFAULT_FORMAT, names, pushByDigest: false },
+      async () => client,
+    )
+    await assert.rejects(
+      exporter.export(await maker.result([[]]), maker.services, new AbortController().signal),
+      /no/,
+    )
     assert.ok(calls.some(({ place }) => formatReference(place) === 'good.example/a:v1'))
-    assert.ok(maker.events.some((event) => event.type === 'notice' && event.text.includes('good.example/a:v1')))
+    assert.ok(
+      maker.events.some(
+        (event) => event.type === 'notice' && event.text.includes('good.example/a:v1'),
+      ),
+    )
   })
 
   it('does not download a base layer that the registry can mount', async () => {
     const { client } = recordingClient()
-    const exporter = new RegistryExporter({ format: DEFAULT_FORMAT, names: NAMES.slice(0, 1), pushByDigest: false }, async () => client)
-    const services = { ...maker.services, ensureBlob: () => Promise.reject(new Error('downloaded')) }
-    await exporter.export(await maker.result([[{ name: 'a', content: 'a' }]]), services, new AbortController().signal)
+    const exporter = new RegistryExporter(
+      { format: DEFAULT_FORMAT, names: NAMES.slice(0, 1), pushByDigest: false },
+      async () => client,
+    )
+    const services = {
+      ...maker.services,
+      ensureBlob: () => Promise.reject(new Error('downloaded')),
+    }
+    await exporter.export(
+      await maker.result([[{ name: 'a', content: 'a' }]]),
+      services,
+      new AbortController().signal,
+    )
   })
 })

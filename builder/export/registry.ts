@@ -45,7 +45,10 @@ export class RegistryExporter implements Exporter {
   readonly #uploads = new Map<string, Promise<void>>()
   #step: Step | undefined
 
-  constructor(options: RegistryExporterOptions, client: () => Promise<PushClient & Pick<RegistryClient, 'pushManifest'>>) {
+  constructor(
+    options: RegistryExporterOptions,
+    client: () => Promise<PushClient & Pick<RegistryClient, 'pushManifest'>>,
+  ) {
     this.format = options.format
     this.#options = options
     this.#client = client
@@ -57,20 +60,31 @@ export class RegistryExporter implements Exporter {
     this.#upload(layer, services, signal).catch(() => undefined)
   }
 
-  async export(result: BuildResult, services: ExportServices, signal: AbortSignal): Promise<ExportOutcome> {
+  async export(
+    result: BuildResult,
+    services: ExportServices,
+    signal: AbortSignal,
+  ): Promise<ExportOutcome> {
     const step = this.#begin(services, signal)
     try {
       const layers = result.images.flatMap((image) => image.layers)
       await Promise.all(layers.map((layer) => this.#upload(layer, services, signal)))
-      const settled = await Promise.allSettled(this.#targets.map((target) => this.#finish(result, target, step, signal)))
-      const failures = settled.flatMap((one) => (one.status === 'rejected' ? [one.reason as unknown] : []))
+      const settled = await Promise.allSettled(
+        this.#targets.map((target) => this.#finish(result, target, step, signal)),
+      )
+      const failures = settled.flatMap((one) =>
+        one.status === 'rejected' ? [one.reason as unknown] : [],
+      )
       if (failures.length > 0) {
         this.#tellWhatSucceeded(settled, services)
         throw failures[0]
       }
       step.end('done')
     } catch (error) {
-      step.end(signal.aborted ? 'canceled' : 'failed', error instanceof Error ? error.message : String(error))
+      step.end(
+        signal.aborted ? 'canceled' : 'failed',
+        error instanceof Error ? error.message : String(error),
+      )
       throw error
     }
     return { digest: rootManifest(result).digest, names: this.#options.names }
@@ -78,7 +92,9 @@ export class RegistryExporter implements Exporter {
 
   #begin(services: ExportServices, signal: AbortSignal): Step {
     if (this.#step === undefined) {
-      const step = services.steps.start(`pushing ${this.#targets.map(({ registry, repository }) => `${registry}/${repository}`).join(', ')}`)
+      const step = services.steps.start(
+        `pushing ${this.#targets.map(({ registry, repository }) => `${registry}/${repository}`).join(', ')}`,
+      )
       // `export` is not called when the build fails meanwhile.
       signal.addEventListener('abort', () => step.end('canceled'), { once: true })
       this.#step = step
@@ -99,12 +115,19 @@ export class RegistryExporter implements Exporter {
   }
 
   /** Registries side by side; within one, the second repository mounts from the first. */
-  async #uploadToAll(layer: ImageLayer, step: Step, services: ExportServices, signal: AbortSignal): Promise<void> {
+  async #uploadToAll(
+    layer: ImageLayer,
+    step: Step,
+    services: ExportServices,
+    signal: AbortSignal,
+  ): Promise<void> {
     const client = await this.#client()
     await Promise.all(
       [...new Set(this.#targets.map(({ registry }) => registry))].map(async (registry) => {
         const holders: string[] = []
-        for (const { repository } of this.#targets.filter((target) => target.registry === registry)) {
+        for (const { repository } of this.#targets.filter(
+          (target) => target.registry === registry,
+        )) {
           await pushLayer(client, { layer, registry, repository, holders, step, services, signal })
           holders.push(repository)
         }
@@ -113,13 +136,25 @@ export class RegistryExporter implements Exporter {
   }
 
   /** Everything after the layers. */
-  async #finish(result: BuildResult, target: Target, step: Step, signal: AbortSignal): Promise<void> {
+  async #finish(
+    result: BuildResult,
+    target: Target,
+    step: Step,
+    signal: AbortSignal,
+  ): Promise<void> {
     const client = await this.#client()
-    const place: Reference = { registry: target.registry, repository: target.repository, tag: undefined, digest: undefined }
+    const place: Reference = {
+      registry: target.registry,
+      repository: target.repository,
+      tag: undefined,
+      digest: undefined,
+    }
     const configOf = this.#options.configOf ?? configBytes
     for (const image of result.images) {
       await client.pushBlob(place, bytesSource(image.configDescriptor, configOf(image)), { signal })
-      await client.pushManifest({ ...place, digest: image.manifest.digest }, image.manifest, { signal })
+      await client.pushManifest({ ...place, digest: image.manifest.digest }, image.manifest, {
+        signal,
+      })
     }
     const root = rootManifest(result)
     if (result.index !== undefined) {
@@ -134,7 +169,10 @@ export class RegistryExporter implements Exporter {
     }
   }
 
-  #tellWhatSucceeded(settled: readonly PromiseSettledResult<void>[], services: ExportServices): void {
+  #tellWhatSucceeded(
+    settled: readonly PromiseSettledResult<void>[],
+    services: ExportServices,
+  ): void {
     for (const [position, one] of settled.entries()) {
       if (one.status === 'fulfilled') {
         const names = this.#targets[position]?.names.map(formatReference) ?? []
@@ -145,10 +183,17 @@ export class RegistryExporter implements Exporter {
 }
 
 function tellManifest(step: Step, name: string, root: ManifestBytes): void {
-  step.progress(`pushing manifest for ${name}@${root.digest}`, { currentBytes: 0, totalBytes: undefined, isDone: true })
+  step.progress(`pushing manifest for ${name}@${root.digest}`, {
+    currentBytes: 0,
+    totalBytes: undefined,
+    isDone: true,
+  })
 }
 
-function bytesSource(descriptor: Descriptor, bytes: Uint8Array): Parameters<PushClient['pushBlob']>[1] {
+function bytesSource(
+  descriptor: Descriptor,
+  bytes: Uint8Array,
+): Parameters<PushClient['pushBlob']>[1] {
   return {
     descriptor,
     open: async function* (startByte) {
@@ -161,7 +206,11 @@ function targetsOf(names: readonly string[]): Target[] {
   const targets = new Map<string, { registry: string; repository: string; names: Reference[] }>()
   for (const name of names.map(parseReference)) {
     const key = `${name.registry}/${name.repository}`
-    const target = targets.get(key) ?? { registry: name.registry, repository: name.repository, names: [] }
+    const target = targets.get(key) ?? {
+      registry: name.registry,
+      repository: name.repository,
+      names: [],
+    }
     target.names.push(name)
     targets.set(key, target)
   }

@@ -17,13 +17,20 @@ export class StoreExporter implements Exporter {
   readonly #names: readonly string[]
   readonly #parts: StoreParts
 
-  constructor(options: { readonly format: LayerFormat; readonly names: readonly string[] }, parts: StoreParts) {
+  constructor(
+    options: { readonly format: LayerFormat; readonly names: readonly string[] },
+    parts: StoreParts,
+  ) {
     this.format = options.format
     this.#names = options.names
     this.#parts = parts
   }
 
-  async export(result: BuildResult, services: ExportServices, signal: AbortSignal): Promise<ExportOutcome> {
+  async export(
+    result: BuildResult,
+    services: ExportServices,
+    signal: AbortSignal,
+  ): Promise<ExportOutcome> {
     const step = services.steps.start('exporting to image')
     try {
       await storeResult(result, this.#names, this.#parts, signal)

@@ -37,17 +37,30 @@ export class TarExporter implements Exporter {
     return new TarExporter(output, parts)
   }
 
-  async export(result: BuildResult, services: ExportServices, signal: AbortSignal): Promise<ExportOutcome> {
+  async export(
+    result: BuildResult,
+    services: ExportServices,
+    signal: AbortSignal,
+  ): Promise<ExportOutcome> {
     const { kernel, workDirectory } = this.#parts
     const step = services.steps.start('exporting to client tarball')
     const directory = await mkdtemp(join(workDirectory, '.tsbuild-tar-'))
     try {
       const output = join(directory, 'files.tar')
-      await using packer = kernel.createPacker({ output, compression: 'uncompressed', level: undefined, signal })
+      await using packer = kernel.createPacker({
+        output,
+        compression: 'uncompressed',
+        level: undefined,
+        signal,
+      })
       const flats: FlatImage[] = []
       try {
         for (const placed of placedImages(result, this.#output.platformSplit)) {
-          const flat = await FlatImage.open(placed.image, { kernel, services, workDirectory: directory }, signal)
+          const flat = await FlatImage.open(
+            placed.image,
+            { kernel, services, workDirectory: directory },
+            signal,
+          )
           flats.push(flat)
           await packer.add(await packEntries(flat, placed.directory, result.epochSec))
         }
@@ -58,7 +71,12 @@ export class TarExporter implements Exporter {
           await flat[Symbol.asyncDispose]()
         }
       }
-      await writeDestination(this.#output.dest, createReadStream(output, { highWaterMark: 1 << 20, signal }), this.#parts, signal)
+      await writeDestination(
+        this.#output.dest,
+        createReadStream(output, { highWaterMark: 1 << 20, signal }),
+        this.#parts,
+        signal,
+      )
       step.end('done')
     } catch (error) {
       step.end('failed', error instanceof Error ? error.message : String(error))
@@ -70,12 +88,23 @@ export class TarExporter implements Exporter {
   }
 }
 
-async function packEntries(flat: FlatImage, directory: string, epochSec: number | undefined): Promise<PackEntry[]> {
+async function packEntries(
+  flat: FlatImage,
+  directory: string,
+  epochSec: number | undefined,
+): Promise<PackEntry[]> {
   const prefix = directory === '' ? '' : `${directory}/`
   const first = new Map<string, string>()
   const entries: PackEntry[] = []
   if (directory !== '') {
-    entries.push({ type: 'dir', path: directory, mode: 0o755, uid: 0, gid: 0, mtimeSec: epochSec ?? 0 })
+    entries.push({
+      type: 'dir',
+      path: directory,
+      mode: 0o755,
+      uid: 0,
+      gid: 0,
+      mtimeSec: epochSec ?? 0,
+    })
   }
   for (const node of flat.nodes) {
     const path = `${prefix}${node.path}`
@@ -103,6 +132,9 @@ async function packEntries(flat: FlatImage, directory: string, epochSec: number 
 /** The unpacked copy is ours; its mode may forbid an ordinary user to read it (0000 is common for /etc/shadow). */
 async function makeReadable(flat: FlatImage, node: TreeNode): Promise<void> {
   if ((node.entry.mode & 0o400) === 0) {
-    await chmod(Buffer.concat([Buffer.from(`${flat.directoryOf(node)}/`), encodePath(node.source)]), 0o600)
+    await chmod(
+      Buffer.concat([Buffer.from(`${flat.directoryOf(node)}/`), encodePath(node.source)]),
+      0o600,
+    )
   }
 }

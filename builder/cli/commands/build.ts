@@ -2,7 +2,12 @@ import { resolve } from 'node:path'
 import type { BuildOutcome } from '../../build-services.ts'
 import type { BuildEventSink } from '../../events.ts'
 import type { BuildRequest } from '../../request.ts'
-import { imageIdOf, metadataJson, prepareResultFile, writeResultFile } from '../../export/metadata.ts'
+import {
+  imageIdOf,
+  metadataJson,
+  prepareResultFile,
+  writeResultFile,
+} from '../../export/metadata.ts'
 import type { ParsedArgs } from '../args.ts'
 import type { Command, CommandContext } from '../command.ts'
 import { UsageError } from '../errors.ts'
@@ -72,7 +77,9 @@ async function tellResult(
   const hasDigest = exports.some((one) => one?.digest !== undefined)
   const names = [...new Set(exports.flatMap((one) => one?.names ?? []))]
   const metadata = metadataJson(result, { hasDigest, names })
-  await forResultFile(args, context, 'metadata-file', (path) => writeResultFile(path, `${JSON.stringify(metadata, undefined, 2)}\n`))
+  await forResultFile(args, context, 'metadata-file', (path) =>
+    writeResultFile(path, `${JSON.stringify(metadata, undefined, 2)}\n`),
+  )
   const isStdoutTaken = request.outputs.some((output) => 'dest' in output && output.dest === '-')
   if (isQuiet(args, context) && !isStdoutTaken) {
     context.stdout.write(`${imageId}\n`)

@@ -11,7 +11,8 @@ import { formatAge, renderTable } from '../table.ts'
 export const duCommand: Command = {
   name: 'du',
   usage: 'du [OPTIONS]',
-  description: 'Shows what takes disk space: images, cached steps and cache mounts. What several of them share counts once.',
+  description:
+    'Shows what takes disk space: images, cached steps and cache mounts. What several of them share counts once.',
   flags: {
     format: { kind: 'text', value: 'FORMAT', help: 'json: one JSON object' },
     verbose: { kind: 'boolean', help: 'Show every record' },
@@ -25,13 +26,21 @@ export const duCommand: Command = {
     }
     await using services = await openServices(args, context)
     const usage = await readUsage(services, context.signal)
-    print(usage, { isJson: format === 'json', isVerbose: args.boolean('verbose') === true }, context)
+    print(
+      usage,
+      { isJson: format === 'json', isVerbose: args.boolean('verbose') === true },
+      context,
+    )
     return 0
   },
 }
 
 interface Usage {
-  readonly rows: readonly { readonly record: CacheRecord; readonly sizeBytes: number; readonly isShared: boolean }[]
+  readonly rows: readonly {
+    readonly record: CacheRecord
+    readonly sizeBytes: number
+    readonly isShared: boolean
+  }[]
   readonly totalBytes: number
   /** What `prune -a` could free. */
   readonly reclaimableBytes: number
@@ -60,13 +69,18 @@ async function readUsage(services: CommandServices, signal: AbortSignal): Promis
       isShared: [...own.keys()].some((unit) => (holders.get(unit) ?? 0) > 1),
     }
   })
-  const totalBytes = sum(records.map((record) => record.sizeBytes)) + sum(merged(units.values()).values())
+  const totalBytes =
+    sum(records.map((record) => record.sizeBytes)) + sum(merged(units.values()).values())
   const pinned = merged([...units].filter(([record]) => record.isPinned).map(([, own]) => own))
   return { rows, totalBytes, reclaimableBytes: totalBytes - sum(pinned.values()) }
 }
 
 /** Blobs and layer directories that a record keeps, with their sizes. */
-async function unitsOf(record: CacheRecord, { store }: CommandServices, signal: AbortSignal): Promise<Map<string, number>> {
+async function unitsOf(
+  record: CacheRecord,
+  { store }: CommandServices,
+  signal: AbortSignal,
+): Promise<Map<string, number>> {
   const units = new Map<string, number>()
   const digests = new Set(record.blobs)
   for (const diffId of record.layers) {
@@ -110,7 +124,9 @@ function print(
       formatAge(row.lastUsed, Date.now()),
       row.description,
     ])
-    stdout.write(`${renderTable([['TYPE', 'RECLAIMABLE', 'SIZE', 'LAST USED', 'DESCRIPTION'], ...body])}\n`)
+    stdout.write(
+      `${renderTable([['TYPE', 'RECLAIMABLE', 'SIZE', 'LAST USED', 'DESCRIPTION'], ...body])}\n`,
+    )
   } else {
     const kinds = ['image', 'step', 'cache-mount'].map((kind) => {
       const own = records.filter(({ type }) => type === kind)

@@ -1,10 +1,10 @@
-import type { Command } from '../command.ts'
-import { COMMANDS } from '../command-table.ts'
+import type { Command, CommandEntry } from '../command.ts'
 import { UsageError } from '../errors.ts'
 import { renderCommandHelp, renderMainHelp } from '../help-text.ts'
 import { nearestWord } from '../nearest-word.ts'
 
-export const helpCommand: Command = {
+/** `help` over the commands of the table. */
+export const helpCommand = (commands: readonly CommandEntry[]): Command => ({
   name: 'help',
   usage: 'help [COMMAND]',
   description: 'Shows what tsbuild can do, or the options of one command.',
@@ -13,15 +13,20 @@ export const helpCommand: Command = {
   run: async (args, { stdout }) => {
     const [word] = args.positionals
     if (word === undefined) {
-      stdout.write(renderMainHelp(COMMANDS))
+      stdout.write(renderMainHelp(commands))
       return 0
     }
-    const entry = COMMANDS.find(({ name }) => name === word)
+    const entry = commands.find(({ name }) => name === word)
     if (entry === undefined) {
-      const nearest = nearestWord(word, COMMANDS.map(({ name }) => name))
-      throw new UsageError(`unknown command: ${word}${nearest === undefined ? '' : `; did you mean ${nearest}?`}`)
+      const nearest = nearestWord(
+        word,
+        commands.map(({ name }) => name),
+      )
+      throw new UsageError(
+        `unknown command: ${word}${nearest === undefined ? '' : `; did you mean ${nearest}?`}`,
+      )
     }
     stdout.write(renderCommandHelp(await entry.load()))
     return 0
   },
-}
+})

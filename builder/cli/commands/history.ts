@@ -16,7 +16,11 @@ export const historyCommand: Command = {
   usage: 'history [OPTIONS] IMAGE',
   description: 'Shows how an image was made, the newest step first.',
   flags: {
-    format: { kind: 'text', value: 'FORMAT', help: "json, table, or a template such as '{{.CreatedBy}}'" },
+    format: {
+      kind: 'text',
+      value: 'FORMAT',
+      help: "json, table, or a template such as '{{.CreatedBy}}'",
+    },
     'no-trunc': { kind: 'boolean', help: 'Show whole commands' },
     quiet: { kind: 'boolean', short: 'q', help: 'Show ids only' },
     ...ROOT_FLAG,
@@ -29,7 +33,10 @@ export const historyCommand: Command = {
     const view = await viewImage(await findImage(text, services.images, signal), services, signal)
     const [platform] = view.platforms
     if (platform === undefined) {
-      throw new CommandError('image-missing', `could not show the history of ${text}: its config is not in the store`)
+      throw new CommandError(
+        'image-missing',
+        `could not show the history of ${text}: its config is not in the store`,
+      )
     }
     const sizes = await layerSizes(platform, services.store, signal)
     const isWhole = args.boolean('no-trunc') === true
@@ -40,7 +47,13 @@ export const historyCommand: Command = {
     } else if (format === 'json') {
       stdout.write(rows.map((row) => `${JSON.stringify(row)}\n`).join(''))
     } else if (format === 'table') {
-      const body = rows.map((row) => [row.ID, row.CreatedSince, shorten(row.CreatedBy, isWhole), row.Size, row.Comment])
+      const body = rows.map((row) => [
+        row.ID,
+        row.CreatedSince,
+        shorten(row.CreatedBy, isWhole),
+        row.Size,
+        row.Comment,
+      ])
       stdout.write(renderTable([['IMAGE', 'CREATED', 'CREATED BY', 'SIZE', 'COMMENT'], ...body]))
     } else {
       stdout.write(rows.map((row) => `${renderTemplate(format, row)}\n`).join(''))
@@ -59,7 +72,11 @@ interface HistoryRow {
 }
 
 /** Only the newest entry has the image's id: what lies below are no images (docker's `<missing>`). */
-function historyRows(history: readonly HistoryEntry[], sizes: readonly number[], id: string): HistoryRow[] {
+function historyRows(
+  history: readonly HistoryEntry[],
+  sizes: readonly number[],
+  id: string,
+): HistoryRow[] {
   let position = 0
   const rows = history.map((entry, index) => {
     const sizeBytes = entry.empty_layer === true ? 0 : (sizes[position] ?? 0)
@@ -77,5 +94,7 @@ function historyRows(history: readonly HistoryEntry[], sizes: readonly number[],
 }
 
 function shorten(text: string, isWhole: boolean): string {
-  return isWhole || text.length <= CREATED_BY_LENGTH ? text : `${text.slice(0, CREATED_BY_LENGTH - 1)}…`
+  return isWhole || text.length <= CREATED_BY_LENGTH
+    ? text
+    : `${text.slice(0, CREATED_BY_LENGTH - 1)}…`
 }

@@ -15,15 +15,27 @@ export const imagesCommand: Command = {
   flags: {
     all: { kind: 'boolean', short: 'a' },
     digests: { kind: 'boolean', help: 'Show digests of manifests' },
-    filter: { kind: 'list', short: 'f', value: 'KEY=VALUE', help: 'reference=PATTERN, label=K[=V], dangling=true|false' },
-    format: { kind: 'text', value: 'FORMAT', help: "json, table, or a template such as '{{.Repository}}:{{.Tag}}'" },
+    filter: {
+      kind: 'list',
+      short: 'f',
+      value: 'KEY=VALUE',
+      help: 'reference=PATTERN, label=K[=V], dangling=true|false',
+    },
+    format: {
+      kind: 'text',
+      value: 'FORMAT',
+      help: "json, table, or a template such as '{{.Repository}}:{{.Tag}}'",
+    },
     'no-trunc': { kind: 'boolean', help: 'Show whole ids' },
     quiet: { kind: 'boolean', short: 'q', help: 'Show ids only' },
     ...ROOT_FLAG,
   },
   arguments: { min: 0, max: 1 },
   run: async (args, context) => {
-    const filters = [...args.list('filter'), ...args.positionals.map((text) => `reference=${text}`)].map(readFilter)
+    const filters = [
+      ...args.list('filter'),
+      ...args.positionals.map((text) => `reference=${text}`),
+    ].map(readFilter)
     await using services = await openServices(args, context)
     const views: ImageView[] = []
     for (const image of await services.images.list()) {
@@ -61,14 +73,31 @@ function print(views: readonly ImageView[], args: ParsedArgs, { stdout }: Comman
     stdout.write(rows.map((row) => `${renderTemplate(format, row)}\n`).join(''))
   } else {
     const hasDigests = args.boolean('digests') === true
-    const head = ['REPOSITORY', 'TAG', ...(hasDigests ? ['DIGEST'] : []), 'IMAGE ID', 'CREATED', 'SIZE']
-    const body = rows.map((row) => [row.Repository, row.Tag, ...(hasDigests ? [row.Digest] : []), row.ID, row.CreatedSince, row.Size])
+    const head = [
+      'REPOSITORY',
+      'TAG',
+      ...(hasDigests ? ['DIGEST'] : []),
+      'IMAGE ID',
+      'CREATED',
+      'SIZE',
+    ]
+    const body = rows.map((row) => [
+      row.Repository,
+      row.Tag,
+      ...(hasDigests ? [row.Digest] : []),
+      row.ID,
+      row.CreatedSince,
+      row.Size,
+    ])
     stdout.write(renderTable([head, ...body]))
   }
 }
 
 function platformsOf({ platforms }: ImageView): string[] {
-  return platforms.map(({ config }) => `${config.os}/${config.architecture}${config.variant === undefined ? '' : `/${config.variant}`}`)
+  return platforms.map(
+    ({ config }) =>
+      `${config.os}/${config.architecture}${config.variant === undefined ? '' : `/${config.variant}`}`,
+  )
 }
 
 function readFilter(text: string): (view: ImageView) => boolean {
@@ -95,7 +124,10 @@ function readFilter(text: string): (view: ImageView) => boolean {
 
 /** `*` stands for anything but a slash; without a tag every tag counts. */
 function referenceFilter(pattern: string): (view: ImageView) => boolean {
-  const source = pattern.replace(/[.+^${}()|[\]\\]/g, '\\$&').replaceAll('*', '[^/]*').replaceAll('?', '[^/]')
+  const source = pattern
+    .replace(/[.+^${}()|[\]\\]/g, '\\$&')
+    .replaceAll('*', '[^/]*')
+    .replaceAll('?', '[^/]')
   const regexp = new RegExp(`^${source}$`)
   return ({ repository, tag }) => regexp.test(repository) || regexp.test(`${repository}:${tag}`)
 }

@@ -7,9 +7,15 @@ import { type CommandServices, openServices } from '../services.ts'
 export const inspectCommand: Command = {
   name: 'inspect',
   usage: 'inspect [OPTIONS] IMAGE [IMAGE...]',
-  description: 'Shows images as JSON, in the form of docker image inspect; one object for each platform.',
+  description:
+    'Shows images as JSON, in the form of docker image inspect; one object for each platform.',
   flags: {
-    format: { kind: 'text', short: 'f', value: 'FORMAT', help: "json, or a template such as '{{json .Config}}' or '{{.Id}}'" },
+    format: {
+      kind: 'text',
+      short: 'f',
+      value: 'FORMAT',
+      help: "json, or a template such as '{{json .Config}}' or '{{.Id}}'",
+    },
     ...ROOT_FLAG,
   },
   arguments: { min: 1, max: Infinity },
@@ -19,7 +25,12 @@ export const inspectCommand: Command = {
     const objects: object[] = []
     for (const text of args.positionals) {
       const image = await findImage(text, services.images, signal)
-      objects.push(...inspectObjects(await viewImage(image, services, signal), await namesOf(image.target.digest, services)))
+      objects.push(
+        ...inspectObjects(
+          await viewImage(image, services, signal),
+          await namesOf(image.target.digest, services),
+        ),
+      )
     }
     const format = args.text('format')
     if (format === undefined || format === 'json') {

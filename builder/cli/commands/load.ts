@@ -13,9 +13,15 @@ const LIMITS = { uncompressedSizeBytesMax: 2 ** 40, entryCountMax: 1_000_000 } a
 export const loadCommand: Command = {
   name: 'load',
   usage: 'load [OPTIONS]',
-  description: 'Reads images from an archive of docker save, podman save, skopeo or tsbuild (also compressed), or an OCI layout directory.',
+  description:
+    'Reads images from an archive of docker save, podman save, skopeo or tsbuild (also compressed), or an OCI layout directory.',
   flags: {
-    input: { kind: 'text', short: 'i', value: 'FILE', help: 'Archive or layout directory to read (default stdin)' },
+    input: {
+      kind: 'text',
+      short: 'i',
+      value: 'FILE',
+      help: 'Archive or layout directory to read (default stdin)',
+    },
     quiet: { kind: 'boolean', short: 'q', help: 'Print nothing but names' },
     ...ROOT_FLAG,
   },
@@ -23,7 +29,9 @@ export const loadCommand: Command = {
   run: async (args, context) => {
     const input = args.text('input')
     if (input === undefined && context.stdin.isTTY === true) {
-      throw new CommandError('archive-unreadable', 'could not load from stdin: it is a terminal', { hint: 'give -i FILE or redirect stdin' })
+      throw new CommandError('archive-unreadable', 'could not load from stdin: it is a terminal', {
+        hint: 'give -i FILE or redirect stdin',
+      })
     }
     await using services = await openServices(args, context)
     const directory = await layoutDirectory(input, services, context)
@@ -40,12 +48,17 @@ async function layoutDirectory(
   { kernel, store }: CommandServices,
   { cwd, stdin, signal }: CommandContext,
 ): Promise<string> {
-  const path = input === undefined || input === '-' ? store.lease.temporaryPath() : resolve(cwd, input)
+  const path =
+    input === undefined || input === '-' ? store.lease.temporaryPath() : resolve(cwd, input)
   if (input === undefined || input === '-') {
     await pipeline(stdin, createWriteStream(path, { flags: 'wx' }), { signal })
   } else {
     const info = await stat(path).catch((error: unknown) => {
-      throw new CommandError('archive-unreadable', `could not load ${input}: ${error instanceof Error ? error.message : String(error)}`, { cause: error })
+      throw new CommandError(
+        'archive-unreadable',
+        `could not load ${input}: ${error instanceof Error ? error.message : String(error)}`,
+        { cause: error },
+      )
     })
     if (info.isDirectory()) {
       return path
@@ -53,7 +66,12 @@ async function layoutDirectory(
   }
   const extractTo = join(store.lease.directory, 'load')
   await mkdir(extractTo)
-  const options = { compression: 'auto', whiteouts: 'plain', userXattr: false, ownership: 'none' } as const
+  const options = {
+    compression: 'auto',
+    whiteouts: 'plain',
+    userXattr: false,
+    ownership: 'none',
+  } as const
   await kernel.readLayer({ blob: path, extractTo, limits: LIMITS, signal, ...options })
   return extractTo
 }

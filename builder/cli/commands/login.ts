@@ -14,10 +14,15 @@ export const loginCommand: Command = {
   usage: 'login [OPTIONS] [REGISTRY]',
   description:
     'Checks a user name and password with a registry (default Docker Hub) and stores them where docker keeps them:\n' +
-    "with the credential helper of ~/.docker/config.json, or in that file.",
+    'with the credential helper of ~/.docker/config.json, or in that file.',
   flags: {
     username: { kind: 'text', short: 'u', value: 'NAME', help: 'User name' },
-    password: { kind: 'text', short: 'p', value: 'PASSWORD', help: 'Password; others can see it in the list of processes' },
+    password: {
+      kind: 'text',
+      short: 'p',
+      value: 'PASSWORD',
+      help: 'Password; others can see it in the list of processes',
+    },
     'password-stdin': { kind: 'boolean', help: 'Read the password from stdin' },
     ...REGISTRY_FLAGS,
   },
@@ -26,19 +31,31 @@ export const loginCommand: Command = {
     const registry = readRegistryName(args.positionals[0])
     const { username, password } = await readAccount(args, context)
     const { storeCredentials } = await import('../../../registry-client/index.ts')
-    await using registries = new Registries(args, context, (text) => context.stderr.write(`NOTE: ${text}\n`))
+    await using registries = new Registries(args, context, (text) =>
+      context.stderr.write(`NOTE: ${text}\n`),
+    )
     const credentials = { kind: 'password', username, password } as const
-    await (await registries.client()).checkCredentials(registry, credentials, { signal: context.signal })
-    const stored = await storeCredentials(registry, credentials, { env: context.env, signal: context.signal })
+    await (await registries.client()).checkCredentials(registry, credentials, {
+      signal: context.signal,
+    })
+    const stored = await storeCredentials(registry, credentials, {
+      env: context.env,
+      signal: context.signal,
+    })
     if (stored.kind === 'file') {
-      context.stderr.write(`WARNING: the password is stored unencrypted in ${stored.path}; a credential helper avoids this\n`)
+      context.stderr.write(
+        `WARNING: the password is stored unencrypted in ${stored.path}; a credential helper avoids this\n`,
+      )
     }
     context.stdout.write('Login Succeeded\n')
     return 0
   },
 }
 
-async function readAccount(args: ParsedArgs, context: CommandContext): Promise<{ username: string; password: string }> {
+async function readAccount(
+  args: ParsedArgs,
+  context: CommandContext,
+): Promise<{ username: string; password: string }> {
   const isFromStdin = args.boolean('password-stdin') === true
   const given = args.text('password')
   if (isFromStdin && given !== undefined) {
@@ -52,9 +69,13 @@ async function readAccount(args: ParsedArgs, context: CommandContext): Promise<{
     throw new UsageError('the user name is missing: give --username')
   }
   if (given !== undefined) {
-    context.stderr.write('WARNING: --password shows the password to others on this machine; use --password-stdin\n')
+    context.stderr.write(
+      'WARNING: --password shows the password to others on this machine; use --password-stdin\n',
+    )
   }
-  const password = isFromStdin ? await readAll(context) : (given ?? (await ask('Password: ', { isHidden: true }, context)))
+  const password = isFromStdin
+    ? await readAll(context)
+    : (given ?? (await ask('Password: ', { isHidden: true }, context)))
   if (password === '') {
     throw new CommandError('login-failed', 'could not log in: the password is empty')
   }
@@ -67,7 +88,10 @@ async function readAll({ stdin }: CommandContext): Promise<string> {
   for await (const chunk of stdin) {
     text += chunk.toString()
     if (text.length > PASSWORD_LENGTH_MAX) {
-      throw new CommandError('login-failed', `could not log in: stdin has more than ${PASSWORD_LENGTH_MAX} characters, which is no password`)
+      throw new CommandError(
+        'login-failed',
+        `could not log in: stdin has more than ${PASSWORD_LENGTH_MAX} characters, which is no password`,
+      )
     }
   }
   return text.replace(/\r?\n$/, '')

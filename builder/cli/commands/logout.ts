@@ -11,7 +11,9 @@ export const logoutCommand: Command = {
     const registry = readRegistryName(args.positionals[0])
     const { eraseCredentials } = await import('../../../registry-client/index.ts')
     const wasStored = await eraseCredentials(registry, { env, signal })
-    stdout.write(wasStored ? `Removed login credentials for ${registry}\n` : `Not logged in to ${registry}\n`)
+    stdout.write(
+      wasStored ? `Removed login credentials for ${registry}\n` : `Not logged in to ${registry}\n`,
+    )
     return 0
   },
 }

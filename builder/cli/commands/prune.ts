@@ -18,9 +18,17 @@ export const pruneCommand: Command = {
     'names), and so does what a running build uses.',
   flags: {
     all: { kind: 'boolean', short: 'a', help: 'Also steps whose layers an image holds anyway' },
-    filter: { kind: 'list', value: 'until=DURATION', help: 'Only what was not used for this long, e.g. until=24h' },
+    filter: {
+      kind: 'list',
+      value: 'until=DURATION',
+      help: 'Only what was not used for this long, e.g. until=24h',
+    },
     force: { kind: 'boolean', short: 'f', help: 'Do not ask' },
-    'keep-storage': { kind: 'text', value: 'BYTES', help: 'Remove the least recently used until everything takes at most this much' },
+    'keep-storage': {
+      kind: 'text',
+      value: 'BYTES',
+      help: 'Remove the least recently used until everything takes at most this much',
+    },
     'max-used-space': { kind: 'text', value: 'BYTES', help: 'The same, under its newer name' },
     ...ROOT_FLAG,
   },
@@ -34,7 +42,8 @@ export const pruneCommand: Command = {
     await using services = await openServices(args, context)
     // Trees of sub-ids: only a worker may remove them, and only then it is started.
     await using worker = new LazyWorker(
-      async (inner) => (await import('../../worker/client.ts')).startWorker({ store: services.store }, inner),
+      async (inner) =>
+        (await import('../../worker/client.ts')).startWorker({ store: services.store }, inner),
       () => {},
     )
     const result = await collectGarbage(
@@ -47,7 +56,9 @@ export const pruneCommand: Command = {
       },
       signal,
     )
-    stdout.write(`Removed ${result.droppedRecords.length} records, ${result.removedLayers.length} layers, ${result.removedBlobs.length} blobs\n`)
+    stdout.write(
+      `Removed ${result.droppedRecords.length} records, ${result.removedLayers.length} layers, ${result.removedBlobs.length} blobs\n`,
+    )
     stdout.write(`Total reclaimed space: ${formatBytes(result.reclaimedBytes)}\n`)
     return 0
   },

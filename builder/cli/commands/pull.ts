@@ -1,4 +1,8 @@
-import { familiarReference, formatReference, type Platform } from '../../../registry-client/oci/index.ts'
+import {
+  familiarReference,
+  formatReference,
+  type Platform,
+} from '../../../registry-client/oci/index.ts'
 import { LayerFetcher } from '../../ops/fetch-layer.ts'
 import { ImageResolver, stackOf } from '../../ops/image.ts'
 import { createLimits } from '../../solver/limits.ts'
@@ -12,9 +16,14 @@ import { type MovingServices, withProgress } from '../with-progress.ts'
 export const pullCommand: Command = {
   name: 'pull',
   usage: 'pull [OPTIONS] NAME[:TAG|@DIGEST]',
-  description: 'Downloads an image from a registry into the local store: manifest, config and layers, all verified.',
+  description:
+    'Downloads an image from a registry into the local store: manifest, config and layers, all verified.',
   flags: {
-    platform: { kind: 'list', value: 'OS/ARCH', help: "Platform to pull (default this machine's), may be repeated" },
+    platform: {
+      kind: 'list',
+      value: 'OS/ARCH',
+      help: "Platform to pull (default this machine's), may be repeated",
+    },
     quiet: { kind: 'boolean', short: 'q', help: 'Print the name only' },
     ...REGISTRY_FLAGS,
     ...ROOT_FLAG,
@@ -26,9 +35,13 @@ export const pullCommand: Command = {
     const name = formatReference(reference)
     const given = args.list('platform')
     const byDefault = context.env['DOCKER_DEFAULT_PLATFORM']
-    const platforms = readPlatforms(given.length === 0 && byDefault !== undefined ? [byDefault] : given)
+    const platforms = readPlatforms(
+      given.length === 0 && byDefault !== undefined ? [byDefault] : given,
+    )
     await using services = await openServices(args, context)
-    const digest = await withProgress(args, context, (moving) => pullPlatforms(name, platforms, services, moving, context))
+    const digest = await withProgress(args, context, (moving) =>
+      pullPlatforms(name, platforms, services, moving, context),
+    )
     if (args.boolean('quiet') !== true) {
       context.stdout.write(`Digest: ${digest}\n`)
     }
@@ -47,7 +60,15 @@ async function pullPlatforms(
 ): Promise<string> {
   const limits = createLimits(1)
   const registry = (): ReturnType<typeof registries.client> => registries.client()
-  const resolver = new ImageResolver({ images, blobs: store.blobs, registry, limits, steps, isPullForced: true, nowMs: Date.now })
+  const resolver = new ImageResolver({
+    images,
+    blobs: store.blobs,
+    registry,
+    limits,
+    steps,
+    isPullForced: true,
+    nowMs: Date.now,
+  })
   const fetcher = new LayerFetcher({ store, registry, limits, steps })
   let digest = ''
   for (const platform of platforms) {

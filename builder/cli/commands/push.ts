@@ -1,4 +1,8 @@
-import { familiarName, familiarReference, parseReference } from '../../../registry-client/oci/index.ts'
+import {
+  familiarName,
+  familiarReference,
+  parseReference,
+} from '../../../registry-client/oci/index.ts'
 import { rootManifest } from '../../export/layout-files.ts'
 import { RegistryExporter } from '../../export/registry.ts'
 import type { Command, CommandContext } from '../command.ts'
@@ -10,7 +14,13 @@ import { storedBlobs, storedResult } from '../stored-result.ts'
 import { type MovingServices, withProgress } from '../with-progress.ts'
 
 /** Only read by outputs that make layers; what is pushed here is as it is. */
-const AS_STORED = { compression: 'gzip', level: undefined, isForced: false, useOciMediaTypes: true, rewriteTimestamp: false } as const
+const AS_STORED = {
+  compression: 'gzip',
+  level: undefined,
+  isForced: false,
+  useOciMediaTypes: true,
+  rewriteTimestamp: false,
+} as const
 
 export const pushCommand: Command = {
   name: 'push',
@@ -26,7 +36,8 @@ export const pushCommand: Command = {
   run: async (args, context) => {
     const [text = ''] = args.positionals
     await using services = await openServices(args, context)
-    const names = args.boolean('all-tags') === true ? await tagsOf(text, services) : [readTag(text, 'name')]
+    const names =
+      args.boolean('all-tags') === true ? await tagsOf(text, services) : [readTag(text, 'name')]
     const lines = await withProgress(args, context, async (moving) => {
       const pushed: string[] = []
       for (const name of names) {
@@ -47,7 +58,10 @@ async function pushOne(
 ): Promise<string> {
   const image = await findImage(name, services.images, signal)
   const { result, configOf } = await storedResult(image, services, signal)
-  const exporter = new RegistryExporter({ format: AS_STORED, names: [name], pushByDigest: false, configOf }, () => registries.client())
+  const exporter = new RegistryExporter(
+    { format: AS_STORED, names: [name], pushByDigest: false, configOf },
+    () => registries.client(),
+  )
   await exporter.export(result, storedBlobs(services, registries, steps), signal)
   const { digest, bytes } = rootManifest(result)
   return `${parseReference(name).tag ?? familiarReference(parseReference(name))}: digest: ${digest} size: ${bytes.byteLength}\n`

@@ -11,7 +11,14 @@ export const rmiCommand: Command = {
   usage: 'rmi [OPTIONS] IMAGE [IMAGE...]',
   description:
     'Removes names of images. An image that loses its last name is gone; its layers stay as cache until tsbuild prune.',
-  flags: { force: { kind: 'boolean', short: 'f', help: 'Remove all names of an image given by id; missing images are no failure' }, ...ROOT_FLAG },
+  flags: {
+    force: {
+      kind: 'boolean',
+      short: 'f',
+      help: 'Remove all names of an image given by id; missing images are no failure',
+    },
+    ...ROOT_FLAG,
+  },
   arguments: { min: 1, max: Infinity },
   run: async (args, context) => {
     const isForced = args.boolean('force') === true
@@ -45,14 +52,20 @@ async function removeImage(
   const removed = isName(text, found) ? [found] : same
   if (removed.length > 1 && !isForced) {
     const names = removed.map(shownName).join(', ')
-    throw new CommandError('image-in-use', `could not remove image ${shortId(id)}: it has several names (${names})`, {
-      hint: 'name the one to remove, or give -f to remove all',
-    })
+    throw new CommandError(
+      'image-in-use',
+      `could not remove image ${shortId(id)}: it has several names (${names})`,
+      {
+        hint: 'name the one to remove, or give -f to remove all',
+      },
+    )
   }
   for (const image of removed) {
     await images.remove(image)
   }
-  const lines = removed.filter(({ name }) => name !== undefined).map((image) => `Untagged: ${shownName(image)}`)
+  const lines = removed
+    .filter(({ name }) => name !== undefined)
+    .map((image) => `Untagged: ${shownName(image)}`)
   return removed.length === same.length ? [...lines, `Deleted: ${id}`] : lines
 }
 

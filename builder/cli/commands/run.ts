@@ -16,8 +16,17 @@ export const runCommand: Command = {
     'away. Exits with the status of the command.',
   flags: {
     'add-host': { kind: 'list', value: 'HOST=IP', help: 'Line for /etc/hosts' },
-    entrypoint: { kind: 'text', value: 'PROGRAM', help: "Program to run instead of the image's ENTRYPOINT" },
-    env: { kind: 'list', short: 'e', value: 'K[=V]', help: 'Environment variable; without =V that of the environment' },
+    entrypoint: {
+      kind: 'text',
+      value: 'PROGRAM',
+      help: "Program to run instead of the image's ENTRYPOINT",
+    },
+    env: {
+      kind: 'list',
+      short: 'e',
+      value: 'K[=V]',
+      help: 'Environment variable; without =V that of the environment',
+    },
     interactive: { kind: 'boolean', short: 'i', help: 'Give stdin to the command' },
     network: { kind: 'text', value: 'MODE', help: 'default, none, host' },
     platform: { kind: 'text', value: 'OS/ARCH', help: 'Platform of the image' },
@@ -27,7 +36,12 @@ export const runCommand: Command = {
     tty: { kind: 'boolean', short: 't', help: 'Give the command a terminal' },
     ulimit: { kind: 'list', value: 'NAME=SOFT[:HARD]', help: 'Limit' },
     user: { kind: 'text', short: 'u', value: 'USER[:GROUP]', help: 'User to run as' },
-    volume: { kind: 'list', short: 'v', value: 'HOST:PATH[:ro]', help: 'Directory or file of this machine to show in the image' },
+    volume: {
+      kind: 'list',
+      short: 'v',
+      value: 'HOST:PATH[:ro]',
+      help: 'Directory or file of this machine to show in the image',
+    },
     workdir: { kind: 'text', short: 'w', value: 'DIR', help: 'Working directory' },
     ...REGISTRY_FLAGS,
     ...ROOT_FLAG,
@@ -37,7 +51,10 @@ export const runCommand: Command = {
   run: async (args, context) => runImage(await readRunOptions(args, context), args, context),
 }
 
-async function readRunOptions(args: ParsedArgs, { env, cwd }: CommandContext): Promise<Parameters<typeof runImage>[0]> {
+async function readRunOptions(
+  args: ParsedArgs,
+  { env, cwd }: CommandContext,
+): Promise<Parameters<typeof runImage>[0]> {
   const [image = '', ...command] = args.positionals
   const platform = args.text('platform')
   const shmSize = args.text('shm-size')

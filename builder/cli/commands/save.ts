@@ -1,7 +1,13 @@
 import { archiveTar } from '../../export/archive-tar.ts'
 import { byteCounter } from '../../export/archive.ts'
 import { checkFileDestination, writeDestination } from '../../export/destination.ts'
-import { blobFiles, dockerManifestFile, type LayoutFile, layoutEntries, layoutHead } from '../../export/layout-files.ts'
+import {
+  blobFiles,
+  dockerManifestFile,
+  type LayoutFile,
+  layoutEntries,
+  layoutHead,
+} from '../../export/layout-files.ts'
 import type { Command, CommandContext } from '../command.ts'
 import { UsageError } from '../errors.ts'
 import { findImage } from '../image-view.ts'
@@ -13,9 +19,14 @@ import { type MovingServices, withProgress } from '../with-progress.ts'
 export const saveCommand: Command = {
   name: 'save',
   usage: 'save [OPTIONS] IMAGE [IMAGE...]',
-  description: 'Writes images to a tar that docker load, podman load, skopeo and tsbuild load read; to stdout without -o.',
+  description:
+    'Writes images to a tar that docker load, podman load, skopeo and tsbuild load read; to stdout without -o.',
   flags: {
-    format: { kind: 'text', value: 'FORMAT', help: 'docker-archive (default) or oci-archive; several platforms need oci-archive' },
+    format: {
+      kind: 'text',
+      value: 'FORMAT',
+      help: 'docker-archive (default) or oci-archive; several platforms need oci-archive',
+    },
     output: { kind: 'text', short: 'o', value: 'FILE', help: 'File to write' },
     quiet: { kind: 'boolean', short: 'q', help: 'No progress' },
     ...REGISTRY_FLAGS,
@@ -33,7 +44,12 @@ export const saveCommand: Command = {
     await withProgress(args, context, async (moving) => {
       const files = await archiveFiles(args.positionals, format, services, moving, context)
       const step = moving.steps.start(`saving to ${dest === '-' ? 'stdout' : dest}`)
-      await writeDestination(dest, archiveTar(files, byteCounter(step), context.signal), context, context.signal)
+      await writeDestination(
+        dest,
+        archiveTar(files, byteCounter(step), context.signal),
+        context,
+        context.signal,
+      )
       step.end('done')
     })
     return 0
@@ -59,5 +75,7 @@ async function archiveFiles(
     images.push({ result, names: image.name === undefined ? [] : [image.name], annotations: [] })
   }
   const docker = format === 'docker-archive' ? [dockerManifestFile(images)] : []
-  return [...files.values(), ...layoutHead(images.flatMap(layoutEntries)), ...docker].sort((a, b) => (a.name < b.name ? -1 : 1))
+  return [...files.values(), ...layoutHead(images.flatMap(layoutEntries)), ...docker].sort(
+    (a, b) => (a.name < b.name ? -1 : 1),
+  )
 }

@@ -102,7 +102,11 @@ export class PlainPrinter implements ProgressPrinter {
     }
     let part = step.parts.get(event.part)
     if (part === undefined) {
-      part = { startedMs: event.atMs, toldMs: event.atMs + PROGRESS_DELAY_MS - PROGRESS_INTERVAL_MS, isDone: false }
+      part = {
+        startedMs: event.atMs,
+        toldMs: event.atMs + PROGRESS_DELAY_MS - PROGRESS_INTERVAL_MS,
+        isDone: false,
+      }
       step.parts.set(event.part, part)
     }
     if (part.isDone || (!event.isDone && event.atMs - part.toldMs < PROGRESS_INTERVAL_MS)) {
@@ -165,7 +169,10 @@ export class PlainPrinter implements ProgressPrinter {
   }
 }
 
-function progressText(event: Extract<BuildEvent, { type: 'step-progress' }>, elapsedMs: number): string {
+function progressText(
+  event: Extract<BuildEvent, { type: 'step-progress' }>,
+  elapsedMs: number,
+): string {
   const words = [neutralise(event.part)]
   if (event.currentBytes > 0 || event.totalBytes !== undefined) {
     words.push(formatAmount(event.currentBytes, event.totalBytes), formatSeconds(elapsedMs))
@@ -179,7 +186,10 @@ function progressText(event: Extract<BuildEvent, { type: 'step-progress' }>, ela
   return event.isDone ? `${words.join(' ')} done` : words.join(' ')
 }
 
-function outcomeText(event: Extract<BuildEvent, { type: 'step-ended' }>, elapsedMs: number): string {
+function outcomeText(
+  event: Extract<BuildEvent, { type: 'step-ended' }>,
+  elapsedMs: number,
+): string {
   switch (event.outcome) {
     case 'done':
       return `DONE ${formatSeconds(elapsedMs)}`

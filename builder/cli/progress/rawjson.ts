@@ -30,12 +30,19 @@ export class RawJsonPrinter implements ProgressPrinter {
     const timestamp = new Date(this.#startedMs + event.atMs).toISOString()
     switch (event.type) {
       case 'step-started': {
-        const vertex = { digest: vertexDigest(event.step, event.title), name: event.title, started: timestamp }
+        const vertex = {
+          digest: vertexDigest(event.step, event.title),
+          name: event.title,
+          started: timestamp,
+        }
         this.#vertexes.set(event.step, vertex)
         return { vertexes: [vertex] }
       }
       case 'step-ended': {
-        const vertex: Record<string, unknown> = { ...this.#vertexes.get(event.step), completed: timestamp }
+        const vertex: Record<string, unknown> = {
+          ...this.#vertexes.get(event.step),
+          completed: timestamp,
+        }
         if (event.outcome === 'cached') {
           vertex['cached'] = true
         }
@@ -51,7 +58,9 @@ export class RawJsonPrinter implements ProgressPrinter {
       case 'notice':
         return { warnings: [{ level: 0, short: base64(event.text) }] }
       case 'warning':
-        return { warnings: [{ vertex: this.#digest(event.step), level: 1, short: base64(event.text) }] }
+        return {
+          warnings: [{ vertex: this.#digest(event.step), level: 1, short: base64(event.text) }],
+        }
       default:
         return event satisfies never
     }

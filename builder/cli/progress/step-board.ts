@@ -31,7 +31,10 @@ export class StepBoard {
   readonly steps: Map<StepId, BoardStep> = new Map()
   readonly notices: string[] = []
   readonly warnings: string[] = []
-  readonly #splitters = new Map<BoardStep, { stdout: LineSplitter; stderr: LineSplitter; keptLength: number }>()
+  readonly #splitters = new Map<
+    BoardStep,
+    { stdout: LineSplitter; stderr: LineSplitter; keptLength: number }
+  >()
 
   handle(event: BuildEvent): void {
     switch (event.type) {
@@ -65,7 +68,9 @@ export class StepBoard {
   /** The last lines of a running step, with the one that has no end yet (a progress bar). */
   lastLines(step: BoardStep, count: number): string[] {
     const splitters = this.#splitters.get(step)
-    const open = [splitters?.stdout.pending ?? '', splitters?.stderr.pending ?? ''].filter((line) => line !== '')
+    const open = [splitters?.stdout.pending ?? '', splitters?.stderr.pending ?? ''].filter(
+      (line) => line !== '',
+    )
     return [...step.log.slice(-count), ...open].slice(-count)
   }
 
@@ -82,7 +87,11 @@ export class StepBoard {
       parts: new Map(),
     }
     this.steps.set(id, step)
-    this.#splitters.set(step, { stdout: new LineSplitter(), stderr: new LineSplitter(), keptLength: 0 })
+    this.#splitters.set(step, {
+      stdout: new LineSplitter(),
+      stderr: new LineSplitter(),
+      keptLength: 0,
+    })
   }
 
   #log(event: Extract<BuildEvent, { type: 'step-log' }>): void {
@@ -124,7 +133,9 @@ export class StepBoard {
     if (step === undefined || splitters === undefined) {
       return
     }
-    const rest = [splitters.stdout.end(), splitters.stderr.end()].filter((line) => line !== undefined)
+    const rest = [splitters.stdout.end(), splitters.stderr.end()].filter(
+      (line) => line !== undefined,
+    )
     this.#keep(step, splitters, rest)
     this.#splitters.delete(step)
     Object.assign(step, { endedMs: event.atMs, outcome: event.outcome, error: event.error })

@@ -1,7 +1,6 @@
-// biome-ignore-all lint/suspicious/noControlCharactersInRegex: control characters are what this file is about.
-
 const SGR = /^\x1b\[[0-9;:]*m/
-const ESCAPE_SEQUENCE = /^(?:\x1b\[[0-?]*[ -/]*[@-~]?|\x1b[\]PX^_][^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?|\x1b[ -/]*[0-~]?|\x9b[0-?]*[ -/]*[@-~]?)/
+const ESCAPE_SEQUENCE =
+  /^(?:\x1b\[[0-?]*[ -/]*[@-~]?|\x1b[\]PX^_][^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?|\x1b[ -/]*[0-~]?|\x9b[0-?]*[ -/]*[@-~]?)/
 
 /**
  * `line` without anything that moves the cursor, changes the title, writes to the clipboard or otherwise controls the
@@ -73,11 +72,16 @@ export function fitWidth(text: string, columns: number): string {
 }
 
 const SEGMENTER = new Intl.Segmenter(undefined, { granularity: 'grapheme' })
-const WIDE = /^[\u1100-\u115f\u2e80-\u303e\u3041-\ua4cf\ua960-\ua97f\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6\u{1f300}-\u{1f64f}\u{1f680}-\u{1f6ff}\u{1f900}-\u{1faff}\u{20000}-\u{3fffd}]/u
+const WIDE =
+  /^[\u1100-\u115f\u2e80-\u303e\u3041-\ua4cf\ua960-\ua97f\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6\u{1f300}-\u{1f64f}\u{1f680}-\u{1f6ff}\u{1f900}-\u{1faff}\u{20000}-\u{3fffd}]/u
 
 function clusterWidth(cluster: string): number {
   if (/^[\p{Mn}\p{Me}\p{Cf}\x00-\x1f\x7f-\x9f]/u.test(cluster)) {
     return 0
   }
-  return WIDE.test(cluster) || /^\p{Emoji_Presentation}/u.test(cluster) || cluster.includes('\ufe0f') ? 2 : 1
+  return WIDE.test(cluster) ||
+    /^\p{Emoji_Presentation}/u.test(cluster) ||
+    cluster.includes('\ufe0f')
+    ? 2
+    : 1
 }

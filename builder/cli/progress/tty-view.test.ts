@@ -9,9 +9,20 @@ const SIZE = { columns: 40, rows: 10, hasColours: false, logLines: 6 }
 function boardWith(running: number): StepBoard {
   const board = new StepBoard()
   for (let step = 1; step <= running; step++) {
-    board.handle({ type: 'step-started', atMs: 0, step, title: `[${step}/9] RUN 漢字 a command that is long` })
+    board.handle({
+      type: 'step-started',
+      atMs: 0,
+      step,
+      title: `[${step}/9] RUN 漢字 a command that is long`,
+    })
     const text = Array.from({ length: 20 }, (_, line) => `line ${line} of ${step}\n`).join('')
-    board.handle({ type: 'step-log', atMs: 1, step, stream: 'stdout', text: `${text}bar 1%\rbar 2%` })
+    board.handle({
+      type: 'step-log',
+      atMs: 1,
+      step,
+      stream: 'stdout',
+      text: `${text}bar 1%\rbar 2%`,
+    })
   }
   return board
 }
@@ -39,7 +50,13 @@ describe('the live view', () => {
   it('folds a finished step into one line and keeps the whole log of a failed one', () => {
     const board = boardWith(2)
     board.handle({ type: 'step-ended', atMs: 1200, step: 1, outcome: 'done', error: undefined })
-    board.handle({ type: 'step-ended', atMs: 2000, step: 2, outcome: 'failed', error: 'exit code: 1' })
+    board.handle({
+      type: 'step-ended',
+      atMs: 2000,
+      step: 2,
+      outcome: 'failed',
+      error: 'exit code: 1',
+    })
     const [done, failed] = [...board.steps.values()]
     assert.ok(done !== undefined && failed !== undefined)
     assert.match(renderEnded(done, SIZE), /1\.2s$/)
@@ -51,21 +68,39 @@ describe('the live view', () => {
 
 describe('terminal text', () => {
   it('leaves no control sequence but colours, whatever a step prints (property)', () => {
-    const piece = fc.oneof(fc.string({ unit: 'binary' }), fc.constantFrom('\u001b[', '\u001b]', '\u009b', '\u0007', '\u001b[31m', '\u001b[2J', '\u202e', '\u001bc'))
+    const piece = fc.oneof(
+      fc.string({ unit: 'binary' }),
+      fc.constantFrom(
+        '\u001b[',
+        '\u001b]',
+        '\u009b',
+        '\u0007',
+        '\u001b[31m',
+        '\u001b[2J',
+        '\u202e',
+        '\u001bc',
+      ),
+    )
     fc.assert(
       fc.property(fc.array(piece), (pieces) => {
         const text = withoutColours(neutralise(pieces.join('')))
-        // biome-ignore lint/suspicious/noControlCharactersInRegex: that there are none is what is tested.
-        assert.doesNotMatch(text, /[\u0000-\u0008\u000a-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/)
+        assert.doesNotMatch(
+          text,
+          /[\u0000-\u0008\u000a-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/,
+        )
       }),
     )
   })
 
   it('fits any text into any width (property)', () => {
     fc.assert(
-      fc.property(fc.string({ unit: 'grapheme' }), fc.integer({ min: 0, max: 60 }), (text, columns) => {
-        assert.ok(displayWidth(fitWidth(neutralise(text), columns)) <= columns)
-      }),
+      fc.property(
+        fc.string({ unit: 'grapheme' }),
+        fc.integer({ min: 0, max: 60 }),
+        (text, columns) => {
+          assert.ok(displayWidth(fitWidth(neutralise(text), columns)) <= columns)
+        },
+      ),
     )
   })
 

@@ -1,3 +1,4 @@
+import type { StepOutcome } from '../../events.ts'
 import { formatAmount, formatBytes, formatSeconds } from './format.ts'
 import type { BoardPart, BoardStep, StepBoard } from './step-board.ts'
 import { displayWidth, fitWidth, neutralise, withoutColours } from './terminal-text.ts'
@@ -25,7 +26,9 @@ export function renderRunning(board: StepBoard, nowMs: number, size: ViewSize): 
   const spare = Math.floor((rowsMax - 1 - shown.length) / Math.max(1, shown.length))
   for (const step of shown) {
     lines.push(stepLine('=>', step, formatSeconds(nowMs - step.startedMs), size))
-    lines.push(...detailLines(board, step, nowMs, { ...size, logLines: Math.min(size.logLines, spare) }))
+    lines.push(
+      ...detailLines(board, step, nowMs, { ...size, logLines: Math.min(size.logLines, spare) }),
+    )
   }
   if (shown.length < running.length) {
     lines.push(fitWidth(`   and ${running.length - shown.length} more`, size.columns - 1))
@@ -35,22 +38,31 @@ export function renderRunning(board: StepBoard, nowMs: number, size: ViewSize): 
 
 /** The one line that stays of a step that ended. */
 export function renderEnded(step: BoardStep, size: ViewSize): string {
-  switch (step.outcome) {
-    case 'cached':
-      return paint(stepLine('=> CACHED', step, '', size), '36', size)
-    case 'failed':
-      return paint(stepLine('=> ERROR', step, elapsed(step), size), '31', size)
-    case 'canceled':
-      return paint(stepLine('=> CANCELED', step, elapsed(step), size), '33', size)
-    default:
-      return paint(stepLine('=>', step, elapsed(step), size), '34', size)
-  }
+  const { mark, colour } = MARKS[step.outcome ?? 'done']
+  return paint(
+    stepLine(mark, step, step.outcome === 'cached' ? '' : elapsed(step), size),
+    colour,
+    size,
+  )
+}
+
+const MARKS: Readonly<Record<StepOutcome, { readonly mark: string; readonly colour: string }>> = {
+  done: { mark: '=>', colour: '34' },
+  cached: { mark: '=> CACHED', colour: '36' },
+  failed: { mark: '=> ERROR', colour: '31' },
+  canceled: { mark: '=> CANCELED', colour: '33' },
 }
 
 /** Everything a failed step printed. */
 export function renderFailedLog(step: BoardStep): string[] {
   const dropped = step.droppedLines === 0 ? [] : [`[${step.droppedLines} lines left out]`]
-  return ['------', ` > ${neutralise(step.title)}:`, ...dropped, ...step.log.map(neutralise), '------']
+  return [
+    '------',
+    ` > ${neutralise(step.title)}:`,
+    ...dropped,
+    ...step.log.map(neutralise),
+    '------',
+  ]
 }
 
 function elapsed(step: BoardStep): string {
@@ -63,7 +75,9 @@ function stepLine(mark: string, step: BoardStep, time: string, size: ViewSize): 
   const title = ` ${mark} ${withoutColours(neutralise(step.title))}`
   const room = width - time.length - 1
   const fitted = fitWidth(title, room)
-  return time === '' ? fitted : `${fitted}${' '.repeat(Math.max(1, width - displayWidth(fitted) - time.length))}${time}`
+  return time === ''
+    ? fitted
+    : `${fitted}${' '.repeat(Math.max(1, width - displayWidth(fitted) - time.length))}${time}`
 }
 
 function detailLines(board: StepBoard, step: BoardStep, nowMs: number, size: ViewSize): string[] {
@@ -73,15 +87,20 @@ function detailLines(board: StepBoard, step: BoardStep, nowMs: number, size: Vie
   }
   const moving = [...step.parts.values()].filter((part) => !part.isDone)
   const texts = [
-    ...board.lastLines(step, count).map((line) => withoutColours(neutralise(line)).replaceAll('\t', '    ')),
+    ...board
+      .lastLines(step, count)
+      .map((line) => withoutColours(neutralise(line)).replaceAll('\t', '    ')),
     ...moving.map((part) => partText(part, nowMs)),
   ]
-  return texts.slice(-count).map((text) => paint(fitWidth(`    ${text}`, size.columns - 1), '2', size))
+  return texts
+    .slice(-count)
+    .map((text) => paint(fitWidth(`    ${text}`, size.columns - 1), '2', size))
 }
 
 function partText(part: BoardPart, nowMs: number): string {
   const ms = nowMs - part.startedMs
-  const rate = ms > 500 && part.currentBytes > 0 ? `  ${formatBytes((part.currentBytes * 1000) / ms)}/s` : ''
+  const rate =
+    ms > 500 && part.currentBytes > 0 ? `  ${formatBytes((part.currentBytes * 1000) / ms)}/s` : ''
   const note = part.note === undefined ? '' : `  ${neutralise(part.note)}`
   return `${neutralise(part.name)}  ${formatAmount(part.currentBytes, part.totalBytes)}${rate}${note}`
 }

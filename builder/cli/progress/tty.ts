@@ -54,7 +54,9 @@ export class TtyPrinter implements ProgressPrinter {
     }
     this.#hasFinished = true
     clearInterval(this.#timer)
-    const failed = [...this.#board.steps.values()].filter((step) => step.outcome === 'failed' && step.log.length > 0)
+    const failed = [...this.#board.steps.values()].filter(
+      (step) => step.outcome === 'failed' && step.log.length > 0,
+    )
     this.#write([], failed.flatMap(renderFailedLog))
     this.#stream.write(renderWarnings(this.#board.warnings))
     this.#restoreCursor()
@@ -75,7 +77,10 @@ export class TtyPrinter implements ProgressPrinter {
   #write(region: readonly string[], settled: readonly string[]): void {
     const { columns } = this.#size()
     // After a resize the old lines may take more rows than when they were written.
-    const rows = this.#drawn.reduce((sum, line) => sum + Math.max(1, Math.ceil(displayWidth(line) / columns)), 0)
+    const rows = this.#drawn.reduce(
+      (sum, line) => sum + Math.max(1, Math.ceil(displayWidth(line) / columns)),
+      0,
+    )
     const erase = rows === 0 ? '' : `\x1b[${rows}A\r\x1b[J`
     const text = [...settled, ...region].map((line) => `${line}\n`).join('')
     if (erase !== '' || text !== '') {

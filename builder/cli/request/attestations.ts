@@ -10,7 +10,12 @@ import { readCsvPairs } from './csv.ts'
 export function refuseAttestations(args: ParsedArgs): void {
   for (const flag of ['provenance', 'sbom'] as const) {
     const text = args.text(flag)
-    if (text !== undefined && text !== 'disabled' && readBoolean(text) !== false && !isDisabled(text)) {
+    if (
+      text !== undefined &&
+      text !== 'disabled' &&
+      readBoolean(text) !== false &&
+      !isDisabled(text)
+    ) {
       throw notSupported(`--${flag}=${text}`, `--${flag}=false`)
     }
   }
@@ -22,9 +27,13 @@ export function refuseAttestations(args: ParsedArgs): void {
 }
 
 function isDisabled(text: string): boolean {
-  return readCsvPairs(text).some(({ key, value }) => key === 'disabled' && readBoolean(value ?? 'true') === true)
+  return readCsvPairs(text).some(
+    ({ key, value }) => key === 'disabled' && readBoolean(value ?? 'true') === true,
+  )
 }
 
 function notSupported(given: string, accepted: string): UsageError {
-  return new UsageError(`${given}: attestations are not supported; leave the flag out or write ${accepted}`)
+  return new UsageError(
+    `${given}: attestations are not supported; leave the flag out or write ${accepted}`,
+  )
 }

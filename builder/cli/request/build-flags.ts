@@ -2,37 +2,91 @@ import type { FlagSpecs } from '../args.ts'
 
 /** Where the state is: every command that touches it takes this flag. */
 export const ROOT_FLAG: FlagSpecs = {
-  root: { kind: 'text', value: 'DIR', help: 'Directory that holds the state (default $TSBUILD_ROOT, /var/lib/tsbuild, or below the home)' },
+  root: {
+    kind: 'text',
+    value: 'DIR',
+    help: 'Directory that holds the state (default $TSBUILD_ROOT, /var/lib/tsbuild, or below the home)',
+  },
 }
 
 /** Flags about registries, of the commands that talk to one. */
 export const REGISTRY_FLAGS: FlagSpecs = {
-  'insecure-registry': { kind: 'list', value: 'HOST[:PORT]', help: 'Registry that may be used over plain http or with an unknown certificate' },
-  'registry-ca': { kind: 'list', value: '[HOST=]FILE', help: 'CA certificates (PEM) to trust for a registry' },
+  'insecure-registry': {
+    kind: 'list',
+    value: 'HOST[:PORT]',
+    help: 'Registry that may be used over plain http or with an unknown certificate',
+  },
+  'registry-ca': {
+    kind: 'list',
+    value: '[HOST=]FILE',
+    help: 'CA certificates (PEM) to trust for a registry',
+  },
 }
 
 /** The flags of `build`; meanings are those of `docker buildx build` (features rows C14-C63). */
 export const BUILD_FLAGS: FlagSpecs = {
   'add-host': { kind: 'list', value: 'HOST=IP', help: 'Line for /etc/hosts of RUN steps' },
   allow: { kind: 'list', value: 'ENTITLEMENT', help: 'Permit network.host or security.insecure' },
-  annotation: { kind: 'list', value: '[TYPE:]K=V', help: 'Annotation of the manifest, index or their descriptors' },
+  annotation: {
+    kind: 'list',
+    value: '[TYPE:]K=V',
+    help: 'Annotation of the manifest, index or their descriptors',
+  },
   attest: { kind: 'list', value: 'type=T,...' },
-  'build-arg': { kind: 'list', value: 'K[=V]', help: 'Value of an ARG; without =V that of the environment' },
-  'build-context': { kind: 'list', value: 'NAME=VALUE', help: 'Named context: directory, docker-image://, oci-layout://, git or http URL' },
-  'cache-from': { kind: 'list', value: 'REF|type=T,...', help: 'Cache to read from (registry, local)' },
-  'cache-to': { kind: 'list', value: 'REF|type=T,...', help: 'Cache to write to (registry, local)' },
-  call: { kind: 'text', value: 'METHOD', help: 'build, check, outline or targets[,format=json]: describe instead of build' },
+  'build-arg': {
+    kind: 'list',
+    value: 'K[=V]',
+    help: 'Value of an ARG; without =V that of the environment',
+  },
+  'build-context': {
+    kind: 'list',
+    value: 'NAME=VALUE',
+    help: 'Named context: directory, docker-image://, oci-layout://, git or http URL',
+  },
+  'cache-from': {
+    kind: 'list',
+    value: 'REF|type=T,...',
+    help: 'Cache to read from (registry, local)',
+  },
+  'cache-to': {
+    kind: 'list',
+    value: 'REF|type=T,...',
+    help: 'Cache to write to (registry, local)',
+  },
+  call: {
+    kind: 'text',
+    value: 'METHOD',
+    help: 'build, check, outline or targets[,format=json]: describe instead of build',
+  },
   'cgroup-parent': { kind: 'text', value: 'PATH', help: 'Control group to run steps below' },
   check: { kind: 'boolean', help: 'Check the Dockerfile without building: --call=check' },
-  file: { kind: 'text', short: 'f', value: 'PATH', help: 'Dockerfile (default PATH/Dockerfile), - for stdin' },
+  file: {
+    kind: 'text',
+    short: 'f',
+    value: 'PATH',
+    help: 'Dockerfile (default PATH/Dockerfile), - for stdin',
+  },
   iidfile: { kind: 'text', value: 'FILE', help: 'File to write the image id to' },
   label: { kind: 'list', value: 'K=V', help: 'Label of the image' },
   load: { kind: 'boolean', help: 'Load into the local store, and into a running docker or podman' },
-  'metadata-file': { kind: 'text', value: 'FILE', help: 'File to write digests and names to, as JSON' },
+  'metadata-file': {
+    kind: 'text',
+    value: 'FILE',
+    help: 'File to write digests and names to, as JSON',
+  },
   network: { kind: 'text', value: 'MODE', help: 'Network of RUN steps: default, none, host' },
   'no-cache': { kind: 'boolean', help: 'Execute every step again' },
-  'no-cache-filter': { kind: 'list', value: 'STAGE', help: 'Execute the steps of these stages again' },
-  output: { kind: 'list', short: 'o', value: 'DEST', help: 'type=image|registry|oci|docker|local|tar|cacheonly,dest=..., a directory, or - for a tar' },
+  'no-cache-filter': {
+    kind: 'list',
+    value: 'STAGE',
+    help: 'Execute the steps of these stages again',
+  },
+  output: {
+    kind: 'list',
+    short: 'o',
+    value: 'DEST',
+    help: 'type=image|registry|oci|docker|local|tar|cacheonly,dest=..., a directory, or - for a tar',
+  },
   platform: { kind: 'list', value: 'OS/ARCH', help: 'Platform to build for, may be repeated' },
   progress: { kind: 'text', value: 'MODE', help: 'auto, plain, tty, quiet, rawjson or none' },
   provenance: { kind: 'text', value: 'false' },
@@ -40,7 +94,11 @@ export const BUILD_FLAGS: FlagSpecs = {
   push: { kind: 'boolean', help: 'Push the result: -o type=registry' },
   quiet: { kind: 'boolean', short: 'q', help: 'Print the image id only' },
   sbom: { kind: 'text', value: 'false' },
-  secret: { kind: 'list', value: 'id=ID,...', help: 'Secret for RUN --mount=type=secret: id=ID[,src=FILE][,env=VAR]' },
+  secret: {
+    kind: 'list',
+    value: 'id=ID,...',
+    help: 'Secret for RUN --mount=type=secret: id=ID[,src=FILE][,env=VAR]',
+  },
   'shm-size': { kind: 'text', value: 'BYTES', help: 'Size of /dev/shm' },
   ssh: { kind: 'list', value: 'ID[=PATH]', help: 'SSH agent or keys for RUN --mount=type=ssh' },
   tag: { kind: 'list', short: 't', value: 'NAME', help: 'Name for the image, may be repeated' },

@@ -72,11 +72,16 @@ interface Inputs extends AsyncDisposable {
   readonly locations: { readonly context: ContextLocation; readonly dockerfile: DockerfileLocation }
 }
 
-async function readInputs(args: ParsedArgs, { stdin, cwd, signal }: CommandContext): Promise<Inputs> {
+async function readInputs(
+  args: ParsedArgs,
+  { stdin, cwd, signal }: CommandContext,
+): Promise<Inputs> {
   const [contextText = ''] = args.positionals
   const file = args.text('file')
   if (file !== undefined && /^https?:\/\//.test(file)) {
-    throw new UsageError(`--file ${file}: a Dockerfile from a URL is not supported; download it, or use -f - and stdin`)
+    throw new UsageError(
+      `--file ${file}: a Dockerfile from a URL is not supported; download it, or use -f - and stdin`,
+    )
   }
   const keep = async (): Promise<void> => {}
   if (contextText !== '-') {
@@ -93,10 +98,15 @@ async function readInputs(args: ParsedArgs, { stdin, cwd, signal }: CommandConte
   const input = await readStdinInput(stdin, signal)
   if (input.kind === 'archive') {
     const context: ContextLocation = { kind: 'archive', path: input.path, origin: 'stdin' }
-    return { locations: { context, dockerfile: dockerfilePath(file) }, [Symbol.asyncDispose]: input[Symbol.asyncDispose] }
+    return {
+      locations: { context, dockerfile: dockerfilePath(file) },
+      [Symbol.asyncDispose]: input[Symbol.asyncDispose],
+    }
   }
   if (file !== undefined) {
-    throw new UsageError(`ambiguous Dockerfile source: stdin holds a Dockerfile, and --file ${file} names another`)
+    throw new UsageError(
+      `ambiguous Dockerfile source: stdin holds a Dockerfile, and --file ${file} names another`,
+    )
   }
   const dockerfile: DockerfileLocation = { kind: 'text', text: input.text, name: 'Dockerfile' }
   return { locations: { context: { kind: 'none' }, dockerfile }, [Symbol.asyncDispose]: keep }
@@ -120,7 +130,9 @@ function platformValues(args: ParsedArgs, env: CommandContext['env']): readonly 
 function buildArgs(args: ParsedArgs, env: CommandContext['env']): Map<string, string> {
   const own = readBuildArgs(args.list('build-arg'), env)
   const epoch = env['SOURCE_DATE_EPOCH']
-  return own.has('SOURCE_DATE_EPOCH') || epoch === undefined || epoch === '' ? own : own.set('SOURCE_DATE_EPOCH', epoch)
+  return own.has('SOURCE_DATE_EPOCH') || epoch === undefined || epoch === ''
+    ? own
+    : own.set('SOURCE_DATE_EPOCH', epoch)
 }
 
 function sizeOf(args: ParsedArgs, flag: string): number | undefined {
@@ -131,7 +143,9 @@ function sizeOf(args: ParsedArgs, flag: string): number | undefined {
 function checkResultFiles(args: ParsedArgs, outputs: BuildRequest['outputs']): void {
   const files = outputs.find(({ type }) => type === 'local' || type === 'tar')
   if (files !== undefined && args.text('iidfile') !== undefined && outputs.length === 1) {
-    throw new UsageError(`--iidfile cannot be used with output type=${files.type}: there is no image`)
+    throw new UsageError(
+      `--iidfile cannot be used with output type=${files.type}: there is no image`,
+    )
   }
   const stdoutCount = outputs.filter((output) => 'dest' in output && output.dest === '-').length
   if (stdoutCount > 1) {
@@ -140,9 +154,16 @@ function checkResultFiles(args: ParsedArgs, outputs: BuildRequest['outputs']): v
 }
 
 /** An image of one platform has no index to annotate (features row C20). */
-function checkAnnotations({ platforms, annotations }: Pick<BuildRequest, 'platforms' | 'annotations'>): void {
-  const [index] = annotations.filter(({ level }) => level === 'index' || level === 'index-descriptor')
+function checkAnnotations({
+  platforms,
+  annotations,
+}: Pick<BuildRequest, 'platforms' | 'annotations'>): void {
+  const [index] = annotations.filter(
+    ({ level }) => level === 'index' || level === 'index-descriptor',
+  )
   if (index !== undefined && platforms.length === 1) {
-    throw new UsageError(`--annotation ${index.level}:${index.key}: index annotations need several platforms`)
+    throw new UsageError(
+      `--annotation ${index.level}:${index.key}: index annotations need several platforms`,
+    )
   }
 }

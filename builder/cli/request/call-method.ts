@@ -21,9 +21,12 @@ export function readCallMethod(args: ParsedArgs): CallMethod | undefined {
   const fields = new Map(options.map(({ key, value }) => [key, value]))
   const format = fields.get('format') ?? 'text'
   if (format !== 'text' && format !== 'json') {
-    throw new UsageError(`invalid argument "${text}" for "--call" flag: unknown format "${format}" (known: text, json)`)
+    throw new UsageError(
+      `invalid argument "${text}" for "--call" flag: unknown format "${format}" (known: text, json)`,
+    )
   }
-  const ignoresStatus = fields.has('ignorestatus') && readBoolean(fields.get('ignorestatus') ?? 'true') === true
+  const ignoresStatus =
+    fields.has('ignorestatus') && readBoolean(fields.get('ignorestatus') ?? 'true') === true
   switch (name) {
     case 'build':
       return undefined
@@ -34,6 +37,8 @@ export function readCallMethod(args: ParsedArgs): CallMethod | undefined {
     case 'targets':
       return { method: name, format, ignoresStatus }
     default:
-      throw new UsageError(`invalid argument "${text}" for "--call" flag: unknown method "${name}" (known: build, check, outline, targets)`)
+      throw new UsageError(
+        `invalid argument "${text}" for "--call" flag: unknown method "${name}" (known: build, check, outline, targets)`,
+      )
   }
 }

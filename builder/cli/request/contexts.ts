@@ -20,11 +20,18 @@ export async function readContextArgument(text: string, cwd: string): Promise<Co
     return remote
   }
   if (info !== undefined) {
-    throw new CommandError('context-missing', `could not prepare the context: "${text}" is not a directory`, {
-      hint: 'give the directory, and name the Dockerfile with -f',
-    })
+    throw new CommandError(
+      'context-missing',
+      `could not prepare the context: "${text}" is not a directory`,
+      {
+        hint: 'give the directory, and name the Dockerfile with -f',
+      },
+    )
   }
-  throw new CommandError('context-missing', `could not prepare the context: path "${text}" not found`)
+  throw new CommandError(
+    'context-missing',
+    `could not prepare the context: path "${text}" not found`,
+  )
 }
 
 /** `--build-context name=value` (features row C12). Errors as for `readContextArgument`. */
@@ -38,16 +45,25 @@ export async function readNamedContexts(
     const name = text.slice(0, Math.max(0, equals))
     const value = text.slice(equals + 1)
     if (name === '' || value === '') {
-      throw new UsageError(`invalid argument "${text}" for "--build-context" flag: it must be name=value`)
+      throw new UsageError(
+        `invalid argument "${text}" for "--build-context" flag: it must be name=value`,
+      )
     }
     // Names are those of images, so that `--build-context alpine=...` replaces `FROM alpine:latest` too.
-    const normalised = familiarReference(readReference(name, 'context name')).replace(/:latest$/, '')
+    const normalised = familiarReference(readReference(name, 'context name')).replace(
+      /:latest$/,
+      '',
+    )
     contexts.set(normalised, await readNamedContext(name, value, cwd))
   }
   return contexts
 }
 
-async function readNamedContext(name: string, value: string, cwd: string): Promise<ContextLocation> {
+async function readNamedContext(
+  name: string,
+  value: string,
+  cwd: string,
+): Promise<ContextLocation> {
   const image = withoutPrefix(value, 'docker-image://')
   if (image !== undefined) {
     if (image !== 'scratch') {
@@ -61,7 +77,9 @@ async function readNamedContext(name: string, value: string, cwd: string): Promi
     return { kind: 'oci-layout', path: resolve(cwd, path), reference }
   }
   if (value.startsWith('target:')) {
-    throw new UsageError(`invalid context ${name}: target: contexts belong to bake files, which are not supported`)
+    throw new UsageError(
+      `invalid context ${name}: target: contexts belong to bake files, which are not supported`,
+    )
   }
   const remote = readRemote(value)
   if (remote !== undefined) {
@@ -70,10 +88,16 @@ async function readNamedContext(name: string, value: string, cwd: string): Promi
   const path = resolve(cwd, value)
   const info = await statIfThere(path)
   if (info === undefined) {
-    throw new CommandError('context-missing', `could not prepare the context ${name}: path "${value}" not found`)
+    throw new CommandError(
+      'context-missing',
+      `could not prepare the context ${name}: path "${value}" not found`,
+    )
   }
   if (!info.isDirectory()) {
-    throw new CommandError('context-missing', `could not prepare the context ${name}: "${value}" is not a directory`)
+    throw new CommandError(
+      'context-missing',
+      `could not prepare the context ${name}: "${value}" is not a directory`,
+    )
   }
   return { kind: 'directory', path }
 }
@@ -110,12 +134,18 @@ async function statIfThere(path: string): Promise<{ isDirectory(): boolean } | u
   try {
     return await stat(path)
   } catch (error) {
-    if (error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ENOTDIR')) {
+    if (
+      error instanceof Error &&
+      'code' in error &&
+      (error.code === 'ENOENT' || error.code === 'ENOTDIR')
+    ) {
       return undefined
     }
     if (error instanceof Error && 'code' in error && error.code === 'ENAMETOOLONG') {
       return undefined
     }
-    throw new CommandError('context-missing', `could not prepare the context: ${String(error)}`, { cause: error })
+    throw new CommandError('context-missing', `could not prepare the context: ${String(error)}`, {
+      cause: error,
+    })
   }
 }

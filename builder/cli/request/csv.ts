@@ -18,7 +18,9 @@ export function readCsvFields(text: string): string[] {
 }
 
 /** `key=value` fields of a flag; the key is everything before the first `=`. Fields without `=` have no value. */
-export function readCsvPairs(text: string): { readonly key: string; readonly value: string | undefined }[] {
+export function readCsvPairs(
+  text: string,
+): { readonly key: string; readonly value: string | undefined }[] {
   return readCsvFields(text).map((field) => {
     const equals = field.indexOf('=')
     return equals < 0
@@ -38,7 +40,9 @@ function plainField(rest: string, whole: string): Field {
   const end = comma < 0 ? rest.length : comma
   const value = rest.slice(0, end)
   if (value.includes('"')) {
-    throw new UsageError(`could not read "${whole}": a quote stands inside a field that does not begin with one`)
+    throw new UsageError(
+      `could not read "${whole}": a quote stands inside a field that does not begin with one`,
+    )
   }
   return { value, end }
 }

@@ -16,7 +16,10 @@ import { readDurationMs, readSizeBytes } from './size.ts'
 
 describe('readCsvFields', () => {
   it('reads quoted fields', () => {
-    assert.deepEqual(readCsvFields('type=local,"dest=out/with,comma"'), ['type=local', 'dest=out/with,comma'])
+    assert.deepEqual(readCsvFields('type=local,"dest=out/with,comma"'), [
+      'type=local',
+      'dest=out/with,comma',
+    ])
     assert.deepEqual(readCsvFields('"a""b",'), ['a"b', ''])
   })
 
@@ -39,11 +42,24 @@ describe('readCsvFields', () => {
 describe('values of build flags', () => {
   it('takes a build argument without a value from the environment, and leaves an unset one out', () => {
     const args = readBuildArgs(['A=1', 'B', 'C', 'A=2', 'E=x=y'], { B: 'b' })
-    assert.deepEqual([...args], [['A', '2'], ['B', 'b'], ['E', 'x=y']])
+    assert.deepEqual(
+      [...args],
+      [
+        ['A', '2'],
+        ['B', 'b'],
+        ['E', 'x=y'],
+      ],
+    )
   })
 
   it('gives a label without a value an empty one', () => {
-    assert.deepEqual([...readLabels(['a', 'b=c=d'])], [['a', ''], ['b', 'c=d']])
+    assert.deepEqual(
+      [...readLabels(['a', 'b=c=d'])],
+      [
+        ['a', ''],
+        ['b', 'c=d'],
+      ],
+    )
   })
 
   it('normalises platforms and drops repetitions', () => {
@@ -51,7 +67,10 @@ describe('values of build flags', () => {
       { os: 'linux', architecture: 'amd64' },
       { os: 'linux', architecture: 'arm64' },
     ])
-    assert.throws(() => readPlatforms(['linux/am d64/x/y/z']), { name: 'UsageError', message: /platform/ })
+    assert.throws(() => readPlatforms(['linux/am d64/x/y/z']), {
+      name: 'UsageError',
+      message: /platform/,
+    })
   })
 
   it('normalises tags and refuses digests', () => {
@@ -94,7 +113,9 @@ describe('values of build flags', () => {
   })
 
   it('reads annotations with types and platforms', () => {
-    assert.deepEqual(readAnnotation('k=v:w'), [{ level: 'manifest', platform: undefined, key: 'k', value: 'v:w' }])
+    assert.deepEqual(readAnnotation('k=v:w'), [
+      { level: 'manifest', platform: undefined, key: 'k', value: 'v:w' },
+    ])
     assert.deepEqual(readAnnotation('index,manifest-descriptor[linux/amd64]:a.b=c'), [
       { level: 'index', platform: undefined, key: 'a.b', value: 'c' },
       { level: 'manifest-descriptor', platform: 'linux/amd64', key: 'a.b', value: 'c' },
@@ -103,13 +124,18 @@ describe('values of build flags', () => {
   })
 
   it('takes a bare cache value for a registry reference', () => {
-    assert.deepEqual(readCacheLocations(['reg/cache'], 'cache-from'), [{ type: 'registry', attributes: new Map([['ref', 'reg/cache']]) }])
+    assert.deepEqual(readCacheLocations(['reg/cache'], 'cache-from'), [
+      { type: 'registry', attributes: new Map([['ref', 'reg/cache']]) },
+    ])
     assert.throws(() => readCacheLocations(['type=gha'], 'cache-to'), /"gha" is not supported/)
     assert.throws(() => readCacheLocations(['type=local'], 'cache-to'), /dest is required/)
   })
 
   it('tells git from http', () => {
-    assert.deepEqual(readRemote('https://h/r.git#v1:dir'), { kind: 'git', url: 'https://h/r.git#v1:dir' })
+    assert.deepEqual(readRemote('https://h/r.git#v1:dir'), {
+      kind: 'git',
+      url: 'https://h/r.git#v1:dir',
+    })
     assert.deepEqual(readRemote('git@h:o/r'), { kind: 'git', url: 'git@h:o/r' })
     assert.deepEqual(readRemote('https://h/x.tar.gz'), { kind: 'http', url: 'https://h/x.tar.gz' })
     assert.equal(readRemote('./dir'), undefined)
@@ -126,30 +152,47 @@ describe('secrets and contexts', () => {
 
   it('finds a secret in a file or the environment', async () => {
     const surroundings = { cwd: directory, env: { TOKEN: 't' } }
-    assert.deepEqual(await readSecrets(['id=a,src=file', 'id=TOKEN', 'type=env,id=b,src=TOKEN', 'id=file'], surroundings), [
-      { id: 'a', source: { kind: 'file', path: join(directory, 'file') } },
-      { id: 'TOKEN', source: { kind: 'env', name: 'TOKEN' } },
-      { id: 'b', source: { kind: 'env', name: 'TOKEN' } },
-      { id: 'file', source: { kind: 'file', path: join(directory, 'file') } },
-    ])
+    assert.deepEqual(
+      await readSecrets(
+        ['id=a,src=file', 'id=TOKEN', 'type=env,id=b,src=TOKEN', 'id=file'],
+        surroundings,
+      ),
+      [
+        { id: 'a', source: { kind: 'file', path: join(directory, 'file') } },
+        { id: 'TOKEN', source: { kind: 'env', name: 'TOKEN' } },
+        { id: 'b', source: { kind: 'env', name: 'TOKEN' } },
+        { id: 'file', source: { kind: 'file', path: join(directory, 'file') } },
+      ],
+    )
     await assert.rejects(readSecrets(['id=x,foo=bar'], surroundings), /unexpected key 'foo'/)
     await assert.rejects(readSecrets(['id=x,src=none'], surroundings), /none: ENOENT/)
   })
 
   it('refuses an ssh id that is given twice', () => {
-    assert.deepEqual(readSsh(['default', 'k=a,b'], '/w'), [{ id: 'default', paths: [] }, { id: 'k', paths: ['/w/a', '/w/b'] }])
+    assert.deepEqual(readSsh(['default', 'k=a,b'], '/w'), [
+      { id: 'default', paths: [] },
+      { id: 'k', paths: ['/w/a', '/w/b'] },
+    ])
     assert.throws(() => readSsh(['k', 'k'], '/w'), /given twice/)
   })
 
   it('reads every kind of named context', async () => {
-    const values = ['a=docker-image://alpine', `b=oci-layout://${directory}:v1`, `c=${directory}`, 'docker.io/library/d:latest=https://h/x.git']
+    const values = [
+      'a=docker-image://alpine',
+      `b=oci-layout://${directory}:v1`,
+      `c=${directory}`,
+      'docker.io/library/d:latest=https://h/x.git',
+    ]
     await assert.rejects(readNamedContexts(['A B=x'], '/'), { name: 'UsageError' })
-    assert.deepEqual(await readNamedContexts(values, '/'), new Map<string, unknown>([
-      ['a', { kind: 'image', reference: 'alpine' }],
-      ['b', { kind: 'oci-layout', path: directory, reference: 'v1' }],
-      ['c', { kind: 'directory', path: directory }],
-      ['d', { kind: 'git', url: 'https://h/x.git' }],
-    ]))
+    assert.deepEqual(
+      await readNamedContexts(values, '/'),
+      new Map<string, unknown>([
+        ['a', { kind: 'image', reference: 'alpine' }],
+        ['b', { kind: 'oci-layout', path: directory, reference: 'v1' }],
+        ['c', { kind: 'directory', path: directory }],
+        ['d', { kind: 'git', url: 'https://h/x.git' }],
+      ]),
+    )
     await assert.rejects(readNamedContexts(['x=/no/such'], '/'), { code: 'context-missing' })
   })
 })

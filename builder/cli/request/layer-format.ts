@@ -44,7 +44,10 @@ export class OutputAttributes {
  * `compression`, `compression-level`, `force-compression`, `oci-mediatypes`, `rewrite-timestamp` (features rows C72, C73, C76).
  * `useOciMediaTypes` is the default of the output type: Docker archives hold Docker's types. Throws `UsageError`.
  */
-export function readLayerFormat(attributes: OutputAttributes, useOciMediaTypes: boolean): LayerFormat {
+export function readLayerFormat(
+  attributes: OutputAttributes,
+  useOciMediaTypes: boolean,
+): LayerFormat {
   const compression = readCompression(attributes.text('compression'))
   const level = readLevel(attributes.text('compression-level'), compression)
   const isZstd = compression === 'zstd'
@@ -70,7 +73,9 @@ function readCompression(text: string | undefined): Compression {
     case 'uncompressed':
       return text
     default:
-      throw new UsageError(`invalid output: compression "${text}" is not supported (known: gzip, zstd, uncompressed)`)
+      throw new UsageError(
+        `invalid output: compression "${text}" is not supported (known: gzip, zstd, uncompressed)`,
+      )
   }
 }
 
@@ -81,7 +86,9 @@ function readLevel(text: string | undefined, compression: Compression): number |
   const max = compression === 'zstd' ? 22 : 9
   const level = /^\d+$/.test(text) ? Number(text) : NaN
   if (!(level <= max)) {
-    throw new UsageError(`invalid output: compression-level=${text} must be a number from 0 to ${max}`)
+    throw new UsageError(
+      `invalid output: compression-level=${text} must be a number from 0 to ${max}`,
+    )
   }
   return level
 }

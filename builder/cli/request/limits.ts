@@ -2,13 +2,30 @@ import { isIP } from 'node:net'
 import type { BuildRequest } from '../../request.ts'
 import { UsageError } from '../errors.ts'
 
-const ULIMIT_NAMES: ReadonlySet<string> = new Set(['core', 'cpu', 'data', 'fsize', 'locks', 'memlock', 'msgqueue', 'nice', 'nofile', 'nproc', 'rss', 'rtprio', 'rttime', 'sigpending', 'stack'])
+const ULIMIT_NAMES: ReadonlySet<string> = new Set([
+  'core',
+  'cpu',
+  'data',
+  'fsize',
+  'locks',
+  'memlock',
+  'msgqueue',
+  'nice',
+  'nofile',
+  'nproc',
+  'rss',
+  'rtprio',
+  'rttime',
+  'sigpending',
+  'stack',
+])
 
 /** `--ulimit name=soft[:hard]` (features row C38); -1 is unlimited; of a repeated name the last counts. Throws `UsageError`. */
 export function readUlimits(values: readonly string[]): BuildRequest['ulimits'] {
   const limits = new Map<string, BuildRequest['ulimits'][number]>()
   for (const text of values) {
-    const refuse = (reason: string): UsageError => new UsageError(`invalid argument "${text}" for "--ulimit" flag: ${reason}`)
+    const refuse = (reason: string): UsageError =>
+      new UsageError(`invalid argument "${text}" for "--ulimit" flag: ${reason}`)
     const equals = text.indexOf('=')
     const name = text.slice(0, Math.max(0, equals))
     if (equals < 0) {
@@ -18,7 +35,9 @@ export function readUlimits(values: readonly string[]): BuildRequest['ulimits'] 
       throw refuse(`invalid ulimit type: ${name}`)
     }
     const parts = text.slice(equals + 1).split(':')
-    const [soft = NaN, hard = soft] = parts.map((part) => (/^(-1|\d+)$/.test(part) ? Number(part) : NaN))
+    const [soft = NaN, hard = soft] = parts.map((part) =>
+      /^(-1|\d+)$/.test(part) ? Number(part) : NaN,
+    )
     if (parts.length > 2 || Number.isNaN(soft) || Number.isNaN(hard)) {
       throw refuse('the limits must be whole numbers, or -1 for unlimited')
     }
@@ -32,32 +51,45 @@ export function readUlimits(values: readonly string[]): BuildRequest['ulimits'] 
 
 /** `--add-host name=ip`, `name:ip`, `name=[ip6]`, comma lists (features row C36). Throws `UsageError`. */
 export function readExtraHosts(values: readonly string[]): BuildRequest['extraHosts'] {
-  return values.flatMap((value) => value.split(',')).map((text) => {
-    const separator = text.includes('=') ? '=' : ':'
-    const at = text.indexOf(separator)
-    const name = text.slice(0, Math.max(0, at))
-    const address = text.slice(at + 1).replace(/^\[(.*)\]$/, '$1')
-    if (name === '') {
-      throw new UsageError(`invalid argument "${text}" for "--add-host" flag: it must be name=address`)
-    }
-    if (address === 'host-gateway') {
-      throw new UsageError(`invalid argument "${text}" for "--add-host" flag: host-gateway is not supported; give an address`)
-    }
-    if (isIP(address) === 0) {
-      throw new UsageError(`invalid argument "${text}" for "--add-host" flag: invalid IP address: "${address}"`)
-    }
-    return { name, address }
-  })
+  return values
+    .flatMap((value) => value.split(','))
+    .map((text) => {
+      const separator = text.includes('=') ? '=' : ':'
+      const at = text.indexOf(separator)
+      const name = text.slice(0, Math.max(0, at))
+      const address = text.slice(at + 1).replace(/^\[(.*)\]$/, '$1')
+      if (name === '') {
+        throw new UsageError(
+          `invalid argument "${text}" for "--add-host" flag: it must be name=address`,
+        )
+      }
+      if (address === 'host-gateway') {
+        throw new UsageError(
+          `invalid argument "${text}" for "--add-host" flag: host-gateway is not supported; give an address`,
+        )
+      }
+      if (isIP(address) === 0) {
+        throw new UsageError(
+          `invalid argument "${text}" for "--add-host" flag: invalid IP address: "${address}"`,
+        )
+      }
+      return { name, address }
+    })
 }
 
 const ENTITLEMENTS: ReadonlySet<string> = new Set(['network.host', 'security.insecure', 'device'])
 
 /** `--allow` with what `--network` implies (features rows C35, C37). Throws `UsageError` for what cannot be granted. */
-export function readEntitlements(values: readonly string[], network: BuildRequest['network']): string[] {
+export function readEntitlements(
+  values: readonly string[],
+  network: BuildRequest['network'],
+): string[] {
   const granted = new Set(network === 'host' ? ['network.host'] : [])
   for (const text of values.flatMap((value) => value.split(','))) {
     if (!ENTITLEMENTS.has(text.replace(/=.*$/, ''))) {
-      throw new UsageError(`invalid argument "${text}" for "--allow" flag: unknown entitlement (known: ${[...ENTITLEMENTS].join(', ')})`)
+      throw new UsageError(
+        `invalid argument "${text}" for "--allow" flag: unknown entitlement (known: ${[...ENTITLEMENTS].join(', ')})`,
+      )
     }
     granted.add(text)
   }
@@ -75,6 +107,8 @@ export function readNetwork(text: string | undefined): BuildRequest['network'] {
     case 'host':
       return text
     default:
-      throw new UsageError(`invalid argument "${text}" for "--network" flag: network mode "${text}" is not supported (known: default, none, host)`)
+      throw new UsageError(
+        `invalid argument "${text}" for "--network" flag: network mode "${text}" is not supported (known: default, none, host)`,
+      )
   }
 }

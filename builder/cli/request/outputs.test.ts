@@ -13,12 +13,20 @@ describe('readOutputs', () => {
   })
 
   it('takes a bare word for a directory and - for a tar on stdout', () => {
-    assert.deepEqual(readOutputs(['out/x'], NOTHING), [{ type: 'local', dest: 'out/x', platformSplit: undefined }])
-    assert.deepEqual(readOutputs(['-'], NOTHING), [{ type: 'tar', dest: '-', platformSplit: undefined }])
+    assert.deepEqual(readOutputs(['out/x'], NOTHING), [
+      { type: 'local', dest: 'out/x', platformSplit: undefined },
+    ])
+    assert.deepEqual(readOutputs(['-'], NOTHING), [
+      { type: 'tar', dest: '-', platformSplit: undefined },
+    ])
   })
 
   it('pushes an image output that is there instead of adding one', () => {
-    const [output, ...others] = readOutputs(['type=image,compression=zstd'], { ...NOTHING, tags: TAGS, push: true })
+    const [output, ...others] = readOutputs(['type=image,compression=zstd'], {
+      ...NOTHING,
+      tags: TAGS,
+      push: true,
+    })
     assert.deepEqual(others, [])
     assert.ok(output?.type === 'image' && output.push && output.format.compression === 'zstd')
   })
@@ -42,7 +50,10 @@ describe('readOutputs', () => {
   })
 
   it('adds a load beside other outputs', () => {
-    assert.deepEqual(readOutputs(['out'], { ...NOTHING, load: true }).map(({ type }) => type), ['local', 'docker'])
+    assert.deepEqual(
+      readOutputs(['out'], { ...NOTHING, load: true }).map(({ type }) => type),
+      ['local', 'docker'],
+    )
   })
 
   it('refuses what it does not know, with the nearest word', () => {
@@ -65,6 +76,8 @@ describe('readOutputs', () => {
   it('reads annotations from attributes, case kept', () => {
     const [output] = readOutputs(['type=oci,dest=x,annotation-index.org.Example=1'], NOTHING)
     assert.ok(output?.type === 'oci')
-    assert.deepEqual(output.annotations, [{ level: 'index', platform: undefined, key: 'org.Example', value: '1' }])
+    assert.deepEqual(output.annotations, [
+      { level: 'index', platform: undefined, key: 'org.Example', value: '1' },
+    ])
   })
 })

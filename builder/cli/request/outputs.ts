@@ -20,12 +20,18 @@ export interface OutputSurroundings {
  * `-o`, `--push` and `--load` together (features rows C28-C31, C64-C77). Without any the image goes to the local store.
  * Throws `UsageError`.
  */
-export function readOutputs(values: readonly string[], surroundings: OutputSurroundings): OutputRequest[] {
+export function readOutputs(
+  values: readonly string[],
+  surroundings: OutputSurroundings,
+): OutputRequest[] {
   const outputs = values.map((text) => readOutput(text, surroundings))
   if (surroundings.push && !outputs.some(({ type }) => type === 'image')) {
     outputs.push(imageOutput(new OutputAttributes(new Map()), surroundings, true))
   }
-  if (surroundings.load && !outputs.some((output) => output.type === 'docker' && output.dest === undefined)) {
+  if (
+    surroundings.load &&
+    !outputs.some((output) => output.type === 'docker' && output.dest === undefined)
+  ) {
     outputs.push(archiveOutput('docker', new OutputAttributes(new Map()), surroundings))
   }
   if (outputs.length === 0) {
@@ -47,13 +53,7 @@ function readOutput(text: string, surroundings: OutputSurroundings): OutputReque
       ? { type: 'tar', dest: '-', platformSplit: undefined }
       : { type: 'local', dest: only, platformSplit: undefined }
   }
-  const pairs = new Map<string, string>()
-  for (const field of fields) {
-    const equals = field.indexOf('=')
-    // The key alone means true; BuildKit accepts this for its boolean attributes.
-    const key = (equals < 0 ? field : field.slice(0, equals)).trim()
-    pairs.set(key.startsWith('annotation') ? key : key.toLowerCase(), equals < 0 ? '' : field.slice(equals + 1))
-  }
+  const pairs = attributePairs(fields)
   const type = pairs.get('type')
   pairs.delete('type')
   if (type === undefined || type === '') {
@@ -61,21 +61,52 @@ function readOutput(text: string, surroundings: OutputSurroundings): OutputReque
   }
   const attributes = new OutputAttributes(pairs)
   const output = outputOfType(type, attributes, surroundings)
-  const [unknown] = attributes.unknownKeys
-  if (unknown !== undefined) {
-    const nearest = nearestWord(unknown, KNOWN_ATTRIBUTES)
-    const hint = nearest === undefined ? '' : `; did you mean ${nearest}?`
-    throw new UsageError(`invalid output "${text}": unknown attribute "${unknown}" for type=${type}${hint}`)
-  }
+  refuseUnknown(attributes, `output "${text}"`, type)
   return output
 }
 
+/** The key alone means true: BuildKit accepts this for its boolean attributes. Keys of annotations keep their case. */
+function attributePairs(fields: readonly string[]): Map<string, string> {
+  return new Map(
+    fields.map((field) => {
+      const equals = field.indexOf('=')
+      const key = (equals < 0 ? field : field.slice(0, equals)).trim()
+      const value = equals < 0 ? '' : field.slice(equals + 1)
+      return [key.startsWith('annotation') ? key : key.toLowerCase(), value] as const
+    }),
+  )
+}
+
+function refuseUnknown({ unknownKeys }: OutputAttributes, what: string, type: string): void {
+  const [unknown] = unknownKeys
+  if (unknown !== undefined) {
+    const nearest = nearestWord(unknown, KNOWN_ATTRIBUTES)
+    const hint = nearest === undefined ? '' : `; did you mean ${nearest}?`
+    throw new UsageError(`invalid ${what}: unknown attribute "${unknown}" for type=${type}${hint}`)
+  }
+}
+
 const KNOWN_ATTRIBUTES = [
-  'name', 'push', 'push-by-digest', 'registry.insecure', 'oci-mediatypes', 'store', 'compression', 'compression-level',
-  'force-compression', 'rewrite-timestamp', 'dest', 'tar', 'platform-split',
+  'name',
+  'push',
+  'push-by-digest',
+  'registry.insecure',
+  'oci-mediatypes',
+  'store',
+  'compression',
+  'compression-level',
+  'force-compression',
+  'rewrite-timestamp',
+  'dest',
+  'tar',
+  'platform-split',
 ]
 
-function outputOfType(type: string, attributes: OutputAttributes, surroundings: OutputSurroundings): OutputRequest {
+function outputOfType(
+  type: string,
+  attributes: OutputAttributes,
+  surroundings: OutputSurroundings,
+): OutputRequest {
   switch (type) {
     case 'image':
       return imageOutput(attributes, surroundings, surroundings.push)
@@ -91,14 +122,28 @@ function outputOfType(type: string, attributes: OutputAttributes, surroundings: 
     case 'cacheonly':
       return { type }
     default: {
-      const nearest = nearestWord(type, ['image', 'registry', 'oci', 'docker', 'local', 'tar', 'cacheonly'])
+      const nearest = nearestWord(type, [
+        'image',
+        'registry',
+        'oci',
+        'docker',
+        'local',
+        'tar',
+        'cacheonly',
+      ])
       const hint = nearest === undefined ? '' : `; did you mean ${nearest}?`
-      throw new UsageError(`output type "${type}" could not be found${hint} (known: image, registry, oci, docker, local, tar, cacheonly)`)
+      throw new UsageError(
+        `output type "${type}" could not be found${hint} (known: image, registry, oci, docker, local, tar, cacheonly)`,
+      )
     }
   }
 }
 
-function imageOutput(attributes: OutputAttributes, surroundings: OutputSurroundings, isPushed: boolean): OutputRequest {
+function imageOutput(
+  attributes: OutputAttributes,
+  surroundings: OutputSurroundings,
+  isPushed: boolean,
+): OutputRequest {
   const push = attributes.boolean('push') ?? false
   const pushByDigest = attributes.boolean('push-by-digest') ?? false
   const names = outputNames(attributes, surroundings, pushByDigest)
@@ -159,7 +204,9 @@ function outputNames(
 ): readonly string[] {
   const name = attributes.text('name')
   if (isByDigest && tags.length > 0) {
-    throw new UsageError('push-by-digest=true cannot be used with -t: give the repository with name=')
+    throw new UsageError(
+      'push-by-digest=true cannot be used with -t: give the repository with name=',
+    )
   }
   if (tags.length > 0 || name === undefined || name === '') {
     return tags
@@ -167,7 +214,10 @@ function outputNames(
   return name.split(',').map((text) => readTag(text.trim(), 'name of an output'))
 }
 
-function outputAnnotations(attributes: OutputAttributes, { annotations }: OutputSurroundings): AnnotationRequest[] {
+function outputAnnotations(
+  attributes: OutputAttributes,
+  { annotations }: OutputSurroundings,
+): AnnotationRequest[] {
   const own = attributes.entries().flatMap(([key, value]) => {
     const annotation = readAnnotationAttribute(key, value)
     if (annotation === undefined) {
@@ -178,4 +228,3 @@ function outputAnnotations(attributes: OutputAttributes, { annotations }: Output
   })
   return [...annotations, ...own]
 }
-

@@ -1,4 +1,9 @@
-import { formatReference, OciError, parseReference, type Reference } from '../../../registry-client/oci/index.ts'
+import {
+  formatReference,
+  OciError,
+  parseReference,
+  type Reference,
+} from '../../../registry-client/oci/index.ts'
 import { UsageError } from '../errors.ts'
 
 /** A name of an image given on the command line. Throws `UsageError` that says what is wrong with it. */
@@ -17,7 +22,9 @@ export function readReference(text: string, what: string): Reference {
 export function readTag(text: string, what = 'tag'): string {
   const reference = readReference(text, what)
   if (reference.digest !== undefined) {
-    throw new UsageError(`invalid ${what}: "${text}" has a digest; a name to give ends with a tag at most`)
+    throw new UsageError(
+      `invalid ${what}: "${text}" has a digest; a name to give ends with a tag at most`,
+    )
   }
   return formatReference(reference)
 }

@@ -25,7 +25,10 @@ export async function readSecrets(
     const secret = readSecret(text, surroundings)
     if (secret.source.kind === 'file') {
       await checkSecretFile(secret.source.path, resolve(surroundings.cwd, secret.source.path))
-      secrets.set(secret.id, { id: secret.id, source: { kind: 'file', path: resolve(surroundings.cwd, secret.source.path) } })
+      secrets.set(secret.id, {
+        id: secret.id,
+        source: { kind: 'file', path: resolve(surroundings.cwd, secret.source.path) },
+      })
     } else {
       secrets.set(secret.id, secret)
     }
@@ -38,7 +41,9 @@ function readSecret(text: string, { env }: SecretSurroundings): SecretSource {
   for (const { key, value } of readCsvPairs(text)) {
     const name = key.toLowerCase() === 'source' ? 'src' : key.toLowerCase()
     if (!['id', 'src', 'env', 'type'].includes(name)) {
-      throw new UsageError(`invalid secret "${text}": unexpected key '${key}' (known: id, src, env, type)`)
+      throw new UsageError(
+        `invalid secret "${text}": unexpected key '${key}' (known: id, src, env, type)`,
+      )
     }
     if (value === undefined) {
       throw new UsageError(`invalid secret "${text}": field '${key}' must be a key=value pair`)
@@ -47,7 +52,9 @@ function readSecret(text: string, { env }: SecretSurroundings): SecretSource {
   }
   const type = fields.get('type')
   if (type !== undefined && type !== 'file' && type !== 'env') {
-    throw new UsageError(`invalid secret "${text}": unsupported secret type '${type}' (known: file, env)`)
+    throw new UsageError(
+      `invalid secret "${text}": unsupported secret type '${type}' (known: file, env)`,
+    )
   }
   const id = fields.get('id') ?? ''
   if (id === '') {
@@ -70,7 +77,9 @@ function secretSource(
   if (path !== undefined) {
     return { kind: 'file', path }
   }
-  return type !== 'file' && env[id] !== undefined ? { kind: 'env', name: id } : { kind: 'file', path: id }
+  return type !== 'file' && env[id] !== undefined
+    ? { kind: 'env', name: id }
+    : { kind: 'file', path: id }
 }
 
 async function checkSecretFile(shown: string, path: string): Promise<void> {
@@ -79,7 +88,9 @@ async function checkSecretFile(shown: string, path: string): Promise<void> {
     throw new UsageError(`could not use the secret file ${shown}: ${reason}`, { cause: error })
   })
   if (info.size > SECRET_SIZE_BYTES_MAX) {
-    throw new UsageError(`could not use the secret file ${shown}: it has ${info.size} bytes, the most is ${SECRET_SIZE_BYTES_MAX}`)
+    throw new UsageError(
+      `could not use the secret file ${shown}: it has ${info.size} bytes, the most is ${SECRET_SIZE_BYTES_MAX}`,
+    )
   }
 }
 
@@ -99,7 +110,10 @@ export function readSsh(values: readonly string[], cwd: string): BuildRequest['s
     if (forwards.has(id)) {
       throw new UsageError(`invalid ssh "${text}": the id ${id} was given twice`)
     }
-    forwards.set(id, paths.map((path) => resolve(cwd, path)))
+    forwards.set(
+      id,
+      paths.map((path) => resolve(cwd, path)),
+    )
   }
   return [...forwards].map(([id, paths]) => ({ id, paths }))
 }

@@ -15,7 +15,9 @@ export function readSizeBytes(text: string, flag: string): number {
   const match = /^(\d+(?:\.\d+)?) ?([kmgtp]?)(?:i?b)?$/i.exec(text)
   const factor = match === null ? undefined : FACTORS[(match[2] ?? '').toLowerCase()]
   if (match === null || factor === undefined) {
-    throw new UsageError(`invalid argument "${text}" for "--${flag}" flag: invalid size: '${text}' (write it as 64m or 1g)`)
+    throw new UsageError(
+      `invalid argument "${text}" for "--${flag}" flag: invalid size: '${text}' (write it as 64m or 1g)`,
+    )
   }
   return Math.floor(Number(match[1]) * factor)
 }
@@ -26,7 +28,12 @@ const SECONDS: Readonly<Record<string, number>> = { ms: 0.001, s: 1, m: 60, h: 3
 export function readDurationMs(text: string, flag: string): number {
   const parts = [...text.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h|d)/gy)]
   if (parts.length === 0 || parts.map(([part]) => part).join('') !== text) {
-    throw new UsageError(`invalid argument "${text}" for "--${flag}" flag: it is no duration (write it as 24h or 90m)`)
+    throw new UsageError(
+      `invalid argument "${text}" for "--${flag}" flag: it is no duration (write it as 24h or 90m)`,
+    )
   }
-  return parts.reduce((sum, [, amount, unit]) => sum + Number(amount) * 1000 * (SECONDS[unit ?? ''] ?? 0), 0)
+  return parts.reduce(
+    (sum, [, amount, unit]) => sum + Number(amount) * 1000 * (SECONDS[unit ?? ''] ?? 0),
+    0,
+  )
 }

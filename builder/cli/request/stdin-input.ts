@@ -34,9 +34,13 @@ export async function readStdinInput(
   const chunks = stdin[Symbol.asyncIterator]()
   const head = await peek(chunks)
   if (head.length === 0) {
-    throw new CommandError('context-unreadable', 'could not read a context from stdin: it is empty', {
-      hint: 'pipe a Dockerfile or a tar archive in, or give a directory instead of -',
-    })
+    throw new CommandError(
+      'context-unreadable',
+      'could not read a context from stdin: it is empty',
+      {
+        hint: 'pipe a Dockerfile or a tar archive in, or give a directory instead of -',
+      },
+    )
   }
   if (!isArchive(head)) {
     const text = await readText(rest(head, chunks))
@@ -62,7 +66,10 @@ export function readStdinDockerfile(stdin: NodeJS.ReadableStream): Promise<strin
 /** Whether bytes begin a tar archive or a compressed file of a kind that ADD and contexts unpack. */
 export function isArchive(head: Uint8Array): boolean {
   const bytes = Buffer.from(head)
-  return ARCHIVE_MAGICS.some((magic) => bytes.subarray(0, magic.length).equals(magic)) || isTarHeader(bytes)
+  return (
+    ARCHIVE_MAGICS.some((magic) => bytes.subarray(0, magic.length).equals(magic)) ||
+    isTarHeader(bytes)
+  )
 }
 
 /** POSIX ustar: the checksum field is the sum of the header's bytes with the field itself as blanks. */
@@ -111,7 +118,10 @@ async function readText(chunks: AsyncIterable<string | Buffer>): Promise<string>
     const part = Buffer.from(chunk)
     length += part.length
     if (length > DOCKERFILE_BYTES_MAX) {
-      throw new CommandError('context-unreadable', `could not read the Dockerfile from stdin: it is larger than ${DOCKERFILE_BYTES_MAX} bytes`)
+      throw new CommandError(
+        'context-unreadable',
+        `could not read the Dockerfile from stdin: it is larger than ${DOCKERFILE_BYTES_MAX} bytes`,
+      )
     }
     parts.push(part)
   }

@@ -19,7 +19,8 @@ export async function readVolumes(values: readonly string[], cwd: string): Promi
 
 async function readVolume(text: string, cwd: string): Promise<Volume> {
   const [host = '', target = '', mode = 'rw', ...rest] = text.split(':')
-  const refuse = (reason: string): UsageError => new UsageError(`invalid argument "${text}" for "--volume" flag: ${reason}`)
+  const refuse = (reason: string): UsageError =>
+    new UsageError(`invalid argument "${text}" for "--volume" flag: ${reason}`)
   if (target === '' || rest.length > 0) {
     throw refuse('it must be HOST:PATH[:ro]')
   }

@@ -2,7 +2,14 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pack } from 'tar-stream'
-import { type DiffId, digestHex, digestOf, OCI_LAYER_TAR, parseDiffId, type Platform } from '../../../registry-client/oci/index.ts'
+import {
+  type DiffId,
+  digestHex,
+  digestOf,
+  OCI_LAYER_TAR,
+  parseDiffId,
+  type Platform,
+} from '../../../registry-client/oci/index.ts'
 import type { BuildEvent } from '../../events.ts'
 import type { BuildResult, ImageLayer } from '../../image/built-image.ts'
 import { assembleConfig, encodeConfig } from '../../image/config.ts'
@@ -11,7 +18,9 @@ import { StepReporter } from '../../solver/steps.ts'
 import type { ExportServices } from '../exporter.ts'
 
 /** An entry of a layer's tar, as tar-stream takes it, with the bytes of a file. */
-export type TarEntry = Parameters<ReturnType<typeof pack>['entry']>[0] & { readonly content?: string }
+export type TarEntry = Parameters<ReturnType<typeof pack>['entry']>[0] & {
+  readonly content?: string
+}
 
 /** Makes images for tests of exporters: layers from entries, in a directory that plays the blob store. */
 export class ImageMaker implements AsyncDisposable {
@@ -45,11 +54,18 @@ export class ImageMaker implements AsyncDisposable {
     const bytes = await tarOf(entries)
     const digest = digestOf(bytes)
     await writeFile(join(this.directory, digestHex(digest)), bytes)
-    return { diffId: diffIdOf(digest), descriptor: { mediaType: OCI_LAYER_TAR, digest, sizeBytes: bytes.length }, origins: [] }
+    return {
+      diffId: diffIdOf(digest),
+      descriptor: { mediaType: OCI_LAYER_TAR, digest, sizeBytes: bytes.length },
+      origins: [],
+    }
   }
 
   /** One image for each platform, all with the same layers; an index over several. */
-  async result(layers: readonly (readonly TarEntry[])[], platforms: readonly Platform[] = [{ os: 'linux', architecture: 'amd64' }]): Promise<BuildResult> {
+  async result(
+    layers: readonly (readonly TarEntry[])[],
+    platforms: readonly Platform[] = [{ os: 'linux', architecture: 'amd64' }],
+  ): Promise<BuildResult> {
     const made = await Promise.all(layers.map((entries) => this.layer(entries)))
     const images = platforms.map((platform) => {
       const config = assembleConfig({
@@ -68,11 +84,23 @@ export class ImageMaker implements AsyncDisposable {
       })
       const configDescriptor = encodeConfig(config, true).descriptor
       const descriptors = made.map(({ descriptor }) => descriptor)
-      const manifest = encodeManifest({ config: configDescriptor, layers: descriptors, useOciMediaTypes: true, annotations: new Map() })
+      const manifest = encodeManifest({
+        config: configDescriptor,
+        layers: descriptors,
+        useOciMediaTypes: true,
+        annotations: new Map(),
+      })
       return { platform, config, configDescriptor, manifest, layers: made }
     })
-    const manifests = images.map(({ manifest, platform }) => ({ manifest, platform, annotations: new Map<string, string>() }))
-    const index = images.length > 1 ? encodeIndex({ manifests, useOciMediaTypes: true, annotations: new Map() }) : undefined
+    const manifests = images.map(({ manifest, platform }) => ({
+      manifest,
+      platform,
+      annotations: new Map<string, string>(),
+    }))
+    const index =
+      images.length > 1
+        ? encodeIndex({ manifests, useOciMediaTypes: true, annotations: new Map() })
+        : undefined
     return { images, index, epochSec: undefined }
   }
 

@@ -33,7 +33,10 @@ export function recordingClient(check: (place: Reference) => void = () => {}): {
       },
       pushManifest: async (place, manifest) => {
         check(place)
-        calls.push({ kind: 'manifest', place: { ...place, digest: place.tag === undefined ? manifest.digest : undefined } })
+        calls.push({
+          kind: 'manifest',
+          place: { ...place, digest: place.tag === undefined ? manifest.digest : undefined },
+        })
       },
     },
   }
