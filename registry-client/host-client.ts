@@ -20,7 +20,8 @@ import { type RetryPolicy, retrying } from './transport/retry.ts'
 
 /**
  * Blobs move over few connections, as BuildKit does (features row R35); small calls need not wait
- * behind them.
+ * behind them. Downloads and uploads are counted apart: the source of an upload may itself be a
+ * download from the same registry, which must not wait for the upload to end.
  */
 const BLOBS_AT_ONCE = 4
 const CALLS_AT_ONCE = 16
@@ -42,7 +43,7 @@ export interface HostRequest {
   readonly access: Access
   /** Statuses that are answers; all others throw. */
   readonly expect: readonly number[]
-  readonly lane: 'call' | 'blob'
+  readonly lane: 'call' | 'download' | 'upload'
 }
 
 export interface HostClientOptions {
@@ -82,7 +83,11 @@ export class HostClient {
       source,
       fetcher: { transport, clock },
     })
-    this.#limits = { call: pLimit(CALLS_AT_ONCE), blob: pLimit(BLOBS_AT_ONCE) }
+    this.#limits = {
+      call: pLimit(CALLS_AT_ONCE),
+      download: pLimit(BLOBS_AT_ONCE),
+      upload: pLimit(BLOBS_AT_ONCE),
+    }
   }
 
   /** The registry's name, as in references. */

@@ -5,6 +5,7 @@ import { FakeRegistry } from '../testing/fake-registry.ts'
 import {
   MemorySource,
   noise,
+  RecordingSink,
   referenceTo,
   rejectsWith,
   testClient,
@@ -220,6 +221,22 @@ describe('pushBlob', () => {
       (error) => error === broken,
     )
     assert.equal(methods().filter((method) => method === 'POST').length, 1)
+  })
+
+  it('may take its bytes from the same registry, however many blobs do so at once', async () => {
+    const blobs = Array.from({ length: 8 }, (_, index) => noise(1000, index + 2))
+    const sources = blobs.map((bytes) => {
+      const descriptor = registry.repository('base').addBlob(bytes)
+      const open = async function* (): AsyncGenerator<Uint8Array, void, undefined> {
+        const sink = new RecordingSink()
+        await client.fetchBlob(referenceTo(registry, 'base'), descriptor, sink, { signal })
+        yield sink.bytes
+      }
+      return { descriptor, open }
+    })
+    const reference = referenceTo(registry, 'app')
+    await Promise.all(sources.map((one) => client.pushBlob(reference, one, { signal })))
+    assert.equal(registry.repository('app').blobs.size, blobs.length)
   })
 
   it('pushes an empty blob', async () => {
