@@ -94,22 +94,26 @@ describe('packing a layer', () => {
 
   it('gives the same bytes whatever the number of threads', async () => {
     await using directory = await temporaryDirectory()
-    const entries = Array.from({ length: 300 }, (_, i) => bytesEntry(`f${i}`, `${i}`.repeat(10_000)))
+    const words = Array.from({ length: 60_000 }, (_, i) => `${(i * i) % 9973} `).join('')
+    const entries = Array.from({ length: 30 }, (_, i) => bytesEntry(`f${i}`, words.slice(i * 100)))
     const given = process.env['TSBUILD_NATIVE_THREADS']
     const digests = new Set<string | undefined>()
     try {
       for (const threads of ['1', '2', '7']) {
         process.env['TSBUILD_NATIVE_THREADS'] = threads
-        for (const compression of ['gzip', 'zstd'] as const) {
-          const output = join(directory.path, `${compression}-${threads}`)
-          digests.add((await pack(entries, { output, compression })).digest)
+        for (const level of [undefined, 1, 6]) {
+          for (const compression of ['gzip', 'zstd'] as const) {
+            const output = join(directory.path, `${compression}-${level}-${threads}`)
+            digests.add((await pack(entries, { output, compression, level })).digest)
+          }
         }
       }
     } finally {
       if (given === undefined) delete process.env['TSBUILD_NATIVE_THREADS']
       else process.env['TSBUILD_NATIVE_THREADS'] = given
     }
-    assert.equal(digests.size, 2)
+    // The defaults are level 1 of gzip, level 3 of zstd.
+    assert.equal(digests.size, 2 + 3)
   })
 
   it('reads files below a root, small and large, and tells their digests', async () => {

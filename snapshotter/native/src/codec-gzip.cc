@@ -27,34 +27,43 @@ void appendLittle32(std::string& out, uint32_t value) {
 
 class ZlibEncoder : public BlockEncoder {
  public:
-  explicit ZlibEncoder(int level) {
-    // Negative window bits: no zlib header (zlib.h).
-    if (deflateInit2(&stream_, level, Z_DEFLATED, -15, 8, Z_DEFAULT_STRATEGY) != Z_OK) {
-      failCode("internal", "", "zlib could not be started");
-    }
-  }
-  ~ZlibEncoder() override { deflateEnd(&stream_); }
+  explicit ZlibEncoder(int level) : level_(level) {}
 
   Bytes encode(const Bytes& block, const std::string& before) override {
-    deflateReset(&stream_);
+    // Begun anew for each block: the zlib of Node hashes some bytes behind the dictionary too, which after a mere
+    // deflateReset are of the block that this thread had before, so that the result would depend on the threads.
+    Stream stream(level_);
     if (!before.empty()) {
-      deflateSetDictionary(&stream_, reinterpret_cast<const Bytef*>(before.data()),
-                           static_cast<uInt>(before.size()));
+      deflateSetDictionary(&stream.z, reinterpret_cast<const Bytef*>(before.data()), static_cast<uInt>(before.size()));
     }
-    Bytes out(deflateBound(&stream_, block.size) + 16);
-    stream_.next_in = block.data.get();
-    stream_.avail_in = static_cast<uInt>(block.size);
-    stream_.next_out = out.data.get();
-    stream_.avail_out = static_cast<uInt>(out.capacity);
-    if (deflate(&stream_, Z_SYNC_FLUSH) != Z_OK || stream_.avail_in != 0 || stream_.avail_out == 0) {
+    Bytes out(deflateBound(&stream.z, block.size) + 16);
+    stream.z.next_in = block.data.get();
+    stream.z.avail_in = static_cast<uInt>(block.size);
+    stream.z.next_out = out.data.get();
+    stream.z.avail_out = static_cast<uInt>(out.capacity);
+    if (deflate(&stream.z, Z_SYNC_FLUSH) != Z_OK || stream.z.avail_in != 0 || stream.z.avail_out == 0) {
       failCode("internal", "", "zlib did not compress a block");
     }
-    out.size = out.capacity - stream_.avail_out;
+    out.size = out.capacity - stream.z.avail_out;
     return out;
   }
 
  private:
-  z_stream stream_ = {};
+  struct Stream {
+    explicit Stream(int level) {
+      // Negative window bits: no zlib header (zlib.h).
+      if (deflateInit2(&z, level, Z_DEFLATED, -15, 8, Z_DEFAULT_STRATEGY) != Z_OK) {
+        failCode("internal", "", "zlib could not be started");
+      }
+    }
+    ~Stream() { deflateEnd(&z); }
+    Stream(const Stream&) = delete;
+    Stream& operator=(const Stream&) = delete;
+
+    z_stream z = {};
+  };
+
+  const int level_;
 };
 
 class GzipEncoding : public Encoding {
