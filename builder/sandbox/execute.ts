@@ -118,6 +118,10 @@ function setupError({
 }: Extract<SandboxReport, { type: 'failure' }>): SandboxError {
   const reason = errno === 0 ? '' : ` (${getSystemErrorName(-errno)})`
   const details = { step, errno }
+  if (errno !== 0 && getSystemErrorName(-errno) === 'ENOSYS') {
+    const message = `could not set up the sandbox: ${step}: this kernel is too old or hides system calls (Linux 5.12 is needed): ${detail}`
+    return new SandboxError('sandbox-unavailable', message, details)
+  }
   switch (step) {
     case 'user':
       return new SandboxError(

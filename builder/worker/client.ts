@@ -81,7 +81,7 @@ export async function startWorker(
       '--',
       process.execPath,
       join(import.meta.dirname, 'main.js'),
-      ...writeWorkerArguments({ workDir: lease.directory, rung, notice }),
+      ...writeWorkerArguments({ workDir: lease.directory, probeDir: probe, rung, notice }),
     ],
     // 4, 5 and 6: for a step that talks to the terminal; main.ts knows them.
     { stdio: ['ignore', 'ignore', 'pipe', 'ipc', 0, 1, 2], serialization: 'advanced', cwd: '/' },

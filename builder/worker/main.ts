@@ -43,7 +43,8 @@ async function main(): Promise<void> {
   })
   process.once('disconnect', () => {
     void server.stop().then(async () => {
-      await kernel.removeTree(workDir, new AbortController().signal)
+      const never = new AbortController().signal
+      for (const path of [workDir, given.probeDir]) await kernel.removeTree(path, never)
       process.exit(0)
     })
   })

@@ -7,6 +7,8 @@ export type OverlaySupport = 'trusted' | 'user' | { readonly reason: string }
 export interface WorkerArguments {
   /** The planner's directory for unfinished things. */
   readonly workDir: string
+  /** Where sandbox-init tried to mount layers. */
+  readonly probeDir: string
   readonly rung: WorkerInfo['rung']
   readonly notice: string | undefined
   readonly overlay: OverlaySupport
@@ -16,7 +18,7 @@ const OVERLAY_VARIABLE = 'TSBUILD_WORKER_OVERLAY'
 
 /** What follows `worker/main.js` on its command line; the reading side is `readWorkerArguments`. */
 export function writeWorkerArguments(given: Omit<WorkerArguments, 'overlay'>): string[] {
-  return [given.workDir, given.rung, given.notice ?? '']
+  return [given.workDir, given.probeDir, given.rung, given.notice ?? '']
 }
 
 /** Throws a TypeError for anything that client.ts and sandbox-init do not give. */
@@ -24,12 +26,19 @@ export function readWorkerArguments(
   argv: readonly string[],
   env: Readonly<Record<string, string | undefined>>,
 ): WorkerArguments {
-  const [workDir, rung, notice, ...rest] = argv
-  if (workDir === undefined || !isRung(rung) || notice === undefined || rest.length > 0) {
+  const [workDir, probeDir, rung, notice, ...rest] = argv
+  if (
+    workDir === undefined ||
+    probeDir === undefined ||
+    !isRung(rung) ||
+    notice === undefined ||
+    rest.length > 0
+  ) {
     throw new TypeError('the worker is started by tsbuild, not by hand')
   }
   return {
     workDir,
+    probeDir,
     rung,
     notice: notice === '' ? undefined : notice,
     overlay: readOverlay(env[OVERLAY_VARIABLE]),
