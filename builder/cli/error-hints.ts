@@ -5,6 +5,7 @@ import type { SnapshotErrorCode, StoreErrorCode } from '../../snapshotter/index.
 import type { ContextErrorCode } from '../context/errors.ts'
 import type { BuildErrorCode } from '../errors.ts'
 import type { ExportErrorCode } from '../export/errors.ts'
+import type { CopyErrorCode } from '../ops/copy-errors.ts'
 import type { SandboxErrorCode } from '../sandbox/errors.ts'
 import type { CommandErrorCode } from './errors.ts'
 
@@ -13,6 +14,7 @@ export type FailureCode =
   | BuildErrorCode
   | CommandErrorCode
   | ContextErrorCode
+  | CopyErrorCode
   | DockerfileErrorCode
   | ExportErrorCode
   | OciErrorCode
@@ -63,6 +65,18 @@ const HINTS: Readonly<Record<FailureCode, string | undefined>> = {
   'context-unreadable': 'exclude it in .dockerignore, or make it readable',
   'context-invalid': undefined,
   'context-too-large': undefined,
+  // COPY, ADD and WORKDIR
+  'source-missing': undefined,
+  'copy-conflict': undefined,
+  'too-many-links': undefined,
+  'bad-owner': undefined,
+  'bad-mode': undefined,
+  'bad-archive': 'the archive is damaged, or made to write where it must not',
+  'reserved-name': 'rename the file: names that begin with .wh. mean removed files in layers',
+  'download-failed': undefined,
+  'checksum-mismatch': 'the file at the URL has changed, or the checksum is wrong',
+  'git-failed': undefined,
+  'git-missing': 'install git: repositories are fetched with it',
   // Registries
   'registry-unreachable': 'check the name, the network, and HTTPS_PROXY if there is a proxy',
   timeout: 'try again; if it stays, check the network and HTTPS_PROXY',

@@ -1,5 +1,5 @@
 import { resolve } from 'node:path'
-import type { BuildResult } from '../image/built-image.ts'
+import type { BuildResult, ImageLayer } from '../image/built-image.ts'
 import type { AnnotationRequest, LayerFormat, OutputRequest } from '../request.ts'
 import type { Step } from '../solver/steps.ts'
 import { archiveTar } from './archive-tar.ts'
@@ -17,6 +17,7 @@ import {
   type LayoutFile,
   layoutEntries,
   layoutHead,
+  prefetchBlob,
   rootManifest,
 } from './layout-files.ts'
 
@@ -47,6 +48,10 @@ export class ArchiveExporter implements Exporter {
       await checkDirectoryDestination(output.dest, output.type, surroundings)
     }
     return new ArchiveExporter(output, surroundings)
+  }
+
+  layerReady(layer: ImageLayer, services: ExportServices, signal: AbortSignal): void {
+    prefetchBlob(layer, services, signal)
   }
 
   async export(

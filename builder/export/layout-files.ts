@@ -8,7 +8,7 @@ import {
   parseReference,
 } from '../../registry-client/oci/index.ts'
 import { encodeConfig } from '../image/config.ts'
-import type { BuildResult, BuiltImage } from '../image/built-image.ts'
+import type { BuildResult, BuiltImage, ImageLayer } from '../image/built-image.ts'
 import type { AnnotationRequest } from '../request.ts'
 import { ExportError } from './errors.ts'
 import type { ExportServices } from './exporter.ts'
@@ -37,6 +37,16 @@ export interface LayoutParts {
   readonly annotations: readonly AnnotationRequest[]
 }
 
+/** Starts to download a base layer that the output will need, while the build still runs. */
+export function prefetchBlob(
+  layer: ImageLayer,
+  services: Pick<ExportServices, 'ensureBlob'>,
+  signal: AbortSignal,
+): void {
+  // A failure shows when the blob is asked for again, by `export`.
+  services.ensureBlob(layer, signal).catch(() => undefined)
+}
+
 /** Every blob of the result once, sorted by digest: layers, configs, manifests, the index. */
 export async function blobFiles(
   result: BuildResult,
@@ -49,12 +59,13 @@ export async function blobFiles(
     files.set(digest, { name: `blobs/sha256/${digest.slice('sha256:'.length)}`, content })
   }
   for (const image of result.images) {
-    for (const layer of image.layers) {
-      const { digest, sizeBytes } = layer.descriptor
-      if (!files.has(digest)) {
+    // Side by side: those that must be downloaded first are limited where that happens.
+    await Promise.all(
+      image.layers.map(async (layer) => {
+        const { digest, sizeBytes } = layer.descriptor
         add(digest, { path: await services.ensureBlob(layer, signal), sizeBytes })
-      }
-    }
+      }),
+    )
     add(image.configDescriptor.digest, configOf(image))
     add(image.manifest.digest, image.manifest.bytes)
   }

@@ -1,12 +1,13 @@
 import { mkdir } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import type { Platform } from '../../registry-client/oci/index.ts'
-import type { BuildResult } from '../image/built-image.ts'
+import type { BuildResult, ImageLayer } from '../image/built-image.ts'
 import type { LayerFormat, OutputRequest } from '../request.ts'
 import { checkDirectoryDestination, type Surroundings } from './destination.ts'
 import { ExportError } from './errors.ts'
 import type { Exporter, ExportOutcome, ExportServices } from './exporter.ts'
 import { FlatImage, type FlatKernel, READ_BACK_FORMAT } from './flat-image.ts'
+import { prefetchBlob } from './layout-files.ts'
 import { type LocalKernel, writeLocalFiles } from './local-writer.ts'
 
 type LocalOutput = Extract<OutputRequest, { type: 'local' | 'tar' }>
@@ -33,6 +34,10 @@ export class LocalExporter implements Exporter {
   static async open(output: LocalOutput, parts: LocalParts): Promise<LocalExporter> {
     await checkDirectoryDestination(output.dest, 'local', parts)
     return new LocalExporter(output, parts)
+  }
+
+  layerReady(layer: ImageLayer, services: ExportServices, signal: AbortSignal): void {
+    prefetchBlob(layer, services, signal)
   }
 
   async export(

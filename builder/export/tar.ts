@@ -2,11 +2,12 @@ import { createReadStream } from 'node:fs'
 import { chmod, mkdtemp } from 'node:fs/promises'
 import { join } from 'node:path'
 import { encodePath, type Kernel, type PackEntry, type TreeNode } from '../../snapshotter/index.ts'
-import type { BuildResult } from '../image/built-image.ts'
+import type { BuildResult, ImageLayer } from '../image/built-image.ts'
 import type { LayerFormat, OutputRequest } from '../request.ts'
 import { checkFileDestination, type Surroundings, writeDestination } from './destination.ts'
 import type { Exporter, ExportOutcome, ExportServices } from './exporter.ts'
 import { FlatImage, type FlatKernel, READ_BACK_FORMAT } from './flat-image.ts'
+import { prefetchBlob } from './layout-files.ts'
 import { placedImages } from './local.ts'
 
 type TarOutput = Extract<OutputRequest, { type: 'local' | 'tar' }>
@@ -35,6 +36,10 @@ export class TarExporter implements Exporter {
   static async open(output: TarOutput, parts: TarParts): Promise<TarExporter> {
     await checkFileDestination(output.dest, 'tar', parts)
     return new TarExporter(output, parts)
+  }
+
+  layerReady(layer: ImageLayer, services: ExportServices, signal: AbortSignal): void {
+    prefetchBlob(layer, services, signal)
   }
 
   async export(
