@@ -30,7 +30,10 @@ export function checkFd(fd: number): void {
 
 export function checkDevice(mode: number, major: number, minor: number): void {
   check(isWhole(mode, 0o7777), `mode ${mode} is out of range`)
-  check(isWhole(major, 0xfff) && isWhole(minor, 0xf_ffff), `device ${major}:${minor} is out of range`)
+  check(
+    isWhole(major, 0xfff) && isWhole(minor, 0xf_ffff),
+    `device ${major}:${minor} is out of range`,
+  )
 }
 
 /** What the addon takes for granted about an entry to pack. */
@@ -43,7 +46,10 @@ export function checkPackEntry(entry: PackEntry): void {
   check(isWhole(entry.mode, 0o7777), `mode ${entry.mode} ${about} is out of range`)
   check(isWhole(entry.uid, ID_MAX), `uid ${entry.uid} ${about} is out of range`)
   check(isWhole(entry.gid, ID_MAX), `gid ${entry.gid} ${about} is out of range`)
-  check(Number.isSafeInteger(entry.mtimeSec), `time ${entry.mtimeSec} ${about} is not in whole seconds`)
+  check(
+    Number.isSafeInteger(entry.mtimeSec),
+    `time ${entry.mtimeSec} ${about} is not in whole seconds`,
+  )
   for (const { name } of entry.xattrs ?? []) {
     checkHostPath(name, `the name of an extended attribute ${about}`)
   }
@@ -52,10 +58,16 @@ export function checkPackEntry(entry: PackEntry): void {
   } else if (entry.type === 'char' || entry.type === 'block') {
     checkDevice(entry.mode, entry.major, entry.minor)
   } else if (entry.type === 'file') {
-    check(isWhole(entry.sizeBytes, Number.MAX_SAFE_INTEGER), `size ${entry.sizeBytes} ${about} is out of range`)
+    check(
+      isWhole(entry.sizeBytes, Number.MAX_SAFE_INTEGER),
+      `size ${entry.sizeBytes} ${about} is out of range`,
+    )
     if (entry.source.kind === 'bytes') {
       const { length } = entry.source.bytes
-      check(length === entry.sizeBytes, `the ${length} bytes ${about} are not its size ${entry.sizeBytes}`)
+      check(
+        length === entry.sizeBytes,
+        `the ${length} bytes ${about} are not its size ${entry.sizeBytes}`,
+      )
     } else {
       checkHostPath(entry.source.root, `the source root ${about}`)
       checkHostPath(entry.source.path, `the source path ${about}`)

@@ -67,7 +67,9 @@ export function joinList(parts: readonly string[]): string {
   return parts.length === 0 ? '' : `${parts.join('\0')}\0`
 }
 
-function xattrsByEntry(flat: EntryColumns['xattrs']): Map<number, { name: string; value: Uint8Array }[]> {
+function xattrsByEntry(
+  flat: EntryColumns['xattrs'],
+): Map<number, { name: string; value: Uint8Array }[]> {
   const out = new Map<number, { name: string; value: Uint8Array }[]>()
   for (let i = 0; i + 2 < flat.length; i += 3) {
     const [index, name, value] = [flat[i], flat[i + 1], flat[i + 2]]
@@ -201,7 +203,13 @@ function layerEntry(reader: ColumnReader, index: number): LayerEntry {
   }
   switch (type) {
     case 'file':
-      return { type, path, ...metadata, sizeBytes: reader.number(at + 5), digest: reader.nextDigest() }
+      return {
+        type,
+        path,
+        ...metadata,
+        sizeBytes: reader.number(at + 5),
+        digest: reader.nextDigest(),
+      }
     case 'symlink':
     case 'hardlink':
       return { type, path, ...metadata, target: reader.nextTarget() }
@@ -218,53 +226,74 @@ function layerEntry(reader: ColumnReader, index: number): LayerEntry {
 
 /** Entries to pack as the addon takes them. They have been checked before. */
 export function encodePackEntries(entries: readonly PackEntry[]): PackColumns {
-  const numbers = new Float64Array(entries.length * PACK_NUMBERS)
-  const paths: string[] = []
-  const targets: string[] = []
-  const sourcePaths: string[] = []
-  const expects: string[] = []
-  const contents: Uint8Array[] = []
-  const xattrs: (number | string | Uint8Array)[] = []
-  const roots = new Map<string, number>()
-  entries.forEach((entry, index) => {
+  const writer = new ColumnWriter(entries.length)
+  for (const entry of entries) {
+    writer.add(entry)
+  }
+  return writer.finish()
+}
+
+class ColumnWriter {
+  readonly #numbers: Float64Array
+  readonly #paths: string[] = []
+  readonly #targets: string[] = []
+  readonly #sourcePaths: string[] = []
+  readonly #expects: string[] = []
+  readonly #contents: Uint8Array[] = []
+  readonly #xattrs: (number | string | Uint8Array)[] = []
+  readonly #roots = new Map<string, number>()
+
+  constructor(count: number) {
+    this.#numbers = new Float64Array(count * PACK_NUMBERS)
+  }
+
+  add(entry: PackEntry): void {
+    const index = this.#paths.length
     const at = index * PACK_NUMBERS
-    numbers[at] = TYPE_CODES.get(entry.type) ?? 0
-    paths.push(entry.path)
+    this.#numbers[at] = TYPE_CODES.get(entry.type) ?? 0
+    this.#paths.push(entry.path)
     if (entry.type === 'whiteout' || entry.type === 'opaque') {
       return
     }
-    numbers.set([entry.mode, entry.uid, entry.gid, entry.mtimeSec], at + 1)
+    this.#numbers.set([entry.mode, entry.uid, entry.gid, entry.mtimeSec], at + 1)
     for (const { name, value } of entry.xattrs ?? []) {
-      xattrs.push(index, name, value)
+      this.#xattrs.push(index, name, value)
     }
     if (entry.type === 'symlink' || entry.type === 'hardlink') {
-      targets.push(entry.target)
+      this.#targets.push(entry.target)
     } else if (entry.type === 'char' || entry.type === 'block') {
-      numbers.set([entry.major, entry.minor], at + 6)
+      this.#numbers.set([entry.major, entry.minor], at + 6)
     } else if (entry.type === 'file') {
-      numbers[at + 5] = entry.sizeBytes
-      expects.push(entry.expect ?? '')
-      if (entry.source.kind === 'bytes') {
-        numbers[at + 8] = -1
-        contents.push(entry.source.bytes)
-      } else {
-        const { root, path } = entry.source
-        const known = roots.get(root) ?? roots.size
-        roots.set(root, known)
-        numbers[at + 8] = known
-        sourcePaths.push(path)
-      }
+      this.#addFile(entry, at)
     }
-  })
-  return {
-    numbers,
-    paths: joinList(paths),
-    targets: joinList(targets),
-    sourcePaths: joinList(sourcePaths),
-    roots: joinList([...roots.keys()]),
-    expects: joinList(expects),
-    contents,
-    xattrs,
+  }
+
+  #addFile(entry: Extract<PackEntry, { type: 'file' }>, at: number): void {
+    this.#numbers[at + 5] = entry.sizeBytes
+    this.#expects.push(entry.expect ?? '')
+    if (entry.source.kind === 'bytes') {
+      this.#numbers[at + 8] = -1
+      this.#contents.push(entry.source.bytes)
+      return
+    }
+    const { root, path } = entry.source
+    const known = this.#roots.get(root) ?? this.#roots.size
+    this.#roots.set(root, known)
+    this.#numbers[at + 8] = known
+    this.#sourcePaths.push(path)
+  }
+
+  finish(): PackColumns {
+    return {
+      numbers: this.#numbers,
+      paths: joinList(this.#paths),
+      targets: joinList(this.#targets),
+      sourcePaths: joinList(this.#sourcePaths),
+      roots: joinList([...this.#roots.keys()]),
+      expects: joinList(this.#expects),
+      contents: this.#contents,
+      xattrs: this.#xattrs,
+    }
   }
 }
 

@@ -40,7 +40,11 @@ export interface ListOptions {
 
 /** Where the bytes of a file entry come from. */
 export type PackSource =
-  | { readonly kind: 'path'; /** Host directory. */ readonly root: string; /** Path below it, opened by descriptor, no symlink followed. */ readonly path: LayerPath }
+  | {
+      readonly kind: 'path' /** Host directory. */
+      readonly root: string /** Path below it, opened by descriptor, no symlink followed. */
+      readonly path: LayerPath
+    }
   | { readonly kind: 'bytes'; readonly bytes: Uint8Array }
 
 /**
@@ -48,7 +52,7 @@ export type PackSource =
  * when `expect` is given and the file's bytes differ from it, packing fails with code `content-changed` naming the file.
  */
 export type PackEntry =
-  | (Exclude<LayerEntry, { type: 'file' }>)
+  | Exclude<LayerEntry, { type: 'file' }>
   | (Omit<Extract<LayerEntry, { type: 'file' }>, 'digest'> & {
       readonly source: PackSource
       readonly expect?: Digest
@@ -118,7 +122,11 @@ export interface Kernel {
   /** The whole tree below root, without the root itself, sorted by path components (byte order), parents first. Stays on one filesystem. */
   scanTree(options: ListOptions): Promise<ScannedEntry[]>
   /** sha256 of each regular file, several threads; an unreadable or vanished file gives its KernelError in place. */
-  hashFiles(root: string, paths: readonly LayerPath[], signal: AbortSignal): Promise<(Digest | Error)[]>
+  hashFiles(
+    root: string,
+    paths: readonly LayerPath[],
+    signal: AbortSignal,
+  ): Promise<(Digest | Error)[]>
   createPacker(options: PackOptions): LayerPacker
   /** Verifies nothing by itself: the caller compares digest and diffId. Refuses hostile archives (code `bad-archive`). */
   readLayer(options: ReadLayerOptions): Promise<ReadLayerResult>
@@ -135,5 +143,9 @@ export interface Kernel {
   openInRoot(root: string, path: string): number
   getXattr(path: string, name: string): Uint8Array | undefined
   setXattr(path: string, name: string, value: Uint8Array): void
-  makeNode(path: string, type: 'char' | 'block' | 'fifo', options: { mode: number; major: number; minor: number }): void
+  makeNode(
+    path: string,
+    type: 'char' | 'block' | 'fifo',
+    options: { mode: number; major: number; minor: number },
+  ): void
 }

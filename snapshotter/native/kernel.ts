@@ -32,7 +32,10 @@ function findAddon(): string {
       return candidate
     }
     if (directory === dirname(directory)) {
-      throw new KernelError('addon-missing', `could not load the native addon: it is not built; ${HOW_TO_BUILD}`)
+      throw new KernelError(
+        'addon-missing',
+        `could not load the native addon: it is not built; ${HOW_TO_BUILD}`,
+      )
     }
   }
 }
@@ -46,7 +49,11 @@ function addon(): Addon {
       loaded = createRequire(import.meta.url)(path) as Addon
     } catch (cause) {
       const reason = cause instanceof Error ? cause.message : String(cause)
-      throw new KernelError('addon-missing', `could not load the native addon: ${reason}; ${HOW_TO_BUILD}`, { path, cause })
+      throw new KernelError(
+        'addon-missing',
+        `could not load the native addon: ${reason}; ${HOW_TO_BUILD}`,
+        { path, cause },
+      )
     }
   }
   return loaded
@@ -61,18 +68,27 @@ function callNow<T>(what: string, run: () => T): T {
   }
 }
 
-async function listDirectories(paths: readonly LayerPath[], options: ListOptions): Promise<ScannedEntry[][]> {
+async function listDirectories(
+  paths: readonly LayerPath[],
+  options: ListOptions,
+): Promise<ScannedEntry[][]> {
   const { root, withXattrs, signal } = options
   checkHostPath(root, 'the root')
   for (const path of paths) {
     checkPath(path, 'a directory')
   }
-  const { entries, counts } = await cancellable(addon(), signal, `list '${root}', at`, (cancellation) =>
-    addon().listDirectories(root, joinList(paths), withXattrs, cancellation),
+  const { entries, counts } = await cancellable(
+    addon(),
+    signal,
+    `list '${root}', at`,
+    (cancellation) => addon().listDirectories(root, joinList(paths), withXattrs, cancellation),
   )
   const all = decodeScanned(entries)
   let at = 0
-  return Array.from(counts, (count) => all.slice(at, (at += count)))
+  return Array.from(counts, (count) => {
+    at += count
+    return all.slice(at - count, at)
+  })
 }
 
 async function scanTree({ root, withXattrs, signal }: ListOptions): Promise<ScannedEntry[]> {
@@ -123,7 +139,9 @@ async function readLayer(options: ReadLayerOptions): Promise<ReadLayerResult> {
     entryCountMax: limits.entryCountMax,
   }
   const what = extractTo === undefined ? `read the archive '${blob}', at` : `unpack '${blob}', at`
-  const result = await cancellable(addon(), signal, what, (cancellation) => addon().readLayer(settings, cancellation))
+  const result = await cancellable(addon(), signal, what, (cancellation) =>
+    addon().readLayer(settings, cancellation),
+  )
   return {
     digest: result.digest as Digest,
     sizeBytes: result.sizeBytes,
@@ -136,7 +154,9 @@ async function readLayer(options: ReadLayerOptions): Promise<ReadLayerResult> {
 
 async function removeTree(path: string, signal: AbortSignal): Promise<void> {
   checkHostPath(path, 'the tree')
-  await cancellable(addon(), signal, 'remove', (cancellation) => addon().removeTree(path, cancellation))
+  await cancellable(addon(), signal, 'remove', (cancellation) =>
+    addon().removeTree(path, cancellation),
+  )
 }
 
 async function copyTree(source: string, dest: string, signal: AbortSignal): Promise<void> {
@@ -150,7 +170,9 @@ async function copyTree(source: string, dest: string, signal: AbortSignal): Prom
 async function syncFilesystem(path: string): Promise<void> {
   checkHostPath(path, 'the path')
   const never = new AbortController().signal
-  await cancellable(addon(), never, 'sync the filesystem of', (cancellation) => addon().syncFilesystem(path, cancellation))
+  await cancellable(addon(), never, 'sync the filesystem of', (cancellation) =>
+    addon().syncFilesystem(path, cancellation),
+  )
 }
 
 /** The native addon, loaded on first use; absent, every call fails with `addon-missing` and how to build it. */
@@ -194,6 +216,8 @@ export const kernel: Kernel = {
     checkHostPath(path, 'the path')
     checkDevice(options.mode, options.major, options.minor)
     const code = { char: 3, block: 4, fifo: 5 }[type]
-    callNow('make the node', () => addon().makeNode(path, code, options.mode, options.major, options.minor))
+    callNow('make the node', () =>
+      addon().makeNode(path, code, options.mode, options.major, options.minor),
+    )
   },
 }

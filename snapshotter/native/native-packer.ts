@@ -24,18 +24,29 @@ export class NativePacker implements LayerPacker {
     if (options.output !== undefined) {
       checkHostPath(options.output, 'the output')
     }
-    check(options.level === undefined || Number.isInteger(options.level), `level ${options.level} is no whole number`)
+    check(
+      options.level === undefined || Number.isInteger(options.level),
+      `level ${options.level} is no whole number`,
+    )
     this.#options = options
     this.#cancellation = new addon.Cancellation()
     this.#cancel = () => this.#cancellation.cancel()
     options.signal.addEventListener('abort', this.#cancel, { once: true })
     const level = options.level ?? -1
-    this.#packer = addon.createPacker(options.output ?? '', options.compression, level, this.#cancellation, () =>
-      this.#room?.(),
+    this.#packer = addon.createPacker(
+      options.output ?? '',
+      options.compression,
+      level,
+      this.#cancellation,
+      () => this.#room?.(),
     )
     this.#packer.done
       .catch((error: unknown) => {
-        const isAborted = options.signal.aborted && error instanceof Error && 'code' in error && error.code === 'aborted'
+        const isAborted =
+          options.signal.aborted &&
+          error instanceof Error &&
+          'code' in error &&
+          error.code === 'aborted'
         this.#failure = { error: isAborted ? options.signal.reason : toKernelError(error, 'pack') }
       })
       .finally(() => {

@@ -58,7 +58,10 @@ describe('packing a layer', () => {
       assert.equal(layer.diffId, packed.diffId)
       assert.equal(layer.uncompressedSizeBytes, packed.uncompressedSizeBytes)
       const entries = everyType.map((entry) => `${entry.type} ${entry.path}`)
-      assert.deepEqual(layer.entries.map((entry) => `${entry.type} ${entry.path}`), entries)
+      assert.deepEqual(
+        layer.entries.map((entry) => `${entry.type} ${entry.path}`),
+        entries,
+      )
     })
   }
 
@@ -79,7 +82,10 @@ describe('packing a layer', () => {
     const output = join(directory.path, 'blob')
     // Several blocks of all kinds of data.
     const noise = Buffer.alloc(3_000_000, createHash('sha512').update('seed').digest())
-    const entries = [bytesEntry('a', 'a'.repeat(2_500_000)), bytesEntry('b', noise.toString('latin1'))]
+    const entries = [
+      bytesEntry('a', 'a'.repeat(2_500_000)),
+      bytesEntry('b', noise.toString('latin1')),
+    ]
     for (const level of [undefined, 0, 1, 3, 6, 9]) {
       const file = `${output}-${level}`
       const packed = await pack(entries, { output: file, compression: 'gzip', level })
@@ -219,7 +225,12 @@ describe('a packing that does not end well', () => {
   it('leaves nothing when it is disposed before its end', async () => {
     await using directory = await temporaryDirectory()
     const output = join(directory.path, 'blob')
-    const packer = kernel.createPacker({ output, compression: 'gzip', level: undefined, signal: never })
+    const packer = kernel.createPacker({
+      output,
+      compression: 'gzip',
+      level: undefined,
+      signal: never,
+    })
     await packer.add([bytesEntry('a', 'a')])
     await packer[Symbol.asyncDispose]()
     assert.deepEqual(await readdir(directory.path), [])
@@ -243,7 +254,11 @@ describe('a packing that does not end well', () => {
       assert.equal(mounted.status, 0)
       try {
         const output = join(directory.path, 'blob')
-        await rejectsWith(pack([bytesEntry('a', 'a'.repeat(9_000_000))], { output }), 'ENOSPC', output)
+        await rejectsWith(
+          pack([bytesEntry('a', 'a'.repeat(9_000_000))], { output }),
+          'ENOSPC',
+          output,
+        )
         assert.deepEqual(await readdir(directory.path), [])
       } finally {
         spawnSync('umount', [directory.path])

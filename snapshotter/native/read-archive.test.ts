@@ -39,7 +39,13 @@ describe('reading an archive', () => {
   it('prefers PAX records to the header, the size too (CVE-2025-62518)', async () => {
     const smuggled = rawMember({ name: 'smuggled' })
     const archive = rawTar(
-      paxHeader({ size: '512', path: 'påth', uid: '4000000', mtime: '-1.5', 'SCHILY.xattr.user.a': 'v\0\n' }),
+      paxHeader({
+        size: '512',
+        path: 'påth',
+        uid: '4000000',
+        mtime: '-1.5',
+        'SCHILY.xattr.user.a': 'v\0\n',
+      }),
       { name: 'outer', size: '00000000000', body: smuggled },
     )
     const { entries } = await readBytes(archive)
@@ -57,7 +63,8 @@ describe('reading an archive', () => {
     const size = Buffer.concat([Buffer.from([0x80]), Buffer.alloc(10), Buffer.from([7])])
     const uid = Buffer.from([0x80, 0, 0, 0, 0, 0x3d, 0x09, 0])
     const mtime = Buffer.concat([Buffer.alloc(11, 0xff), Buffer.from([0xfe])])
-    const [entry] = (await readBytes(rawTar({ name: 'f', size, uid, mtime, body: 'content' }))).entries
+    const [entry] = (await readBytes(rawTar({ name: 'f', size, uid, mtime, body: 'content' })))
+      .entries
     assert.ok(entry?.type === 'file')
     assert.deepEqual([entry.sizeBytes, entry.uid, entry.mtimeSec], [7, 4_000_000, -2])
   })
@@ -84,7 +91,10 @@ describe('reading an archive', () => {
       { name: '.wh..wh.plnk/12.34' },
       { name: '.wh..wh.aufs' },
     )
-    assert.deepEqual(summary((await readBytes(archive)).entries), ['whiteout dir/gone', 'opaque dir'])
+    assert.deepEqual(summary((await readBytes(archive)).entries), [
+      'whiteout dir/gone',
+      'opaque dir',
+    ])
     const asFiles = await readBytes(archive, { whiteouts: 'plain' })
     assert.equal(asFiles.entries.length, 4)
   })
@@ -126,7 +136,9 @@ describe('reading an archive', () => {
       const { entries, uncompressedSizeBytes } = await read(join(directory.path, format))
       assert.ok(uncompressedSizeBytes < 100_000, 'tar found no holes')
       assert.deepEqual(
-        entries.map((entry) => (entry.type === 'file' ? [entry.path, entry.sizeBytes, entry.digest] : [])),
+        entries.map((entry) =>
+          entry.type === 'file' ? [entry.path, entry.sizeBytes, entry.digest] : [],
+        ),
         expected,
         format,
       )
@@ -168,26 +180,40 @@ describe('a hostile archive', () => {
   const cases: Record<string, { readonly archive: Buffer; readonly path?: string }> = {
     'a name with ".."': { archive: rawTar({ name: 'a/../../b' }), path: 'a/../../b' },
     'a PAX name with ".."': { archive: rawTar(paxHeader({ path: '../b' }), file), path: '../b' },
-    'a hard link with ".."': { archive: rawTar({ name: 'h', type: '1', link: '../etc/passwd' }), path: 'h' },
+    'a hard link with ".."': {
+      archive: rawTar({ name: 'h', type: '1', link: '../etc/passwd' }),
+      path: 'h',
+    },
     'a hard link to nothing': { archive: rawTar({ name: 'h', type: '1' }), path: 'h' },
     'a symlink to nothing': { archive: rawTar({ name: 's', type: '2' }), path: 's' },
-    'a file without a name': { archive: rawTar({ name: './' , type: '0', body: 'x' }) },
+    'a file without a name': { archive: rawTar({ name: './', type: '0', body: 'x' }) },
     'a NUL in a PAX name': { archive: rawTar(paxHeader({ path: 'a\0b' }), file) },
     'a size that is no number': { archive: rawTar({ ...file, size: '12x' }), path: 'file' },
     'a negative size': { archive: rawTar({ ...file, size: Buffer.alloc(12, 0xff) }), path: 'file' },
     'a size beyond 63 bits': {
-      archive: rawTar({ ...file, size: Buffer.concat([Buffer.from([0x80]), Buffer.alloc(11, 0xff)]) }),
+      archive: rawTar({
+        ...file,
+        size: Buffer.concat([Buffer.from([0x80]), Buffer.alloc(11, 0xff)]),
+      }),
     },
     'a negative PAX size': { archive: rawTar(paxHeader({ size: '-1' }), file) },
     'a PAX size that is too large': { archive: rawTar(paxHeader({ size: '9'.repeat(20) }), file) },
     'a PAX record with a wrong length': {
       archive: rawTar({ name: 'x', type: 'x', body: '99 path=a\n' }, file),
     },
-    'a PAX record without "="': { archive: rawTar({ name: 'x', type: 'x', body: '8 patha\n' }, file) },
+    'a PAX record without "="': {
+      archive: rawTar({ name: 'x', type: 'x', body: '8 patha\n' }, file),
+    },
     'a PAX header of 2 MiB': {
       archive: rawTar(paxHeader({ comment: 'x'.repeat(2 * 1024 * 1024) }), file),
     },
-    'a PAX header that claims 1 TiB': { archive: rawTar({ name: 'x', type: 'x', size: Buffer.from('8000000000000000000000c4', 'hex') }) },
+    'a PAX header that claims 1 TiB': {
+      archive: rawTar({
+        name: 'x',
+        type: 'x',
+        size: Buffer.from('8000000000000000000000c4', 'hex'),
+      }),
+    },
     'a global header that renames all': { archive: rawTar(paxHeader({ path: 'all' }, 'g'), file) },
     'a PAX and a GNU name at once': {
       archive: rawTar(paxHeader({ path: 'a' }), { name: 'L', type: 'L', body: 'b\0' }, file),
@@ -197,12 +223,17 @@ describe('a hostile archive', () => {
     'an unknown type': { archive: rawTar({ ...file, type: 'Z' }), path: 'file' },
     'a single zero block inside': { archive: rawTar(file, Buffer.alloc(512), file) },
     'an end in a header': { archive: rawMember(file).subarray(0, 300) },
-    'an end in a content': { archive: rawMember({ ...file, body: 'x'.repeat(2000) }).subarray(0, 1024) },
+    'an end in a content': {
+      archive: rawMember({ ...file, body: 'x'.repeat(2000) }).subarray(0, 1024),
+    },
     'a white-out of nothing': { archive: rawTar({ name: 'a/.wh.' }), path: 'a/.wh.' },
     'a white-out of "."': { archive: rawTar({ name: '.wh..' }), path: '.wh..' },
     'a white-out of ".."': { archive: rawTar({ name: 'a/.wh...' }), path: 'a/.wh...' },
     'an entry below a white-out': { archive: rawTar({ name: '.wh.a/b' }), path: '.wh.a/b' },
-    'a device number out of range': { archive: rawTar({ name: 'd', type: '3', major: '7777777' }), path: 'd' },
+    'a device number out of range': {
+      archive: rawTar({ name: 'd', type: '3', major: '7777777' }),
+      path: 'd',
+    },
     'a sparse map beyond its file': {
       archive: rawTar(paxHeader({ 'GNU.sparse.map': '0,7', 'GNU.sparse.size': '3' }), file),
       path: 'file',
@@ -212,7 +243,10 @@ describe('a hostile archive', () => {
       path: 'file',
     },
     'a sparse file of 1 PiB': {
-      archive: rawTar(paxHeader({ 'GNU.sparse.map': '0,7', 'GNU.sparse.size': `${2 ** 50}` }), file),
+      archive: rawTar(
+        paxHeader({ 'GNU.sparse.map': '0,7', 'GNU.sparse.size': `${2 ** 50}` }),
+        file,
+      ),
       path: 'file',
     },
     'a name of 40,000 bytes': { archive: rawTar(paxHeader({ path: 'a/'.repeat(20_000) }), file) },
@@ -224,7 +258,10 @@ describe('a hostile archive', () => {
   }
 
   it('is refused for more entries, or bytes, than the limits allow', async () => {
-    const archive = rawTar({ name: 'a', body: 'x'.repeat(600) }, { name: 'b', body: 'x'.repeat(600) })
+    const archive = rawTar(
+      { name: 'a', body: 'x'.repeat(600) },
+      { name: 'b', body: 'x'.repeat(600) },
+    )
     const limit = (uncompressedSizeBytesMax: number, entryCountMax: number) =>
       readBytes(archive, { limits: { uncompressedSizeBytesMax, entryCountMax } })
     await limit(archive.length, 2)

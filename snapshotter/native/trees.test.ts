@@ -1,6 +1,18 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { chmod, link, lstat, mkdir, open, readFile, readdir, stat, symlink, utimes, writeFile } from 'node:fs/promises'
+import {
+  chmod,
+  link,
+  lstat,
+  mkdir,
+  open,
+  readFile,
+  readdir,
+  stat,
+  symlink,
+  utimes,
+  writeFile,
+} from 'node:fs/promises'
 import { join } from 'node:path'
 import { encodePath } from '../layer/path-bytes.ts'
 import { requires } from '../testing/requires.ts'
@@ -23,7 +35,8 @@ describe('scanning a tree', () => {
   it('sorts by the bytes of path components, parents first', async () => {
     await using directory = await temporaryDirectory()
     const root = directory.path
-    for (const path of ['a/b', 'a-b', 'a0', 'ab/c', 'Z']) await mkdir(join(root, path), { recursive: true })
+    for (const path of ['a/b', 'a-b', 'a0', 'ab/c', 'Z'])
+      await mkdir(join(root, path), { recursive: true })
     await writeFile(encodePath(`${root}/\udcff`), '')
     await writeFile(join(root, '\u{10000}'), '')
     const scan = await kernel.scanTree({ root, withXattrs: false, signal: never })
@@ -75,7 +88,10 @@ describe('scanning a tree', () => {
     assert.equal(typeof digest, 'string')
     const copy = join(directory.path, 'copy')
     await kernel.copyTree(root, copy, never)
-    assert.equal((await kernel.scanTree({ root: copy, withXattrs: false, signal: never })).length, depth + 1)
+    assert.equal(
+      (await kernel.scanTree({ root: copy, withXattrs: false, signal: never })).length,
+      depth + 1,
+    )
     await kernel.removeTree(root, never)
     await kernel.removeTree(copy, never)
     assert.deepEqual(await readdir(directory.path), [])
@@ -102,7 +118,10 @@ describe('scanning a tree', () => {
       assert.ok(error instanceof KernelError)
       assert.equal(error.syscall, 'open')
       assert.ok(error.errno > 0)
-      assert.match(error.message, /^could not scan '\/nonexistent\/root'.*No such file or directory/)
+      assert.match(
+        error.message,
+        /^could not scan '\/nonexistent\/root'.*No such file or directory/,
+      )
       return true
     })
   })
@@ -125,7 +144,11 @@ describe('hashing files', () => {
     await writeFile(join(root, 'empty'), '')
     await symlink('empty', join(root, 'link'))
     await mkdir(join(root, 'dir'))
-    const [empty, gone, linked, dir] = await kernel.hashFiles(root, ['empty', 'gone', 'link', 'dir'], never)
+    const [empty, gone, linked, dir] = await kernel.hashFiles(
+      root,
+      ['empty', 'gone', 'link', 'dir'],
+      never,
+    )
     assert.equal(empty, 'sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855')
     assert.ok(gone instanceof KernelError && gone.code === 'ENOENT' && gone.path === 'gone')
     assert.ok(linked instanceof KernelError && linked.code === 'ELOOP')
@@ -207,7 +230,11 @@ describe('copying a tree', () => {
     await mkdir(join(directory.path, 'source'))
     await mkdir(join(directory.path, 'dest'))
     for (const root of ['source', 'dest']) await writeFile(join(directory.path, root, 'file'), root)
-    const copied = kernel.copyTree(join(directory.path, 'source'), join(directory.path, 'dest'), never)
+    const copied = kernel.copyTree(
+      join(directory.path, 'source'),
+      join(directory.path, 'dest'),
+      never,
+    )
     await rejectsWith(copied, 'EEXIST', 'file')
     assert.equal(await readFile(join(directory.path, 'dest/file'), 'utf8'), 'dest')
   })

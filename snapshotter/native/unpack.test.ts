@@ -37,7 +37,9 @@ describe('unpacking an archive', () => {
     )
     const { root } = await unpackBytes(directory.path, archive)
     assert.equal(await readFile(join(root, 'dir/file'), 'utf8'), 'content')
-    const [file, hard, dir] = await Promise.all(['dir/file', 'hard', 'dir'].map((path) => stat(join(root, path))))
+    const [file, hard, dir] = await Promise.all(
+      ['dir/file', 'hard', 'dir'].map((path) => stat(join(root, path))),
+    )
     assert.equal(file?.mode, 0o104751)
     assert.equal(file?.mtimeMs, 1_600_000_000_000)
     assert.equal(hard?.ino, file?.ino)
@@ -52,7 +54,10 @@ describe('unpacking an archive', () => {
     await using directory = await temporaryDirectory()
     const deep = `${'d'.repeat(200)}/`.repeat(30)
     const raw = Buffer.from([0x72, 0xff, 0x80])
-    const archive = rawTar({ name: raw, body: 'raw' }, paxHeader({ path: `${deep}file` }), { name: 'x', body: 'deep' })
+    const archive = rawTar({ name: raw, body: 'raw' }, paxHeader({ path: `${deep}file` }), {
+      name: 'x',
+      body: 'deep',
+    })
     const { root } = await unpackBytes(directory.path, archive)
     assert.ok((await tree(root)).includes(`${deep}file`))
     assert.equal(await readFile(Buffer.concat([encodePath(`${root}/`), raw]), 'utf8'), 'raw')
@@ -103,7 +108,10 @@ describe('unpacking an archive', () => {
 
   it('leaves holes where a file has zeros', async () => {
     await using directory = await temporaryDirectory()
-    const { root } = await unpackBytes(directory.path, rawTar({ name: 'f', body: Buffer.alloc(1_000_000) }))
+    const { root } = await unpackBytes(
+      directory.path,
+      rawTar({ name: 'f', body: Buffer.alloc(1_000_000) }),
+    )
     const { size, blocks } = await stat(join(root, 'f'))
     assert.equal(size, 1_000_000)
     assert.ok(blocks * 512 < size)
@@ -164,7 +172,10 @@ describe('unpacking a hostile archive', () => {
     await using directory = await temporaryDirectory()
     const canary = join(directory.path, 'canary')
     await writeFile(canary, 'safe')
-    const archive = rawTar({ name: 's', type: '2', link: canary }, { name: 'h', type: '1', link: 's' })
+    const archive = rawTar(
+      { name: 's', type: '2', link: canary },
+      { name: 'h', type: '1', link: 's' },
+    )
     const { root } = await unpackBytes(directory.path, archive)
     assert.equal(await readlink(join(root, 'h')), canary)
     assert.equal((await stat(canary)).nlink, 1)
@@ -172,9 +183,16 @@ describe('unpacking a hostile archive', () => {
 
   it('refuses parents that are files, loops or dangling', async () => {
     await using directory = await temporaryDirectory()
-    const below = (archive: Buffer) => rejectsWith(unpackBytes(directory.path, archive), 'bad-archive')
+    const below = (archive: Buffer) =>
+      rejectsWith(unpackBytes(directory.path, archive), 'bad-archive')
     await below(rawTar({ name: 'f' }, { name: 'f/x' }))
-    await below(rawTar({ name: 'a', type: '2', link: 'b' }, { name: 'b', type: '2', link: 'a' }, { name: 'a/x' }))
+    await below(
+      rawTar(
+        { name: 'a', type: '2', link: 'b' },
+        { name: 'b', type: '2', link: 'a' },
+        { name: 'a/x' },
+      ),
+    )
     await below(rawTar({ name: 'n', type: '2', link: 'nothing' }, { name: 'n/x' }))
   })
 
@@ -192,7 +210,9 @@ describe('unpacking a hostile archive', () => {
     await using directory = await temporaryDirectory()
     const files = Array.from({ length: 3000 }, (_, i) => ({ name: `d/f${i}` }))
     const marks = Array.from({ length: 3000 }, () => ({ name: 'd/.wh..wh..opq' }))
-    const { root } = await unpackBytes(directory.path, rawTar(...files, ...marks), { whiteouts: 'apply' })
+    const { root } = await unpackBytes(directory.path, rawTar(...files, ...marks), {
+      whiteouts: 'apply',
+    })
     assert.equal((await readdir(join(root, 'd'))).length, 3000)
   })
 })
@@ -221,7 +241,8 @@ describe('applying white-outs to a directory', () => {
       const root = await lower(directory.path)
       const marks = [{ name: 'dir/.wh..wh..opq' }, { name: '.wh.file' }]
       const entries = [{ name: 'dir/sub/new' }, { name: 'file', body: 'new' }]
-      const archive = order === 'before' ? rawTar(...marks, ...entries) : rawTar(...entries, ...marks)
+      const archive =
+        order === 'before' ? rawTar(...marks, ...entries) : rawTar(...entries, ...marks)
       await unpackBytes(directory.path, archive, { whiteouts: 'apply' })
       assert.deepEqual(await tree(root), ['dir/', 'dir/sub/', 'dir/sub/new', 'file'])
       assert.equal(await readFile(join(root, 'file'), 'utf8'), 'new')
@@ -231,7 +252,9 @@ describe('applying white-outs to a directory', () => {
   it('clears the whole root when that is opaque', async () => {
     await using directory = await temporaryDirectory()
     const root = await lower(directory.path)
-    await unpackBytes(directory.path, rawTar({ name: '.wh..wh..opq' }, { name: 'new' }), { whiteouts: 'apply' })
+    await unpackBytes(directory.path, rawTar({ name: '.wh..wh..opq' }, { name: 'new' }), {
+      whiteouts: 'apply',
+    })
     assert.deepEqual(await tree(root), ['new'])
   })
 })
@@ -244,7 +267,11 @@ describe('unpacking as root', () => {
     const capability = Buffer.from('0100000200040000000000000000000000000000', 'hex')
     const archive = rawTar(
       { name: 'null', type: '3', major: '0000001', minor: '0000003', mode: '0000666' },
-      paxHeader({ 'SCHILY.xattr.security.capability': capability, 'SCHILY.xattr.user.a': 'b', uid: '1000' }),
+      paxHeader({
+        'SCHILY.xattr.security.capability': capability,
+        'SCHILY.xattr.user.a': 'b',
+        uid: '1000',
+      }),
       { name: 'f', mode: '0006755' },
       paxHeader({ 'SCHILY.xattr.trusted.overlay.redirect': '/etc', 'SCHILY.xattr.trusted.x': 'y' }),
       { name: 'd', type: '5' },
@@ -279,17 +306,28 @@ describe('unpacking as root', () => {
     const gone = await lstat(join(root, 'gone'))
     assert.ok(gone.isCharacterDevice() && gone.rdev === 0)
     for (const path of ['remade', 'opaque']) {
-      assert.deepEqual(kernel.getXattr(join(root, path), 'trusted.overlay.opaque'), Buffer.from('y'), path)
+      assert.deepEqual(
+        kernel.getXattr(join(root, path), 'trusted.overlay.opaque'),
+        Buffer.from('y'),
+        path,
+      )
     }
     assert.equal(await readFile(join(root, 'rewritten'), 'utf8'), 'new')
     assert.equal(await readFile(join(root, 'kept'), 'utf8'), 'kept')
-    await unpackBytes(directory.path, rawTar({ name: 'u/.wh..wh..opq' }), { whiteouts: 'overlay', userXattr: true })
+    await unpackBytes(directory.path, rawTar({ name: 'u/.wh..wh..opq' }), {
+      whiteouts: 'overlay',
+      userXattr: true,
+    })
     assert.deepEqual(kernel.getXattr(join(root, 'u'), 'user.overlay.opaque'), Buffer.from('y'))
   })
 
   it('tells what an ordinary user cannot have', async () => {
     await using directory = await temporaryDirectory()
-    const archive = rawTar({ name: 'null', type: '3', major: '0000001' }, paxHeader({ uid: '1000' }), { name: 'f' })
+    const archive = rawTar(
+      { name: 'null', type: '3', major: '0000001' },
+      paxHeader({ uid: '1000' }),
+      { name: 'f' },
+    )
     const { root, result } = await unpackBytes(directory.path, archive, { ownership: 'none' })
     assert.deepEqual(result.skipped, [{ path: 'null', what: 'device' }])
     assert.equal((await stat(join(root, 'f'))).uid, 0)

@@ -79,7 +79,8 @@ export async function unpackBytes(
 /** `type path`, and the target of links. */
 export function summary(entries: readonly LayerEntry[]): string[] {
   return entries.map((entry) => {
-    const target = entry.type === 'symlink' || entry.type === 'hardlink' ? ` -> ${entry.target}` : ''
+    const target =
+      entry.type === 'symlink' || entry.type === 'hardlink' ? ` -> ${entry.target}` : ''
     return `${entry.type} ${entry.path}${target}`
   })
 }
