@@ -13,7 +13,8 @@ export interface ProgramResult {
   readonly stderr: string
 }
 
-const USER = 'tsbuild-test'
+/** Of this run alone: another one may be under way on this machine. */
+const USER = `tsbuild-test-${process.pid}`
 /** What a worker is made of; no package is. */
 const COMPILED = ['builder/sandbox', 'builder/worker', 'snapshotter', 'registry-client/oci']
 
