@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import { moveToTrash } from '../snapshotter/index.ts'
 import { BuildExports } from './build-exports.ts'
 import type { BuildServices } from './build-services.ts'
 import {
@@ -146,7 +147,9 @@ export class BuildSession implements AsyncDisposable {
       options: this.request,
       mounts: {
         secrets: this.#secrets,
-        cacheMounts: new CacheMounts(store.root.mountsDir, store.locks),
+        cacheMounts: new CacheMounts(store.root.mountsDir, store.locks, async (path) => {
+          await moveToTrash(store.root, path)
+        }),
         makeOwned: async (directory, owner, signal) => {
           const root = { type: 'dir', path: '', mtimeSec: 0, ...owner } as const
           await writeEntries([root], directory, copyParts, signal)

@@ -35,6 +35,7 @@ export async function build(request: BuildRequest, services: BuildServices): Pro
     syntax: request.buildArgs.get('BUILDKIT_SYNTAX'),
   })
   const graphs = await convertAll(parsed, session, signal)
+  tellWarnings(graphs, session)
   const { scheduler, exports } = prepare(session, graphs, dockerfile)
   const platforms = await solveAll(graphs, scheduler, session)
   const { result, exports: outcomes } = await exports.finish(platforms, scheduler.signal)
@@ -69,6 +70,16 @@ async function convertAll(
       convert(parsed, convertOptions(session.request, platform), resolver, signal),
     ),
   )
+}
+
+/** Lint findings (features row L23), each once however many platforms there are. */
+function tellWarnings(graphs: readonly BuildGraph[], session: BuildSession): void {
+  const texts = graphs.flatMap((graph) =>
+    graph.warnings.map(({ rule, detail, range }) => `${rule}: ${detail} (line ${range.startLine})`),
+  )
+  for (const text of new Set(texts)) {
+    session.steps.warning(text)
+  }
 }
 
 function convertOptions(request: BuildRequest, targetPlatform: Platform): ConvertOptions {

@@ -13,6 +13,8 @@ export interface CacheMountRequest {
   readonly sharing: 'shared' | 'private' | 'locked'
   /** Distinguishes a cache that begins with the content of a stage (features row D69). */
   readonly initial: string | undefined
+  /** The step was told to ignore the cache: what earlier builds left in the mount goes too, as with BuildKit. */
+  readonly isFresh: boolean
   /** Makes a new cache: `directory`, whose parent exists, with the content in `fs` below it; `fs` appears whole. */
   create(directory: string, signal: AbortSignal): Promise<void>
 }
@@ -33,10 +35,15 @@ const PRIVATE_COPIES_MAX = 1000
 export class CacheMounts {
   readonly #directory: string
   readonly #locks: MountLocks
+  readonly #discard: (path: string) => Promise<void>
+  /** Caches that this build has used: what its own steps wrote stays for its later ones. */
+  readonly #used = new Set<string>()
 
-  constructor(directory: string, locks: MountLocks) {
+  /** `discard` takes a directory away although others may still have it mounted; absent is fine. */
+  constructor(directory: string, locks: MountLocks, discard: (path: string) => Promise<void>) {
     this.#directory = directory
     this.#locks = locks
+    this.#discard = discard
   }
 
   /** Waits until the cache may be used. The caller disposes it when its step has ended. */
@@ -76,6 +83,10 @@ export class CacheMounts {
       const directory = join(this.#directory, name)
       // Two holders of a shared lock must not both fill a new cache.
       await using _creation = await this.#locks.acquire(`mount-new-${name}`, signal, 'exclusive')
+      if (request.isFresh && !this.#used.has(name)) {
+        await this.#discard(directory)
+      }
+      this.#used.add(name)
       if (!(await exists(join(directory, 'fs')))) {
         await request.create(directory, signal)
       }

@@ -149,7 +149,7 @@ async function prepareMount(mount: RunMount, to: Preparation, signal: AbortSigna
 
 async function openCache(
   mount: Extract<RunMount, { type: 'cache' }>,
-  { parts, held, caches }: Preparation,
+  { parts, held, caches, node }: Preparation,
   signal: AbortSignal,
 ): Promise<SandboxMount> {
   const { cacheId, sharing, from, source, mode, uid, gid, target, isReadonly } = mount
@@ -165,6 +165,7 @@ async function openCache(
       cacheId,
       sharing,
       initial,
+      isFresh: node.origin.ignoreCache,
       create: async (directory, inner) => {
         // What a creation left that did not come to its end.
         await rm(directory, { recursive: true, force: true })
