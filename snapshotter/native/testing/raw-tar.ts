@@ -38,7 +38,7 @@ export function rawMember(member: RawMember): Buffer {
   const body = Buffer.from(member.body ?? '')
   const block = Buffer.alloc(BLOCK)
   put(block, 0, member.name)
-  put(block, 100, member.mode ?? '0000644')
+  put(block, 100, member.mode ?? (member.type === '5' ? '0000755' : '0000644'))
   put(block, 108, member.uid ?? '0000000')
   put(block, 116, '0000000')
   put(block, 124, member.size ?? octal(body.length, 11))
