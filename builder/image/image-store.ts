@@ -86,7 +86,7 @@ export class ImageStore {
   /** Points the name at the image. One that had it before and has no other name stays, without one. */
   async put(image: StoredImage): Promise<void> {
     if (image.name === undefined) {
-      await this.#table.put(digestHex(image.target.digest), image)
+      await this.#keepUnnamed(image)
       return
     }
     const previous = await this.get(image.name)
