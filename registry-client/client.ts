@@ -21,8 +21,8 @@ import {
 import { ping } from './ping.ts'
 import { type FetchBlobOptions, fetchBlob } from './pull/blob.ts'
 import { type FetchedConfig, fetchConfig } from './pull/config.ts'
-import { type FetchedManifest, getManifest } from './pull/manifest.ts'
-import { head, type ResolvedImage, type ResolveOptions, resolve } from './pull/resolve.ts'
+import type { FetchedManifest } from './pull/manifest.ts'
+import { fetchTop, head, type ResolvedImage, type ResolveOptions, resolve } from './pull/resolve.ts'
 import { type BlobPushResult, type PushBlobOptions, pushBlob } from './push/blob.ts'
 import { hasBlob, pushAccess } from './push/has-blob.ts'
 import { pushManifest } from './push/manifest.ts'
@@ -124,16 +124,16 @@ export class RegistryClient implements AsyncDisposable {
     })
   }
 
-  /** The manifest or index itself, verified; no platform is chosen. */
+  /**
+   * The manifest or index itself, verified; no platform is chosen. With `readManifest` only a HEAD
+   * is sent when the name still points to what is at hand.
+   */
   fetchManifest(
     reference: Reference,
-    options: { readonly signal: AbortSignal },
+    options: Pick<ResolveOptions, 'signal' | 'readManifest'>,
   ): Promise<FetchedManifest> {
-    const tagOrDigest = reference.digest ?? reference.tag ?? 'latest'
     return this.#pulling(reference, (places) =>
-      places(({ host, reference: { repository } }) =>
-        getManifest(host, { repository, tagOrDigest }, options),
-      ),
+      places((place) => fetchTop(place.host, place.reference, options)),
     )
   }
 

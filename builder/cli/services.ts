@@ -68,8 +68,9 @@ export class Registries implements AsyncDisposable {
   }
 
   async #open(insecure: readonly string[]): Promise<RegistryClient> {
-    const { RegistryClient } = await import('../../registry-client/index.ts')
+    const { RegistryClient, systemRouting } = await import('../../registry-client/index.ts')
     return new RegistryClient({
+      routing: systemRouting(this.#context.env),
       insecureRegistries: [...this.#args.list('insecure-registry'), ...insecure],
       caFiles: this.#args.list('registry-ca').map((path) => resolve(this.#context.cwd, path)),
       env: this.#context.env,

@@ -97,6 +97,21 @@ describe('resolve', () => {
     assert.deepEqual(registry.requestLines, ['HEAD /v2/app/manifests/v1'])
   })
 
+  it('fetches a manifest only when the name points elsewhere than to the one at hand', async () => {
+    const repository = registry.repository('app')
+    const old = repository.addImage({ layers: [], platform: AMD64, tag: 'v1' })
+    const readManifest = async (digest: string): Promise<Uint8Array | undefined> =>
+      digest === old.manifest.digest ? old.manifest.bytes : undefined
+    const reference = referenceTo(registry, 'app:v1')
+    const same = await client.fetchManifest(reference, { signal, readManifest })
+    assert.equal(same.digest, old.manifest.digest)
+    assert.deepEqual(registry.requestLines, ['HEAD /v2/app/manifests/v1'])
+    const fresh = repository.addImage({ layers: [noise(9)], platform: AMD64, tag: 'v1' })
+    const moved = await client.fetchManifest(reference, { signal, readManifest })
+    assert.equal(moved.digest, fresh.manifest.digest)
+    assert.equal(registry.requestLines.at(-1), `GET /v2/app/manifests/${fresh.manifest.digest}`)
+  })
+
   it('refuses a manifest whose bytes have another digest than was asked for', async () => {
     const image = registry.repository('app').addImage({ layers: [], platform: AMD64, tag: 'v1' })
     registry.script({

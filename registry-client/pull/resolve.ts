@@ -99,10 +99,14 @@ export async function head(
   return { mediaType, digest, sizeBytes: bytes.byteLength }
 }
 
-async function fetchTop(
+/**
+ * The manifest or index that `reference` names, whole; from `readManifest` when it has the one that
+ * the name points to now.
+ */
+export async function fetchTop(
   host: HostClient,
   reference: Reference,
-  options: ResolveOptions,
+  options: Pick<ResolveOptions, 'signal' | 'readManifest'>,
 ): Promise<FetchedManifest> {
   const target = targetOf(reference)
   if (options.readManifest !== undefined) {
@@ -140,7 +144,7 @@ async function fetchByDigest(
 async function readKnown(
   digest: Digest,
   declaredType: string | undefined,
-  options: ResolveOptions,
+  options: Pick<ResolveOptions, 'readManifest'>,
 ): Promise<FetchedManifest | undefined> {
   const bytes = await options.readManifest?.(digest)
   if (bytes === undefined) return undefined
