@@ -92,9 +92,10 @@ export function prepare() {
   })
   const folders = ['builder', 'frontend', 'snapshotter', 'registry-client', 'bench']
   const sources = folders.flatMap((folder) => sourcesOf(join(root, folder))).sort()
-  whenChanged('typescript', [join(root, 'tsconfig.json'), ...sources], [join(root, 'dist', 'builder', 'cli', 'main.js')], () => {
+  whenChanged('typescript', [join(root, 'tsconfig.json'), join(root, '.ci', 'bundle.mjs'), ...sources], [join(root, 'dist', 'bundle', 'cli.js')], () => {
     console.error('compiling TypeScript')
     run(process.execPath, [join(root, 'node_modules', 'typescript', 'bin', 'tsc'), '-p', root])
+    run(process.execPath, [join(root, '.ci', 'bundle.mjs')])
   })
 }
 

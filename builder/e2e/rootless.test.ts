@@ -92,7 +92,7 @@ describe('a build by an ordinary user with subordinate ids', function () {
       uid: user.uid,
       gid: user.gid,
       cwd: lab.dir,
-      env: { PATH: process.env['PATH'], HOME: lab.dir },
+      env: { PATH: process.env['PATH'], HOME: lab.dir, TSBUILD_ROOT: join(lab.dir, 'state') },
     })
     assert.equal(result.status, 0, result.text)
     const { stdout } = await mustRun('tar', ['--numeric-owner', '-tvf', tar])

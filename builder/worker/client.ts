@@ -2,12 +2,13 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import type {
-  LayerDirectory,
-  LayerPath,
-  PackEntry,
-  PackResult,
-  Store,
+import {
+  type LayerDirectory,
+  type LayerPath,
+  packageFile,
+  type PackEntry,
+  type PackResult,
+  type Store,
 } from '../../snapshotter/index.ts'
 import { SandboxError } from '../sandbox/errors.ts'
 import { type HostFacts, readHostFacts } from '../sandbox/host-facts.ts'
@@ -80,7 +81,7 @@ export async function startWorker(
       ...writable.flatMap((path) => ['--writable', path]),
       '--',
       process.execPath,
-      join(import.meta.dirname, 'main.js'),
+      workerProgram(),
       ...writeWorkerArguments({ workDir: lease.directory, probeDir: probe, rung, notice }),
     ],
     // 4, 5 and 6: for a step that talks to the terminal; main.ts knows them.
@@ -98,6 +99,12 @@ export async function startWorker(
   } finally {
     signal.removeEventListener('abort', stop)
   }
+}
+
+function workerProgram(): string {
+  const program = packageFile('dist/builder/worker/main.js')
+  if (program === undefined) throw new Error('could not find dist/builder/worker/main.js')
+  return program
 }
 
 /** Limits of steps are written there. */

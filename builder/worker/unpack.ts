@@ -1,6 +1,11 @@
 import { mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type Kernel, normalizeEntries, writeContents } from '../../snapshotter/index.ts'
+import {
+  type Kernel,
+  normalizeEntries,
+  noteImpliedDirectories,
+  writeContents,
+} from '../../snapshotter/index.ts'
 import type { UnpackRequest, UnpackResult } from './protocol.ts'
 
 /** What no real layer comes near; a bomb stops here. */
@@ -48,6 +53,7 @@ export async function unpackLayer(
     })
     check('digest-mismatch', blob, layer.digest, expect.digest)
     check('diff-id-mismatch', blob, layer.diffId, expect.diffId)
+    await noteImpliedDirectories({ path: directory }, layer.entries)
     await writeContents(contents, normalizeEntries(layer.entries))
     return { uncompressedSizeBytes: layer.uncompressedSizeBytes, entryCount: layer.entries.length }
   } catch (error) {

@@ -1,7 +1,4 @@
-import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
-import { dirname, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import type { DiffId, Digest } from '../../registry-client/oci/index.ts'
 import type { LayerPath } from '../layer/entry.ts'
 import { type Addon, cancellable, toKernelError } from './addon.ts'
@@ -18,26 +15,19 @@ import type {
   ScannedEntry,
 } from './kernel-types.ts'
 import { NativePacker } from './native-packer.ts'
+import { packageFile } from './package-file.ts'
 
 const ADDON = 'snapshotter/native/build/Release/tsbuild.node'
 const HOW_TO_BUILD =
   'build it with `npm run build:native` in the directory of the tsbuild package (needs a C++ compiler, make and python3)'
 
-/** The compiled addon lies in the package's source tree, whether this file runs from there, from dist/ or from a bundle. */
 function findAddon(): string {
-  const here = dirname(fileURLToPath(import.meta.url))
-  for (let directory = here; ; directory = dirname(directory)) {
-    const candidate = join(directory, ADDON)
-    if (existsSync(candidate)) {
-      return candidate
-    }
-    if (directory === dirname(directory)) {
-      throw new KernelError(
-        'addon-missing',
-        `could not load the native addon: it is not built; ${HOW_TO_BUILD}`,
-      )
-    }
-  }
+  const addon = packageFile(ADDON)
+  if (addon !== undefined) return addon
+  throw new KernelError(
+    'addon-missing',
+    `could not load the native addon: it is not built; ${HOW_TO_BUILD}`,
+  )
 }
 
 let loaded: Addon | undefined

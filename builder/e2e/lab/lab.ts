@@ -59,10 +59,15 @@ export class Lab implements AsyncDisposable {
     }
   }
 
-  /** What a build left unfinished: empty when it cleaned up. */
+  /** What is below `work/` besides the store's own lock file and empty folders: nothing when builds cleaned up. */
   async unfinished(): Promise<string[]> {
     const work = join(this.stateRoot, 'work')
-    return (await exists(work)) ? await readdir(work) : []
+    if (!(await exists(work))) return []
+    const entries = await readdir(work, { withFileTypes: true, recursive: true })
+    const folders = new Set(['locks', 'trash'])
+    return entries
+      .filter((entry) => !(entry.isDirectory() && folders.has(entry.name)) && entry.name !== 'gate')
+      .map((entry) => join(entry.parentPath, entry.name))
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -86,6 +86,8 @@ async function copyCompiled(directory: string): Promise<void> {
   const dist = join(import.meta.dirname, '../../..')
   for (const folder of COMPILED)
     await cp(join(dist, folder), join(directory, 'dist', folder), { recursive: true })
+  // The modules, not the bundle: the test runs what was compiled last.
+  await cp(join(dist, 'builder/program.js'), join(directory, 'dist/builder/program.js'))
   const release = join(directory, relative(packageOf(native), native))
   await mkdir(release, { recursive: true })
   await cp(program, join(release, 'sandbox-init'))
