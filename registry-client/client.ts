@@ -32,7 +32,7 @@ import { type Endpoint, endpointOf } from './transport/endpoint.ts'
 import type { Environment } from './transport/proxy.ts'
 import { DEFAULT_TIMEOUTS, HttpTransport, type TransportTimeouts } from './transport/request.ts'
 import { DEFAULT_RETRY_POLICY, type RetryPolicy } from './transport/retry.ts'
-import { CertificateStore } from './transport/tls.ts'
+import { CertificateStore, type HostCertificateFiles } from './transport/tls.ts'
 
 /** All have defaults that suit a command on a user's machine. */
 export interface RegistryClientOptions {
@@ -45,6 +45,8 @@ export interface RegistryClientOptions {
   readonly insecureRegistries?: readonly string[]
   /** PEM files with certificate authorities to trust besides the system's. */
   readonly caFiles?: readonly string[]
+  /** Certificate files for single hosts, as references name them. */
+  readonly hostCertificates?: ReadonlyMap<string, HostCertificateFiles>
   /** Proxies, certificate and credential files are found by it. Default: `process.env`. */
   readonly env?: Environment
   /** Mirrors. Default: none; `systemRouting` gives what this machine's configuration says. */
@@ -75,9 +77,16 @@ export class RegistryClient implements AsyncDisposable {
   constructor(options: RegistryClientOptions = {}) {
     const env = options.env ?? process.env
     this.#options = options
-    this.#certificates = new CertificateStore({ env, caFiles: options.caFiles ?? [] })
     this.#source = options.credentials ?? storedCredentials(env)
     this.#routing = options.routing ?? directRouting
+    this.#certificates = new CertificateStore({
+      env,
+      caFiles: options.caFiles ?? [],
+      hostFiles: new Map([
+        ...(this.#routing.hostCertificates ?? []),
+        ...(options.hostCertificates ?? []),
+      ]),
+    })
     this.#insecureRegistries = [
       ...(options.insecureRegistries ?? []),
       ...this.#routing.insecureRegistries,
@@ -263,17 +272,15 @@ export class RegistryClient implements AsyncDisposable {
     return this.#hostOf({ registry, isPlainHttp: false })
   }
 
-  #hostOf(source: Pick<PullSource, 'registry' | 'isPlainHttp'>): HostClient {
-    const key = `${source.isPlainHttp ? 'http' : 'https'}://${source.registry}`
+  #hostOf(source: HostPlace): HostClient {
+    const { registry, isPlainHttp, endpoint } = source
+    const key = JSON.stringify([registry, isPlainHttp, endpoint?.baseUrl, endpoint?.namespace])
     const host = this.#hosts.get(key) ?? this.#makeHost(source, this.#source)
     this.#hosts.set(key, host)
     return host
   }
 
-  #makeHost(
-    place: Pick<PullSource, 'registry' | 'isPlainHttp'>,
-    source: CredentialSource,
-  ): HostClient {
+  #makeHost(place: HostPlace, source: CredentialSource): HostClient {
     return new HostClient({
       endpoint: this.#endpointOf(place),
       transport: this.#transport,
@@ -284,13 +291,15 @@ export class RegistryClient implements AsyncDisposable {
     })
   }
 
-  #endpointOf({ registry, isPlainHttp }: Pick<PullSource, 'registry' | 'isPlainHttp'>): Endpoint {
+  #endpointOf({ registry, isPlainHttp, endpoint }: HostPlace): Endpoint {
+    if (endpoint !== undefined) return { registry, fallbackUrl: undefined, ...endpoint }
     if (isPlainHttp) {
       return { registry, baseUrl: new URL(`http://${registry}/v2/`), fallbackUrl: undefined }
     }
     return endpointOf(registry, {
       insecureRegistries: this.#insecureRegistries,
       hasCertificates: (host) => this.#certificates.hasCertificates(host),
+      hasExtraAuthorities: (this.#options.caFiles ?? []).length > 0,
     })
   }
 
@@ -301,6 +310,8 @@ export class RegistryClient implements AsyncDisposable {
     this.#options.onNotice?.(`${name} comes from the mirror ${registry}/${repository}`)
   }
 }
+
+type HostPlace = Pick<PullSource, 'registry' | 'isPlainHttp' | 'endpoint'>
 
 /** HEAD of what must be there: that a mirror does not have it makes the next place be asked. */
 async function presentHead(place: PullPlace, signal: AbortSignal): Promise<Descriptor> {

@@ -205,12 +205,14 @@ export class HostClient {
     authorization: string | undefined,
     signal: AbortSignal,
   ): Promise<HttpResponse> {
-    let url =
-      typeof request.target === 'string' ? new URL(request.target, this.#baseUrl) : request.target
+    let url = typeof request.target === 'string' ? this.#urlOf(request.target) : request.target
     for (let redirects = 0; ; redirects += 1) {
       const isOwn = url.origin === this.#baseUrl.origin
       const response = await this.#options.transport.send(
-        httpRequest(request, url, isOwn ? authorization : undefined),
+        httpRequest(request, url, {
+          ...(isOwn ? this.#options.endpoint.headers : {}),
+          ...(isOwn && authorization !== undefined ? { authorization } : {}),
+        }),
         {
           signal,
           isForeign: url.hostname !== this.#baseUrl.hostname,
@@ -229,6 +231,13 @@ export class HostClient {
       }
       url = locationOf(response)
     }
+  }
+
+  #urlOf(target: string): URL {
+    const { namespace } = this.#options.endpoint
+    const url = new URL(target, this.#baseUrl)
+    if (namespace !== undefined) url.searchParams.set('ns', namespace)
+    return url
   }
 
   async #failure(
@@ -270,12 +279,12 @@ export class HostClient {
 function httpRequest(
   request: HostRequest,
   url: URL,
-  authorization: string | undefined,
+  more: Readonly<Record<string, string>>,
 ): HttpRequest {
   return {
     method: request.method,
     url,
-    headers: { ...request.headers, ...(authorization === undefined ? {} : { authorization }) },
+    headers: { ...request.headers, ...more },
     body: request.body,
   }
 }

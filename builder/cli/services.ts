@@ -1,6 +1,6 @@
 import { homedir } from 'node:os'
 import { resolve } from 'node:path'
-import type { RegistryClient } from '../../registry-client/index.ts'
+import type { RegistryClient, RegistryClientOptions } from '../../registry-client/index.ts'
 import {
   defaultStateRoot,
   type Kernel,
@@ -72,9 +72,29 @@ export class Registries implements AsyncDisposable {
     return new RegistryClient({
       routing: systemRouting(this.#context.env),
       insecureRegistries: [...this.#args.list('insecure-registry'), ...insecure],
-      caFiles: this.#args.list('registry-ca').map((path) => resolve(this.#context.cwd, path)),
+      ...certificateFiles(this.#args.list('registry-ca'), this.#context.cwd),
       env: this.#context.env,
       onNotice: this.#onNotice,
     })
   }
+}
+
+/** `--registry-ca [HOST=]FILE`: for one registry, or for all. */
+function certificateFiles(
+  values: readonly string[],
+  cwd: string,
+): Required<Pick<RegistryClientOptions, 'caFiles' | 'hostCertificates'>> {
+  const caFiles: string[] = []
+  const hostCertificates = new Map<string, { readonly authorities: string[] }>()
+  for (const value of values) {
+    // A host has no slash, so `./a=b.pem` and `/etc/a=b.pem` are files.
+    const [, host, path] = /^([^/=]+)=(.+)$/s.exec(value) ?? []
+    if (host === undefined || path === undefined) {
+      caFiles.push(resolve(cwd, value))
+      continue
+    }
+    const known = hostCertificates.get(host)?.authorities ?? []
+    hostCertificates.set(host, { authorities: [...known, resolve(cwd, path)] })
+  }
+  return { caFiles, hostCertificates }
 }

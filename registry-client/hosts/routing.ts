@@ -1,4 +1,5 @@
 import type { Reference } from '../oci/index.ts'
+import type { HostCertificateFiles } from '../transport/tls.ts'
 
 /** One place that may have an image. */
 export interface PullSource {
@@ -8,6 +9,18 @@ export interface PullSource {
   readonly repository: string
   /** The configuration said `http://`. */
   readonly isPlainHttp: boolean
+  /** What else the configuration says about it. */
+  readonly endpoint?: SourceEndpoint
+}
+
+/** How to speak to a place for which its name does not say it. */
+export interface SourceEndpoint {
+  /** The API's address, with a slash at the end. */
+  readonly baseUrl: URL
+  /** Sent as `ns`: for which registry the mirror is asked (features row R14). */
+  readonly namespace: string | undefined
+  /** Sent to this place and nowhere else; names in lower case. */
+  readonly headers: Readonly<Record<string, string>>
 }
 
 /**
@@ -19,6 +32,8 @@ export interface Routing {
   pullSources(reference: Reference): readonly PullSource[]
   /** Registries that the configuration calls insecure. */
   readonly insecureRegistries: readonly string[]
+  /** Certificates that the configuration has for hosts. */
+  readonly hostCertificates?: ReadonlyMap<string, HostCertificateFiles>
 }
 
 /** Everything from where its name says. */
@@ -37,6 +52,9 @@ export function originOf(reference: Reference): PullSource {
  */
 export function firstRouting(routings: readonly Routing[]): Routing {
   return {
+    hostCertificates: new Map(
+      routings.toReversed().flatMap(({ hostCertificates }) => [...(hostCertificates ?? [])]),
+    ),
     pullSources(reference) {
       for (const routing of routings) {
         const sources = routing.pullSources(reference)

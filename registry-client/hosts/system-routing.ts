@@ -5,6 +5,7 @@ import { RegistryError } from '../errors.ts'
 import type { Environment } from '../transport/proxy.ts'
 import { daemonJson } from './daemon-json.ts'
 import { registriesConf } from './registries-conf.ts'
+import { type HostsFile, hostsToml } from './hosts-toml.ts'
 import { firstRouting, type Routing } from './routing.ts'
 
 /** Where configuration is looked for; tests put their own root in front. */
@@ -12,7 +13,8 @@ const ETC = '/etc'
 
 /**
  * What this machine's configuration says about mirrors: containers' registries.conf with its
- * drop-ins (the user's own before the system's), then Docker's daemon.json. Files that are not there
+ * drop-ins (the user's own before the system's), containerd's hosts.toml, then Docker's daemon.json
+ * (of the system, else of the user's rootless daemon). Files that are not there
  * say nothing; those that cannot be understood are a RegistryError `bad-configuration`.
  */
 export function systemRouting(env: Environment, etc: string = ETC): Routing {
@@ -26,18 +28,38 @@ export function systemRouting(env: Environment, etc: string = ETC): Routing {
     const text = read(path)
     return text === undefined ? [] : [{ path, text }]
   })
-  const daemonPath = join(etc, 'docker/daemon.json')
-  const daemonText = read(daemonPath)
+  const hostsFiles = [join(home, '.config/containerd/certs.d'), join(etc, 'containerd/certs.d')]
   return firstRouting([
     registriesConf(files),
-    ...(daemonText === undefined ? [] : [daemonJson(daemonText, daemonPath)]),
+    hostsToml(hostsFiles.flatMap(readHostsFiles)),
+    ...daemonRouting([join(etc, 'docker/daemon.json'), join(home, '.config/docker/daemon.json')]),
   ])
 }
 
+function daemonRouting(paths: readonly string[]): Routing[] {
+  for (const path of paths) {
+    const text = read(path)
+    if (text !== undefined) return [daemonJson(text, path)]
+  }
+  return []
+}
+
+function readHostsFiles(root: string): HostsFile[] {
+  return namesIn(root).flatMap((directory) => {
+    const path = join(root, directory, 'hosts.toml')
+    const text = read(path)
+    return text === undefined ? [] : [{ directory, path, text }]
+  })
+}
+
 function confFiles(directory: string): string[] {
+  const names = namesIn(directory).filter((name) => name.endsWith('.conf'))
+  return names.map((name) => join(directory, name))
+}
+
+function namesIn(directory: string): string[] {
   try {
-    const names = readdirSync(directory).filter((name) => name.endsWith('.conf'))
-    return names.sort().map((name) => join(directory, name))
+    return readdirSync(directory).sort()
   } catch (error) {
     if (isMissing(error)) return []
     throw unreadable(directory, error)

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { endpointOf, isInsecure } from './endpoint.ts'
 import { isForbiddenAddress } from './forbidden-address.ts'
 
-const plainPolicy = { insecureRegistries: [], hasCertificates: () => false }
+const plainPolicy = { insecureRegistries: [], hasCertificates: () => false, hasExtraAuthorities: false }
 
 function urlOf(registry: string, policy: Parameters<typeof endpointOf>[1] = plainPolicy): string {
   return endpointOf(registry, policy).baseUrl.href
@@ -39,6 +39,12 @@ describe('endpointOf', () => {
       urlOf('localhost:5000', { ...plainPolicy, hasCertificates: () => true }),
       'https://localhost:5000/v2/',
     )
+  })
+
+  it('tries TLS first on loopback when authorities were named', () => {
+    const endpoint = endpointOf('localhost:5000', { ...plainPolicy, hasExtraAuthorities: true })
+    assert.equal(endpoint.baseUrl.href, 'https://localhost:5000/v2/')
+    assert.equal(endpoint.fallbackUrl?.href, 'http://localhost:5000/v2/')
   })
 
   it('offers plain http as second only for registries named as insecure', () => {

@@ -16,6 +16,10 @@ export interface Endpoint {
    * (features row R5).
    */
   readonly fallbackUrl: URL | undefined
+  /** The registry that this place is a mirror of, where mirrors are told. */
+  readonly namespace?: string | undefined
+  /** Extra headers for this place only. */
+  readonly headers?: Readonly<Record<string, string>>
 }
 
 export interface EndpointPolicy {
@@ -28,6 +32,8 @@ export interface EndpointPolicy {
    * Whether certificates were set up for this host, which then is spoken TLS with even on loopback.
    */
   hasCertificates(registry: string): boolean
+  /** Whether authorities were named for no host in particular: loopback may mean TLS then. */
+  readonly hasExtraAuthorities: boolean
 }
 
 /**
@@ -41,8 +47,11 @@ export function endpointOf(registry: string, policy: EndpointPolicy): Endpoint {
   const plain = new URL(`http://${registry}/v2/`)
   if (isInsecure(registry, policy.insecureRegistries))
     return { registry, baseUrl: secure, fallbackUrl: plain }
-  const isPlain = isLoopbackName(hostOf(registry)) && !policy.hasCertificates(registry)
-  return { registry, baseUrl: isPlain ? plain : secure, fallbackUrl: undefined }
+  if (!isLoopbackName(hostOf(registry)) || policy.hasCertificates(registry))
+    return { registry, baseUrl: secure, fallbackUrl: undefined }
+  return policy.hasExtraAuthorities
+    ? { registry, baseUrl: secure, fallbackUrl: plain }
+    : { registry, baseUrl: plain, fallbackUrl: undefined }
 }
 
 /**

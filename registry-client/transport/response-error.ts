@@ -41,7 +41,7 @@ export async function responseError(
   const complaint = readComplaint(body, response.header('content-type') ?? '')
   const text = [complaint.code, complaint.message].filter((part) => part !== undefined).join(': ')
   const said = text === '' ? '' : `: ${redactText(text, options.secrets)}`
-  const hint = status === 429 && host.endsWith('docker.io') ? '; a login raises the limit' : ''
+  const hint = hintFor(response, text)
   return new RegistryError(
     codeOf(status, complaint.code),
     `${host} answered ${status}${nameOf(status)}${said}${hint}`,
@@ -53,6 +53,13 @@ export async function responseError(
       retryAfterMs: parseRetryAfter(response.header('retry-after'), options.clock.now()),
     },
   )
+}
+
+function hintFor({ status, url }: HttpResponse, text: string): string {
+  if (status === 429 && url.host.endsWith('docker.io')) return '; a login raises the limit'
+  if (status === 400 && /http request.*https (?:server|port)/i.test(text))
+    return `; it wants TLS: put its CA certificate in /etc/docker/certs.d/${url.host}/ca.crt`
+  return ''
 }
 
 function codeOf(status: number, registryCode: string | undefined): RegistryErrorCode {

@@ -18,6 +18,12 @@ const SYSTEM_CA_FILES = [
   '/etc/ssl/cert.pem',
 ]
 
+/** Certificate files that were named for a host, besides those in its directories. */
+export interface HostCertificateFiles {
+  readonly authorities: readonly string[]
+  readonly client?: { readonly certificate: string; readonly key: string }
+}
+
 /** Certificates of one host, found in its `certs.d` directories. */
 interface HostCertificates {
   readonly authorities: readonly string[]
@@ -34,13 +40,19 @@ interface HostCertificates {
 export class CertificateStore {
   readonly #env: Environment
   readonly #caFiles: readonly string[]
+  readonly #hostFiles: ReadonlyMap<string, HostCertificateFiles>
   readonly #directories: readonly string[]
   readonly #hosts = new Map<string, HostCertificates>()
   #authorities: readonly string[] | undefined
 
-  constructor(options: { readonly env: Environment; readonly caFiles: readonly string[] }) {
+  constructor(options: {
+    readonly env: Environment
+    readonly caFiles: readonly string[]
+    readonly hostFiles: ReadonlyMap<string, HostCertificateFiles>
+  }) {
     this.#env = options.env
     this.#caFiles = options.caFiles
+    this.#hostFiles = options.hostFiles
     const home = options.env['HOME']
     const ofUser =
       home === undefined
@@ -69,7 +81,11 @@ export class CertificateStore {
   #certificatesOf(host: string): HostCertificates {
     const known = this.#hosts.get(host)
     if (known !== undefined) return known
-    const found = this.#directories.map((directory) => readHostDirectory(join(directory, host)))
+    const named = this.#hostFiles.get(host)
+    const found = [
+      ...(named === undefined ? [] : [readNamedFiles(named)]),
+      ...this.#directories.map((directory) => readHostDirectory(join(directory, host))),
+    ]
     const own = found.find((certificates) => certificates.certificate !== undefined)
     const certificates = {
       authorities: found.flatMap((one) => one.authorities),
@@ -101,6 +117,14 @@ export class CertificateStore {
     // know.
     const extra = this.#env['NODE_EXTRA_CA_CERTS']
     return [...(extra ? [extra] : []), ...this.#caFiles].map(readAuthorityFile)
+  }
+}
+
+function readNamedFiles({ authorities, client }: HostCertificateFiles): HostCertificates {
+  return {
+    authorities: authorities.map(readAuthorityFile),
+    certificate: client === undefined ? undefined : readPemFile(client.certificate),
+    key: client === undefined ? undefined : readPemFile(client.key),
   }
 }
 
