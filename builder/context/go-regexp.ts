@@ -1,4 +1,5 @@
 import { ContextError } from './errors.ts'
+import { compilePieces, type RegexpPiece } from './regexp-pieces.ts'
 
 /** Escapes that mean the same set of characters in RE2 (which knows ASCII only) written for JavaScript. */
 const ESCAPED_SETS: ReadonlyMap<string, string> = new Map([
@@ -23,6 +24,8 @@ const ASSERTIONS: ReadonlyMap<string, string> = new Map([
   ['z', '$'],
 ])
 
+const ASSERTION_SOURCES: ReadonlySet<string> = new Set(['^', '$', '\\b', '\\B'])
+
 const NAMED_CLASSES: ReadonlyMap<string, string> = new Map([
   ['alnum', '0-9A-Za-z'],
   ['alpha', 'A-Za-z'],
@@ -34,31 +37,57 @@ const NAMED_CLASSES: ReadonlyMap<string, string> = new Map([
   ['space', '\\t\\n\\v\\f\\r '],
 ])
 
+/** The only group that an expression may have. */
+const ANY_DEPTH = '(.*/)?'
+
 /**
- * The JavaScript form of a regular expression in the syntax of Go's `regexp`, as far as ignore patterns can hold one:
- * they are turned into Go expressions with character classes and escapes passed on as they are (features row D126).
- * Fails with `bad-pattern` where Go fails; `pattern` is what the message names.
+ * A regular expression in the syntax of Go's `regexp`, as far as ignore patterns can hold one: they are turned into Go
+ * expressions with character classes and escapes passed on as they are (features row D126). Fails with `bad-pattern`
+ * where Go fails; `pattern` is what the message names. Like Go's, and other than JavaScript's, it never takes more time
+ * than length of the expression times length of the path.
  */
-export function compileGoRegexp(source: string, pattern: string): RegExp {
+export function compileGoRegexp(source: string, pattern: string): (path: string) => boolean {
   const reader = new Reader(Array.from(source), pattern)
-  let translated = ''
-  for (let char = reader.next(); char !== undefined; char = reader.next()) {
-    if (char === '\\') {
-      translated += translateEscape(reader)
-    } else if (char === '[') {
-      translated += translateClass(reader)
-    } else if (char === '.') {
-      translated += '[^\\n]'
-    } else if (char === ']') {
-      translated += '\\]'
-    } else {
-      translated += char
-    }
-  }
+  const pieces = readPieces(reader)
   try {
-    return new RegExp(translated, 'u')
+    return compilePieces(pieces)
   } catch (error) {
     throw reader.fail(error)
+  }
+}
+
+/** The expression as a sequence: groups there are none but `(.*\/)?`, and only single characters are repeated. */
+function readPieces(reader: Reader): RegexpPiece[] {
+  const pieces: RegexpPiece[] = []
+  for (let char = reader.next(); char !== undefined; char = reader.next()) {
+    if (char === '(') {
+      reader.skip(ANY_DEPTH.length - 1)
+      pieces.push({ kind: 'any-depth' })
+      continue
+    }
+    const source = translateChar(char, reader)
+    if (reader.peek() === '*') {
+      reader.next()
+      pieces.push({ kind: 'repeat', source })
+    } else {
+      pieces.push({ kind: ASSERTION_SOURCES.has(source) ? 'assertion' : 'one', source })
+    }
+  }
+  return pieces
+}
+
+function translateChar(char: string, reader: Reader): string {
+  switch (char) {
+    case '\\':
+      return translateEscape(reader)
+    case '[':
+      return translateClass(reader)
+    case '.':
+      return '[^\\n]'
+    case ']':
+      return '\\]'
+    default:
+      return char
   }
 }
 
@@ -66,6 +95,8 @@ class Reader {
   readonly #chars: readonly string[]
   readonly #pattern: string
   #position = 0
+  /** False when no `:]` follows any more: it is looked for once only. */
+  #hasClassName = true
 
   constructor(chars: readonly string[], pattern: string) {
     this.#chars = chars
@@ -82,15 +113,26 @@ class Reader {
     return this.#chars[this.#position + offset]
   }
 
-  /** The text before `end`, which is consumed too; undefined (and nothing consumed) when it does not follow. */
-  takeUntil(end: string): string | undefined {
-    const index = this.#chars.slice(this.#position).join('').indexOf(end)
-    if (index < 0) {
+  skip(count: number): void {
+    this.#position += count
+  }
+
+  /** The text before the next `:]`, which is consumed too; undefined (and nothing consumed) when none follows. */
+  takeClassName(): string | undefined {
+    if (!this.#hasClassName) {
       return undefined
     }
-    const text = this.#chars.slice(this.#position).join('').slice(0, index)
-    this.#position += Array.from(text + end).length
-    return text
+    let end = this.#position
+    while (end < this.#chars.length && !(this.#chars[end] === ':' && this.#chars[end + 1] === ']')) {
+      end += 1
+    }
+    if (end === this.#chars.length) {
+      this.#hasClassName = false
+      return undefined
+    }
+    const name = this.#chars.slice(this.#position, end).join('')
+    this.#position = end + 2
+    return name
   }
 
   fail(cause?: unknown): ContextError {
@@ -105,11 +147,15 @@ function translateEscape(reader: Reader): string {
     return char === char.toLowerCase() ? `[${set}]` : `[^${set}]`
   }
   const assertion = char === undefined ? undefined : ASSERTIONS.get(char)
-  return assertion ?? translateEscapedLiteral(char, reader)
+  return assertion ?? translateEscapedLiteral(char, reader, false)
 }
 
 /** A character that an escape stands for: a control character or ASCII punctuation; RE2 refuses all others. */
-function translateEscapedLiteral(char: string | undefined, reader: Reader): string {
+function translateEscapedLiteral(
+  char: string | undefined,
+  reader: Reader,
+  isInClass: boolean,
+): string {
   const control = char === undefined ? undefined : ESCAPED_CONTROLS.get(char)
   if (control !== undefined) {
     return control
@@ -117,7 +163,8 @@ function translateEscapedLiteral(char: string | undefined, reader: Reader): stri
   if (char === undefined || /[^\0-\x7f]|[0-9A-Za-z]/u.test(char)) {
     throw reader.fail()
   }
-  return quoteLiteral(char)
+  // Outside of a class JavaScript knows no escaped hyphen.
+  return char === '-' && !isInClass ? char : quoteLiteral(char)
 }
 
 function quoteLiteral(char: string): string {
@@ -150,7 +197,7 @@ function translateClassItem(char: string, reader: Reader): string {
   if (char === '\\') {
     const escaped = reader.next()
     const set = escaped === undefined ? undefined : ESCAPED_SETS.get(escaped)
-    return set ?? translateEscapedLiteral(escaped, reader)
+    return set ?? translateEscapedLiteral(escaped, reader, true)
   }
   return char === '-' ? translateHyphen(reader) : quoteLiteral(char)
 }
@@ -162,7 +209,7 @@ function translateHyphen(reader: Reader): string {
 
 function translateNamedClass(reader: Reader): string {
   reader.next()
-  const name = reader.takeUntil(':]')
+  const name = reader.takeClassName()
   if (name === undefined) {
     return '\\[:'
   }

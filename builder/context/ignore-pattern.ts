@@ -71,8 +71,11 @@ function compileMatch(text: string): (path: string) => boolean {
 }
 
 /** Most paths are told apart by how they end (`*.log`), which is faster to see than a regular expression is to run. */
-function matchRegexp(regexp: RegExp, suffix: string): (path: string) => boolean {
-  return (path) => path.endsWith(suffix) && regexp.test(path)
+function matchRegexp(
+  matches: (path: string) => boolean,
+  suffix: string,
+): (path: string) => boolean {
+  return (path) => path.endsWith(suffix) && matches(path)
 }
 
 /** A pattern that is being translated. */
@@ -133,7 +136,11 @@ function literalPrefixOf(text: string): string[] {
 
 /** What follows the last character with a meaning of its own; all matching paths end so. */
 function literalSuffixOf(text: string): string {
-  const end = /[^*?[\]\\^/]*$/u.exec(text)?.[0] ?? ''
+  let start = text.length
+  while (start > 0 && !'*?[]\\^/'.includes(text.charAt(start - 1))) {
+    start -= 1
+  }
+  const end = text.slice(start)
   // After a backslash the first character is the escaped one.
-  return text.at(-end.length - 1) === '\\' ? Array.from(end).slice(1).join('') : end
+  return text[start - 1] === '\\' ? Array.from(end).slice(1).join('') : end
 }
