@@ -123,7 +123,10 @@ class Reader {
       return undefined
     }
     let end = this.#position
-    while (end < this.#chars.length && !(this.#chars[end] === ':' && this.#chars[end + 1] === ']')) {
+    while (
+      end < this.#chars.length &&
+      !(this.#chars[end] === ':' && this.#chars[end + 1] === ']')
+    ) {
       end += 1
     }
     if (end === this.#chars.length) {

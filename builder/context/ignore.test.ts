@@ -150,8 +150,11 @@ describe('compileMatcher', () => {
   })
 
   it('matches 50,000 paths against 100 patterns without trying them all', () => {
-    const patterns = Array.from({ length: 100 }, (_, index) =>
-      [`d${index}/out`, `**/*.x${index}`, `d${index}/*/tmp?`, `!d${index}/out/keep`][index % 4] ?? '',
+    const patterns = Array.from(
+      { length: 100 },
+      (_, index) =>
+        [`d${index}/out`, `**/*.x${index}`, `d${index}/*/tmp?`, `!d${index}/out/keep`][index % 4] ??
+        '',
     )
     const paths = Array.from({ length: 50_000 }, (_, index) => `f${index % 97}.ts`)
     const timeOf = (patterns: readonly string[]): number => {
