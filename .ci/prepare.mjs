@@ -91,7 +91,7 @@ export function prepare() {
     run(process.execPath, [gyp, 'rebuild', '-C', nativeDir, '-j', '2'], { quiet: true })
   })
   const folders = ['builder', 'frontend', 'snapshotter', 'registry-client', 'bench']
-  const sources = folders.flatMap((folder) => sourcesOf(join(root, folder))).sort()
+  const sources = folders.filter((folder) => existsSync(join(root, folder))).flatMap((folder) => sourcesOf(join(root, folder))).sort()
   whenChanged('typescript', [join(root, 'tsconfig.json'), join(root, '.ci', 'bundle.mjs'), ...sources], [join(root, 'dist', 'bundle', 'cli.js')], () => {
     console.error('compiling TypeScript')
     run(process.execPath, [join(root, 'node_modules', 'typescript', 'bin', 'tsc'), '-p', root])
