@@ -13,7 +13,10 @@ export async function bundle() {
   rmSync(outdir, { recursive: true, force: true })
   await build({
     absWorkingDir: root,
-    entryPoints: { cli: join(compiled, 'cli', 'cli.js'), worker: join(compiled, 'worker', 'worker.js') },
+    entryPoints: {
+      cli: join(compiled, 'cli', 'cli.js'),
+      worker: join(compiled, 'worker', 'worker.js'),
+    },
     outdir,
     bundle: true,
     splitting: true,

@@ -31,7 +31,17 @@ const { child, address } = await startRegistry()
 try {
   const report = join(work, 'report.json')
   const command = `${process.execPath} ${join(root, 'dist', 'builder', 'cli', 'main.js')}`
-  const args = [runner, 'run', '--builder', command, '--registry', address, '--json', report, ...process.argv.slice(2)]
+  const args = [
+    runner,
+    'run',
+    '--builder',
+    command,
+    '--registry',
+    address,
+    '--json',
+    report,
+    ...process.argv.slice(2),
+  ]
   const env = { ...process.env, TSBUILD_ROOT: join(work, 'state') }
   spawnSync(process.execPath, args, { stdio: ['ignore', 2, 2], env })
   const { cases } = JSON.parse(readFileSync(report, 'utf8'))
@@ -49,6 +59,12 @@ try {
 } finally {
   child.stdin.end()
   child.removeAllListeners('exit')
-  spawnSync(process.execPath, [join(root, 'dist', 'builder', 'cli', 'main.js'), 'prune', '-af', '--root', join(work, 'state')])
+  spawnSync(process.execPath, [
+    join(root, 'dist', 'builder', 'cli', 'main.js'),
+    'prune',
+    '-af',
+    '--root',
+    join(work, 'state'),
+  ])
   rmSync(work, { recursive: true, force: true })
 }

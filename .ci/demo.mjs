@@ -19,5 +19,12 @@ function tsbuild(...args) {
 
 prepare()
 const layout = makeMachineBase(join(demoDir, 'base'))
-tsbuild('build', '-t', 'hello:demo', '--build-context', `base=oci-layout://${layout}`, 'fixtures/contexts/hello')
+tsbuild(
+  'build',
+  '-t',
+  'hello:demo',
+  '--build-context',
+  `base=oci-layout://${layout}`,
+  'fixtures/contexts/hello',
+)
 tsbuild('run', '--rm', 'hello:demo')

@@ -1,11 +1,41 @@
 // A base image as an OCI layout, made from the machine's own shell, a few tools and the shared libraries they need.
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { delimiter, dirname, join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 
-const TOOLS = ['sh', 'cat', 'sed', 'wc', 'id', 'ls', 'mkdir', 'rm', 'cp', 'mv', 'touch', 'sleep', 'env', 'chmod', 'chown', 'grep', 'head', 'true']
+const TOOLS = [
+  'sh',
+  'cat',
+  'sed',
+  'wc',
+  'id',
+  'ls',
+  'mkdir',
+  'rm',
+  'cp',
+  'mv',
+  'touch',
+  'sleep',
+  'env',
+  'chmod',
+  'chown',
+  'grep',
+  'head',
+  'true',
+]
 
 function output(command, args) {
   const result = spawnSync(command, args, { encoding: 'utf8' })
@@ -14,7 +44,10 @@ function output(command, args) {
 }
 
 function find(tool) {
-  const path = (process.env.PATH ?? '').split(delimiter).map((dir) => join(dir, tool)).find(existsSync)
+  const path = (process.env.PATH ?? '')
+    .split(delimiter)
+    .map((dir) => join(dir, tool))
+    .find(existsSync)
   if (path === undefined) throw new Error(`this machine has no ${tool}`)
   return path
 }
@@ -27,7 +60,8 @@ function librariesOf(program) {
 }
 
 function fillRootfs(rootfs) {
-  for (const dir of ['bin', 'etc', 'tmp', 'usr/local/bin', 'root']) mkdirSync(join(rootfs, dir), { recursive: true })
+  for (const dir of ['bin', 'etc', 'tmp', 'usr/local/bin', 'root'])
+    mkdirSync(join(rootfs, dir), { recursive: true })
   const libraries = new Set()
   for (const tool of TOOLS) {
     const program = find(tool)
@@ -52,17 +86,28 @@ function writeLayout(layout, tar) {
     return { mediaType, digest: `sha256:${hex(bytes)}`, size: bytes.length }
   }
   const layer = put('application/vnd.oci.image.layer.v1.tar+gzip', gzipSync(tar, { level: 1 }))
-  const config = put('application/vnd.oci.image.config.v1+json', Buffer.from(JSON.stringify({
-    architecture: { x64: 'amd64', arm64: 'arm64' }[process.arch] ?? process.arch,
-    os: 'linux',
-    config: { Env: ['PATH=/usr/local/bin:/bin'], Cmd: ['sh'] },
-    rootfs: { type: 'layers', diff_ids: [`sha256:${hex(tar)}`] },
-    history: [{ created_by: "this machine's own files" }],
-  })))
+  const config = put(
+    'application/vnd.oci.image.config.v1+json',
+    Buffer.from(
+      JSON.stringify({
+        architecture: { x64: 'amd64', arm64: 'arm64' }[process.arch] ?? process.arch,
+        os: 'linux',
+        config: { Env: ['PATH=/usr/local/bin:/bin'], Cmd: ['sh'] },
+        rootfs: { type: 'layers', diff_ids: [`sha256:${hex(tar)}`] },
+        history: [{ created_by: "this machine's own files" }],
+      }),
+    ),
+  )
   const mediaType = 'application/vnd.oci.image.manifest.v1+json'
-  const manifest = put(mediaType, Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType, config, layers: [layer] })))
+  const manifest = put(
+    mediaType,
+    Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType, config, layers: [layer] })),
+  )
   writeFileSync(join(layout, 'oci-layout'), '{"imageLayoutVersion":"1.0.0"}')
-  writeFileSync(join(layout, 'index.json'), JSON.stringify({ schemaVersion: 2, manifests: [manifest] }))
+  writeFileSync(
+    join(layout, 'index.json'),
+    JSON.stringify({ schemaVersion: 2, manifests: [manifest] }),
+  )
 }
 
 /** Makes the layout at `layout` unless it is there; returns its path. */
@@ -74,7 +119,18 @@ export function makeMachineBase(layout) {
     const rootfs = join(work, 'rootfs')
     fillRootfs(rootfs)
     const tarFile = join(work, 'rootfs.tar')
-    output('tar', ['--sort=name', '--mtime=@0', '--owner=0', '--group=0', '--numeric-owner', '-C', rootfs, '-cf', tarFile, '.'])
+    output('tar', [
+      '--sort=name',
+      '--mtime=@0',
+      '--owner=0',
+      '--group=0',
+      '--numeric-owner',
+      '-C',
+      rootfs,
+      '-cf',
+      tarFile,
+      '.',
+    ])
     writeLayout(join(work, 'layout'), readFileSync(tarFile))
     renameSync(join(work, 'layout'), layout)
   } finally {

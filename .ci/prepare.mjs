@@ -20,7 +20,9 @@ export function run(command, args, { quiet = false, env = process.env } = {}) {
   })
   if (result.status === 0) return
   if (quiet) process.stderr.write(`${result.stdout ?? ''}${result.stderr ?? ''}`)
-  console.error(`${command} ${args.join(' ')} failed${result.error ? `: ${result.error.message}` : ''}`)
+  console.error(
+    `${command} ${args.join(' ')} failed${result.error ? `: ${result.error.message}` : ''}`,
+  )
   process.exit(result.status || 1)
 }
 
@@ -30,7 +32,13 @@ function onPath(program) {
 
 /** Installs Debian packages when root; otherwise says in one line what is missing. */
 export function needPrograms(packageOf) {
-  const missing = [...new Set(Object.entries(packageOf).filter(([program]) => !onPath(program)).map(([, pkg]) => pkg))]
+  const missing = [
+    ...new Set(
+      Object.entries(packageOf)
+        .filter(([program]) => !onPath(program))
+        .map(([, pkg]) => pkg),
+    ),
+  ]
   if (missing.length === 0) return
   if (process.getuid?.() !== 0 || !onPath('apt-get')) {
     console.error(`missing programs; install these Debian packages as root: ${missing.join(' ')}`)
@@ -44,7 +52,10 @@ export function installPackages(packages) {
   console.error(`installing Debian packages: ${packages.join(' ')}`)
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }
   run('apt-get', ['update', '-qq'], { quiet: true, env })
-  run('apt-get', ['install', '-y', '-qq', '--no-install-recommends', ...packages], { quiet: true, env })
+  run('apt-get', ['install', '-y', '-qq', '--no-install-recommends', ...packages], {
+    quiet: true,
+    env,
+  })
 }
 
 function hashOf(files) {
@@ -57,7 +68,8 @@ function hashOf(files) {
 function whenChanged(name, inputs, results, work) {
   const stamp = join(stamps, name)
   const want = hashOf(inputs)
-  const isFresh = existsSync(stamp) && readFileSync(stamp, 'utf8') === want && results.every(existsSync)
+  const isFresh =
+    existsSync(stamp) && readFileSync(stamp, 'utf8') === want && results.every(existsSync)
   if (isFresh) return
   work()
   mkdirSync(stamps, { recursive: true })
@@ -68,7 +80,10 @@ function nativeSources() {
   const src = join(nativeDir, 'src')
   const top = readdirSync(nativeDir).filter((name) => /\.(gyp|gypi|c|h)$/.test(name))
   const inner = existsSync(src) ? readdirSync(src).map((name) => join('src', name)) : []
-  return [...top, ...inner].sort().map((name) => join(nativeDir, name)).filter((path) => statSync(path).isFile())
+  return [...top, ...inner]
+    .sort()
+    .map((name) => join(nativeDir, name))
+    .filter((path) => statSync(path).isFile())
 }
 
 function sourcesOf(dir) {
@@ -79,24 +94,42 @@ function sourcesOf(dir) {
 
 export function prepare() {
   const lock = join(root, 'package-lock.json')
-  whenChanged('packages', [join(root, 'package.json'), lock], [join(root, 'node_modules', 'typescript')], () => {
-    console.error('installing npm packages')
-    run('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'])
-  })
+  whenChanged(
+    'packages',
+    [join(root, 'package.json'), lock],
+    [join(root, 'node_modules', 'typescript')],
+    () => {
+      console.error('installing npm packages')
+      run('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'])
+    },
+  )
   needPrograms({ python3: 'python3', make: 'make', 'g++': 'g++' })
   const release = join(nativeDir, 'build', 'Release')
-  whenChanged('native', nativeSources(), [join(release, 'tsbuild.node'), join(release, 'sandbox-init')], () => {
-    console.error('compiling native parts')
-    const gyp = join(root, 'node_modules', 'node-gyp', 'bin', 'node-gyp.js')
-    run(process.execPath, [gyp, 'rebuild', '-C', nativeDir, '-j', '2'], { quiet: true })
-  })
+  whenChanged(
+    'native',
+    nativeSources(),
+    [join(release, 'tsbuild.node'), join(release, 'sandbox-init')],
+    () => {
+      console.error('compiling native parts')
+      const gyp = join(root, 'node_modules', 'node-gyp', 'bin', 'node-gyp.js')
+      run(process.execPath, [gyp, 'rebuild', '-C', nativeDir, '-j', '2'], { quiet: true })
+    },
+  )
   const folders = ['builder', 'frontend', 'snapshotter', 'registry-client', 'bench']
-  const sources = folders.filter((folder) => existsSync(join(root, folder))).flatMap((folder) => sourcesOf(join(root, folder))).sort()
-  whenChanged('typescript', [join(root, 'tsconfig.json'), join(root, '.ci', 'bundle.mjs'), ...sources], [join(root, 'dist', 'bundle', 'cli.js')], () => {
-    console.error('compiling TypeScript')
-    run(process.execPath, [join(root, 'node_modules', 'typescript', 'bin', 'tsc'), '-p', root])
-    run(process.execPath, [join(root, '.ci', 'bundle.mjs')])
-  })
+  const sources = folders
+    .filter((folder) => existsSync(join(root, folder)))
+    .flatMap((folder) => sourcesOf(join(root, folder)))
+    .sort()
+  whenChanged(
+    'typescript',
+    [join(root, 'tsconfig.json'), join(root, '.ci', 'bundle.mjs'), ...sources],
+    [join(root, 'dist', 'bundle', 'cli.js')],
+    () => {
+      console.error('compiling TypeScript')
+      run(process.execPath, [join(root, 'node_modules', 'typescript', 'bin', 'tsc'), '-p', root])
+      run(process.execPath, [join(root, '.ci', 'bundle.mjs')])
+    },
+  )
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) prepare()

@@ -37,6 +37,16 @@ const coverage = args[0] === '--coverage'
 if (coverage) args.shift()
 const files = args.some((arg) => arg.endsWith('.js')) ? [] : ['dist/**/*.test.js']
 const mocha = [MOCHA, '--reporter', join(root, '.ci', 'reporter.cjs'), ...args, ...files]
-const c8 = [C8, '--all=false', '--exclude', '**/*.test.js', '--reporter', 'text-summary', process.execPath]
-const result = spawnSync(process.execPath, coverage ? [...c8, ...mocha] : mocha, { stdio: 'inherit' })
+const c8 = [
+  C8,
+  '--all=false',
+  '--exclude',
+  '**/*.test.js',
+  '--reporter',
+  'text-summary',
+  process.execPath,
+]
+const result = spawnSync(process.execPath, coverage ? [...c8, ...mocha] : mocha, {
+  stdio: 'inherit',
+})
 process.exit(result.status ?? 1)

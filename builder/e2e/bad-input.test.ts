@@ -32,17 +32,31 @@ describe('bad input', () => {
   it('says that the context is missing', async () => {
     await using lab = await Lab.open()
     const missing = join(lab.dir, 'nowhere')
-    await assertFails(lab, await lab.tsbuild(['-t', 'x', missing]), 1, new RegExp(missing), /not found/)
+    await assertFails(
+      lab,
+      await lab.tsbuild(['-t', 'x', missing]),
+      1,
+      new RegExp(missing),
+      /not found/,
+    )
   })
 
   it('refuses an unknown flag as wrong usage and suggests the nearest', async () => {
     await using lab = await Lab.open()
-    await assertFails(lab, await lab.tsbuild(['build', '--targt', 'x', '.']), 2, /--targt/, /--target/)
+    await assertFails(
+      lab,
+      await lab.tsbuild(['build', '--targt', 'x', '.']),
+      2,
+      /--targt/,
+      /--target/,
+    )
   })
 
   it('names an unknown target stage and the nearest one', async () => {
     await using lab = await Lab.open()
-    const context = await lab.context({ Dockerfile: 'FROM scratch AS release\nCOPY Dockerfile /\n' })
+    const context = await lab.context({
+      Dockerfile: 'FROM scratch AS release\nCOPY Dockerfile /\n',
+    })
     const result = await lab.tsbuild(['--target', 'relase', context])
     await assertFails(lab, result, 1, /relase/, /release/)
   })
@@ -51,7 +65,15 @@ describe('bad input', () => {
     await using lab = await Lab.open()
     const context = await lab.context({ Dockerfile: 'FROM scratch\nCOPY missing.txt /\n' })
     const result = await lab.tsbuild(['-t', 'x', context])
-    await assertFails(lab, result, 1, /missing\.txt/, /not found/, /Dockerfile:2/, />>> COPY missing\.txt/)
+    await assertFails(
+      lab,
+      result,
+      1,
+      /missing\.txt/,
+      /not found/,
+      /Dockerfile:2/,
+      />>> COPY missing\.txt/,
+    )
   })
 
   it('does not let a COPY source leave the context', async () => {
@@ -65,7 +87,7 @@ describe('bad input', () => {
   it('reports every syntax error of a file at once, each with its line', async () => {
     await using lab = await Lab.open()
     const context = await lab.context({
-      Dockerfile: 'FROM scratch\nCOPYY a b\nLABEL x=it\'s\nENV ONLY\nCOPY a /\n',
+      Dockerfile: "FROM scratch\nCOPYY a b\nLABEL x=it's\nENV ONLY\nCOPY a /\n",
     })
     const result = await lab.tsbuild(['-t', 'x', context])
     await assertFails(lab, result, 1, /COPYY/, /COPY\b/, /Dockerfile:2/, /Dockerfile:4/)
@@ -87,7 +109,9 @@ describe('bad input', () => {
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
     try {
       const host = `127.0.0.1:${(server.address() as AddressInfo).port}`
-      const result = await lab.tsbuild(['login', '-u', 'me', '--password-stdin', host], { input: 'pass word\n' })
+      const result = await lab.tsbuild(['login', '-u', 'me', '--password-stdin', host], {
+        input: 'pass word\n',
+      })
       await assertFails(lab, result, 1, new RegExp(host), /unauthorized|credentials|password/i)
       assert.doesNotMatch(result.text, /pass word/)
       const context = await lab.context({ Dockerfile: `FROM ${host}/x\n` })
@@ -123,7 +147,10 @@ describe('bad input at the time of execution', () => {
     await using lab = await Lab.open()
     const context = await lab.context({ Dockerfile: 'FROM scratch\nCOPY Dockerfile /\n' })
     await chmod(lab.dir, 0o755)
-    const result = await lab.tsbuild(['-t', 'x', context], { uid: 65534, env: { TSBUILD_ROOT: '/proc/nope' } })
+    const result = await lab.tsbuild(['-t', 'x', context], {
+      uid: 65534,
+      env: { TSBUILD_ROOT: '/proc/nope' },
+    })
     assert.equal(result.status, 1, result.text)
     assert.match(result.stderr, /\/proc\/nope/)
     assert.match(result.stderr, /TSBUILD_ROOT|--root/)

@@ -8,7 +8,7 @@ import { labRegistry } from './lab/registry.ts'
 
 /** The `sh` code blocks of a document, in order. `console`, `yaml` and others are for reading only. */
 function shellBlocks(markdown: string): string[] {
-  return [...markdown.matchAll(/^```sh\n([^]*?)^```$/gm)].map((match) => match[1] ?? '')
+  return [...markdown.matchAll(/^```sh\n([\s\S]*?)^```$/gm)].map((match) => match[1] ?? '')
 }
 
 /** Documents name public images and a registry on localhost:5000; here both are the lab's registry. */

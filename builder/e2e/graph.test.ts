@@ -50,7 +50,10 @@ describe('the build graph', () => {
   it('runs equal steps of two stages once', async () => {
     await using lab = await Lab.open()
     const { host } = await labRegistry()
-    const same = [`FROM ${host}/library/busybox AS NAME`, 'RUN cat /proc/sys/kernel/random/uuid > /id']
+    const same = [
+      `FROM ${host}/library/busybox AS NAME`,
+      'RUN cat /proc/sys/kernel/random/uuid > /id',
+    ]
     const context = await lab.context({
       Dockerfile: [
         ...same.map((line) => line.replace('NAME', 'a')),

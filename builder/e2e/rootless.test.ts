@@ -70,7 +70,14 @@ describe('a build by an ordinary user with subordinate ids', function () {
       ].join('\n'),
     })
     const name = `${host}/rootless/apt:v1`
-    const result = await asUser(lab, user, ['build', '--progress=plain', '-t', name, '--push', context])
+    const result = await asUser(lab, user, [
+      'build',
+      '--progress=plain',
+      '-t',
+      name,
+      '--push',
+      context,
+    ])
     assert.equal(result.status, 0, result.text)
     await mustRun('skopeo', ['inspect', '--tls-verify=false', `docker://${name}`])
     assert.equal((await asUser(lab, user, ['prune', '-af'])).status, 0)

@@ -69,7 +69,19 @@ async function makeBase(name: BaseName, log: (line: string) => void, make: Maker
 }
 
 async function busybox(rootfs: string, layout: LayoutWriter): Promise<void> {
-  const dirs = ['bin', 'etc', 'root', 'proc', 'sys', 'dev', 'usr/bin', 'usr/sbin', 'sbin', 'var', 'home']
+  const dirs = [
+    'bin',
+    'etc',
+    'root',
+    'proc',
+    'sys',
+    'dev',
+    'usr/bin',
+    'usr/sbin',
+    'sbin',
+    'var',
+    'home',
+  ]
   for (const dir of dirs) await mkdir(join(rootfs, dir), { recursive: true })
   await mkdir(join(rootfs, 'tmp'))
   await chmod(join(rootfs, 'tmp'), 0o1777)
@@ -133,7 +145,10 @@ async function node(rootfs: string, layout: LayoutWriter): Promise<void> {
   await cp(process.execPath, join(local, 'bin', 'node'))
   const { stdout } = await runFile('npm', ['root', '-g'])
   const npm = await realpath(join(stdout.trim(), 'npm'))
-  await cp(npm, join(local, 'lib', 'node_modules', 'npm'), { recursive: true, verbatimSymlinks: true })
+  await cp(npm, join(local, 'lib', 'node_modules', 'npm'), {
+    recursive: true,
+    verbatimSymlinks: true,
+  })
   await symlink('../lib/node_modules/npm/bin/npm-cli.js', join(local, 'bin', 'npm'))
   await symlink('../lib/node_modules/npm/bin/npx-cli.js', join(local, 'bin', 'npx'))
   await writeFile(join(local, 'etc', 'npmrc'), 'cafile=/etc/ssl/certs/ca-certificates.crt\n')

@@ -20,7 +20,13 @@ export async function ordinaryUser(): Promise<OrdinaryUser> {
   if (made === undefined) throw new Error(`useradd made no user ${NAME}`)
   const subuid = await readFile('/etc/subuid', 'utf8')
   if (!subuid.includes(`${NAME}:`)) {
-    await runCommand('usermod', ['--add-subuids', '300000-365535', '--add-subgids', '300000-365535', NAME])
+    await runCommand('usermod', [
+      '--add-subuids',
+      '300000-365535',
+      '--add-subgids',
+      '300000-365535',
+      NAME,
+    ])
   }
   return made
 }
@@ -28,7 +34,8 @@ export async function ordinaryUser(): Promise<OrdinaryUser> {
 async function lookup(): Promise<OrdinaryUser | undefined> {
   for (const line of (await readFile('/etc/passwd', 'utf8')).split('\n')) {
     const [name, , uid, gid, , home] = line.split(':')
-    if (name === NAME && home !== undefined) return { name, uid: Number(uid), gid: Number(gid), home }
+    if (name === NAME && home !== undefined)
+      return { name, uid: Number(uid), gid: Number(gid), home }
   }
   return undefined
 }
