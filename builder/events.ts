@@ -9,9 +9,20 @@ export type StepId = number
 export type StepOutcome = 'done' | 'cached' | 'failed' | 'canceled'
 
 export type BuildEvent =
-  | { readonly type: 'step-started'; readonly atMs: number; readonly step: StepId; readonly title: string }
+  | {
+      readonly type: 'step-started'
+      readonly atMs: number
+      readonly step: StepId
+      readonly title: string
+    }
   /** Output of a RUN; `text` may end inside a line. */
-  | { readonly type: 'step-log'; readonly atMs: number; readonly step: StepId; readonly stream: 'stdout' | 'stderr'; readonly text: string }
+  | {
+      readonly type: 'step-log'
+      readonly atMs: number
+      readonly step: StepId
+      readonly stream: 'stdout' | 'stderr'
+      readonly text: string
+    }
   /** Bytes moved for a part of a step (a layer pulled, pushed, exported). `totalBytes` undefined: not known. */
   | {
       readonly type: 'step-progress'
@@ -33,7 +44,12 @@ export type BuildEvent =
       readonly error: string | undefined
     }
   | { readonly type: 'notice'; readonly atMs: number; readonly text: string }
-  | { readonly type: 'warning'; readonly atMs: number; readonly text: string; readonly step: StepId | undefined }
+  | {
+      readonly type: 'warning'
+      readonly atMs: number
+      readonly text: string
+      readonly step: StepId | undefined
+    }
 
 export type BuildEventSink = (event: BuildEvent) => void
 

@@ -24,7 +24,11 @@ export interface BuildRequest {
   readonly ssh: readonly { readonly id: string; readonly paths: readonly string[] }[]
   readonly network: 'default' | 'none' | 'host'
   readonly extraHosts: readonly { readonly name: string; readonly address: string }[]
-  readonly ulimits: readonly { readonly name: string; readonly soft: number; readonly hard: number }[]
+  readonly ulimits: readonly {
+    readonly name: string
+    readonly soft: number
+    readonly hard: number
+  }[]
   readonly shmSizeBytes: number | undefined
   readonly cgroupParent: string | undefined
   readonly allow: readonly string[]
@@ -50,7 +54,9 @@ export type DockerfileLocation =
 
 export interface SecretSource {
   readonly id: string
-  readonly source: { readonly kind: 'file'; readonly path: string } | { readonly kind: 'env'; readonly name: string }
+  readonly source:
+    | { readonly kind: 'file'; readonly path: string }
+    | { readonly kind: 'env'; readonly name: string }
 }
 
 export interface CacheLocation {
@@ -75,8 +81,28 @@ export interface LayerFormat {
 }
 
 export type OutputRequest =
-  | { readonly type: 'image'; readonly names: readonly string[]; readonly push: boolean; readonly pushByDigest: boolean; readonly store: boolean; readonly isInsecure: boolean; readonly format: LayerFormat; readonly annotations: readonly AnnotationRequest[] }
-  | { readonly type: 'oci' | 'docker'; readonly dest: string | undefined; readonly isTar: boolean; readonly names: readonly string[]; readonly format: LayerFormat; readonly annotations: readonly AnnotationRequest[] }
+  | {
+      readonly type: 'image'
+      readonly names: readonly string[]
+      readonly push: boolean
+      readonly pushByDigest: boolean
+      readonly store: boolean
+      readonly isInsecure: boolean
+      readonly format: LayerFormat
+      readonly annotations: readonly AnnotationRequest[]
+    }
+  | {
+      readonly type: 'oci' | 'docker'
+      readonly dest: string | undefined
+      readonly isTar: boolean
+      readonly names: readonly string[]
+      readonly format: LayerFormat
+      readonly annotations: readonly AnnotationRequest[]
+    }
   /** dest `-` = stdout. */
-  | { readonly type: 'local' | 'tar'; readonly dest: string; readonly platformSplit: boolean | undefined }
+  | {
+      readonly type: 'local' | 'tar'
+      readonly dest: string
+      readonly platformSplit: boolean | undefined
+    }
   | { readonly type: 'cacheonly' }

@@ -1,4 +1,10 @@
-import type { Descriptor, DiffId, ImageConfig, ManifestBytes, Platform } from '../../registry-client/oci/index.ts'
+import type {
+  Descriptor,
+  DiffId,
+  ImageConfig,
+  ManifestBytes,
+  Platform,
+} from '../../registry-client/oci/index.ts'
 
 /** A layer of a finished image. */
 export interface ImageLayer {
