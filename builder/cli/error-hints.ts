@@ -38,7 +38,7 @@ const HINTS: Readonly<Record<FailureCode, string | undefined>> = {
   'layout-invalid': undefined,
   'reference-invalid': undefined,
   'secret-missing': 'give it with --secret id=ID,src=FILE or --secret id=ID,env=VAR',
-  'ssh-missing': 'give it with --ssh default, with SSH_AUTH_SOCK set, or with --ssh ID=KEYFILE',
+  'ssh-missing': 'give it with --ssh default, with SSH_AUTH_SOCK set, or with --ssh ID=SOCKET',
   'entitlement-missing': undefined,
   'layer-missing': undefined,
   'name-missing': "'tsbuild images' lists what is there; 'tsbuild pull' fetches from a registry",
@@ -109,7 +109,7 @@ const HINTS: Readonly<Record<FailureCode, string | undefined>> = {
   'worker-died': 'most often the machine ran out of memory: see dmesg',
   // State on disk
   'state-root-newer': undefined,
-  'state-root-unusable': undefined,
+  'state-root-unusable': 'give a directory of your own with --root or TSBUILD_ROOT',
   'blob-mismatch': undefined,
   'blob-corrupt': 'build or pull again',
   'blob-missing': 'build or pull again',

@@ -84,7 +84,7 @@ async function decide(options: GcOptions, signal: AbortSignal): Promise<Decision
       if (!(await moveIfOurs(store, tree))) unmovable.push(tree)
     }
   }
-  await sweepLocks(store, kernel)
+  await new NamedLocks(kernel, join(store.root.workDir, 'locks')).removeFree()
   const removedBlobs = await sweepBlobs(store, inventory, marks)
   const removedLayers = await sweepLayers(store, inventory, marks, layerStore)
   const before = totalBytes(records, inventory, everything(inventory))
@@ -163,12 +163,4 @@ async function sweepLayers(
       await moveToTrash(store.root, join(store.root.layersDir, 'directories', id))
   }
   return removed
-}
-
-/** Lock files keep their names when the holder is killed. Taking and giving back the lock removes one. */
-async function sweepLocks(store: GcOptions['store'], kernel: StoreKernel): Promise<void> {
-  const locks = new NamedLocks(kernel, join(store.root.workDir, 'locks'))
-  for (const name of await readdir(join(store.root.workDir, 'locks'))) {
-    await using _lock = await locks.tryAcquire(name)
-  }
 }

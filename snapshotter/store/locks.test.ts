@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
-import { readdir } from 'node:fs/promises'
+import { readdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { kernel } from '../native/kernel.ts'
 import { temporaryDirectory } from '../testing/temporary-directory.ts'
 import { NamedLocks } from './locks.ts'
@@ -33,6 +34,15 @@ describe('named locks', () => {
     await lock[Symbol.asyncDispose]()
     await lock[Symbol.asyncDispose]()
     assert.deepEqual(await readdir(place.path), [])
+  })
+
+  it('that a killed holder left are removed, those that are held stay', async () => {
+    await using place = await temporaryDirectory()
+    const locks = new NamedLocks(kernel, place.path)
+    await writeFile(join(place.path, 'left'), '')
+    await using _held = await locks.acquire('held', never)
+    await locks.removeFree()
+    assert.deepEqual(await readdir(place.path), ['held'])
   })
 
   it('are shared by those who ask for that', async () => {

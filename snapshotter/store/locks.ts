@@ -1,4 +1,4 @@
-import { type FileHandle, open, rm, stat } from 'node:fs/promises'
+import { type FileHandle, open, readdir, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Kernel } from '../native/kernel-types.ts'
@@ -97,6 +97,14 @@ export class NamedLocks {
   /** undefined when the lock is taken. */
   async tryAcquire(name: string, mode: LockMode = 'exclusive'): Promise<HeldLock | undefined> {
     return tryLockFile(this.#locker, this.#pathOf(name), { mode, removeAfter: true })
+  }
+
+  /** Removes the files of locks that nobody holds: a killed holder leaves its file behind. */
+  async removeFree(): Promise<void> {
+    for (const name of await readdir(this.#directory)) {
+      // Giving a lock back removes its file.
+      await using _lock = await this.tryAcquire(name)
+    }
   }
 
   #pathOf(name: string): string {

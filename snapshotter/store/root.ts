@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
-import { chmod, link, lstat, mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises'
-import { join, resolve } from 'node:path'
+import { chmod, link, lstat, mkdir, readFile, readdir, rm, stat, writeFile } from 'node:fs/promises'
+import { dirname, join, resolve } from 'node:path'
 import { StoreError, errnoOf } from './errors.ts'
 
 /** Format of everything below a state root. A change that older versions would misread counts it up. */
@@ -100,7 +100,7 @@ async function readFormat(root: string): Promise<number | undefined> {
 
 async function createStateRoot(root: string): Promise<void> {
   try {
-    await mkdir(root, { recursive: true, mode: 0o700 })
+    await makeDirectory(root)
     // What an earlier creation left when it was killed is ours; anything else may be somebody's data.
     const known = new Set<string>(['lost+found', ...DIRECTORIES])
     const foreign = (await readdir(root)).find((name) => !known.has(name))
@@ -112,11 +112,38 @@ async function createStateRoot(root: string): Promise<void> {
     }
     // The contents of layers (setuid programs among them) are nobody else's business, whatever umask CI set.
     await chmod(root, 0o700)
-    for (const name of DIRECTORIES) await mkdir(join(root, name), { recursive: true, mode: 0o700 })
+    for (const name of DIRECTORIES) await makeDirectory(join(root, name))
     await writeFormat(root)
   } catch (error) {
     if (error instanceof StoreError) throw error
     throw unusable(root, error instanceof Error ? error.message : String(error), error)
+  }
+}
+
+/**
+ * With what is missing above it. Not by Node's `recursive`: where mkdir(2) answers ENOENT below a directory that is
+ * there (/proc), that tries for ever.
+ */
+async function makeDirectory(path: string): Promise<void> {
+  try {
+    await mkdir(path, { mode: 0o700 })
+  } catch (error) {
+    const errno = errnoOf(error)
+    if (errno === 'ENOENT' && !(await isDirectory(dirname(path)))) {
+      await makeDirectory(dirname(path))
+      await makeDirectory(path)
+    } else if (errno !== 'EEXIST' || !(await isDirectory(path))) {
+      throw error
+    }
+  }
+}
+
+async function isDirectory(path: string): Promise<boolean> {
+  try {
+    return (await stat(path)).isDirectory()
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return false
+    throw error
   }
 }
 

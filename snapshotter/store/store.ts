@@ -59,7 +59,7 @@ export async function openStore(options: OpenStoreOptions, signal: AbortSignal):
   const extras = checkpoint === undefined ? {} : { checkpoint }
   const blobs = new BlobStore({ root, lease, ...extras })
   const layers = new LayerStore({ root, lease, locks, blobs, durability, ...extras })
-  await cleanUpAfterTheDead({ root, kernel, lease, durability }, holds, signal)
+  await cleanUpAfterTheDead({ root, kernel, lease, locks, durability }, holds, signal)
   scope.release()
   return {
     root,
@@ -113,17 +113,21 @@ async function cleanUpAfterTheDead(
     readonly root: StateRoot
     readonly kernel: StoreKernel
     readonly lease: Lease
+    readonly locks: NamedLocks
     readonly durability: Durability
   },
   holdsOfTheDead: readonly Hold[],
   signal: AbortSignal,
 ): Promise<void> {
-  const { root, kernel } = context
+  const { root, kernel, locks } = context
   await buryUnrecorded(context, holdsOfTheDead)
   if ((await listLeases(root)).length > 1) {
     // Another process passing the gate looks after the dead the next time.
     await using gate = await tryCloseGate(root, kernel)
-    if (gate !== undefined) await buryUnrecorded(context, await buryDeadLeases(root, kernel))
+    if (gate !== undefined) {
+      await buryUnrecorded(context, await buryDeadLeases(root, kernel))
+      await locks.removeFree()
+    }
   }
   await emptyTrash(await listTrash(root), kernel, signal)
 }
