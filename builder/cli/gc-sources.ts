@@ -1,18 +1,19 @@
-import { readdir, readFile, stat } from 'node:fs/promises'
+import { readdir, readFile, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type Digest, parseManifest } from '../../registry-client/oci/index.ts'
-import type { GcRecord, GcSource, Kernel, Store } from '../../snapshotter/index.ts'
-import { readStepRecord } from '../cache/records.ts'
+import { type Digest, digestHex, parseManifest } from '../../registry-client/oci/index.ts'
+import type { GcRecord, GcSource, Kernel, RecordStore, Store } from '../../snapshotter/index.ts'
+import { readAliasRecord, readPositionRecord, readStepRecord } from '../cache/records.ts'
 import {
   ImageStore,
   readStoredImage,
   type SmallBlobs,
   type StoredImage,
 } from '../image/image-store.ts'
+import { readClampRecord } from '../ops/clamp-layer.ts'
 import type { CommandServices } from './services.ts'
 
 /** What a record is, as `du` and `prune` call it. */
-export type CacheKind = 'image' | 'step' | 'cache-mount'
+export type CacheKind = 'image' | 'step' | 'cache-mount' | 'download' | 'index'
 
 /** A record with what people want to know of it. */
 export interface CacheRecord extends GcRecord {
@@ -20,7 +21,7 @@ export interface CacheRecord extends GcRecord {
   readonly description: string
 }
 
-/** Everything that keeps blobs and layers: images, cached steps, cache mounts. */
+/** Everything that keeps blobs and layers, and small things that only get old: what makes looking up faster. */
 export function cacheSources({
   store,
   kernel,
@@ -30,6 +31,9 @@ export function cacheSources({
   return [
     { records: () => imageRecords(images, blobs) },
     { records: () => stepRecords(store) },
+    { records: () => clampRecords(store) },
+    { records: () => indexRecords(store) },
+    { records: () => contextRecords(store) },
     { records: () => mountRecords(store, kernel) },
   ] satisfies GcSource[]
 }
@@ -112,6 +116,93 @@ async function* stepRecords(store: Store): AsyncGenerator<CacheRecord> {
         trees: [],
         sizeBytes: 0,
         drop: () => table.remove(name),
+      }
+    }
+  }
+}
+
+/** Layers that `rewrite-timestamp` made of others. */
+async function* clampRecords(store: Store): AsyncGenerator<CacheRecord> {
+  const table = store.records(join(store.root.cacheDir, 'clamps'), readClampRecord)
+  for (const name of await table.names()) {
+    const record = await table.get(name)
+    if (record !== undefined) {
+      yield {
+        ...(await forgettable(table, name)),
+        kind: 'step',
+        description: 'layer with times set to SOURCE_DATE_EPOCH',
+        name: `clamp-${name}`,
+        layers: [record.diffId],
+      }
+    }
+  }
+}
+
+/** What names a step in a quicker way stays as long as the step; what `explain` compares with only gets old. */
+async function* indexRecords(store: Store): AsyncGenerator<CacheRecord> {
+  const { cacheDir } = store.root
+  const steps = store.records(join(cacheDir, 'steps'), readStepRecord)
+  const aliases = store.records(join(cacheDir, 'aliases'), readAliasRecord)
+  for (const name of await aliases.names()) {
+    const alias = await aliases.get(name)
+    const step = alias === undefined ? undefined : await steps.get(digestHex(alias.key))
+    yield {
+      ...(await forgettable(aliases, name)),
+      kind: 'index',
+      description: 'second key of a COPY',
+      name: `alias-${name}`,
+      layers: step === undefined ? [] : [step.diffId],
+    }
+  }
+  const positions = store.records(join(cacheDir, 'positions'), readPositionRecord)
+  for (const name of await positions.names()) {
+    yield {
+      ...(await forgettable(positions, name)),
+      kind: 'index',
+      description: 'what a step was made of, to say why it is executed again',
+      name: `position-${name}`,
+      layers: [],
+    }
+  }
+}
+
+async function forgettable(
+  table: Pick<RecordStore<unknown>, 'lastUsedMs' | 'remove'>,
+  name: string,
+): Promise<Omit<CacheRecord, 'kind' | 'description' | 'name' | 'layers'>> {
+  return {
+    lastUsedMs: (await table.lastUsedMs(name)) ?? 0,
+    isPinned: false,
+    blobs: [],
+    trees: [],
+    sizeBytes: 0,
+    drop: () => table.remove(name),
+  }
+}
+
+/** Downloads of ADD (a build that uses one has a link of its own) and what is known of the files of contexts. */
+async function* contextRecords({ root }: Store): AsyncGenerator<CacheRecord> {
+  const downloads = join(root.contextsDir, 'downloads')
+  const places = [
+    { directory: root.contextsDir, kind: 'index', description: 'digests of a context' },
+    { directory: downloads, kind: 'download', description: 'file of ADD' },
+  ] as const
+  for (const { directory, kind, description } of places) {
+    const entries = await readdir(directory, { withFileTypes: true }).catch(ifAbsent)
+    for (const entry of entries?.filter((one) => one.isFile()) ?? []) {
+      const path = join(directory, entry.name)
+      const { mtimeMs, size } = await stat(path)
+      yield {
+        kind,
+        description,
+        name: `${kind}-${entry.name}`,
+        lastUsedMs: mtimeMs,
+        isPinned: false,
+        blobs: [],
+        layers: [],
+        trees: [],
+        sizeBytes: size,
+        drop: () => rm(path, { force: true }),
       }
     }
   }

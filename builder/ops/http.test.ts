@@ -54,21 +54,21 @@ describe('download', () => {
       },
     )
 
+  const unfinished = (): string[] => readdirSync(directory).filter((name) => name !== 'kept')
+
   const fails = async (
     code: CopyErrorCode,
     words: RegExp,
     work: Promise<unknown>,
   ): Promise<void> => {
+    const before = unfinished()
     await assert.rejects(work, (error) => {
       assert(error instanceof CopyError)
       assert.equal(error.code, code)
       assert.match(error.message, words)
       return true
     })
-    assert.deepEqual(
-      readdirSync(directory).filter((name) => name !== 'kept'),
-      [],
-    )
+    assert.deepEqual(unfinished(), before)
   }
 
   it('stores the file with its digest and time', async () => {
@@ -78,8 +78,10 @@ describe('download', () => {
   })
 
   it('asks again with the ETag and takes the earlier file', async () => {
-    const first = await get()
-    assert.deepEqual(await get(), first)
+    const { file: _first, ...first } = await get()
+    const { file, ...second } = await get()
+    assert.deepEqual(second, first)
+    assert.equal(readFileSync(file, 'utf8'), 'hello')
     assert.deepEqual(
       requests.map(({ etag }) => etag),
       [undefined, '"1"'],
@@ -90,6 +92,14 @@ describe('download', () => {
     await get()
     await get({ checksum: digestOf('hello') })
     assert.equal(requests.length, 1)
+  })
+
+  it('gives a file that stays when what is kept is pruned', async () => {
+    const { file } = await get()
+    rmSync(join(directory, 'kept'), { recursive: true })
+    assert.equal(readFileSync(file, 'utf8'), 'hello')
+    await get()
+    assert.equal(requests.length, 2)
   })
 
   it('refuses bytes that do not match the checksum', async () => {

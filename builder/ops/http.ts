@@ -1,7 +1,7 @@
 import { createHash, randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { createWriteStream } from 'node:fs'
-import { mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { link, mkdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises'
 import { request as requestHttp, type IncomingMessage } from 'node:http'
 import { request as requestHttps } from 'node:https'
 import { join } from 'node:path'
@@ -34,7 +34,7 @@ export interface DownloadRequest {
 export interface DownloadOptions {
   /** Directory that keeps downloads and what servers said of them between builds; made when missing. */
   readonly directory: string
-  /** Directory for unfinished files, on the same file system. */
+  /** Directory for unfinished files and for names of what is in use, on the same file system. */
   readonly workDirectory: string
   readonly sizeBytesMax: number
   readonly signal: AbortSignal
@@ -42,13 +42,31 @@ export interface DownloadOptions {
 
 /**
  * Downloads a file, or finds that the one of an earlier build is still right: by its checksum without asking anybody,
- * else by its ETag (features row D114). Redirects are followed. Errors: `download-failed` with the status or the
- * reason, `checksum-mismatch`.
+ * else by its ETag (features row D114). Redirects are followed. The file has a name in the work directory, so that
+ * `prune` can forget the download while it is used. Errors: `download-failed` with the status or the reason,
+ * `checksum-mismatch`.
  */
 export async function download(
   request: DownloadRequest,
   options: DownloadOptions,
 ): Promise<Download> {
+  const kept = await findOrFetch(request, options)
+  const file = join(options.workDirectory, `download-${randomUUID()}`)
+  try {
+    await link(kept.file, file)
+  } catch (error) {
+    // Pruned in this moment.
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') {
+      return await download(request, options)
+    }
+    throw error
+  }
+  const now = new Date()
+  await utimes(file, now, now)
+  return { ...kept, file }
+}
+
+async function findOrFetch(request: DownloadRequest, options: DownloadOptions): Promise<Download> {
   await mkdir(options.directory, { recursive: true, mode: 0o700 })
   const expected = request.checksum === undefined ? undefined : parseDigest(request.checksum)
   if (request.checksum !== undefined && expected === undefined) {

@@ -128,7 +128,7 @@ function print(
       `${renderTable([['TYPE', 'RECLAIMABLE', 'SIZE', 'LAST USED', 'DESCRIPTION'], ...body])}\n`,
     )
   } else {
-    const kinds = ['image', 'step', 'cache-mount'].map((kind) => {
+    const kinds = ['image', 'step', 'cache-mount', 'download', 'index'].map((kind) => {
       const own = records.filter(({ type }) => type === kind)
       return [kind, String(own.length), formatBytes(sum(own.map(({ sizeBytes }) => sizeBytes)))]
     })
