@@ -6,12 +6,14 @@ import {
 } from './auth/credentials.ts'
 import { storedCredentials } from './auth/stored-credentials.ts'
 import type { BlobSink, BlobSource } from './blob-stream.ts'
+import { type CopyOptions, type CopySource, copyImage } from './copy.ts'
 import { inOperation, RegistryError } from './errors.ts'
 import { HostClient } from './host-client.ts'
 import { type PullPlace, type PullPlaces, pullPlaces } from './hosts/pull-places.ts'
 import { directRouting, type PullSource, type Routing } from './hosts/routing.ts'
 import {
   type Descriptor,
+  type Digest,
   familiarName,
   familiarReference,
   type ManifestBytes,
@@ -20,12 +22,14 @@ import {
 } from './oci/index.ts'
 import { ping } from './ping.ts'
 import { type FetchBlobOptions, fetchBlob } from './pull/blob.ts'
+import { blobStreamSource } from './pull/blob-stream-source.ts'
 import { type FetchedConfig, fetchConfig } from './pull/config.ts'
 import type { FetchedManifest } from './pull/manifest.ts'
 import { fetchTop, head, type ResolvedImage, type ResolveOptions, resolve } from './pull/resolve.ts'
 import { type BlobPushResult, type PushBlobOptions, pushBlob } from './push/blob.ts'
 import { hasBlob, pushAccess } from './push/has-blob.ts'
 import { pushManifest } from './push/manifest.ts'
+import { listReferrers } from './referrers.ts'
 import { deleteManifest, listTags } from './tags.ts'
 import { type Clock, systemClock } from './transport/clock.ts'
 import { type Endpoint, endpointOf } from './transport/endpoint.ts'
@@ -203,6 +207,45 @@ export class RegistryClient implements AsyncDisposable {
       tagOrDigest: reference.tag ?? manifest.digest,
     }
     return this.#pushing(reference, (host) => pushManifest(host, target, manifest, options.signal))
+  }
+
+  /**
+   * Copies an image, or an index with all its images, to `target`; see `CopySource` for where from,
+   * `repositorySource` for another repository. Gives what the name of `target` leads to then.
+   */
+  copy(source: CopySource, target: Reference, options: CopyOptions): Promise<ManifestBytes> {
+    const { registry } = target
+    return inOperation(`copy to ${familiarReference(target)}`, registry, () =>
+      copyImage(source, { host: this.#host(registry), reference: target }, options),
+    )
+  }
+
+  /** What `reference` names, to copy it elsewhere; its blobs go through without being stored. */
+  repositorySource(reference: Reference): CopySource {
+    const { registry, repository } = reference
+    const place = (digest: Digest): Reference => ({ registry, repository, tag: undefined, digest })
+    return {
+      origin: { registry, repository },
+      top: (signal) => this.fetchManifest(reference, { signal }),
+      manifest: ({ digest }, signal) => this.fetchManifest(place(digest), { signal }),
+      blob: (descriptor, signal) => {
+        const places: PullPlaces = (work) => this.#pulling(reference, (tryAll) => tryAll(work))
+        return blobStreamSource(places, descriptor, signal)
+      },
+    }
+  }
+
+  /** What refers to the manifest `subject` in the repository of `reference`: signatures and such. */
+  async referrers(
+    reference: Reference,
+    subject: Digest,
+    options: { readonly signal: AbortSignal; readonly artifactType?: string },
+  ): Promise<Descriptor[]> {
+    const { registry, repository } = reference
+    const query = { repository, subject, artifactType: options.artifactType }
+    return inOperation(`list referrers of ${subject}`, registry, () =>
+      listReferrers(this.#host(registry), query, options.signal),
+    )
   }
 
   /** All tags of the repository of `reference`. */

@@ -27,11 +27,18 @@ export { dockerConfigPath, storedCredentials } from './auth/stored-credentials.t
 export { blobFileSink, blobFileSource } from './blob-file.ts'
 export type { BlobProgress, BlobSink, BlobSource } from './blob-stream.ts'
 export { RegistryClient, type RegistryClientOptions } from './client.ts'
+export type { CopyOptions, CopySource } from './copy.ts'
 export { RegistryError, type RegistryErrorCode, type RegistryErrorDetails } from './errors.ts'
 export { daemonJson } from './hosts/daemon-json.ts'
 export { type HostsFile, hostsToml } from './hosts/hosts-toml.ts'
 export { registriesConf } from './hosts/registries-conf.ts'
-export { directRouting, firstRouting, type PullSource, type Routing, type SourceEndpoint } from './hosts/routing.ts'
+export {
+  directRouting,
+  firstRouting,
+  type PullSource,
+  type Routing,
+  type SourceEndpoint,
+} from './hosts/routing.ts'
 export { systemRouting } from './hosts/system-routing.ts'
 export type { FetchBlobOptions } from './pull/blob.ts'
 export type { FetchedConfig } from './pull/config.ts'

@@ -34,6 +34,15 @@ describe('tags', () => {
     assert.deepEqual(await client.listTags(referenceTo(registry, 'app'), { signal }), [])
   })
 
+  it('are no more than what may be a tag: a list may hold escape sequences', async () => {
+    const body = JSON.stringify({ tags: ['ok', '\u001b[2J', '', 7, '-x', 'v1.0_a'] })
+    registry.script({ act: { kind: 'reply', status: 200, body } })
+    assert.deepEqual(await client.listTags(referenceTo(registry, 'app'), { signal }), [
+      'ok',
+      'v1.0_a',
+    ])
+  })
+
   it('end when pages point to themselves', async () => {
     const link = '</v2/app/tags/list>; rel="next"'
     registry.script({ times: 99, act: { kind: 'headers', headers: { link } } })

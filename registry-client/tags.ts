@@ -1,12 +1,12 @@
 import { repositoryScope } from './auth/scope.ts'
 import { RegistryError } from './errors.ts'
 import type { HostClient } from './host-client.ts'
-import type { HttpResponse } from './transport/http-message.ts'
+import { nextPage, PagesSeen } from './pages.ts'
 import { JSON_BODY_BYTES_MAX, readBounded } from './transport/limits.ts'
 import type { ManifestTarget } from './pull/manifest.ts'
 
-/** A registry with more pages than this is lying or of no use as a list. */
-const PAGES_MAX = 1000
+/** The distribution specification's grammar: what else a server sends is no tag, and may be a terminal's escape sequence. */
+const TAG = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/
 
 /**
  * All tags of a repository, page by page as the registry gives them (features row R54). Throws
@@ -18,16 +18,11 @@ export async function listTags(
   signal: AbortSignal,
 ): Promise<string[]> {
   const tags: string[] = []
-  const seen = new Set<string>()
+  const seen = new PagesSeen(host.registry, 'tags')
   let target: string | URL | undefined = `${repository}/tags/list`
-  for (let pages = 0; target !== undefined; pages += 1) {
-    const key: string = String(target)
-    if (seen.has(key) || pages === PAGES_MAX) {
-      const reason = `${host.registry} lists tags without end`
-      throw new RegistryError('bad-response', reason, { host: host.registry })
-    }
-    seen.add(key)
-    const page: TagPage = await readPage(host, repository, target, signal)
+  while (target !== undefined) {
+    seen.add(target)
+    const page: TagPage = await readPage(host, { repository, target, seen }, signal)
     tags.push(...page.tags)
     target = page.next
   }
@@ -58,10 +53,14 @@ interface TagPage {
 
 function readPage(
   host: HostClient,
-  repository: string,
-  target: string | URL,
+  page: {
+    readonly repository: string
+    readonly target: string | URL
+    readonly seen: PagesSeen
+  },
   signal: AbortSignal,
 ): Promise<TagPage> {
+  const { repository, target, seen } = page
   const request = {
     method: 'GET',
     target,
@@ -71,6 +70,7 @@ function readPage(
   } as const
   return host.call(request, signal, async (response) => {
     const bytes = await readBounded(response, 'tag list', JSON_BODY_BYTES_MAX)
+    seen.count(bytes.byteLength)
     const tags = tagsIn(bytes)
     if (tags !== undefined) return { tags, next: nextPage(response) }
     const { host: name } = response.url
@@ -90,13 +90,5 @@ function tagsIn(bytes: Buffer): string[] | undefined {
   if (typeof json !== 'object' || json === null || !('tags' in json)) return undefined
   if (json.tags === null) return []
   if (!Array.isArray(json.tags)) return undefined
-  return json.tags.filter((tag): tag is string => typeof tag === 'string')
-}
-
-/** `Link: </v2/…>; rel="next"`; on the registry itself, wherever it points. */
-function nextPage(response: HttpResponse): URL | undefined {
-  const text = /<([^>]*)>\s*;\s*rel="?next"?/i.exec(response.header('link') ?? '')?.[1]
-  if (text === undefined || !URL.canParse(text, response.url.href)) return undefined
-  const next = new URL(text, response.url.href)
-  return new URL(`${response.url.origin}${next.pathname}${next.search}`)
+  return json.tags.filter((tag): tag is string => typeof tag === 'string' && TAG.test(tag))
 }

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { createHash, type Hash } from 'node:crypto'
 import type { BlobProgress, BlobSink } from '../blob-stream.ts'
 import { RegistryError } from '../errors.ts'
 import type { HostClient, HostRequest } from '../host-client.ts'
@@ -20,6 +20,11 @@ export interface FetchBlobOptions {
   readonly onProgress?: BlobProgress
 }
 
+/** Where to begin; only whole blobs can be verified. */
+interface FetchPartOptions extends FetchBlobOptions {
+  readonly startByte?: number
+}
+
 /**
  * Brings a blob into `sink`, checking size and digest as bytes arrive (features row R34); after a
  * cut it goes on with a Range request, and after the failure of a mirror at the next place where
@@ -31,7 +36,7 @@ export async function fetchBlob(
   places: PullPlaces,
   descriptor: Descriptor,
   sink: BlobSink,
-  options: FetchBlobOptions,
+  options: FetchPartOptions,
 ): Promise<void> {
   try {
     const received = new ReceivedBlob(descriptor, sink, options)
@@ -49,17 +54,19 @@ class ReceivedBlob {
   readonly descriptor: Descriptor
   readonly #sink: BlobSink
   readonly #onProgress: BlobProgress | undefined
-  readonly #hash = createHash('sha256')
-  sizeBytes = 0
+  readonly #hash: Hash | undefined
+  sizeBytes: number
 
-  constructor(descriptor: Descriptor, sink: BlobSink, options: FetchBlobOptions) {
+  constructor(descriptor: Descriptor, sink: BlobSink, options: FetchPartOptions) {
     this.descriptor = descriptor
     this.#sink = sink
     this.#onProgress = options.onProgress
+    this.sizeBytes = options.startByte ?? 0
+    this.#hash = this.sizeBytes === 0 ? createHash('sha256') : undefined
   }
 
   async take(chunk: Uint8Array): Promise<void> {
-    this.#hash.update(chunk)
+    this.#hash?.update(chunk)
     await this.#sink.write(chunk)
     this.sizeBytes += chunk.byteLength
     this.#onProgress?.(this.sizeBytes)
@@ -67,6 +74,7 @@ class ReceivedBlob {
 
   /** Called once, when all bytes are there. */
   verify(): void {
+    if (this.#hash === undefined) return
     const digest = `sha256:${this.#hash.digest('hex')}`
     if (digest === this.descriptor.digest) return
     const reason = `the blob that was sent has digest ${digest} instead of ${this.descriptor.digest}`

@@ -17,7 +17,7 @@ import {
 import { type FetchedManifest, getManifest, headManifest, type ManifestTarget } from './manifest.ts'
 
 /** An index inside an index inside an index is a trap, not an image. */
-const INDEX_DEPTH_MAX = 4
+export const INDEX_DEPTH_MAX: number = 4
 
 /** What a reference means for one platform. */
 export interface ResolvedImage {
@@ -153,7 +153,8 @@ async function readKnown(
   return { mediaType, digest, bytes, parsed }
 }
 
-function choose(index: ImageIndex, platform: Platform): Descriptor {
+/** The entry of an index for a platform; throws RegistryError `no-platform-match`. */
+export function choose(index: ImageIndex, platform: Platform): Descriptor {
   // Attestations stand in the index as unknown/unknown and are no images; entries without a
   // platform are taken as a last resort.
   const images = index.manifests.filter(

@@ -1,5 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http'
-import { digestOf, parseDigest, parseManifest } from '../oci/index.ts'
+import { digestOf, OCI_INDEX, parseDigest, parseManifest, serializeIndex } from '../oci/index.ts'
 import type { Need } from './fake-auth.ts'
 import type { FakeRepository } from './fake-store.ts'
 import type { FakeUpload, FakeUploads } from './fake-uploads.ts'
@@ -25,6 +25,8 @@ export interface FakeApiOptions {
   repository(name: string): FakeRepository
   readonly locationOrigin: string
   readonly pageSizeMax: number
+  /** Whether it knows of subjects; registries that do not are to be helped by their clients. */
+  readonly hasReferrers: boolean
 }
 
 const ROUTE = /^\/v2\/(.+?)\/(manifests|blobs\/uploads|blobs|tags|referrers)\/(.*)$/
@@ -59,29 +61,16 @@ export class FakeApi {
         return rest === '' ? this.#begin(question, name) : this.#upload(question, name, rest)
       case 'tags':
         return this.#tags(question, name)
+      case 'referrers':
+        return this.#referrers(question, name, rest)
       default:
         return failure(404, 'NOT_FOUND', 'no such page')
     }
   }
 
   #manifests(question: FakeQuestion, name: string, tagOrDigest: string): FakeAnswer {
-    const { method, headers, body } = question
-    if (method === 'PUT') {
-      const mediaType = headers['content-type'] ?? ''
-      const missing = this.#missingParts(name, body, mediaType)
-      if (missing !== undefined)
-        return failure(400, 'MANIFEST_BLOB_UNKNOWN', `${missing} is not there`)
-      const isTag = parseDigest(tagOrDigest) === undefined
-      const { digest } = this.#options
-        .repository(name)
-        .addManifest({ mediaType, bytes: body }, isTag ? tagOrDigest : undefined)
-      if (!isTag && digest !== tagOrDigest)
-        return failure(400, 'DIGEST_INVALID', 'the digest is another')
-      return reply(201, {
-        location: `/v2/${name}/manifests/${digest}`,
-        'docker-content-digest': digest,
-      })
-    }
+    const { method } = question
+    if (method === 'PUT') return this.#putManifest(question, name, tagOrDigest)
     const repository = this.#options.repositories.get(name)
     const found = repository?.find(tagOrDigest)
     if (repository === undefined || found === undefined)
@@ -95,6 +84,24 @@ export class FakeApi {
       { 'content-type': found.mediaType, 'docker-content-digest': found.digest },
       found.bytes,
     )
+  }
+
+  #putManifest({ headers, body }: FakeQuestion, name: string, tagOrDigest: string): FakeAnswer {
+    const mediaType = headers['content-type'] ?? ''
+    const missing = this.#missingParts(name, body, mediaType)
+    if (missing !== undefined)
+      return failure(400, 'MANIFEST_BLOB_UNKNOWN', `${missing} is not there`)
+    const isTag = parseDigest(tagOrDigest) === undefined
+    const { digest } = this.#options
+      .repository(name)
+      .addManifest({ mediaType, bytes: body }, isTag ? tagOrDigest : undefined)
+    if (!isTag && digest !== tagOrDigest)
+      return failure(400, 'DIGEST_INVALID', 'the digest is another')
+    return reply(201, {
+      location: `/v2/${name}/manifests/${digest}`,
+      'docker-content-digest': digest,
+      ...(this.#options.hasReferrers ? { 'oci-subject': 'known' } : {}),
+    })
   }
 
   /** As real registries do: a manifest is taken when all it names is there. */
@@ -168,6 +175,27 @@ export class FakeApi {
       range,
       'docker-upload-uuid': upload.id,
     })
+  }
+
+  /** One on each page, to be gone through. */
+  #referrers(question: FakeQuestion, name: string, subject: string): FakeAnswer {
+    if (!this.#options.hasReferrers) return failure(404, 'NOT_FOUND', 'no such page')
+    const manifests = [...(this.#options.repositories.get(name)?.manifests ?? [])].flatMap(
+      ([digest, { bytes, mediaType }]) => {
+        const parsed = parseManifest(bytes, mediaType)
+        const part = parsed.kind === 'index' ? parsed.index : parsed.manifest
+        if (part.subject?.digest !== subject) return []
+        const type = part.artifactType === undefined ? {} : { artifactType: part.artifactType }
+        return [{ mediaType, digest, sizeBytes: bytes.byteLength, ...type }]
+      },
+    )
+    const at = Number(question.url.searchParams.get('at') ?? 0)
+    const page = serializeIndex({ mediaType: OCI_INDEX, manifests: manifests.slice(at, at + 1) })
+    const next =
+      at + 1 < manifests.length
+        ? { link: `</v2/${name}/referrers/${subject}?at=${at + 1}>; rel="next"` }
+        : {}
+    return reply(200, { 'content-type': OCI_INDEX, ...next }, page.bytes)
   }
 
   #tags(question: FakeQuestion, name: string): FakeAnswer {

@@ -21,6 +21,8 @@ export interface FakeRegistryOptions {
   readonly pageSizeMax?: number
   /** Larger request bodies are answered 413, as by a proxy in front. */
   readonly bodyBytesMax?: number
+  /** Serves the referrers API. */
+  readonly hasReferrers?: boolean
 }
 
 /** A request as it came. */
@@ -55,6 +57,7 @@ export class FakeRegistry implements AsyncDisposable {
       repository: (name) => this.repository(name),
       locationOrigin: options.locationOrigin ?? '',
       pageSizeMax: options.pageSizeMax ?? 1000,
+      hasReferrers: options.hasReferrers === true,
     })
     const handle = (request: IncomingMessage, response: ServerResponse): void => {
       this.#handle(request, response).catch((error: unknown) => {

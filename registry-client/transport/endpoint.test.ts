@@ -2,7 +2,11 @@ import assert from 'node:assert/strict'
 import { endpointOf, isInsecure } from './endpoint.ts'
 import { isForbiddenAddress } from './forbidden-address.ts'
 
-const plainPolicy = { insecureRegistries: [], hasCertificates: () => false, hasExtraAuthorities: false }
+const plainPolicy = {
+  insecureRegistries: [],
+  hasCertificates: () => false,
+  hasExtraAuthorities: false,
+}
 
 function urlOf(registry: string, policy: Parameters<typeof endpointOf>[1] = plainPolicy): string {
   return endpointOf(registry, policy).baseUrl.href
