@@ -48,6 +48,10 @@ describe('describeErrors', () => {
     assert.match(await described('FROM\ta\nLABEL\ta=b\tc\n'), /\n {5}\| {5} {5}\t {3}\t\^\n/)
   })
 
+  it('marks the whole line where the syntax tree library recurses for ever', async () => {
+    assert.match(await described('FROM a\n\t\u0000FROM $x\n'), /\n {3}2 \| >>> /)
+  })
+
   it('finds a place or none for any text', async () => {
     const word = fc.constantFrom(
       ...[

@@ -38,23 +38,42 @@ export async function locate(
     .slice(range.startLine - 1, range.endLine)
     .join('\n')
   if (text.length > TEXT_LENGTH_MAX || focus === '') return undefined
-  const { DockerfileParser, ModifiableInstruction } = await import('dockerfile-ast')
-  // The directive takes the line before the instruction.
-  const tree = DockerfileParser.parse(`# escape=${token}\n${text}`)
-  const [instruction] = tree.getInstructions()
-  if (instruction === undefined) return undefined
-  const flags = instruction instanceof ModifiableInstruction ? instruction.getFlags() : []
-  const parts = partsOf(instruction, flags)
+  const part = await findPart(text, focus, token)
+  if (part === undefined) return undefined
+  const offset = range.startLine - 1
+  return {
+    startLine: part.start.line + offset,
+    startColumn: part.start.character,
+    endLine: part.end.line + offset,
+    endColumn: part.end.character,
+  }
+}
+
+async function findPart(
+  text: string,
+  focus: string,
+  token: EscapeToken,
+): Promise<Place | undefined> {
+  const parts = await readParts(text, token)
   const exact = parts.find((part) => part.text === focus)
   const holder = exact ?? parts.find((part) => isOneLine(part) && part.text.includes(focus))
   if (holder === undefined) return undefined
-  const place = exact === undefined ? narrow(holder, focus) : exact.place
-  const offset = range.startLine - 1
-  return {
-    startLine: place.start.line + offset,
-    startColumn: place.start.character,
-    endLine: place.end.line + offset,
-    endColumn: place.end.character,
+  return exact === undefined ? narrow(holder, focus) : exact.place
+}
+
+/** The parts of the only instruction of `text`; none when the library cannot read it. */
+async function readParts(text: string, token: EscapeToken): Promise<readonly Part[]> {
+  const { DockerfileParser, ModifiableInstruction } = await import('dockerfile-ast')
+  try {
+    // The directive takes the line before the instruction.
+    const [instruction] = DockerfileParser.parse(`# escape=${token}\n${text}`).getInstructions()
+    if (instruction === undefined) return []
+    const flags = instruction instanceof ModifiableInstruction ? instruction.getFlags() : []
+    return partsOf(instruction, flags)
+  } catch (error) {
+    // Some broken text makes the library recurse for ever or trip over what is missing: the whole line is marked then.
+    if (error instanceof RangeError || error instanceof TypeError) return []
+    throw error
   }
 }
 
