@@ -66,6 +66,7 @@ export class BuildSession implements AsyncDisposable {
     })
     this.#variants = new LayerVariants({
       ...shared,
+      kernel,
       access: this.#access,
       worker: () => this.#worker.get(signal),
       clamps: store.records(join(store.root.cacheDir, 'clamps'), readClampRecord),

@@ -115,7 +115,7 @@ function clamp(entry: LayerEntry, epochSec: number): LayerEntry {
 }
 
 /** An entry of a layer as one to pack: the bytes of files lie below `root`. */
-export function toPack(entry: LayerEntry, root: string): PackEntry {
+function toPack(entry: LayerEntry, root: string): PackEntry {
   if (entry.type !== 'file') {
     return entry
   }

@@ -26,6 +26,14 @@ export interface Addon {
     drained: () => void,
   ): AddonPacker
   readLayer(options: AddonReadOptions, cancellation: Cancellation): Promise<AddonReadResult>
+  recompress(
+    blob: string,
+    output: string,
+    compression: string,
+    level: number,
+    uncompressedSizeMax: number,
+    cancellation: Cancellation,
+  ): Promise<Omit<AddonPackResult, 'fileDigests'>>
   removeTree(path: string, cancellation: Cancellation): Promise<void>
   copyTree(source: string, dest: string, cancellation: Cancellation): Promise<void>
   syncFilesystem(path: string, cancellation: Cancellation): Promise<void>

@@ -116,6 +116,18 @@ export interface ReadLayerResult {
   readonly skipped: readonly { readonly path: LayerPath; readonly what: string }[]
 }
 
+export interface RecompressOptions {
+  /** Blob file; its compression is told by its magic bytes. */
+  readonly blob: string
+  /** Blob file to create (O_EXCL). */
+  readonly output: string
+  readonly compression: Compression
+  /** As in PackOptions. */
+  readonly level: number | undefined
+  readonly uncompressedSizeBytesMax: number
+  readonly signal: AbortSignal
+}
+
 export interface Kernel {
   /** Stats of the children of each of `paths` ('' = root), in the order asked; a directory that vanished gives an empty list. */
   listDirectories(paths: readonly LayerPath[], options: ListOptions): Promise<ScannedEntry[][]>
@@ -130,6 +142,8 @@ export interface Kernel {
   createPacker(options: PackOptions): LayerPacker
   /** Verifies nothing by itself: the caller compares digest and diffId. Refuses hostile archives (code `bad-archive`). */
   readLayer(options: ReadLayerOptions): Promise<ReadLayerResult>
+  /** Writes the tar of a blob in another compression; its bytes stay. The caller compares the diffId. */
+  recompress(options: RecompressOptions): Promise<PackResult>
   /** Removes a tree of any size, never following symlinks or crossing mounts; missing is fine. Makes directories writable when it has to. */
   removeTree(path: string, signal: AbortSignal): Promise<void>
   /** Copies a tree with all metadata (reflink or copy_file_range where possible), hardlinks kept; dest must be empty. */

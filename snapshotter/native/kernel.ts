@@ -10,8 +10,10 @@ import type {
   LayerPacker,
   ListOptions,
   PackOptions,
+  PackResult,
   ReadLayerOptions,
   ReadLayerResult,
+  RecompressOptions,
   ScannedEntry,
 } from './kernel-types.ts'
 import { NativePacker } from './native-packer.ts'
@@ -142,6 +144,26 @@ async function readLayer(options: ReadLayerOptions): Promise<ReadLayerResult> {
   }
 }
 
+async function recompress(options: RecompressOptions): Promise<PackResult> {
+  const { blob, output, compression, level, uncompressedSizeBytesMax, signal } = options
+  checkHostPath(blob, 'the blob')
+  checkHostPath(output, 'the output')
+  check(level === undefined || Number.isInteger(level), `level ${level} is no whole number`)
+  check(Number.isSafeInteger(uncompressedSizeBytesMax), 'the size limit is no whole number')
+  const what = `write '${blob}' as ${compression}, at`
+  const result = await cancellable(addon(), signal, what, (cancellation) =>
+    addon().recompress(
+      blob,
+      output,
+      compression,
+      level ?? -1,
+      uncompressedSizeBytesMax,
+      cancellation,
+    ),
+  )
+  return { ...result, diffId: result.diffId as DiffId, digest: result.digest as Digest }
+}
+
 async function removeTree(path: string, signal: AbortSignal): Promise<void> {
   checkHostPath(path, 'the tree')
   await cancellable(addon(), signal, 'remove', (cancellation) =>
@@ -172,6 +194,7 @@ export const kernel: Kernel = {
   hashFiles,
   createPacker: (options: PackOptions): LayerPacker => new NativePacker(addon(), options),
   readLayer,
+  recompress,
   removeTree,
   copyTree,
   tryLock(fd: number, mode: 'shared' | 'exclusive'): boolean {

@@ -65,6 +65,34 @@ describe('packing a layer', () => {
     })
   }
 
+  it('is written in another compression with the same tar in it', async () => {
+    await using directory = await temporaryDirectory()
+    const file = (name: string): string => join(directory.path, name)
+    const packed = await pack(everyType, { output: file('uncompressed'), compression: 'uncompressed' })
+    let blob = file('uncompressed')
+    for (const compression of ['zstd', 'gzip', 'uncompressed'] as const) {
+      const output = file(`made-${compression}`)
+      const options = { blob, output, compression, level: undefined, signal: never }
+      const made = await kernel.recompress({ ...options, uncompressedSizeBytesMax: 1e9 })
+      assert.equal(made.diffId, packed.diffId)
+      assert.equal(made.digest, digestOfFile(await readFile(output)))
+      assert.deepEqual((await read(output)).entries, packed.entries)
+      blob = output
+    }
+    assert.deepEqual(await readFile(blob), await readFile(file('uncompressed')))
+  })
+
+  it('leaves no file when what it shall recompress is damaged or too large', async () => {
+    await using directory = await temporaryDirectory()
+    const [blob, output] = [join(directory.path, 'blob'), join(directory.path, 'made')]
+    await pack(everyType, { output: blob, compression: 'gzip' })
+    const options = { blob, output, compression: 'zstd', level: undefined, signal: never } as const
+    await rejectsWith(kernel.recompress({ ...options, uncompressedSizeBytesMax: 10 }), 'bad-archive')
+    await truncate(blob, 100)
+    await rejectsWith(kernel.recompress({ ...options, uncompressedSizeBytesMax: 1e9 }), 'bad-archive')
+    assert.deepEqual(await readdir(directory.path), ['blob'])
+  })
+
   it('writes a tar that GNU tar lists', async () => {
     await using directory = await temporaryDirectory()
     const output = join(directory.path, 'blob')

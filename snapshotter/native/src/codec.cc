@@ -24,6 +24,12 @@ void failDamaged(const char* format, const std::string& reason) {
   failCode("bad-archive", "", std::string("the ") + format + " data is damaged: " + reason);
 }
 
+std::unique_ptr<Encoding> newEncoding(const std::string& name, int level) {
+  if (name == "gzip") return newGzipEncoding(level);
+  if (name == "zstd") return newZstdEncoding(level);
+  return nullptr;
+}
+
 std::unique_ptr<Decoder> newDecoder(const std::string& name, const uint8_t* start, size_t size) {
   if (name == "gzip") return newGzipDecoder();
   if (name == "zstd") return newZstdDecoder();

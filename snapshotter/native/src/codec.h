@@ -38,6 +38,8 @@ constexpr int defaultLevel = -1;
 // Failure `bad-level` when the format has no such level, `codec-missing` when the library is not installed.
 std::unique_ptr<Encoding> newGzipEncoding(int level);
 std::unique_ptr<Encoding> newZstdEncoding(int level);
+// `name`: gzip or zstd; null for uncompressed.
+std::unique_ptr<Encoding> newEncoding(const std::string& name, int level);
 
 using ByteSink = std::function<void(const uint8_t* data, size_t size)>;
 

@@ -26,12 +26,6 @@ bool isHeld(const PackItem& item) {
   return item.entry.type == EntryType::file && !item.sourceRoot.empty() && item.entry.size <= heldFileMax;
 }
 
-std::unique_ptr<Encoding> newEncoding(const PackSettings& settings) {
-  if (settings.compression == "gzip") return newGzipEncoding(settings.level);
-  if (settings.compression == "zstd") return newZstdEncoding(settings.level);
-  return nullptr;
-}
-
 // Reads up to `size` bytes; less only at the end of the file.
 size_t readFully(int fd, uint8_t* to, size_t size, const PackItem& item) {
   size_t done = 0;
@@ -223,7 +217,7 @@ void Packer::assemble(BlobWriter& writer, PackOutcome* outcome) {
 
 PackOutcome Packer::run() {
   PackOutcome outcome;
-  auto encoding = newEncoding(settings_);
+  auto encoding = newEncoding(settings_.compression, settings_.level);
   outcome.engine = encoding ? encoding->engine() : "none";
   // Declared before the group, whose destructor waits for threads that use it.
   BlobWriter writer(settings_.output, std::move(encoding));
