@@ -63,7 +63,9 @@ async function findPart(
 
 /** The parts of the only instruction of `text`; none when the library cannot read it. */
 async function readParts(text: string, token: EscapeToken): Promise<readonly Part[]> {
-  const { DockerfileParser, ModifiableInstruction } = await import('dockerfile-ast')
+  // The default is what a bundle and Node agree on for a CommonJS package.
+  const { default: ast } = await import('dockerfile-ast')
+  const { DockerfileParser, ModifiableInstruction } = ast
   try {
     // The directive takes the line before the instruction.
     const [instruction] = DockerfileParser.parse(`# escape=${token}\n${text}`).getInstructions()

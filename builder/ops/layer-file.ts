@@ -80,8 +80,8 @@ async function readFromTar(
   signal: AbortSignal,
 ): Promise<Uint8Array | undefined> {
   // Most builds never come here; loading it costs as much as looking up ten steps.
-  const { extract } = await import('tar-stream')
-  const archive = extract()
+  const { default: tarStream } = await import('tar-stream')
+  const archive = tarStream.extract()
   let found: Uint8Array | undefined
   const reading = (async () => {
     for await (const entry of archive) {

@@ -130,8 +130,8 @@ export class HttpTransport implements AsyncDisposable {
     const credentials = `${decodeURIComponent(proxy.username)}:${decodeURIComponent(proxy.password)}`
     const proxyTls = proxy.protocol === 'https:' ? this.#tlsOptions(proxy) : {}
     // Its tunnels need the whole of undici; nobody behind a proxy counts the milliseconds.
-    const { ProxyAgent } = await import('undici')
-    return new ProxyAgent({
+    const { default: undici } = await import('undici')
+    return new undici.ProxyAgent({
       uri: proxy.origin,
       ...(hasCredentials ? { token: `Basic ${Buffer.from(credentials).toString('base64')}` } : {}),
       requestTls: { ...tls, timeout },
