@@ -2,7 +2,15 @@
 // TypeScript, builds the addon and sandbox-init. Does only what is out of date, so that a second call costs little.
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { existsSync, mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  realpathSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { delimiter, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -86,6 +94,17 @@ function nativeSources() {
     .filter((path) => statSync(path).isFile())
 }
 
+/** The headers that lie beside this very node, so that node-gyp need not download them. */
+function headersOption() {
+  const prefix = dirname(dirname(realpathSync(process.execPath)))
+  const header = join(prefix, 'include', 'node', 'node_version.h')
+  if (!existsSync(header)) return []
+  const text = readFileSync(header, 'utf8')
+  const part = (name) => new RegExp(`#define NODE_${name}_VERSION (\\d+)`).exec(text)?.[1]
+  const version = `v${part('MAJOR')}.${part('MINOR')}.${part('PATCH')}`
+  return version === process.version ? ['--nodedir', prefix] : []
+}
+
 function sourcesOf(dir) {
   return readdirSync(dir, { withFileTypes: true, recursive: true })
     .filter((entry) => entry.isFile() && entry.name.endsWith('.ts'))
@@ -112,7 +131,9 @@ export function prepare() {
     () => {
       console.error('compiling native parts')
       const gyp = join(root, 'node_modules', 'node-gyp', 'bin', 'node-gyp.js')
-      run(process.execPath, [gyp, 'rebuild', '-C', nativeDir, '-j', '2'], { quiet: true })
+      run(process.execPath, [gyp, 'rebuild', '-C', nativeDir, '-j', '2', ...headersOption()], {
+        quiet: true,
+      })
     },
   )
   const folders = ['builder', 'frontend', 'snapshotter', 'registry-client', 'bench']
