@@ -1,0 +1,65 @@
+import { readFile, writeFile } from 'node:fs/promises'
+import { findBuilders } from './builders.ts'
+import { compare, type Comparison } from './compare.ts'
+import { BenchError } from './errors.ts'
+import { type BenchOptions, readOptions } from './options.ts'
+import { median, reportOf } from './report.ts'
+import { type Workload, WORKLOADS } from './workloads.ts'
+
+const BEGIN = '<!-- results -->'
+const END = '<!-- end of results -->'
+
+/** Compares the builders of this machine: the table goes to stdout and, with `--report`, into a document. */
+async function main(args: readonly string[]): Promise<void> {
+  const options = readOptions(args, process.env)
+  const builders = findBuilders(options)
+  const comparisons: Comparison[] = []
+  for (const workload of chosen(options)) {
+    const comparison = await compare(workload, builders, options)
+    comparisons.push(comparison)
+    const results = [...comparison.series].map(
+      ([id, { seconds }]) => `${id} ${median(seconds).toFixed(2)} s`,
+    )
+    process.stderr.write(`${workload.id.padEnd(22)}${results.join('  ')}\n`)
+  }
+  const command = ['npm run bench --', ...args].join(' ')
+  const report = reportOf({ builders, comparisons, command })
+  process.stdout.write(`${report}\n`)
+  if (options.report !== undefined) {
+    await putReport(options.report, report)
+  }
+}
+
+function chosen({ only, isAll, registry }: BenchOptions): Workload[] {
+  const unknown = only.find((id) => !WORKLOADS.some((workload) => workload.id === id))
+  if (unknown !== undefined) {
+    const known = WORKLOADS.map(({ id }) => id).join(', ')
+    throw new BenchError('usage', `--only ${unknown}: the workloads are ${known}`)
+  }
+  return WORKLOADS.filter(
+    ({ id, kind, output }) =>
+      (only.length === 0 ? isAll || kind === 'budget' : only.includes(id)) &&
+      (output === 'store' || registry !== undefined),
+  )
+}
+
+/** Between the two marks; the text around them is written by people. */
+async function putReport(path: string, report: string): Promise<void> {
+  const document = await readFile(path, 'utf8')
+  const [before, rest] = document.split(BEGIN)
+  const after = rest?.split(END)[1]
+  if (before === undefined || after === undefined) {
+    throw new BenchError('usage', `could not write to ${path}: it lacks "${BEGIN}" or "${END}"`)
+  }
+  await writeFile(path, `${before}${BEGIN}\n\n${report}\n\n${END}${after}`)
+}
+
+try {
+  await main(process.argv.slice(2))
+} catch (error) {
+  if (!(error instanceof BenchError)) {
+    throw error
+  }
+  process.stderr.write(`${error.message}\n`)
+  process.exitCode = error.code === 'usage' ? 2 : 1
+}
