@@ -4,7 +4,10 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
-import { detectArchive } from './archive.ts'
+import type { LayerEntry } from '../../snapshotter/index.ts'
+import { digestOf } from '../../registry-client/oci/index.ts'
+import { detectArchive, unpackArchive } from './archive.ts'
+import { LayerDraft } from './copy-draft.ts'
 
 describe('detectArchive', () => {
   let directory = ''
@@ -51,5 +54,47 @@ describe('detectArchive', () => {
     for (const program of ['bzip2', 'xz', 'zstd']) {
       assert.equal(await detect(execFileSync(program, ['-c'], { input: tar })), 'maybe')
     }
+  })
+})
+
+describe('unpackArchive', () => {
+  const root = { type: 'dir', path: '', mode: 0o755, uid: 0, gid: 0, mtimeSec: 0 } as const
+  const file = (path: string, text: string): LayerEntry => ({
+    ...root,
+    type: 'file',
+    path,
+    sizeBytes: text.length,
+    digest: digestOf(text),
+  })
+
+  it('finds the bytes of a file that was replaced under the hard link made before', async () => {
+    const draft = new LayerDraft({
+      lookup: (path) => Promise.resolve(path === '' ? root : undefined),
+    })
+    const entries: LayerEntry[] = [
+      file('name', 'old'),
+      { ...root, type: 'hardlink', path: 'link', target: 'name' },
+      file('name', 'new one'),
+    ]
+    await unpackArchive({
+      draft,
+      target: '',
+      archive: { entries, root: '/unpacked' },
+      owner: undefined,
+      timeSec: 0,
+    })
+    assert.deepEqual(
+      draft
+        .entries()
+        .map((entry) =>
+          entry.type === 'file' && entry.source.kind === 'path'
+            ? [entry.path, entry.source.path, entry.sizeBytes]
+            : entry.path,
+        ),
+      [
+        ['link', 'link', 3],
+        ['name', 'name', 7],
+      ],
+    )
   })
 })

@@ -40,7 +40,7 @@ export interface UnpackOptions {
  */
 export async function unpackArchive(options: UnpackOptions): Promise<void> {
   const inside = viewInside(options.draft, options.target)
-  const places = new ExtractedPlaces()
+  const places = await bytePlaces(options.archive.entries)
   const implied = { mode: 0o755, uid: 0, gid: 0, mtimeSec: options.timeSec }
   for (const entry of options.archive.entries) {
     if (entry.path === '') {
@@ -50,10 +50,9 @@ export async function unpackArchive(options: UnpackOptions): Promise<void> {
     const parent = await resolveForWriting(inside, entry.path.slice(0, Math.max(0, slash)))
     const directory = joinInside(options.target, parent)
     await makeDirectories(options.draft, directory, implied)
-    const place = await places.add(entry)
     await unpackEntry(options, inside, {
       entry,
-      place,
+      place: places.get(entry) ?? entry.path,
       path: joinPath(directory, nameOf(entry.path)),
     })
   }
@@ -143,6 +142,24 @@ function leafOf(
 }
 
 /**
+ * Where the bytes of each entry lie once the whole archive is unpacked: a file whose name is taken by a later entry is
+ * found under a hard link that was made before.
+ */
+async function bytePlaces(
+  entries: readonly LayerEntry[],
+): Promise<ReadonlyMap<LayerEntry, LayerPath>> {
+  const extracted = new ExtractedPlaces()
+  const holders = new Map<LayerPath, LayerEntry>()
+  for (const entry of entries) {
+    const place = await extracted.add(entry)
+    const linked =
+      entry.type === 'hardlink' ? holders.get(await extracted.find(entry.target)) : undefined
+    holders.set(place, linked ?? entry)
+  }
+  return new Map(Array.from(holders, ([place, entry]) => [entry, place]))
+}
+
+/**
  * Where entries of an archive were unpacked: an entry may go through a symlink of an entry before it, and then lies where
  * that leads in the directory of the archive, which is not always where it leads in the image.
  */
@@ -150,17 +167,20 @@ class ExtractedPlaces implements Pick<TreeView, 'lookup'> {
   readonly #links = new Map<LayerPath, TreeEntry>()
 
   async add(entry: LayerEntry): Promise<LayerPath> {
-    if (this.#links.size === 0 && entry.type !== 'symlink') {
-      return entry.path
-    }
-    const parent = await resolvePath(this, parentOf(entry.path))
-    const place = joinInside(parent.path, nameOf(entry.path))
+    const place = await this.find(entry.path)
     if (entry.type === 'symlink') {
       this.#links.set(place, entry)
     } else {
       this.#links.delete(place)
     }
     return place
+  }
+
+  async find(path: LayerPath): Promise<LayerPath> {
+    if (this.#links.size === 0) {
+      return path
+    }
+    return joinInside((await resolvePath(this, parentOf(path))).path, nameOf(path))
   }
 
   /** Only symlinks matter here: all else is a directory. */
