@@ -77,6 +77,7 @@ export class RegistryClient implements AsyncDisposable {
   readonly #routing: Routing
   readonly #insecureRegistries: readonly string[]
   readonly #hosts = new Map<string, HostClient>()
+  readonly #mirrorsShown = new Set<string>()
 
   constructor(options: RegistryClientOptions = {}) {
     const env = options.env ?? process.env
@@ -112,7 +113,7 @@ export class RegistryClient implements AsyncDisposable {
     return this.#pulling(reference, async (places) => {
       const image = await places(async (place) => {
         const found = await resolve(place.host, place.reference, options)
-        if (place.reference.registry !== reference.registry) this.#showMirror(reference, place)
+        this.#showMirror(reference, place)
         return found
       })
       return { ...image, reference: withDigest(reference, image.top.digest) }
@@ -146,7 +147,11 @@ export class RegistryClient implements AsyncDisposable {
     options: Pick<ResolveOptions, 'signal' | 'readManifest'>,
   ): Promise<FetchedManifest> {
     return this.#pulling(reference, (places) =>
-      places((place) => fetchTop(place.host, place.reference, options)),
+      places(async (place) => {
+        const found = await fetchTop(place.host, place.reference, options)
+        this.#showMirror(reference, place)
+        return found
+      }),
     )
   }
 
@@ -346,11 +351,14 @@ export class RegistryClient implements AsyncDisposable {
     })
   }
 
-  /** The log says which mirror served. */
+  /** The log says which mirror served, once for each repository. */
   #showMirror(reference: Reference, place: PullPlace): void {
     const { registry, repository } = place.reference
-    const name = familiarReference(reference)
-    this.#options.onNotice?.(`${name} comes from the mirror ${registry}/${repository}`)
+    if (registry === reference.registry) return
+    const text = `${familiarName(reference)} comes from the mirror ${registry}/${repository}`
+    if (this.#mirrorsShown.has(text)) return
+    this.#mirrorsShown.add(text)
+    this.#options.onNotice?.(text)
   }
 }
 

@@ -10,7 +10,7 @@ export type RegistryErrorCode =
   | 'timeout'
   /** The certificate is not trusted; the message names the file to create. */
   | 'tls-untrusted'
-  /** No TLS with this server: usually it speaks plain http. */
+  /** No TLS with this server: usually it speaks plain http. Or it wants TLS, and we did not. */
   | 'tls-failed'
   /** No credentials, or wrong ones. */
   | 'unauthorized'

@@ -161,19 +161,28 @@ export class HostClient {
     }
   }
 
-  /** Registries named as insecure may speak plain http: found out once (features row R5). */
+  /**
+   * Registries named as insecure may speak plain http, those on loopback TLS: found out once
+   * (features row R5). When the other protocol is not there either, nothing was learned.
+   */
   async #sendFirst(request: HostRequest, signal: AbortSignal): Promise<HttpResponse> {
     const { fallbackUrl } = this.#options.endpoint
     try {
       return await this.#send(request, signal)
     } catch (error) {
-      const isOtherProtocol =
-        error instanceof RegistryError &&
-        (error.code === 'tls-failed' || error.code === 'registry-unreachable')
-      if (fallbackUrl === undefined || !isOtherProtocol || typeof request.target !== 'string')
+      if (
+        fallbackUrl === undefined ||
+        !isOtherProtocol(error) ||
+        typeof request.target !== 'string'
+      )
         throw error
+      const firstUrl = this.#baseUrl
       this.#baseUrl = fallbackUrl
-      return this.#send(request, signal)
+      return await this.#send(request, signal).catch((second: unknown) => {
+        if (!isOtherProtocol(second)) throw second
+        this.#baseUrl = firstUrl
+        throw error
+      })
     }
   }
 
@@ -274,6 +283,14 @@ export class HostClient {
     this.#notices.add(text)
     this.#options.onNotice(`${this.registry} warns: ${redactText(text, this.#authorizer.secrets)}`)
   }
+}
+
+/** Failures of a server that speaks TLS where we did not, or the other way round. */
+function isOtherProtocol(error: unknown): boolean {
+  return (
+    error instanceof RegistryError &&
+    (error.code === 'tls-failed' || error.code === 'registry-unreachable')
+  )
 }
 
 function httpRequest(

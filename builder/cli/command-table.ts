@@ -43,6 +43,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./commands/push.ts')).pushCommand,
   },
   {
+    name: 'copy',
+    summary: 'Copy an image from one registry to another',
+    load: async () => (await import('./commands/copy.ts')).copyCommand,
+  },
+  {
     name: 'save',
     summary: 'Write images to an archive',
     load: async () => (await import('./commands/save.ts')).saveCommand,

@@ -1,4 +1,4 @@
-import { closeSync, createReadStream } from 'node:fs'
+import { createReadStream } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Kernel } from '../../snapshotter/index.ts'
@@ -53,17 +53,10 @@ export class LayoutSource {
         { cause: error },
       )
     }
-    try {
-      for await (const chunk of createReadStream('', {
-        fd,
-        autoClose: false,
-        highWaterMark: 1 << 20,
-      })) {
-        const bytes: Buffer = chunk
-        yield bytes
-      }
-    } finally {
-      closeSync(fd)
+    // The stream closes the descriptor at its end, and when it is left before.
+    for await (const chunk of createReadStream('', { fd, highWaterMark: 1 << 20 })) {
+      const bytes: Buffer = chunk
+      yield bytes
     }
   }
 }

@@ -130,7 +130,8 @@ export class Authorizer {
     if (known !== undefined && known.renewAtMs > this.#fetcher.clock.now()) return known
     const { realm, service } = demand
     const isForeign = realm.hostname !== this.#baseUrl().hostname
-    const question = { realm, service, scopes, credentials, isForeign }
+    const registry = this.#registry
+    const question = { realm, registry, service, scopes, credentials, isForeign }
     const fetched = fetchToken(this.#fetcher, question, signal)
     this.#tokens.set(key, fetched)
     // The failure reaches the caller below; here it only must not be what the next caller gets.

@@ -26,6 +26,8 @@ export interface AccessToken {
 
 export interface TokenQuestion {
   readonly realm: URL
+  /** For which this is, as logins name it. */
+  readonly registry: string
   /** Not the registry's own host: then some addresses are refused. */
   readonly isForeign: boolean
   readonly service: string | undefined
@@ -141,11 +143,11 @@ async function read(
 }
 
 function refusal(question: TokenQuestion): string {
-  const { credentials, realm } = question
+  const { credentials, realm, registry } = question
   if (credentials?.kind === 'password')
     return `${realm.host} refused the password of ${JSON.stringify(credentials.username)}`
   return credentials === undefined
-    ? `${realm.host} wants a login`
+    ? `${realm.host} wants a login: tsbuild login ${registry}`
     : `${realm.host} refused the stored token`
 }
 

@@ -47,9 +47,8 @@ describe('mirrors', () => {
     const found = await client.resolve(reference, { platform, signal })
     assert.equal(found.reference.registry, origin.host)
     assert.deepEqual(origin.requests, [])
-    assert.deepEqual(notices, [
-      `${origin.host}/app:v1 comes from the mirror ${mirror.host}/proxy/app`,
-    ])
+    await client.fetchManifest(reference, { signal })
+    assert.deepEqual(notices, [`${origin.host}/app comes from the mirror ${mirror.host}/proxy/app`])
   })
 
   it('are passed over when they do not have it', async () => {

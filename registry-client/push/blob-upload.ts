@@ -45,13 +45,18 @@ export interface BlobUploadOptions {
  *
  * A single PUT is tried first (features row R44): it is what every registry takes. After a failure
  * the registry is asked whether it has the blob after all, then how much of it, and only the rest
- * is sent (row R45).
+ * is sent (row R45). Where a broken PUT left nothing behind, as with proxies that pass on only whole
+ * requests, chunks are sent from then on; where these are refused, everything in one request again.
  */
 export class BlobUpload {
   readonly #options: BlobUploadOptions
   #session: UploadSession | undefined
   /** Undefined: in one request. */
   #chunkBytes: number | undefined
+  #areChunksRefused = false
+  #isWholeRefused = false
+  /** The most that one request took before it broke. */
+  #sentBytes = 0
   #triesBefore = 0
 
   constructor(options: BlobUploadOptions) {
@@ -74,22 +79,41 @@ export class BlobUpload {
   }
 
   async #try(): Promise<void> {
-    const { host, repository, access, source, signal } = this.#options
-    if (this.#triesBefore > 0) {
-      if (await hasBlob(host, { repository, descriptor: source.descriptor, access }, signal)) return
-      const before = this.#session
-      this.#session = before && (await uploadStatus(host, before, { access, signal }))
-    }
+    if (this.#triesBefore > 0 && (await this.#isThereAfterAll())) return
     this.#triesBefore += 1
     const session = this.#session ?? (await this.#begin())
     this.#session = session
+    try {
+      await this.#send(session)
+    } catch (error) {
+      // What the registry had kept was not what we had sent: from the beginning, then.
+      if (session.receivedBytes === 0 || !isWrongDigest(error)) throw error
+      this.#session = undefined
+      throw worthAnother(error)
+    }
+  }
+
+  async #send(session: UploadSession): Promise<void> {
     if (session.receivedBytes === 0 && this.#chunkBytes === undefined) {
       const outcome = await this.#sendWhole(session)
       if (outcome === 'done') return
+      this.#isWholeRefused = true
       this.#chunkBytes = CHUNK_BYTES
       this.#session = await this.#begin()
     }
     await this.#sendRest()
+  }
+
+  /** After a failure; when it is not there, what is left of the session is found out. */
+  async #isThereAfterAll(): Promise<boolean> {
+    const { host, repository, access, source, signal } = this.#options
+    const { descriptor } = source
+    if (await hasBlob(host, { repository, descriptor, access }, signal)) return true
+    const before = this.#areChunksRefused ? undefined : this.#session
+    this.#session = before && (await uploadStatus(host, before, { access, signal }))
+    const isAllLost = this.#session === undefined && this.#sentBytes >= CHUNK_BYTES
+    if (isAllLost && !this.#areChunksRefused) this.#chunkBytes ??= CHUNK_BYTES
+    return false
   }
 
   async #begin(): Promise<UploadSession> {
@@ -152,7 +176,13 @@ export class BlobUpload {
         return sessionOf(response, this.#heldAfter(response, start, length), session)
       })
     } catch (error) {
-      if (!(error instanceof RegistryError) || error.code !== 'too-large') throw error
+      if (!(error instanceof RegistryError)) throw error
+      if (!this.#isWholeRefused && isRefused(error)) {
+        this.#areChunksRefused = true
+        this.#chunkBytes = undefined
+        throw worthAnother(error)
+      }
+      if (error.code !== 'too-large') throw error
       const smaller = Math.floor(length / CHUNK_SHRINK)
       if (smaller < Math.max(CHUNK_BYTES_MIN, session.chunkBytesMin)) throw error
       this.#chunkBytes = smaller
@@ -202,7 +232,11 @@ export class BlobUpload {
   }
 
   #body(start: number, length: number): RequestBody {
-    const { source, onProgress } = this.#options
+    const { source } = this.#options
+    const onProgress = (sentBytes: number): void => {
+      this.#sentBytes = Math.max(this.#sentBytes, sentBytes - start)
+      this.#options.onProgress?.(sentBytes)
+    }
     return {
       kind: 'stream',
       sizeBytes: length,
@@ -217,7 +251,7 @@ async function* countedPart(
   part: {
     readonly start: number
     readonly length: number
-    readonly onProgress: BlobProgress | undefined
+    readonly onProgress: BlobProgress
   },
 ): AsyncGenerator<Uint8Array, void, undefined> {
   let sent = 0
@@ -227,7 +261,7 @@ async function* countedPart(
       chunk.byteLength > part.length - sent ? chunk.subarray(0, part.length - sent) : chunk
     yield piece
     sent += piece.byteLength
-    part.onProgress?.(part.start + sent)
+    part.onProgress(part.start + sent)
     if (sent === part.length) return
   }
 }
@@ -241,6 +275,26 @@ function wantsChunks(error: unknown): boolean {
   if (!(error instanceof RegistryError)) return false
   if (error.code === 'too-large' || error.code === 'unsupported') return true
   return error.status === 400 && error.registryCode === 'BLOB_UPLOAD_INVALID'
+}
+
+/** The registry does not know of PATCH, or not of it in this place. */
+function isRefused({ code, status }: RegistryError): boolean {
+  return code === 'unsupported' || status === 400 || status === 404
+}
+
+function isWrongDigest(error: unknown): error is RegistryError {
+  return error instanceof RegistryError && error.registryCode === 'DIGEST_INVALID'
+}
+
+/** The same failure, which another try in another way may not meet. */
+function worthAnother(error: RegistryError): RegistryError {
+  return new RegistryError(error.code, error.reason, {
+    host: error.host,
+    status: error.status,
+    registryCode: error.registryCode,
+    isTemporary: true,
+    cause: error,
+  })
 }
 
 /** The retry asks how much is there. */

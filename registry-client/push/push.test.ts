@@ -192,6 +192,37 @@ describe('pushBlob', () => {
     await rejectsWith(push(), 'too-large', /413/)
   })
 
+  it('sends everything at once again where chunks are refused after a cut', async () => {
+    registry.script({ method: 'PUT', act: { kind: 'cut-request', afterBytes: 2_000_000 } })
+    registry.script({ method: 'PATCH', times: 9, act: { kind: 'reply', status: 405 } })
+    await push()
+    assertStored()
+    assert.deepEqual(
+      methods().filter((method) => method === 'PATCH' || method === 'PUT'),
+      ['PUT', 'PATCH', 'PUT'],
+    )
+  })
+
+  it('goes on in chunks where a broken request leaves nothing behind', async () => {
+    const large = noise(20_000_000)
+    source = new MemorySource(large)
+    registry.script({ method: 'PUT', act: { kind: 'cut-request', afterBytes: 18_000_000 } })
+    registry.script({ method: 'GET', path: /uploads/, act: { kind: 'reply', status: 404 } })
+    await push()
+    const stored = registry.repository('app').blobs.get(source.descriptor.digest)
+    assert.ok(stored !== undefined && Buffer.from(stored).equals(Buffer.from(large)))
+    const ranges = registry.requests.flatMap(({ headers }) => headers['content-range'] ?? [])
+    assert.deepEqual(ranges, ['0-16777215', '16777216-19999999'])
+  })
+
+  it('begins anew when what the registry kept was not what was sent', async () => {
+    registry.script({ method: 'PUT', act: { kind: 'cut-request', afterBytes: 2_000_000 } })
+    const range = { range: '0-1499999' }
+    registry.script({ method: 'GET', path: /uploads/, act: { kind: 'headers', headers: range } })
+    await push()
+    assertStored()
+  })
+
   it('gets into step again after 416', async () => {
     registry.script({ method: 'PUT', act: { kind: 'reply', status: 405 } })
     registry.script({ method: 'PATCH', act: { kind: 'reply', status: 416 } })

@@ -74,7 +74,9 @@ export async function uploadStatus(
   try {
     return await host.exchange(request, signal, async (response) => {
       const held = heldBytes(response)
-      return held === undefined ? undefined : sessionOf(response, held, session)
+      // Of an upload with one byte and of an empty one registries say `0-0` alike: neither is worth
+      // a guess.
+      return held === undefined || held <= 1 ? undefined : sessionOf(response, held, session)
     })
   } catch (error) {
     // Sessions end, and not every registry can be asked: a new one begins then.
@@ -101,14 +103,10 @@ export function sessionOf(
   }
 }
 
-/**
- * Bytes that a Range reply says are there: `0-N` is inclusive; `0-0` of an empty upload reads like
- * one byte.
- */
+/** Bytes that a Range reply says are there: `0-N` is inclusive. */
 export function heldBytes(response: HttpResponse): number | undefined {
   const end = /^(?:bytes=)?0-(\d{1,15})$/.exec(response.header('range') ?? '')?.[1]
-  if (end === undefined) return undefined
-  return end === '0' ? 0 : Number(end) + 1
+  return end === undefined ? undefined : Number(end) + 1
 }
 
 /**

@@ -12,8 +12,8 @@ export interface Endpoint {
   /** Ends with `/v2/`, or `/v2/<prefix>/` for a mirror below a path. */
   readonly baseUrl: URL
   /**
-   * Plain http, tried once when there is no TLS at `baseUrl`: only for registries named as insecure
-   * (features row R5).
+   * The other protocol, tried once when `baseUrl` does not answer: plain http only for registries
+   * named as insecure (features row R5), TLS for loopback.
    */
   readonly fallbackUrl: URL | undefined
   /** The registry that this place is a mirror of, where mirrors are told. */
@@ -51,7 +51,7 @@ export function endpointOf(registry: string, policy: EndpointPolicy): Endpoint {
     return { registry, baseUrl: secure, fallbackUrl: undefined }
   return policy.hasExtraAuthorities
     ? { registry, baseUrl: secure, fallbackUrl: plain }
-    : { registry, baseUrl: plain, fallbackUrl: undefined }
+    : { registry, baseUrl: plain, fallbackUrl: secure }
 }
 
 /**

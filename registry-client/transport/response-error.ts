@@ -41,9 +41,10 @@ export async function responseError(
   const complaint = readComplaint(body, response.header('content-type') ?? '')
   const text = [complaint.code, complaint.message].filter((part) => part !== undefined).join(': ')
   const said = text === '' ? '' : `: ${redactText(text, options.secrets)}`
-  const hint = hintFor(response, text)
+  const wantsTls = status === 400 && /http request.*https (?:server|port)/i.test(text)
+  const hint = hintFor(response, wantsTls)
   return new RegistryError(
-    codeOf(status, complaint.code),
+    wantsTls ? 'tls-failed' : codeOf(status, complaint.code),
     `${host} answered ${status}${nameOf(status)}${said}${hint}`,
     {
       host,
@@ -55,9 +56,9 @@ export async function responseError(
   )
 }
 
-function hintFor({ status, url }: HttpResponse, text: string): string {
+function hintFor({ status, url }: HttpResponse, wantsTls: boolean): string {
   if (status === 429 && url.host.endsWith('docker.io')) return '; a login raises the limit'
-  if (status === 400 && /http request.*https (?:server|port)/i.test(text))
+  if (wantsTls)
     return `; it wants TLS: put its CA certificate in /etc/docker/certs.d/${url.host}/ca.crt`
   return ''
 }

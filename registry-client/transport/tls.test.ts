@@ -60,7 +60,7 @@ describe('TLS', () => {
 
   it('does not take the directory of another port', async () => {
     await put('.docker/certs.d/127.0.0.1:1/ca.crt', TEST_CA)
-    await rejectsWith(ping(), 'registry-unreachable', /connection was cut/)
+    await rejectsWith(ping(), 'tls-untrusted', /signed by an unknown authority/)
   })
 
   it('names the file to create when the authority is unknown', async () => {

@@ -1,26 +1,43 @@
-import type { Command } from '../command.ts'
+import { MANIFEST_BYTES_MAX } from '../../../registry-client/oci/index.ts'
+import type { ParsedArgs } from '../args.ts'
+import type { Command, CommandContext } from '../command.ts'
+import { UsageError } from '../errors.ts'
 import { renderTemplate } from '../go-template.ts'
 import { findImage, type ImageView, repoDigest, viewImage } from '../image-view.ts'
-import { ROOT_FLAG } from '../request/build-flags.ts'
-import { type CommandServices, openServices } from '../services.ts'
+import { REGISTRY_FLAGS, ROOT_FLAG } from '../request/build-flags.ts'
+import { readReference } from '../request/reference.ts'
+import { type CommandServices, openServices, Registries } from '../services.ts'
+
+/** Before the name of an image that is in a registry. */
+const REMOTE = 'docker://'
 
 export const inspectCommand: Command = {
   name: 'inspect',
   usage: 'inspect [OPTIONS] IMAGE [IMAGE...]',
   description:
-    'Shows images as JSON, in the form of docker image inspect; one object for each platform.',
+    'Shows images as JSON, in the form of docker image inspect; one object for each platform.\n' +
+    'With --raw: the manifest or index itself, byte for byte; docker://NAME asks the registry.',
   flags: {
+    raw: { kind: 'boolean', help: 'Print the manifest or index as it is' },
     format: {
       kind: 'text',
       short: 'f',
       value: 'FORMAT',
       help: "json, or a template such as '{{json .Config}}' or '{{.Id}}'",
     },
+    ...REGISTRY_FLAGS,
     ...ROOT_FLAG,
   },
   arguments: { min: 1, max: Infinity },
   run: async (args, context) => {
     const { stdout, signal } = context
+    if (args.boolean('raw') === true) {
+      return await inspectRaw(args, context)
+    }
+    const remote = args.positionals.find((text) => text.startsWith(REMOTE))
+    if (remote !== undefined) {
+      throw new UsageError(`${remote} is in a registry: give --raw to see its manifest, or pull it`)
+    }
     await using services = await openServices(args, context)
     const objects: object[] = []
     for (const text of args.positionals) {
@@ -40,6 +57,43 @@ export const inspectCommand: Command = {
     }
     return 0
   },
+}
+
+/** One image at a time: bytes of several could not be told apart. */
+async function inspectRaw(args: ParsedArgs, context: CommandContext): Promise<number> {
+  const [text = '', ...more] = args.positionals
+  if (more.length > 0 || args.text('format') !== undefined) {
+    throw new UsageError('--raw shows one image, without --format')
+  }
+  context.stdout.write(
+    text.startsWith(REMOTE)
+      ? await rawRemote(text.slice(REMOTE.length), args, context)
+      : await rawStored(text, args, context),
+  )
+  return 0
+}
+
+async function rawRemote(
+  name: string,
+  args: ParsedArgs,
+  context: CommandContext,
+): Promise<Uint8Array> {
+  const reference = readReference(name, 'name')
+  await using registries = new Registries(args, context, (notice) =>
+    context.stderr.write(`NOTE: ${notice}\n`),
+  )
+  const client = await registries.client()
+  return (await client.fetchManifest(reference, { signal: context.signal })).bytes
+}
+
+async function rawStored(
+  name: string,
+  args: ParsedArgs,
+  context: CommandContext,
+): Promise<Uint8Array> {
+  await using services = await openServices(args, context)
+  const { target } = await findImage(name, services.images, context.signal)
+  return await services.store.blobs.read(target.digest, MANIFEST_BYTES_MAX, context.signal)
 }
 
 async function namesOf(digest: string, { images, store }: CommandServices): Promise<ImageView[]> {

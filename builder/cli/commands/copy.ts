@@ -1,0 +1,125 @@
+import { resolve } from 'node:path'
+import type { CopySource, RegistryClient } from '../../../registry-client/index.ts'
+import {
+  type Descriptor,
+  familiarReference,
+  type ManifestBytes,
+  type Platform,
+  type Reference,
+} from '../../../registry-client/oci/index.ts'
+import { kernel } from '../../../snapshotter/index.ts'
+import type { Step } from '../../solver/steps.ts'
+import type { Command, CommandContext } from '../command.ts'
+import { UsageError } from '../errors.ts'
+import { layoutCopySource } from '../layout-copy-source.ts'
+import { REGISTRY_FLAGS } from '../request/build-flags.ts'
+import { readPlatform } from '../request/platform.ts'
+import { readReference } from '../request/reference.ts'
+import { withProgress } from '../with-progress.ts'
+
+/** Printers show a rate; more events than this a second only cost time. */
+const PROGRESS_INTERVAL_MS = 100
+
+export const copyCommand: Command = {
+  name: 'copy',
+  usage: 'copy [OPTIONS] SOURCE NAME[:TAG]',
+  description:
+    'Copies an image to a registry as it is, with all its platforms: digests stay, what is there is not sent again.\n' +
+    'SOURCE is a name in a registry, or oci-layout://DIR[:TAG] for a layout directory. Nothing is stored here.',
+  flags: {
+    platform: {
+      kind: 'text',
+      value: 'OS/ARCH',
+      help: 'Copy only the image of this platform (default: all of them)',
+    },
+    quiet: { kind: 'boolean', short: 'q', help: 'No progress' },
+    ...REGISTRY_FLAGS,
+  },
+  arguments: { min: 2, max: 2 },
+  run: async (args, context) => {
+    const [sourceText = '', targetText = ''] = args.positionals
+    const target = readTarget(targetText)
+    const platformText = args.text('platform')
+    const platform = platformText === undefined ? undefined : readPlatform(platformText)
+    const openSource = readSource(sourceText, context)
+    const root = await withProgress(args, context, async ({ steps, registries }) => {
+      const client = await registries.client()
+      const step = steps.start(`copying ${sourceText} to ${familiarReference(target)}`)
+      try {
+        const copied = await copy(client, openSource(client), { target, platform, step, context })
+        step.end('done')
+        return copied
+      } catch (error) {
+        const text = error instanceof Error ? error.message : String(error)
+        step.end(context.signal.aborted ? 'canceled' : 'failed', text)
+        throw error
+      }
+    })
+    const name = target.tag ?? familiarReference(target)
+    context.stdout.write(`${name}: digest: ${root.digest} size: ${root.bytes.byteLength}\n`)
+    return 0
+  },
+}
+
+async function copy(
+  client: RegistryClient,
+  source: CopySource,
+  options: {
+    readonly target: Reference
+    readonly platform: Platform | undefined
+    readonly step: Step
+    readonly context: CommandContext
+  },
+): Promise<ManifestBytes> {
+  const { target, platform, step, context } = options
+  let toldMs = 0
+  return await client.copy(source, target, {
+    signal: context.signal,
+    ...(platform === undefined ? {} : { platform }),
+    onProgress: (blob, currentBytes) => {
+      const nowMs = performance.now()
+      if (nowMs - toldMs < PROGRESS_INTERVAL_MS) {
+        return
+      }
+      toldMs = nowMs
+      step.progress(partOf(blob), { currentBytes, totalBytes: blob.sizeBytes, isDone: false })
+    },
+    onBlob: (blob, result) => {
+      const moved = result.kind === 'uploaded' ? blob.sizeBytes : 0
+      step.progress(partOf(blob), {
+        currentBytes: moved,
+        totalBytes: moved === 0 ? undefined : moved,
+        isDone: true,
+        ...(result.kind === 'existing' ? { note: 'already exists' } : {}),
+        ...(result.kind === 'mounted' ? { note: `mounted from ${result.from}` } : {}),
+      })
+    },
+  })
+}
+
+function partOf({ digest }: Descriptor): string {
+  return digest.slice(0, 'sha256:'.length + 12)
+}
+
+/** A layout directory, or a name in a registry with or without `docker://`. */
+function readSource(text: string, { cwd }: CommandContext): (client: RegistryClient) => CopySource {
+  const layout = /^(?:oci-layout:\/\/|oci:)(.+)$/s.exec(text)?.[1]
+  if (layout === undefined) {
+    const reference = readReference(text.replace(/^docker:\/\//, ''), 'source')
+    return (client) => client.repositorySource(reference)
+  }
+  // The name of an entry comes after the last part of the path: `dir:tag`, `dir@sha256:…`.
+  const [, path = layout, reference] =
+    /^(.+?)(?:@(sha256:[a-f0-9]{64})|:([^/:]+))$/s
+      .exec(layout)
+      ?.filter((part) => part !== undefined) ?? []
+  return () => layoutCopySource({ path: resolve(cwd, path), reference }, kernel)
+}
+
+function readTarget(text: string): Reference {
+  const reference = readReference(text.replace(/^docker:\/\//, ''), 'target')
+  if (reference.digest === undefined) {
+    return { ...reference, tag: reference.tag ?? 'latest' }
+  }
+  throw new UsageError(`invalid target: "${text}" has a digest; a copy is given a tag`)
+}

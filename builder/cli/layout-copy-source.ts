@@ -1,0 +1,59 @@
+import { createReadStream } from 'node:fs'
+import type { BlobSource, CopySource } from '../../registry-client/index.ts'
+import { type Descriptor, digestHex, parseManifest } from '../../registry-client/oci/index.ts'
+import type { Kernel } from '../../snapshotter/index.ts'
+import { OciLayout } from '../ops/oci-layout.ts'
+import { CommandError } from './errors.ts'
+
+type FetchedManifest = Awaited<ReturnType<CopySource['top']>>
+
+/**
+ * An image of an OCI layout directory, to copy it elsewhere. Blobs are opened below the directory, so that a link in a hostile
+ * layout cannot send other files of this machine. Errors: `layout-invalid`, `image-missing`, `archive-unreadable`.
+ */
+export function layoutCopySource(
+  location: { readonly path: string; readonly reference: string | undefined },
+  kernel: Pick<Kernel, 'openInRoot'>,
+): CopySource {
+  const layout = new OciLayout(location.path)
+  const manifest = async (descriptor: Descriptor): Promise<FetchedManifest> => {
+    const bytes = await layout.read(descriptor)
+    const { mediaType, digest } = descriptor
+    return { mediaType, digest, bytes, parsed: parseManifest(bytes, mediaType) }
+  }
+  return {
+    origin: undefined,
+    top: async () => manifest(await layout.find(location.reference)),
+    manifest,
+    blob: (descriptor) => blobSource(location.path, descriptor, kernel),
+  }
+}
+
+function blobSource(
+  directory: string,
+  descriptor: Descriptor,
+  kernel: Pick<Kernel, 'openInRoot'>,
+): BlobSource {
+  const open = async function* (startByte: number): AsyncGenerator<Uint8Array> {
+    let fd: number
+    try {
+      fd = kernel.openInRoot(directory, `blobs/sha256/${digestHex(descriptor.digest)}`)
+    } catch (cause) {
+      throw new CommandError(
+        'archive-unreadable',
+        `could not read OCI layout ${directory}: blob ${descriptor.digest} is missing or no file`,
+        { cause },
+      )
+    }
+    // The stream closes the descriptor at its end, and when it is left before.
+    for await (const chunk of createReadStream('', {
+      fd,
+      start: startByte,
+      highWaterMark: 1 << 20,
+    })) {
+      const bytes: Buffer = chunk
+      yield bytes
+    }
+  }
+  return { descriptor, open }
+}

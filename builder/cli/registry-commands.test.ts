@@ -1,0 +1,164 @@
+import assert from 'node:assert/strict'
+import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { digestHex, type Platform } from '../../registry-client/oci/index.ts'
+import {
+  TEST_CA,
+  TEST_SERVER_CERT,
+  TEST_SERVER_KEY,
+} from '../../registry-client/testing/certificates.ts'
+import { FakeRegistry } from '../../registry-client/testing/fake-registry.ts'
+import { CLI, type CommandResult, runCommand } from '../e2e/lab/cli.ts'
+
+const AMD64: Platform = { os: 'linux', architecture: 'amd64' }
+const ARM64: Platform = { os: 'linux', architecture: 'arm64' }
+const LAYER = Buffer.alloc(1000, 'x')
+/** As Harbor makes them, and a password that a shell, a URL or a header could trip over. */
+const ROBOT = { username: 'robot$team+ci', password: 'p:ä ss"$w%rd\\' }
+
+describe('the commands about registries', () => {
+  let directory = ''
+
+  beforeEach(async () => {
+    directory = await mkdtemp(join(tmpdir(), 'tsbuild-registry-commands-'))
+    await mkdir(join(directory, 'ctx'))
+    await writeFile(join(directory, 'ctx/Dockerfile'), 'FROM scratch\nCOPY a /a\n')
+    await writeFile(join(directory, 'ctx/a'), 'hello\n')
+  })
+
+  afterEach(() => rm(directory, { recursive: true, force: true }))
+
+  function tsbuild(args: readonly string[], input?: string): Promise<CommandResult> {
+    return runCommand(process.execPath, [CLI, ...args], {
+      cwd: directory,
+      env: {
+        PATH: process.env['PATH'],
+        HOME: directory,
+        TSBUILD_ROOT: join(directory, 'root'),
+        DOCKER_CONFIG: join(directory, 'docker'),
+      },
+      ...(input === undefined ? {} : { input }),
+    })
+  }
+
+  async function succeeded(args: readonly string[], input?: string): Promise<string> {
+    const { status, stdout, stderr } = await tsbuild(args, input)
+    assert.equal(status, 0, `${args.join(' ')}: ${stderr}`)
+    return stdout
+  }
+
+  async function failed(args: readonly string[], message: RegExp, input?: string): Promise<void> {
+    const { status, stderr } = await tsbuild(args, input)
+    assert.equal(status, 1, stderr)
+    assert.match(stderr, message)
+  }
+
+  it('push all tags of a repository, and what is there only by its name', async () => {
+    await using registry = await FakeRegistry.start()
+    const name = `${registry.host}/team/app`
+    await succeeded(['-q', '-t', `${name}:v1`, '-t', `${name}:v2`, '-t', 'other:v1', 'ctx'])
+    const lines = (await succeeded(['push', '-q', '--all-tags', name])).trim().split('\n')
+    const tags = registry.repository('team/app').tags
+    assert.deepEqual([...tags.keys()].sort(), ['v1', 'v2'])
+    assert.deepEqual(
+      lines.map((line) => line.replace(/ size: \d+$/, '')).sort(),
+      [...tags].map(([tag, digest]) => `${tag}: digest: ${digest}`).sort(),
+    )
+    registry.requests.length = 0
+    await succeeded(['push', '-q', `${name}:v1`])
+    assert.deepEqual(
+      [...new Set(registry.requests.map(({ method }) => method))].sort(),
+      ['HEAD', 'PUT'],
+      'an unchanged image is asked for, not sent',
+    )
+  })
+
+  it('copy an index, or one platform of it, to another registry', async () => {
+    await using from = await FakeRegistry.start()
+    await using to = await FakeRegistry.start()
+    const repository = from.repository('app')
+    const amd64 = repository.addImage({ layers: [LAYER], platform: AMD64 })
+    const arm64 = repository.addImage({ layers: [LAYER], platform: ARM64 })
+    const index = repository.addIndex([amd64.descriptor, arm64.descriptor], 'v1')
+    const source = `docker://${from.host}/app:v1`
+    assert.match(
+      await succeeded(['copy', '-q', source, `${to.host}/copy`]),
+      new RegExp(`^latest: digest: ${index.digest} size: \\d+\n$`),
+    )
+    await succeeded(['copy', '-q', '--platform', 'linux/arm64', source, `${to.host}/copy:arm`])
+    assert.equal(to.repository('copy').find('arm')?.digest, arm64.manifest.digest)
+    const raw = await succeeded(['inspect', '--raw', `docker://${to.host}/copy`])
+    assert.equal(raw, Buffer.from(repository.find('v1')?.bytes ?? []).toString())
+  })
+
+  it('copy from a layout directory, whose links lead nowhere', async () => {
+    await using registry = await FakeRegistry.start()
+    const layout = 'type=oci,tar=false,dest=layout'
+    await succeeded(['-q', '-t', 'app:v1', '-o', layout, 'ctx'])
+    await succeeded(['copy', '-q', 'oci-layout://layout:v1', `${registry.host}/app:v1`])
+    const repository = registry.repository('app')
+    assert.ok(repository.find('v1'))
+    const [blob] = [...repository.blobs.keys()]
+    assert.ok(blob !== undefined)
+    const path = join(directory, 'layout/blobs/sha256', digestHex(blob))
+    await writeFile(join(directory, 'secret'), await readFile(path))
+    await rm(path)
+    await symlink(join(directory, 'secret'), path)
+    const again = ['copy', '-q', 'oci:layout', `${registry.host}/stolen:v1`]
+    await failed(again, /could not read OCI layout .*layout: blob sha256:\w+ is missing or no file/)
+    await failed(['copy', 'oci:layout:v9', `${registry.host}/app`], /could not find v9 in OCI layo/)
+  })
+
+  it('say which file makes a certificate trusted, and take it in every form', async () => {
+    await using registry = await FakeRegistry.start({
+      tls: { cert: TEST_SERVER_CERT, key: TEST_SERVER_KEY },
+    })
+    const { host } = registry
+    registry.repository('app').addImage({ layers: [LAYER], platform: AMD64, tag: 'v1' })
+    const inspect = ['inspect', '--raw', `docker://${host}/app:v1`]
+    const advice = `signed by an unknown authority; put its CA .* /etc/docker/certs.d/${host}/ca.crt`
+    await failed(inspect, new RegExp(advice))
+    await writeFile(join(directory, 'ca.pem'), TEST_CA)
+    await writeFile(join(directory, 'other.pem'), TEST_SERVER_CERT)
+    await failed([...inspect, '--registry-ca', `${host}=other.pem`], new RegExp(advice))
+    await failed([...inspect, '--registry-ca', 'none.pem'], /cannot read .*none\.pem \(ENOENT\)/)
+    await succeeded([...inspect, '--registry-ca', `${host}=ca.pem`])
+    await succeeded([...inspect, '--registry-ca', 'ca.pem'])
+    await succeeded([...inspect, '--insecure-registry', host])
+    await mkdir(join(directory, '.docker/certs.d', host), { recursive: true })
+    await writeFile(join(directory, '.docker/certs.d', host, 'ca.crt'), TEST_CA)
+    await succeeded(inspect)
+  })
+
+  it('log in as a robot, check before storing, and forget again', async () => {
+    await using registry = await FakeRegistry.start({ auth: { kind: 'bearer', ...ROBOT } })
+    registry.repository('app').addImage({ layers: [LAYER], platform: AMD64, tag: 'v1' })
+    const { host } = registry
+    const login = ['login', '-u', ROBOT.username, '--password-stdin', host]
+    const inspect = ['inspect', '--raw', `docker://${host}/app:v1`]
+    const file = join(directory, 'docker/config.json')
+    await failed(login, /refused the password of "robot\$team\+ci"/, 'wrong-secret')
+    await assert.rejects(readFile(file), /ENOENT/)
+    await failed(inspect, new RegExp(`tsbuild login ${host}`))
+    assert.match(await succeeded(login, `${ROBOT.password}\n`), /^Login Succeeded\n$/)
+    assert.doesNotMatch(await readFile(file, 'utf8'), /w%rd/)
+    await succeeded(inspect)
+    await succeeded(['logout', host])
+    await failed(inspect, /tsbuild login/)
+  })
+
+  it('pull from the mirror that the machine is configured for', async () => {
+    await using mirror = await FakeRegistry.start()
+    const platform = { ...AMD64, architecture: process.arch === 'x64' ? 'amd64' : process.arch }
+    mirror.repository('hub/library/app').addImage({ layers: [], platform, tag: 'v1' })
+    await mkdir(join(directory, '.config/containers'), { recursive: true })
+    await writeFile(
+      join(directory, '.config/containers/registries.conf'),
+      `[[registry]]\nprefix = "docker.io"\n[[registry.mirror]]\nlocation = "${mirror.host}/hub"\n`,
+    )
+    const { status, stderr } = await tsbuild(['pull', 'app:v1'])
+    assert.equal(status, 0, stderr)
+    assert.match(stderr, new RegExp(`app comes from the mirror ${mirror.host}/hub/library/app`))
+  })
+})
