@@ -32,7 +32,10 @@ export async function openServices(
   args: ParsedArgs,
   context: CommandContext,
 ): Promise<CommandServices> {
-  const store = await openStore({ path: stateRootOf(args, context), kernel }, context.signal)
+  const store = await openStore(
+    { path: stateRootOf(args, context), kernel, flushAfterwards: true },
+    context.signal,
+  )
   const images = new ImageStore(store.records(store.root.imagesDir, readStoredImage), store.blobs)
   return { kernel, store, images, [Symbol.asyncDispose]: () => store[Symbol.asyncDispose]() }
 }

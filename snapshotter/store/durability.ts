@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { open, readFile, readdir, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Kernel } from '../native/kernel-types.ts'
+import { flushInBackground } from './background-flush.ts'
 import { errnoOf } from './errors.ts'
 import type { StateRoot } from './root.ts'
 
@@ -37,6 +38,7 @@ export class Durability {
   readonly #kernel: Pick<Kernel, 'syncFilesystem'>
   readonly #boot: string
   #file: FlushFile
+  #hasNews = false
 
   private constructor(
     root: StateRoot,
@@ -71,11 +73,32 @@ export class Durability {
     return mark !== undefined && stamp.atMs < mark.atMs
   }
 
+  /** Says that something was written which is dear: layers, not just who used them. */
+  note(): void {
+    this.#hasNews = true
+  }
+
+  /**
+   * Has everything written until now confirmed by a process that outlives this one, when `note` said that it is worth
+   * it (docs/decisions/004-flush-afterwards.md).
+   */
+  async flushLater(): Promise<void> {
+    if (!this.#hasNews) return
+    this.#hasNews = false
+    const mark = await this.#mark()
+    await flushInBackground({
+      root: this.#root.path,
+      workDir: this.#root.workDir,
+      text: textOf(this.#confirmed(await readFlushFile(this.#root), mark)),
+      target: join(this.#root.path, FLUSH_FILE),
+    })
+  }
+
   /** Confirms everything written until now. Takes as long as the disk needs; nothing depends on it while the machine runs. */
   async flush(): Promise<void> {
-    const mark = { atMs: monotonicMs(), fileTimeMs: await this.#fileTimeMs() }
+    const mark = await this.#mark()
     await this.#kernel.syncFilesystem(this.#root.path)
-    await this.#update((file) => ({ ...file, boots: new Map(file.boots).set(this.#boot, mark) }))
+    await this.#update((file) => this.#confirmed(file, mark))
   }
 
   /** True once per boot: files of earlier boots that no flush confirmed may be in their place. */
@@ -103,9 +126,8 @@ export class Durability {
   async #update(change: (file: FlushFile) => FlushFile): Promise<void> {
     // Two flushes at once may lose one's mark. That is an older confirmation: safe, only less is known.
     const file = change(await readFlushFile(this.#root))
-    const boots = [...file.boots].slice(-BOOTS_MAX)
     const temporary = this.#temporaryPath()
-    await writeFile(temporary, `${JSON.stringify({ recoveredIn: file.recoveredIn, boots })}\n`)
+    await writeFile(temporary, textOf(file))
     try {
       await rename(temporary, join(this.#root.path, FLUSH_FILE))
     } catch (error) {
@@ -113,6 +135,14 @@ export class Durability {
       if (errnoOf(error) !== 'ENOENT') throw error
     }
     this.#file = file
+  }
+
+  async #mark(): Promise<FlushMark> {
+    return { atMs: monotonicMs(), fileTimeMs: await this.#fileTimeMs() }
+  }
+
+  #confirmed(file: FlushFile, mark: FlushMark): FlushFile {
+    return { ...file, boots: new Map(file.boots).set(this.#boot, mark) }
   }
 
   /** The filesystem's own clock, by which its files are dated. */
@@ -127,6 +157,10 @@ export class Durability {
   #temporaryPath(): string {
     return join(this.#root.workDir, 'trash', `flushed-${randomBytes(8).toString('hex')}`)
   }
+}
+
+function textOf({ recoveredIn, boots }: FlushFile): string {
+  return `${JSON.stringify({ recoveredIn, boots: [...boots].slice(-BOOTS_MAX) })}\n`
 }
 
 function monotonicMs(): number {

@@ -131,6 +131,7 @@ export class LayerStore {
       hasContents: layer.contents !== undefined,
       directory: directory === undefined ? undefined : nameOf(directory),
     })
+    this.#options.durability.note()
     return layer
   }
 

@@ -30,6 +30,8 @@ export interface OpenStoreOptions {
   /** Tests pretend a restart of the machine with it. */
   readonly bootId?: string
   readonly checkpoint?: Checkpoint
+  /** New layers are confirmed on disk by a process that outlives this one (`Durability.flushLater`). */
+  readonly flushAfterwards?: boolean
 }
 
 /** The state root as one process uses it. Disposing it ends the lease; what it did not finish is gone then. */
@@ -76,7 +78,10 @@ export async function openStore(options: OpenStoreOptions, signal: AbortSignal):
         temporaryPath: () => lease.temporaryPath(),
         ...extras,
       }),
-    [Symbol.asyncDispose]: () => lease[Symbol.asyncDispose](),
+    [Symbol.asyncDispose]: async () => {
+      await lease[Symbol.asyncDispose]()
+      if (options.flushAfterwards === true) await durability.flushLater()
+    },
   }
 }
 
