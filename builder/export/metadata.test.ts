@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
-import { readFile, writeFile } from 'node:fs/promises'
+import { execFileSync } from 'node:child_process'
+import { lstat, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { imageIdOf, metadataJson, prepareResultFile, writeResultFile } from './metadata.ts'
 import { ImageMaker } from './testing/image-maker.ts'
@@ -30,5 +31,16 @@ describe('result files', () => {
     await assert.rejects(prepareResultFile('/no/such/dir/iid', 'iidfile'), {
       code: 'destination-unusable',
     })
+  })
+
+  // Root may replace any name: `--iidfile /dev/null` once made a file of the device.
+  it('never take the place of a fifo or a device', async () => {
+    await using maker = await ImageMaker.open()
+    const path = join(maker.directory, 'fifo')
+    execFileSync('mkfifo', [path])
+    await prepareResultFile(path, 'iidfile')
+    const [read] = await Promise.all([readFile(path, 'utf8'), writeResultFile(path, 'sha256:1')])
+    assert.equal(read, 'sha256:1')
+    assert.ok((await lstat(path)).isFIFO())
   })
 })

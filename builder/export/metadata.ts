@@ -47,10 +47,16 @@ export function imageIdOf(result: BuildResult): string {
   )
 }
 
-/** Replaces `path` by `text` in one step. Errors: `destination-unusable`. */
+/**
+ * Replaces `path` by `text` in one step; a device, a fifo or a terminal is written to instead. Errors: `destination-unusable`.
+ */
 export async function writeResultFile(path: string, text: string): Promise<void> {
   const temporary = `${path}.${randomBytes(6).toString('hex')}.tmp`
   try {
+    if (await isSpecial(path)) {
+      await writeFile(path, text)
+      return
+    }
     await writeFile(temporary, text, { flag: 'wx' })
     await rename(temporary, path)
   } catch (error) {
@@ -65,7 +71,7 @@ export async function writeResultFile(path: string, text: string): Promise<void>
 export async function prepareResultFile(path: string, flag: string): Promise<void> {
   try {
     await stat(dirname(path))
-    await rm(path, { force: true })
+    if (!(await isSpecial(path))) await rm(path, { force: true })
   } catch (error) {
     throw new ExportError(
       'destination-unusable',
@@ -78,4 +84,13 @@ export async function prepareResultFile(path: string, flag: string): Promise<voi
 function platformOf(platform: BuildResult['images'][number]['platform']): object {
   const { os, architecture, variant } = platform
   return { architecture, os, ...(variant === undefined ? {} : { variant }) }
+}
+
+/** True for what must never be replaced by a file: root could do that to /dev/null. */
+async function isSpecial(path: string): Promise<boolean> {
+  const found = await stat(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return undefined
+    throw error
+  })
+  return found !== undefined && !found.isFile() && !found.isDirectory()
 }
