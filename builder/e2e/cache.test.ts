@@ -25,7 +25,7 @@ function probes(base: string): Record<string, string> {
 }
 
 describe('the cache of whole builds', () => {
-  requires('root')
+  requires('steps')
 
   /** Builds and returns the probes and the image id. */
   async function build(lab: Lab, context: string, ...args: string[]): Promise<string[]> {

@@ -26,7 +26,7 @@ async function documents(): Promise<string[]> {
 
 describe('the code blocks of the documents', function () {
   this.timeout(300_000)
-  requires('root')
+  requires('steps')
 
   it('do what they say, one document after the other', async () => {
     const { host } = await labRegistry()

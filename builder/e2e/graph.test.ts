@@ -6,7 +6,7 @@ import { Lab } from './lab/lab.ts'
 import { labRegistry } from './lab/registry.ts'
 
 describe('the build graph', () => {
-  requires('root')
+  requires('steps')
 
   it('never touches a stage that the target does not need', async () => {
     await using lab = await Lab.open()

@@ -15,7 +15,7 @@ async function processesNaming(word: string): Promise<string[]> {
 }
 
 describe('an interrupted build', () => {
-  requires('root')
+  requires('steps')
 
   const cases: readonly [NodeJS.Signals, number][] = [
     ['SIGINT', 130],

@@ -9,7 +9,8 @@ describe('a step in the sandbox', () => {
     lab = await SandboxLab.open()
   })
   after(async () => {
-    await lab[Symbol.asyncDispose]()
+    // There is none where the tests are skipped.
+    await lab?.[Symbol.asyncDispose]()
   })
 
   async function output(

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { readFile, readdir, writeFile } from 'node:fs/promises'
+import { readFile, readdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { kernel } from '../native/kernel.ts'
 import { temporaryDirectory } from '../testing/temporary-directory.ts'
@@ -113,6 +113,7 @@ describe('a restart of the machine', () => {
     const [goodDigest, tornDigest] = digests
     assert.ok(goodDigest !== undefined && tornDigest !== undefined)
     const set = join(place.path, 'blobs/unverified', tornDigest.slice('sha256:'.length))
+    await rm(set)
     await writeFile(set, 'torn\0\0\0\0\0\0')
     assert.equal(await store.blobs.size(goodDigest, never), good.length)
     assert.equal(await store.blobs.size(tornDigest, never), undefined)

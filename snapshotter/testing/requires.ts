@@ -1,7 +1,9 @@
 import { spawnSync } from 'node:child_process'
+import { existsSync, readFileSync } from 'node:fs'
+import { userInfo } from 'node:os'
 
 /** What a machine may not offer a test. */
-export type Requirement = 'root' | 'userns' | 'overlay'
+export type Requirement = 'root' | 'userns' | 'overlay' | 'steps'
 
 /**
  * Called in a `describe`: its tests run only where all of `needs` are there, else they are skipped with the reason shown.
@@ -26,6 +28,10 @@ function missingReason(need: Requirement): string | undefined {
       return canUnshare(['--user', '--map-root-user'])
         ? undefined
         : 'user namespaces cannot be made (see unshare --user true)'
+    case 'steps':
+      return process.getuid?.() === 0 || hasSubordinateIds()
+        ? undefined
+        : 'steps need root, or newuidmap (Debian: uidmap) and a range in /etc/subuid'
     case 'overlay':
       return canUnshare(['--mount']) ? undefined : 'mount namespaces cannot be made'
   }
@@ -33,4 +39,13 @@ function missingReason(need: Requirement): string | undefined {
 
 function canUnshare(options: readonly string[]): boolean {
   return spawnSync('unshare', [...options, 'true'], { stdio: 'ignore' }).status === 0
+}
+
+function hasSubordinateIds(): boolean {
+  const { username, uid } = userInfo()
+  const ranges = existsSync('/etc/subuid') ? readFileSync('/etc/subuid', 'utf8') : ''
+  const isListed = ranges
+    .split('\n')
+    .some((line) => [username, `${uid}`].includes(line.split(':')[0] ?? ''))
+  return isListed && spawnSync('newuidmap', { stdio: 'ignore' }).error === undefined
 }
