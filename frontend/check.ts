@@ -28,6 +28,8 @@ export interface CheckRequest {
   readonly options: ConvertOptions
   readonly resolver: ImageResolver
   readonly signal: AbortSignal
+  /** Also the rules that BuildKit does not have. */
+  readonly hasOwnRules?: boolean
 }
 
 /**
@@ -42,7 +44,8 @@ export async function check(request: CheckRequest): Promise<CheckReport> {
     const parsed = parseDockerfile(text, parseOptions)
     const config = lintConfigOf(parsed, request.options.buildArgs)
     const error = await convertForFacts(parsed, request, facts)
-    const warnings = lint({ parsed, facts, config, ignore: request.options.ignore })
+    const { hasOwnRules, options } = request
+    const warnings = lint({ parsed, facts, config, ignore: options.ignore, hasOwnRules })
     return { ...report, warnings, error }
   } catch (error) {
     if (error instanceof DockerfileErrors) return { ...report, warnings: [], error }

@@ -6,6 +6,7 @@ import { factFindings } from './fact-rules.ts'
 import { casingFindings, fileFindings } from './file-rules.ts'
 import type { LintConfig } from './lint-config.ts'
 import { isEnabled, parseLintConfig, withComments } from './lint-config.ts'
+import { ownFindings } from './own/own-findings.ts'
 import type { Warning } from './rule.ts'
 import { stageNameFindings } from './stage-rules.ts'
 
@@ -39,15 +40,18 @@ export interface LintSubject {
   readonly facts: readonly ConversionFact[]
   readonly config: LintConfig
   readonly ignore: ContextIgnore | undefined
+  /** With the rules that BuildKit does not have. */
+  readonly hasOwnRules?: boolean | undefined
 }
 
 /** Warnings of all enabled rules: those about the text first, then in the order of the conversion. */
-export function lint({ parsed, facts, config, ignore }: LintSubject): Warning[] {
+export function lint({ parsed, facts, config, ignore, hasOwnRules }: LintSubject): Warning[] {
   const findings = [
     ...fileFindings(parsed),
     ...stageNameFindings(parsed),
     ...casingFindings(parsed),
     ...facts.flatMap((fact) => factFindings(fact, ignore)),
+    ...(hasOwnRules === true ? ownFindings(parsed) : []),
   ]
   return findings
     .filter(({ rule, place }) => isEnabled(withComments(config, place.comments), rule))
