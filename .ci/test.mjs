@@ -10,6 +10,7 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)))
 /** Programs the tests talk to, with the Debian package that has each. */
 const PROGRAMS = {
   'docker-registry': 'docker-registry',
+  nginx: 'nginx-light',
   debootstrap: 'debootstrap',
   busybox: 'busybox-static',
   skopeo: 'skopeo',

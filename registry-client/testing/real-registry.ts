@@ -1,12 +1,13 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync } from 'node:fs'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { delimiter, join } from 'node:path'
+import { join } from 'node:path'
 import { createInterface } from 'node:readline'
+import { TEST_CA } from './certificates.ts'
+import { notInstalled, programPath, requireProgram, type TestProgram } from './program.ts'
+import { TokenService } from './token-service.ts'
 
-const PROGRAM = 'docker-registry'
 const START_TIMEOUT_MS = 20_000
 
 /**
@@ -21,6 +22,8 @@ export const HTPASSWD_ACCOUNT: { readonly username: string; readonly password: s
 export interface RealRegistryOptions {
   /** Only `HTPASSWD_ACCOUNT` may enter. */
   readonly htpasswd?: boolean
+  /** Tokens of this service are taken; see `TokenService`. */
+  readonly tokenRealm?: string
   /** Paths of PEM files; `clientCa` makes the registry want a client certificate. */
   readonly tls?: { readonly certificate: string; readonly key: string; readonly clientCa?: string }
 }
@@ -33,21 +36,11 @@ export interface RealRegistry extends AsyncDisposable {
   readonly storagePath: string
 }
 
-/** Path of the registry program; undefined when it is not installed. */
-export function realRegistryProgram(): string | undefined {
-  const directories = (process.env['PATH'] ?? '').split(delimiter)
-  return directories.map((directory) => join(directory, PROGRAM)).find((path) => existsSync(path))
-}
+export const REGISTRY: TestProgram = { name: 'docker-registry', debianPackage: 'docker-registry' }
 
-/**
- * For a suite's `before`: skips it, naming the package, where the registry is not installed; with
- * TSBUILD_MUST_WORK=1 that is a failure.
- */
+/** For a suite's `before`: skips it where the registry is not installed. */
 export function requireRealRegistry(context: Mocha.Context): void {
-  if (realRegistryProgram() !== undefined) return
-  if (process.env['TSBUILD_MUST_WORK'] === '1') throw notInstalled()
-  process.stderr.write(`skipped: ${notInstalled().message}\n`)
-  context.skip()
+  requireProgram(context, REGISTRY)
 }
 
 /**
@@ -55,8 +48,8 @@ export function requireRealRegistry(context: Mocha.Context): void {
  * storage.
  */
 export async function startRealRegistry(options: RealRegistryOptions = {}): Promise<RealRegistry> {
-  const program = realRegistryProgram()
-  if (program === undefined) throw notInstalled()
+  const program = programPath(REGISTRY)
+  if (program === undefined) throw notInstalled(REGISTRY)
   const directory = await mkdtemp(join(tmpdir(), 'tsbuild-registry-'))
   const storagePath = join(directory, 'storage')
   const configPath = join(directory, 'config.json')
@@ -102,6 +95,8 @@ async function configuration(
       htpasswdPath,
       `${HTPASSWD_ACCOUNT.username}:${await bcrypt(HTPASSWD_ACCOUNT.password)}\n`,
     )
+  const tokenCaPath = join(directory, 'token-ca.pem')
+  if (options.tokenRealm !== undefined) await writeFile(tokenCaPath, TEST_CA)
   return {
     version: '0.1',
     log: { level: 'info', formatter: 'json', accesslog: { disabled: true } },
@@ -121,6 +116,18 @@ async function configuration(
     ...(options.htpasswd === true
       ? { auth: { htpasswd: { realm: 'lab', path: htpasswdPath } } }
       : {}),
+    ...(options.tokenRealm === undefined
+      ? {}
+      : {
+          auth: {
+            token: {
+              realm: options.tokenRealm,
+              service: TokenService.service,
+              issuer: TokenService.issuer,
+              rootcertbundle: tokenCaPath,
+            },
+          },
+        }),
   }
 }
 
@@ -146,7 +153,7 @@ async function bcrypt(password: string): Promise<string> {
  */
 async function listeningHost(child: ChildProcess): Promise<string> {
   const { stderr } = child
-  if (stderr === null) throw new Error(`could not start ${PROGRAM}: no log to read`)
+  if (stderr === null) throw new Error(`could not start ${REGISTRY.name}: no log to read`)
   const timer = setTimeout(() => child.kill('SIGKILL'), START_TIMEOUT_MS)
   const log: string[] = []
   const lines = createInterface({ input: stderr })
@@ -162,9 +169,5 @@ async function listeningHost(child: ChildProcess): Promise<string> {
     // Its log goes on; unread, the pipe would fill and block it.
     stderr.resume()
   }
-  throw new Error(`could not start ${PROGRAM}: ${log.slice(-3).join(' | ').slice(0, 500)}`)
-}
-
-function notInstalled(): Error {
-  return new Error(`${PROGRAM} is not installed: apt-get install docker-registry`)
+  throw new Error(`could not start ${REGISTRY.name}: ${log.slice(-3).join(' | ').slice(0, 500)}`)
 }

@@ -1,0 +1,180 @@
+import assert from 'node:assert/strict'
+import type { RegistryClient } from './client.ts'
+import { localPlatform } from './oci/index.ts'
+import { CuttingProxy } from './testing/cutting-proxy.ts'
+import { NGINX, startNginx } from './testing/nginx.ts'
+import { requireProgram } from './testing/program.ts'
+import { pushTestImage } from './testing/push-test-image.ts'
+import {
+  type RealRegistry,
+  requireRealRegistry,
+  startRealRegistry,
+} from './testing/real-registry.ts'
+import {
+  MemorySource,
+  noise,
+  RecordingSink,
+  referenceTo,
+  rejectsWith,
+  testClient,
+} from './testing/test-client.ts'
+import { systemClock } from './transport/clock.ts'
+
+const signal = new AbortController().signal
+const LAYER = noise(6_000_000)
+
+describe("against Debian's docker-registry behind nginx", () => {
+  let registry: RealRegistry
+  let client: RegistryClient
+
+  before(async function () {
+    requireRealRegistry(this)
+    requireProgram(this, NGINX)
+    registry = await startRealRegistry()
+  })
+
+  after(() => registry?.[Symbol.asyncDispose]())
+
+  beforeEach(() => {
+    client = testClient({
+      clock: systemClock,
+      retryPolicy: { triesMax: 12, delayMsFirst: 10, delayMsMax: 200, retryAfterMsMax: 1000 },
+    })
+  })
+
+  afterEach(() => client[Symbol.asyncDispose]())
+
+  /** Pushes an image through a proxy and pulls it back. */
+  async function roundTrip(
+    host: string,
+    name: string,
+    layers: readonly Uint8Array[],
+  ): Promise<void> {
+    const reference = referenceTo({ host }, name)
+    const { manifest } = await pushTestImage(client, reference, layers)
+    const found = await client.resolve(reference, { platform: localPlatform(), signal })
+    assert.equal(found.manifest.digest, manifest.digest)
+    await Promise.all(
+      found.image.layers.map(async (layer, index) => {
+        const sink = new RecordingSink()
+        await client.fetchBlob(reference, layer, sink, { signal })
+        assert.ok(sink.bytes.equals(layers[index] ?? Buffer.alloc(0)))
+      }),
+    )
+  }
+
+  it('goes below a path, as with the repositories of Artifactory', async () => {
+    await using nginx = await startNginx({
+      server: `location /v2/docker-local/ {
+        client_max_body_size 0;
+        proxy_pass http://${registry.host}/v2/;
+      }`,
+    })
+    await roundTrip(nginx.host, 'docker-local/team/app:v1', [LAYER])
+    assert.ok(await client.head(referenceTo(registry, 'team/app:v1'), { signal }))
+  })
+
+  it('sends smaller parts where a limit answers 413, and says so where none pass', async () => {
+    const pass = `location / { proxy_pass http://${registry.host}; proxy_set_header Host $http_host; }`
+    await using nginx = await startNginx({ server: `client_max_body_size 1100k; ${pass}` })
+    await roundTrip(nginx.host, 'small/app:v1', [LAYER])
+    await using strict = await startNginx({ server: `client_max_body_size 10k; ${pass}` })
+    const source = new MemorySource(noise(3_000_000, 7))
+    const push = client.pushBlob(referenceTo(strict, 'none'), source, { signal })
+    await rejectsWith(push, 'too-large', /413 \(too large\): an HTML page, "413 Request Entity Too/)
+  })
+
+  it('waits and tries again when there were too many requests', async () => {
+    await using nginx = await startNginx({
+      http: 'limit_req_zone $server_name zone=all:1m rate=100r/s; limit_req_status 429;',
+      server: `client_max_body_size 0; limit_req zone=all burst=4 nodelay;
+        location / { proxy_pass http://${registry.host}; proxy_set_header Host $http_host; }`,
+    })
+    const layers = Array.from({ length: 8 }, (_, index) => noise(2000, 20 + index))
+    await roundTrip(nginx.host, 'limited/app:v1', layers)
+  })
+
+  it('gets through a proxy that drops every third request', async () => {
+    await using nginx = await startNginx({
+      http: 'split_clients "$request_id" $dropped { 33% 1; * 0; }',
+      server: `client_max_body_size 0;
+        location / {
+          if ($dropped) { return 444; }
+          proxy_pass http://${registry.host};
+          proxy_set_header Host $http_host;
+        }`,
+    })
+    await roundTrip(nginx.host, 'dropped/app:v1', [noise(100_000, 30), noise(50_000, 31)])
+  })
+
+  it('names the gateway that has nothing behind it', async () => {
+    await using nginx = await startNginx({ server: 'location / { return 502; }' })
+    await using own = testClient()
+    const head = own.fetchManifest(referenceTo(nginx, 'app'), { signal })
+    await rejectsWith(head, 'server-failed', /502 \(bad gateway\): an HTML page, "502 Bad Gateway"/)
+  })
+})
+
+describe("against Debian's docker-registry over connections that break", () => {
+  let registry: RealRegistry
+  let proxy: CuttingProxy
+  let client: RegistryClient
+
+  before(async function () {
+    requireRealRegistry(this)
+    registry = await startRealRegistry()
+  })
+
+  after(() => registry?.[Symbol.asyncDispose]())
+
+  beforeEach(async () => {
+    proxy = await CuttingProxy.start(registry.host)
+    client = testClient()
+  })
+
+  afterEach(async () => {
+    await client[Symbol.asyncDispose]()
+    await proxy[Symbol.asyncDispose]()
+  })
+
+  // Distribution takes no more bytes into an upload that broke in the middle of a request.
+  it('begins anew where the registry cannot go on', async () => {
+    const source = new MemorySource(LAYER)
+    for (let cuts = 0; cuts < 4; cuts += 1) {
+      proxy.cuts.push({ side: 'request', afterBytes: 2_000_000 })
+    }
+    const result = await client.pushBlob(referenceTo(proxy, 'cut'), source, { signal })
+    assert.deepEqual(result, { kind: 'uploaded' })
+    assert.ok(proxy.cutCount >= 1)
+    assert.ok(await client.hasBlob(referenceTo(registry, 'cut'), source.descriptor, { signal }))
+  })
+
+  it('goes on from the last whole part behind a proxy that passes on only whole requests', async function () {
+    requireProgram(this, NGINX)
+    await using nginx = await startNginx({
+      server: `client_max_body_size 0;
+        location / { proxy_pass http://${registry.host}; proxy_set_header Host $http_host; }`,
+    })
+    await using cutting = await CuttingProxy.start(nginx.host)
+    const source = new MemorySource(Buffer.alloc(40_000_000, 'pattern'), 1024 * 1024)
+    for (let cuts = 0; cuts < 3; cuts += 1) {
+      cutting.cuts.push({ side: 'request', afterBytes: 20_000_000 })
+    }
+    const result = await client.pushBlob(referenceTo(cutting, 'parts'), source, { signal })
+    assert.deepEqual(result, { kind: 'uploaded' })
+    const [first, ...later] = source.opened
+    assert.equal(first, 0)
+    assert.ok(later.filter((startByte) => startByte === 0).length <= 1, source.opened.join(', '))
+    assert.ok(later.includes(16 * 1024 * 1024), source.opened.join(', '))
+  })
+
+  it('pulls the rest after a cut', async () => {
+    const source = new MemorySource(LAYER)
+    await client.pushBlob(referenceTo(registry, 'pull'), source, { signal })
+    proxy.cuts.push({ side: 'answer', afterBytes: 3_000_000 }, { side: 'answer', afterBytes: 10 })
+    const sink = new RecordingSink()
+    await client.fetchBlob(referenceTo(proxy, 'pull'), source.descriptor, sink, { signal })
+    assert.ok(sink.bytes.equals(LAYER))
+    assert.equal(proxy.cutCount, 2)
+  })
+})
