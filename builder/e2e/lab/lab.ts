@@ -59,19 +59,29 @@ export class Lab implements AsyncDisposable {
     }
   }
 
-  /** What is below `work/` besides the store's own lock file and empty folders: nothing when builds cleaned up. */
+  /**
+   * What is below `work/` besides the store's own lock file, empty folders and the mark of a flush that still goes on
+   * behind the build: nothing when builds cleaned up.
+   */
   async unfinished(): Promise<string[]> {
     const work = join(this.stateRoot, 'work')
     if (!(await exists(work))) return []
     const entries = await readdir(work, { withFileTypes: true, recursive: true })
     const folders = new Set(['locks', 'trash'])
     return entries
-      .filter((entry) => !(entry.isDirectory() && folders.has(entry.name)) && entry.name !== 'gate')
+      .filter(
+        (entry) =>
+          !(entry.isDirectory() && folders.has(entry.name)) && !/^(gate$|flush-)/.test(entry.name),
+      )
       .map((entry) => join(entry.parentPath, entry.name))
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     if (await exists(this.stateRoot)) {
+      // Layers may hold files that only the worker can remove (owned by sub-ids).
+      const { stdout } = await this.tsbuild(['images', '-q'])
+      const images = [...new Set(stdout.split('\n').filter((id) => id !== ''))]
+      if (images.length > 0) await this.tsbuild(['rmi', '-f', ...images])
       await this.tsbuild(['prune', '-af'])
     }
     await rm(this.dir, { recursive: true, force: true })
