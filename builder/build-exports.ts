@@ -6,7 +6,7 @@ import type { BuildResult, ImageLayer } from './image/built-image.ts'
 import type { ImageResolver } from './ops/image.ts'
 import type { LayerAccess } from './ops/layer-access.ts'
 import type { LayerVariants } from './ops/layer-variant.ts'
-import type { BuildRequest, LayerFormat } from './request.ts'
+import type { AnnotationRequest, BuildRequest, LayerFormat } from './request.ts'
 import type { BuildLayer, LayerStack } from './solver/layer.ts'
 import type { StepReporter } from './solver/steps.ts'
 
@@ -50,10 +50,10 @@ export class BuildExports {
     this.#services = {
       steps: parts.steps,
       ensureBlob: async (layer, signal) => {
-        if ((await parts.store.blobs.size(layer.descriptor.digest, signal)) === undefined) {
-          await parts.access.blob(this.#known(layer), signal)
-        }
-        return parts.store.blobs.path(layer.descriptor.digest)
+        const { digest } = layer.descriptor
+        return (await parts.store.blobs.size(digest, signal)) === undefined
+          ? await parts.access.blobFile(this.#known(layer), digest, signal)
+          : parts.store.blobs.path(digest)
       },
     }
   }
@@ -61,6 +61,19 @@ export class BuildExports {
   /** The format that new layers are packed in: what the first output wants, so that nothing is written twice. */
   get packFormat(): LayerFormat {
     return this.#active()[0]?.format ?? FORMAT_DEFAULT
+  }
+
+  get services(): ExportServices {
+    return this.#services
+  }
+
+  /** Layers in the form that a cache wants. */
+  async inFormat(
+    layers: readonly BuildLayer[],
+    format: LayerFormat,
+    signal: AbortSignal,
+  ): Promise<ImageLayer[]> {
+    return await Promise.all(layers.map((layer) => this.#variant(layer, format, signal)))
   }
 
   /** A layer of the result: told to the exporters once it is packed. Resolves when they all know. */
@@ -74,9 +87,10 @@ export class BuildExports {
     )
   }
 
-  /** Writes the images in the format of each exporter and exports them. */
+  /** Writes the images in the format of each exporter, with further annotations, and exports them. */
   async finish(
     platforms: readonly SolvedPlatform[],
+    annotations: readonly AnnotationRequest[],
     signal: AbortSignal,
   ): Promise<{
     readonly result: BuildResult
@@ -85,7 +99,7 @@ export class BuildExports {
     const finished = await Promise.all(platforms.map((platform) => this.#finishPlatform(platform)))
     const results = new Map<string, Promise<BuildResult>>()
     const resultFor = (exporter: Exporter | undefined): Promise<BuildResult> => {
-      const format = this.#formatOf(exporter)
+      const format = this.#formatOf(exporter, annotations)
       const key = JSON.stringify(format)
       const result = results.get(key) ?? this.#assemble(platforms, finished, format, signal)
       results.set(key, result)
@@ -106,11 +120,14 @@ export class BuildExports {
     return this.#parts.exporters.filter((exporter) => exporter.isEmpty !== true)
   }
 
-  #formatOf(exporter: Exporter | undefined): ImageFormat {
+  #formatOf(
+    exporter: Exporter | undefined,
+    annotations: readonly AnnotationRequest[],
+  ): ImageFormat {
     const { request } = this.#parts
     return {
       format: exporter?.format ?? FORMAT_DEFAULT,
-      annotations: [...request.annotations, ...(exporter?.annotations ?? [])],
+      annotations: [...request.annotations, ...(exporter?.annotations ?? []), ...annotations],
       isIndexForced: /^(1|t|true)$/i.test(request.buildArgs.get('BUILDKIT_MULTI_PLATFORM') ?? ''),
     }
   }

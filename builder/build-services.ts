@@ -1,9 +1,10 @@
 import type { Kernel, Store } from '../snapshotter/index.ts'
+import type { CachePushClient } from './cache/remote/export-cache.ts'
 import type { BuildEventSink, BuildSummary } from './events.ts'
 import type { ExportOutcome, Exporter } from './export/exporter.ts'
 import type { BuildResult } from './image/built-image.ts'
 import type { ImageStore } from './image/image-store.ts'
-import type { RegistryOpener } from './ops/image-source.ts'
+import type { RegistrySource } from './ops/image-source.ts'
 import type { Worker } from './worker/protocol.ts'
 
 /** What `build(request, services)` works with; the command line makes it, tests pass fakes. */
@@ -14,7 +15,7 @@ export interface BuildServices {
   readonly kernel: Kernel
   /** Called at most once, when something must execute or unpack; `build` disposes the worker. */
   readonly startWorker: (signal: AbortSignal) => Promise<Worker>
-  readonly registry: RegistryOpener
+  readonly registry: () => Promise<RegistrySource & CachePushClient>
   /** In the order of the request's outputs. */
   readonly exporters: readonly Exporter[]
   readonly events: BuildEventSink

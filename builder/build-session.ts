@@ -2,12 +2,15 @@ import { join } from 'node:path'
 import { moveToTrash } from '../snapshotter/index.ts'
 import { BuildExports } from './build-exports.ts'
 import type { BuildServices } from './build-services.ts'
+import type { CacheJournal } from './cache/journal.ts'
 import {
   CacheRecords,
   readAliasRecord,
   readPositionRecord,
   readStepRecord,
 } from './cache/records.ts'
+import { cachePlace } from './cache/remote/cache-places.ts'
+import { RemoteCaches } from './cache/remote/remote-caches.ts'
 import { LocatedContexts } from './context/located-contexts.ts'
 import { CacheMounts } from './ops/cache-mounts.ts'
 import { StepCache } from './ops/cached-step.ts'
@@ -36,6 +39,8 @@ export class BuildSession implements AsyncDisposable {
   readonly steps: StepReporter
   readonly contexts: LocatedContexts
   readonly resolver: ImageResolver
+  /** `--cache-from`; undefined when there is none. */
+  readonly remoteCaches: RemoteCaches | undefined
   readonly #limits: Limits
   readonly #worker: LazyWorker
   readonly #access: LayerAccess
@@ -78,6 +83,7 @@ export class BuildSession implements AsyncDisposable {
       isPullForced: request.pull,
       nowMs: this.#nowMs,
     })
+    this.remoteCaches = openRemoteCaches(this.steps, request, services)
     this.#secrets = new Secrets(request, services.env)
     this.contexts = new LocatedContexts(request, {
       kernel,
@@ -119,9 +125,13 @@ export class BuildSession implements AsyncDisposable {
     readonly signal: AbortSignal
     readonly background: (work: Promise<unknown>) => void
     readonly project: string
+    readonly journal: CacheJournal
+    readonly allowsNamesOnly: boolean
   }): GraphExecutorParts {
     const { store, kernel } = this.services
+    const { journal, allowsNamesOnly } = run
     const records = this.#openRecords()
+    const remote = this.remoteCaches
     const worker = (): ReturnType<LazyWorker['get']> => this.#worker.get(run.signal)
     const layerFiles = { store, access: this.#access, worker }
     const copyParts = {
@@ -131,8 +141,13 @@ export class BuildSession implements AsyncDisposable {
       limits: this.#limits,
       format: run.format,
       records,
+      remote,
+      journal,
       cache: new StepCache({
         records,
+        remote,
+        allowsNamesOnly,
+        journal,
         layers: store.layers,
         locks: store.locks,
         steps: this.steps,
@@ -198,6 +213,15 @@ export class BuildSession implements AsyncDisposable {
       return await known
     }
   }
+}
+
+function openRemoteCaches(
+  steps: StepReporter,
+  { cacheFrom }: BuildRequest,
+  { registry, signal }: BuildServices,
+): RemoteCaches | undefined {
+  const places = cacheFrom.map((location) => cachePlace(location, registry))
+  return places.length === 0 ? undefined : RemoteCaches.open(places, steps, signal)
 }
 
 /** A tree of a large image is tens of megabytes. */

@@ -8,10 +8,12 @@ import {
   parseDockerfile,
 } from '../frontend/index.ts'
 import { formatPlatform, localPlatform, type Platform } from '../registry-client/oci/index.ts'
+import { exportCaches, inlineCaches } from './build-caches.ts'
 import type { BuildExports, SolvedPlatform } from './build-exports.ts'
 import type { BuildOutcome, BuildServices } from './build-services.ts'
 import { BuildSession } from './build-session.ts'
-import { BuildError, StepError } from './errors.ts'
+import { CacheJournal } from './cache/journal.ts'
+import { BuildError, LayerNotExported, StepError } from './errors.ts'
 import { frontendResolver } from './ops/frontend-resolver.ts'
 import { GraphExecutor, type NodeResult } from './ops/graph-executor.ts'
 import type { BuildRequest } from './request.ts'
@@ -36,9 +38,11 @@ export async function build(request: BuildRequest, services: BuildServices): Pro
   })
   const graphs = await convertAll(parsed, session, signal)
   tellWarnings(graphs, session)
-  const { scheduler, exports } = prepare(session, graphs, dockerfile)
-  const platforms = await solveAll(graphs, scheduler, session)
-  const { result, exports: outcomes } = await exports.finish(platforms, scheduler.signal)
+  const solved = await solve(session, graphs, dockerfile)
+  const inline = await inlineCaches(session, solved)
+  const { platforms, exports } = solved
+  const { result, exports: outcomes } = await exports.finish(platforms, inline, solved.signal)
+  await exportCaches(session, solved, solved.signal)
   return { summary: summaryOf(result, outcomes), result, exports: outcomes }
 }
 
@@ -99,19 +103,85 @@ function convertOptions(request: BuildRequest, targetPlatform: Platform): Conver
   }
 }
 
+interface Solved {
+  readonly platforms: readonly SolvedPlatform[]
+  readonly journal: CacheJournal
+  readonly exports: BuildExports
+  readonly signal: AbortSignal
+}
+
+/**
+ * Does the graphs. A cache of `mode=min` names steps of other stages without their layers: as long as nothing needs the
+ * files of such a stage, it is not built. When something does, everything is solved again without those names, because
+ * what the stage gives now may differ from what they stand for (docs/decisions/003-names-of-layers.md).
+ */
+async function solve(
+  session: BuildSession,
+  graphs: readonly BuildGraph[],
+  dockerfile: Dockerfile,
+): Promise<Solved> {
+  const allowsNamesOnly = (await session.remoteCaches?.hasNamesOnly()) ?? false
+  try {
+    return await attempt(session, graphs, dockerfile, allowsNamesOnly)
+  } catch (error) {
+    const cause = error instanceof StepError ? error.cause : error
+    if (!(cause instanceof LayerNotExported)) {
+      throw error
+    }
+    session.steps.notice(
+      'a stage is needed whose layers the cache does not hold (mode=max would): it is built',
+    )
+    return await attempt(session, graphs, dockerfile, false)
+  }
+}
+
+async function attempt(
+  session: BuildSession,
+  graphs: readonly BuildGraph[],
+  dockerfile: Dockerfile,
+  allowsNamesOnly: boolean,
+): Promise<Solved> {
+  const journal = new CacheJournal()
+  const options = { journal, allowsNamesOnly }
+  const { scheduler, exports, announce } = prepare(session, graphs, dockerfile, options)
+  const platforms = await solveAll(graphs, scheduler, session)
+  const unknown = platforms.flatMap(({ layers }) => layers).find((layer) => layer.isNameOnly)
+  if (unknown !== undefined) {
+    throw new LayerNotExported((await unknown.packing).diffId)
+  }
+  announce()
+  await scheduler.drain()
+  return { platforms, journal, exports, signal: scheduler.signal }
+}
+
+type Dockerfile = { readonly name: string; readonly text: string }
+
 function prepare(
   session: BuildSession,
   graphs: readonly BuildGraph[],
-  dockerfile: { readonly name: string; readonly text: string },
-): { readonly scheduler: Scheduler<NodeResult>; readonly exports: BuildExports } {
+  dockerfile: Dockerfile,
+  options: { readonly journal: CacheJournal; readonly allowsNamesOnly: boolean },
+): {
+  readonly scheduler: Scheduler<NodeResult>
+  readonly exports: BuildExports
+  /** Tells exporters what was held back while the result could still become another one. */
+  readonly announce: () => void
+} {
   const { request, services } = session
   const exports = session.openExports(graphs[0]?.epochSec)
+  const held: (() => void)[] = []
   const chains = new Set(graphs.flatMap((graph) => targetChain(graph).map((id) => graph.nodes[id])))
   const execute: NodeExecutor<NodeResult> = async (task, inputs, signal) => {
     try {
       const result = await executor.execute(task, inputs, signal)
       if (chains.has(task.node)) {
-        scheduler.background(announceNew(result, task.node, exports, signal))
+        const tell = (): void =>
+          scheduler.background(announceNew(result, task.node, exports, signal))
+        if (options.allowsNamesOnly) {
+          held.push(tell)
+        } else {
+          tell()
+        }
       }
       return result
     } catch (error) {
@@ -121,13 +191,19 @@ function prepare(
   const scheduler = new Scheduler(execute, services.signal)
   const executor = new GraphExecutor(
     session.executorParts({
+      ...options,
       format: exports.packFormat,
       signal: scheduler.signal,
       background: (work) => scheduler.background(work),
       project: `${session.contexts.identity('context')} ${dockerfile.name} ${request.target ?? ''}`,
     }),
   )
-  return { scheduler, exports }
+  const announce = (): void => {
+    for (const tell of held) {
+      tell()
+    }
+  }
+  return { scheduler, exports, announce }
 }
 
 /** The layers that a node of the target's chain adds: all of a base image, the top one of a step. */
@@ -219,13 +295,6 @@ function summaryOf(
 }
 
 function refuseUnsupported(request: BuildRequest): void {
-  const [cache] = [...request.cacheFrom, ...request.cacheTo]
-  if (cache !== undefined) {
-    throw new BuildError(
-      'unsupported',
-      `could not use a cache of type ${cache.type}: remote caches are not supported yet`,
-    )
-  }
   const names = request.platforms.map(formatPlatform)
   const twice = names.find((name, index) => names.indexOf(name) !== index)
   if (twice !== undefined) {

@@ -52,6 +52,16 @@ export class BuildError extends Error {
   }
 }
 
+/** A layer is needed that a remote cache only names (`mode=min`); the build goes on without such names. Never shown. */
+export class LayerNotExported extends Error {
+  override readonly name = 'LayerNotExported'
+  readonly code = 'layer-not-exported'
+
+  constructor(diffId: string) {
+    super(`could not use layer ${diffId}: the cache names it and does not hold it`)
+  }
+}
+
 /** Where a step stands in the text that it came from. */
 export interface StepLocation {
   /** Title of the step, as progress shows it. */

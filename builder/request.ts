@@ -18,8 +18,8 @@ export interface BuildRequest {
   /** Normalised `host/repository:tag`. */
   readonly tags: readonly string[]
   readonly outputs: readonly OutputRequest[]
-  readonly cacheFrom: readonly CacheLocation[]
-  readonly cacheTo: readonly CacheLocation[]
+  readonly cacheFrom: readonly CacheImport[]
+  readonly cacheTo: readonly CacheExport[]
   readonly secrets: readonly SecretSource[]
   readonly ssh: readonly { readonly id: string; readonly paths: readonly string[] }[]
   readonly network: 'default' | 'none' | 'host'
@@ -59,10 +59,18 @@ export interface SecretSource {
     | { readonly kind: 'env'; readonly name: string }
 }
 
-export interface CacheLocation {
-  readonly type: 'registry' | 'local' | 'inline'
-  readonly attributes: ReadonlyMap<string, string>
-}
+/** Where steps may come from (features rows C78-C80): a registry also means images with an inline cache. */
+export type CacheImport =
+  | { readonly type: 'registry'; readonly ref: string; readonly isInsecure: boolean }
+  /** An OCI layout; `reference`: a tag or digest in it. */
+  | { readonly type: 'local'; readonly src: string; readonly reference: string | undefined }
+
+/** `mode`: the layers of the result (`min`), or of all steps (`max`). */
+export type CacheExport =
+  | { readonly type: 'registry'; readonly ref: string; readonly isInsecure: boolean; readonly mode: 'min' | 'max'; readonly format: LayerFormat; readonly isErrorIgnored: boolean }
+  | { readonly type: 'local'; readonly dest: string; readonly tag: string; readonly mode: 'min' | 'max'; readonly format: LayerFormat; readonly isErrorIgnored: boolean }
+  /** In the manifests of the images themselves. */
+  | { readonly type: 'inline' }
 
 export interface AnnotationRequest {
   readonly level: 'manifest' | 'index' | 'manifest-descriptor' | 'index-descriptor'

@@ -41,11 +41,18 @@ export async function runBuild(
     store,
     images,
     kernel,
-    registry: () => registries.client(),
+    registry: () => registries.client(insecureCaches(request)),
     startWorker: (signal) => startWorker({ store }, signal),
     exporters,
     events,
     env: context.env,
     signal: context.signal,
   })
+}
+
+/** Registries that a cache says are without TLS or a known certificate. */
+function insecureCaches({ cacheFrom, cacheTo }: BuildRequest): string[] {
+  return [...cacheFrom, ...cacheTo].flatMap((cache) =>
+    cache.type === 'registry' && cache.isInsecure ? [parseReference(cache.ref).registry] : [],
+  )
 }

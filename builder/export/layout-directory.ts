@@ -101,11 +101,19 @@ function isEntry(value: unknown): value is LayoutEntry {
 }
 
 function isSameName(old: LayoutEntry, entry: LayoutEntry): boolean {
-  const oldName = old.annotations?.['io.containerd.image.name']
-  const name = entry.annotations?.['io.containerd.image.name']
+  const oldName = nameOf(old)
+  const name = nameOf(entry)
   return name === undefined
     ? oldName === undefined && old.digest === entry.digest
     : oldName === name
+}
+
+/** Images have a whole name; what has only a tag (a cache) is named by that. */
+function nameOf({ annotations }: LayoutEntry): string | undefined {
+  return (
+    annotations?.['io.containerd.image.name'] ??
+    annotations?.['org.opencontainers.image.ref.name']
+  )
 }
 
 async function sizeOf(path: string): Promise<number | undefined> {

@@ -12,7 +12,7 @@ import {
   layoutHead,
   rootManifest,
 } from './layout-files.ts'
-import { type StoreParts, storeResult } from './store.ts'
+import { fetchCached, type StoreParts, storeResult } from './store.ts'
 
 /**
  * `--load` (features row C30): into the local store, and into the Docker or podman engine of this machine when there is one. Which
@@ -49,7 +49,8 @@ export class LoadExporter implements Exporter {
         : `local store and engine at ${describeEngine(this.#engine)}`
     const step = services.steps.start(`loading into ${target}`)
     try {
-      await storeResult(result, this.#names, this.#parts, signal)
+      await fetchCached(result, services, signal)
+      await storeResult(result, { names: this.#names, origins: [] }, this.#parts, signal)
       if (this.#engine !== undefined) {
         const parts = { result, names: this.#names, annotations: [] }
         const files = [

@@ -1,8 +1,10 @@
-import type { BuildResult } from '../image/built-image.ts'
+import { parseReference } from '../../registry-client/oci/index.ts'
+import type { BuildResult, ImageLayer } from '../image/built-image.ts'
 import type { ImageStore } from '../image/image-store.ts'
 import type { LayerFormat } from '../request.ts'
+import type { LayerOrigin } from '../solver/layer.ts'
 import type { Exporter, ExportOutcome, ExportServices } from './exporter.ts'
-import { rootManifest } from './layout-files.ts'
+import { prefetchBlob, rootManifest } from './layout-files.ts'
 
 export interface StoreParts {
   readonly images: Pick<ImageStore, 'put'>
@@ -15,15 +17,28 @@ export interface StoreParts {
 export class StoreExporter implements Exporter {
   readonly format: LayerFormat
   readonly #names: readonly string[]
+  readonly #isPushed: boolean
   readonly #parts: StoreParts
 
+  /** `push`: the names are pushed too, so layers can be had from there. */
   constructor(
-    options: { readonly format: LayerFormat; readonly names: readonly string[] },
+    options: {
+      readonly format: LayerFormat
+      readonly names: readonly string[]
+      readonly push?: boolean
+    },
     parts: StoreParts,
   ) {
     this.format = options.format
     this.#names = options.names
+    this.#isPushed = options.push ?? false
     this.#parts = parts
+  }
+
+  layerReady(layer: ImageLayer, services: ExportServices, signal: AbortSignal): void {
+    if (layer.isInCache === true && !this.#isPushed) {
+      prefetchBlob(layer, services, signal)
+    }
   }
 
   async export(
@@ -33,7 +48,11 @@ export class StoreExporter implements Exporter {
   ): Promise<ExportOutcome> {
     const step = services.steps.start('exporting to image')
     try {
-      await storeResult(result, this.#names, this.#parts, signal)
+      if (!this.#isPushed) {
+        await fetchCached(result, services, signal)
+      }
+      const origins = this.#isPushed ? this.#names.map(originOf) : []
+      await storeResult(result, { names: this.#names, origins }, this.#parts, signal)
       step.end('done')
     } catch (error) {
       step.end('failed', error instanceof Error ? error.message : String(error))
@@ -43,10 +62,27 @@ export class StoreExporter implements Exporter {
   }
 }
 
+/** A remote cache may be gone tomorrow: an image with a name here has its own layers here. */
+export async function fetchCached(
+  result: BuildResult,
+  services: ExportServices,
+  signal: AbortSignal,
+): Promise<void> {
+  const layers = result.images.flatMap((image) => image.layers)
+  await Promise.all(
+    layers.filter((layer) => layer.isInCache).map((layer) => services.ensureBlob(layer, signal)),
+  )
+}
+
+function originOf(name: string): LayerOrigin {
+  const { registry, repository } = parseReference(name)
+  return { registry, repository }
+}
+
 /** Names come last: a name never leads to a manifest that is not there. */
 export async function storeResult(
   result: BuildResult,
-  names: readonly string[],
+  { names, origins: own }: { readonly names: readonly string[]; readonly origins: LayerOrigin[] },
   { images, blobs, nowMs }: StoreParts,
   signal: AbortSignal,
 ): Promise<void> {
@@ -58,7 +94,9 @@ export async function storeResult(
   const origins = new Map(
     result.images
       .flatMap((image) => image.layers)
+      .filter((layer) => layer.isInCache !== true)
       .flatMap((layer) => layer.origins)
+      .concat(own)
       .map((origin) => [`${origin.registry}/${origin.repository}`, origin]),
   )
   const stored = {

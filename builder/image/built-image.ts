@@ -12,6 +12,8 @@ export interface ImageLayer {
   readonly descriptor: Descriptor
   /** Where it came from when it was not made here: repositories that hold the blob, for cross-repository mounts (R43). */
   readonly origins: readonly { readonly registry: string; readonly repository: string }[]
+  /** Ours, but so far only in a remote cache: whoever keeps a name for the image fetches it first. */
+  readonly isInCache?: true
 }
 
 /** One platform of a build's result. Config, manifest and new layers are in the blob store. */

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { type DiffId, type Digest, digestOf, parseDiffId } from '../../registry-client/oci/index.ts'
 import type { Layer } from '../../snapshotter/index.ts'
+import { CacheJournal } from '../cache/journal.ts'
 import {
   type AliasRecord,
   CacheRecords,
@@ -101,6 +102,9 @@ function makeCache(): World {
           () => 0,
         ),
         background: (work) => void background.push(work),
+        remote: undefined,
+        allowsNamesOnly: false,
+        journal: new CacheJournal(),
       }),
     events,
     present,

@@ -1,8 +1,11 @@
 import type { Digest } from '../../registry-client/oci/index.ts'
 import type { NamedLocks, Store } from '../../snapshotter/index.ts'
 import { explainMiss } from '../cache/explain.ts'
-import type { CacheRecords, StepRecord } from '../cache/records.ts'
-import { type CacheKey, cacheKeyOf, type KeyInputs } from '../solver/cache-key.ts'
+import { findStep } from '../cache/find-step.ts'
+import type { CacheJournal } from '../cache/journal.ts'
+import type { CacheRecords } from '../cache/records.ts'
+import type { RemoteCaches } from '../cache/remote/remote-caches.ts'
+import { cacheKeyOf, type KeyInputs } from '../solver/cache-key.ts'
 import { BuildLayer, type PackedLayer } from '../solver/layer.ts'
 import type { Step, StepReporter } from '../solver/steps.ts'
 
@@ -33,6 +36,11 @@ export interface StepCacheParts {
   readonly layers: Pick<Store['layers'], 'get'>
   readonly locks: Pick<NamedLocks, 'acquire'>
   readonly steps: StepReporter
+  /** `--cache-from`. */
+  readonly remote: RemoteCaches | undefined
+  /** Whether a step may be taken from a remote cache that only names its layer. */
+  readonly allowsNamesOnly: boolean
+  readonly journal: CacheJournal
   /** Watches work that outlives its step (Scheduler.background). */
   readonly background: (work: Promise<unknown>) => void
 }
@@ -77,15 +85,27 @@ export class StepCache {
   }
 
   async #lookUp(step: CacheableStep, signal: AbortSignal): Promise<BuildLayer | undefined> {
-    if (step.ignoreCache || step.inputs === undefined) {
+    const { title, inputs, ignoreCache } = step
+    if (ignoreCache || inputs === undefined) {
       return undefined
     }
-    const record = await usableRecord(this.#parts, cacheKeyOf(step.inputs), signal)
-    if (record === undefined) {
+    const key = cacheKeyOf(inputs)
+    const found = await findStep(key, this.#parts, signal)
+    if (found === undefined) {
       return undefined
     }
-    this.#parts.steps.start(step.title).end('cached')
-    return BuildLayer.ofRecord(step.title, { diffId: record.diffId, createdAt: record.createdAt })
+    const { diffId, createdAt } = found
+    if (found.isForeign && found.place !== 'name') {
+      // The next build finds it without the cache, once the layer has been fetched.
+      await this.#parts.records.writeStep(key, { diffId, createdAt, title, inputs })
+    }
+    const layer =
+      found.place === 'store'
+        ? BuildLayer.ofRecord(title, { diffId, createdAt })
+        : BuildLayer.ofCache(title, { diffId, createdAt }, found.blob)
+    this.#parts.journal.step({ key, diffId, createdAt, inputs, layer })
+    this.#parts.steps.start(title).end('cached')
+    return layer
   }
 
   async #execute(step: CacheableStep, signal: AbortSignal): Promise<ExecutedStep> {
@@ -128,32 +148,18 @@ export class StepCache {
     const inputs = step.inputs ?? (await step.finalInputs())
     const { diffId, createdAt } = packed
     if (createdAt !== undefined) {
-      const record: StepRecord = { diffId, createdAt, title: step.title, inputs }
+      const { title } = step
+      const { journal, records } = this.#parts
+      const key = cacheKeyOf(inputs)
+      const layer = BuildLayer.ofRecord(title, { diffId, createdAt })
+      journal.step({ key, diffId, createdAt, inputs, layer })
       await Promise.all([
-        this.#parts.records.writeStep(cacheKeyOf(inputs), record),
-        this.#parts.records.writePosition(step.position, inputs),
+        records.writeStep(key, { diffId, createdAt, title, inputs }),
+        records.writePosition(step.position, inputs),
       ])
     }
     return packed
   }
-}
-
-/** The record of a key, when its layer is still there in any form. */
-export async function usableRecord(
-  parts: Pick<StepCacheParts, 'records' | 'layers'>,
-  key: CacheKey,
-  signal: AbortSignal,
-): Promise<StepRecord | undefined> {
-  const record = await parts.records.readStep(key)
-  if (record === undefined) {
-    return undefined
-  }
-  const layer = await parts.layers.get(record.diffId, signal)
-  if (layer === undefined || layer.blobs.length === 0) {
-    return undefined
-  }
-  await parts.records.touchStep(key)
-  return record
 }
 
 function digestHexOf(definition: string): string {

@@ -1,6 +1,8 @@
 import type { CopyNode, NodeId } from '../../frontend/index.ts'
 import type { Kernel, PackEntry } from '../../snapshotter/index.ts'
+import type { CacheJournal } from '../cache/journal.ts'
 import type { CacheRecords } from '../cache/records.ts'
+import type { RemoteCaches } from '../cache/remote/remote-caches.ts'
 import {
   aliasKeyOf,
   type CacheKey,
@@ -25,6 +27,8 @@ import type { StepPlace } from './step-place.ts'
 export interface CopyNodeParts extends PackEntriesParts {
   readonly cache: StepCache
   readonly records: CacheRecords
+  readonly remote: RemoteCaches | undefined
+  readonly journal: CacheJournal
   readonly kernel: Pick<Kernel, 'createPacker' | 'readLayer'>
   /** The filesystem of a stack as a tree; waits until it is packed. */
   readonly openStack: (stack: LayerStack, description: string) => Promise<StackTree>
@@ -78,8 +82,12 @@ export async function copyNode(
     },
     signal,
   )
-  if (alias !== undefined && known === undefined) {
-    await parts.records.writeAlias(alias, cacheKeyOf(keyInputs))
+  if (alias !== undefined) {
+    const key = cacheKeyOf(keyInputs)
+    parts.journal.alias(alias, key)
+    if ((await parts.records.readAlias(alias)) !== key) {
+      await parts.records.writeAlias(alias, key)
+    }
   }
   return layer
 }
@@ -112,9 +120,14 @@ async function aliasOf(
 }
 
 async function knownInputs(alias: CacheKey, parts: CopyNodeParts): Promise<CopyInputs | undefined> {
-  const key = await parts.records.readAlias(alias)
-  const record = key === undefined ? undefined : await parts.records.readStep(key)
-  return record?.inputs.kind === 'copy' ? record.inputs : undefined
+  const { records, remote } = parts
+  for (const key of [await records.readAlias(alias), await remote?.alias(alias)]) {
+    const step = key && ((await records.readStep(key)) ?? (await remote?.step(key)))
+    if (step?.inputs?.kind === 'copy') {
+      return step.inputs
+    }
+  }
+  return undefined
 }
 
 function copyInputs(

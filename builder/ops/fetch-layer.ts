@@ -18,7 +18,7 @@ export interface LayerFetcherParts {
 const PROGRESS_INTERVAL_MS = 100
 
 /**
- * Brings blobs of base layers into the store: verified as they arrive, several side by side, from the first registry
+ * Brings blobs of base and cached layers into the store: verified as they arrive, several side by side, from the first registry
  * that has them. All downloads of one image are one step of progress.
  */
 export class LayerFetcher {
@@ -29,29 +29,33 @@ export class LayerFetcher {
     this.#parts = parts
   }
 
-  /** Errors: `layer-missing` when nobody has it, those of the registry client, `blob-mismatch`. */
+  /**
+   * A cached layer is not recorded: whether the blob is that layer, only its tar can tell. Errors: `layer-missing` when nobody has it, those of the registry
+   * client, `blob-mismatch`.
+   */
   async fetch(layer: BuildLayer, signal: AbortSignal): Promise<LayerBlob> {
-    const { base } = layer
-    if (base === undefined) {
-      throw new TypeError(`layer ${layer.title} is no base layer`)
+    const { remote } = layer
+    if (remote === undefined) {
+      throw new TypeError(`layer ${layer.title} lies nowhere else`)
     }
-    const { diffId } = await layer.packing
-    const { digest, sizeBytes } = base.descriptor
+    const { digest, sizeBytes } = remote.descriptor
     const { blobs, layers } = this.#parts.store
     if (!(await blobs.has({ digest, sizeBytes }, signal))) {
-      if (base.file === undefined) {
-        await this.#download(layer, base.origins, signal)
+      if (remote.file === undefined) {
+        await this.#download(layer, remote.origins, signal)
       } else {
-        await blobs.ingest(base.file, { digest, sizeBytes }, signal)
+        await blobs.ingest(remote.file, { digest, sizeBytes }, signal)
       }
     }
     const blob = {
       digest,
       sizeBytes,
-      compression: compressionFor(base.descriptor.mediaType),
+      compression: compressionFor(remote.descriptor.mediaType),
       engine: undefined,
     }
-    await layers.record(diffId, { blob }, signal)
+    if (layer.base !== undefined) {
+      await layers.record((await layer.packing).diffId, { blob }, signal)
+    }
     return blob
   }
 
@@ -61,7 +65,7 @@ export class LayerFetcher {
     signal: AbortSignal,
   ): Promise<void> {
     const { registry, limits, store } = this.#parts
-    const descriptor = layer.base?.descriptor
+    const descriptor = layer.remote?.descriptor
     if (descriptor === undefined || origins.length === 0) {
       throw new BuildError(
         'layer-missing',

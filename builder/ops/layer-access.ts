@@ -1,12 +1,13 @@
 import { rm } from 'node:fs/promises'
 import type { Layer, LayerBlob, LayerDirectory, Store } from '../../snapshotter/index.ts'
-import { BuildError } from '../errors.ts'
+import type { Digest } from '../../registry-client/oci/index.ts'
+import { BuildError, LayerNotExported } from '../errors.ts'
 import type { BuildLayer, LayerStack } from '../solver/layer.ts'
 import type { Limits } from '../solver/limits.ts'
 import { SingleFlight } from '../solver/single-flight.ts'
 import type { Worker } from '../worker/protocol.ts'
 
-/** Brings the blob of a base layer into the blob store. */
+/** Brings the blob of a remote layer into the blob store; records it as that layer's when it is a base layer. */
 export type BlobFetcher = (layer: BuildLayer, signal: AbortSignal) => Promise<LayerBlob>
 
 /** Reads a layer's table of contents from its blob, without unpacking; returns the finished file. */
@@ -33,6 +34,7 @@ export class LayerAccess {
   readonly #parts: LayerAccessParts
   readonly #blobs = new SingleFlight<LayerBlob>()
   readonly #contents = new SingleFlight<string>()
+  readonly #fetched = new SingleFlight<LayerBlob>()
   readonly #directories = new SingleFlight<LayerDirectory>()
 
   constructor(parts: LayerAccessParts) {
@@ -47,14 +49,35 @@ export class LayerAccess {
       if (blob !== undefined) {
         return blob
       }
-      if (layer.base === undefined) {
+      if (layer.isNameOnly) {
+        throw new LayerNotExported(diffId)
+      }
+      if (layer.remote === undefined) {
         throw new BuildError(
           'layer-missing',
           `could not use layer ${diffId} of ${JSON.stringify(layer.title)}: its blob is no longer in the store; build again`,
         )
       }
-      return await this.#parts.fetchBlob(layer, signal)
+      return await this.#fetch(layer, signal)
     })
+  }
+
+  /** Host path of the blob with this digest, which the store or the layer's remote place has. Errors: as `blob`. */
+  async blobFile(layer: BuildLayer, digest: Digest, signal: AbortSignal): Promise<string> {
+    const { blobs } = this.#parts.store
+    if ((await blobs.size(digest, signal)) === undefined) {
+      const blob =
+        layer.remote?.descriptor.digest === digest
+          ? await this.#fetched.run(digest, () => this.#fetch(layer, signal))
+          : await this.blob(layer, signal)
+      if (blob.digest !== digest) {
+        throw new BuildError(
+          'layer-missing',
+          `could not use blob ${digest} of ${JSON.stringify(layer.title)}: it is no longer in the store; build again`,
+        )
+      }
+    }
+    return blobs.path(digest)
   }
 
   /** File with the table of contents. Waits for packing. */
@@ -89,6 +112,20 @@ export class LayerAccess {
   /** All layers unpacked, side by side. */
   async directories(stack: LayerStack, signal: AbortSignal): Promise<LayerDirectory[]> {
     return await Promise.all(stack.map((layer) => this.directory(layer, signal)))
+  }
+
+  /** What a cache says of a blob is verified before the store believes it: digest and size arriving, the tar here. */
+  async #fetch(layer: BuildLayer, signal: AbortSignal): Promise<LayerBlob> {
+    const { store, limits, fetchBlob, readContents } = this.#parts
+    const blob = await fetchBlob(layer, signal)
+    if (layer.base === undefined) {
+      const { diffId } = await layer.packing
+      const contents = await limits.cpu(() =>
+        readContents(store.blobs.path(blob.digest), layer, blob, signal),
+      )
+      await store.layers.record(diffId, { blob, contents }, signal)
+    }
+    return blob
   }
 
   async #unpack(layer: BuildLayer, signal: AbortSignal): Promise<LayerDirectory> {

@@ -3,9 +3,9 @@ import type { Descriptor, DiffId } from '../../registry-client/oci/index.ts'
 import type { Kernel, LayerBlob } from '../../snapshotter/index.ts'
 import { BuildError } from '../errors.ts'
 import type { ImageLayer } from '../image/built-image.ts'
-import { compressionOf, layerMediaType } from '../image/manifest.ts'
+import { compressionOf, layerMediaType, relabel } from '../image/manifest.ts'
 import type { LayerFormat } from '../request.ts'
-import type { BuildLayer } from '../solver/layer.ts'
+import type { BuildLayer, RemoteBlob } from '../solver/layer.ts'
 import { SingleFlight } from '../solver/single-flight.ts'
 import { type ClampParts, clampLayer } from './clamp-layer.ts'
 
@@ -51,11 +51,34 @@ export class LayerVariants {
     if (layer.base !== undefined && isKept(layer.base.descriptor, format)) {
       return { diffId, descriptor: layer.base.descriptor, origins: layer.base.origins }
     }
+    const remote = await this.#fittingRemote(layer, format, signal)
+    if (remote !== undefined) {
+      const descriptor = relabel(remote.descriptor, format.useOciMediaTypes)
+      return { diffId, descriptor, origins: remote.origins, isInCache: true }
+    }
     const blob = await this.#flights.run(
       `${diffId} ${format.compression} ${format.level ?? ''}`,
       () => this.#blob(layer, format, signal),
     )
     return { diffId, descriptor: descriptorOf(blob, format.useOciMediaTypes), origins: [] }
+  }
+
+  /** A cached layer that nobody needed yet and that has the right form stays where it is (features row K29). */
+  async #fittingRemote(
+    { base, remote, packing }: BuildLayer,
+    format: LayerFormat,
+    signal: AbortSignal,
+  ): Promise<RemoteBlob | undefined> {
+    if (
+      base !== undefined ||
+      remote === undefined ||
+      format.level !== undefined ||
+      compressionOf(remote.descriptor.mediaType) !== format.compression
+    ) {
+      return undefined
+    }
+    const known = await this.#parts.store.layers.get((await packing).diffId, signal)
+    return known?.blobs.some((blob) => isFitting(blob, format)) === true ? undefined : remote
   }
 
   async #blob(layer: BuildLayer, format: LayerFormat, signal: AbortSignal): Promise<LayerBlob> {

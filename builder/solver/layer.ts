@@ -25,7 +25,11 @@ export class BuildLayer {
   /** Rejects when packing failed; that failure also fails the build, so nobody has to wait here. */
   readonly packing: Promise<PackedLayer>
   /** Blob as the base image's manifest lists it, and where it can be fetched. */
-  readonly base: BaseLayer | undefined
+  readonly base: RemoteBlob | undefined
+  /** Where the blob can be fetched from when it is not in the store: a base image's place, or a remote cache. */
+  readonly remote: RemoteBlob | undefined
+  /** A remote cache says that this is the layer, and does not hold it: it can be built on only by name. */
+  readonly isNameOnly: boolean
   /** Where a just executed step wrote; undefined: ask the store by diffId. */
   readonly directory: LayerDirectory | undefined
   readonly title: string
@@ -35,23 +39,33 @@ export class BuildLayer {
     readonly title: string
     readonly packing: Promise<PackedLayer>
     readonly packed?: PackedLayer
-    readonly base?: BaseLayer
+    readonly base?: RemoteBlob
+    readonly remote?: RemoteBlob
+    readonly isNameOnly?: boolean
     readonly directory?: LayerDirectory
   }) {
     this.title = parts.title
     this.packing = parts.packing
     this.base = parts.base
+    this.remote = parts.remote
+    this.isNameOnly = parts.isNameOnly ?? false
     this.directory = parts.directory
     this.#packed = parts.packed
   }
 
-  static ofBase(title: string, diffId: DiffId, base: BaseLayer): BuildLayer {
+  static ofBase(title: string, diffId: DiffId, base: RemoteBlob): BuildLayer {
     const packed = { diffId, createdAt: undefined }
-    return new BuildLayer({ title, packing: Promise.resolve(packed), packed, base })
+    return new BuildLayer({ title, packing: Promise.resolve(packed), packed, base, remote: base })
   }
 
   static ofRecord(title: string, packed: PackedLayer): BuildLayer {
     return new BuildLayer({ title, packing: Promise.resolve(packed), packed })
+  }
+
+  /** A layer that a remote cache tells of; `remote` undefined: only by name. */
+  static ofCache(title: string, packed: PackedLayer, remote: RemoteBlob | undefined): BuildLayer {
+    const parts = { title, packing: Promise.resolve(packed), packed }
+    return new BuildLayer(remote === undefined ? { ...parts, isNameOnly: true } : { ...parts, remote })
   }
 
   static ofRun(
@@ -76,10 +90,11 @@ export class BuildLayer {
   }
 }
 
-export interface BaseLayer {
+/** A layer's blob that may not be in the store yet. */
+export interface RemoteBlob {
   readonly descriptor: Descriptor
   readonly origins: readonly LayerOrigin[]
-  /** Set for layers of an `oci-layout://` directory: its blob file. */
+  /** Set for layers of an OCI layout directory: its blob file. */
   readonly file: string | undefined
 }
 

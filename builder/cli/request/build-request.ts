@@ -5,7 +5,7 @@ import type { CommandContext } from '../command.ts'
 import { UsageError } from '../errors.ts'
 import { readAnnotation } from './annotations.ts'
 import { refuseAttestations } from './attestations.ts'
-import { readCacheLocations } from './cache-locations.ts'
+import { readCacheExports, readCacheImports } from './cache-locations.ts'
 import { readContextArgument, readNamedContexts } from './contexts.ts'
 import { readEntitlements, readExtraHosts, readNetwork, readUlimits } from './limits.ts'
 import { readOutputs } from './outputs.ts'
@@ -45,8 +45,8 @@ export async function readBuildRequest(
     pull: args.boolean('pull') ?? false,
     tags,
     outputs,
-    cacheFrom: readCacheLocations(args.list('cache-from'), 'cache-from'),
-    cacheTo: readCacheLocations(args.list('cache-to'), 'cache-to'),
+    cacheFrom: readCacheImports(args.list('cache-from'), context.cwd),
+    cacheTo: readCacheExports(args.list('cache-to'), context.cwd),
     ssh: readSsh(args.list('ssh'), context.cwd),
     network,
     extraHosts: readExtraHosts(args.list('add-host')),

@@ -1,62 +1,129 @@
-import type { CacheLocation } from '../../request.ts'
+import { resolve } from 'node:path'
+import { formatReference } from '../../../registry-client/oci/index.ts'
+import type { CacheExport, CacheImport } from '../../request.ts'
 import { UsageError } from '../errors.ts'
 import { readCsvFields } from './csv.ts'
+import { OutputAttributes, readLayerFormat } from './layer-format.ts'
+import { readReference, readTag } from './reference.ts'
 
 /**
- * `--cache-from` and `--cache-to` (features row C32): `type=T,key=value,...`, or names of images, which mean registry
- * caches. Throws `UsageError` for cache types that are not there.
+ * `--cache-from` (features rows C32, C78-C80): `type=registry,ref=` or `type=local,src=`, or names of images, which mean
+ * registry caches. Throws `UsageError`.
  */
-export function readCacheLocations(
-  values: readonly string[],
-  flag: 'cache-from' | 'cache-to',
-): CacheLocation[] {
+export function readCacheImports(values: readonly string[], cwd: string): CacheImport[] {
   return values.flatMap((text) => {
     const fields = readCsvFields(text)
-    return fields.every((field) => !field.includes('='))
-      ? fields.map((ref) => ({ type: 'registry' as const, attributes: new Map([['ref', ref]]) }))
-      : [readLocation(text, fields, flag)]
+    if (fields.every((field) => !field.includes('='))) {
+      return fields.map((ref) => ({ type: 'registry', ref: readName(ref), isInsecure: false }))
+    }
+    return [readFields(text, fields, 'cache-from', (type, field) => readImport(type, field, cwd))]
   })
 }
 
-function readLocation(
-  text: string,
-  fields: readonly string[],
-  flag: 'cache-from' | 'cache-to',
-): CacheLocation {
-  const refuse = (reason: string): UsageError =>
-    new UsageError(`invalid argument "${text}" for "--${flag}" flag: ${reason}`)
-  const attributes = new Map<string, string>()
-  for (const field of fields) {
-    const equals = field.indexOf('=')
-    if (equals < 0) {
-      throw refuse(`field '${field}' must be a key=value pair`)
-    }
-    attributes.set(field.slice(0, equals).toLowerCase(), field.slice(equals + 1))
-  }
-  const type = attributes.get('type')
-  attributes.delete('type')
-  if (type === undefined) {
-    throw refuse('type is required')
-  }
-  const place = PLACES.get(`${flag} ${type}`)
-  if (place === undefined || !isCacheType(type)) {
-    throw refuse(`cache type "${type}" is not supported (known: registry, local)`)
-  }
-  if (place !== '' && !attributes.has(place)) {
-    throw refuse(`${place} is required for ${type} cache`)
-  }
-  return { type, attributes }
+/** `--cache-to`: as above, with `mode` and the form of layers. Throws `UsageError`. */
+export function readCacheExports(values: readonly string[], cwd: string): CacheExport[] {
+  return values.flatMap((text) => {
+    const fields = readCsvFields(text)
+    const all = fields.every((field) => !field.includes('='))
+      ? fields.map((ref) => ({ text, fields: ['type=registry', `ref=${ref}`] }))
+      : [{ text, fields }]
+    return all.map((one) =>
+      readFields(one.text, one.fields, 'cache-to', (type, field) => readExport(type, field, cwd)),
+    )
+  })
 }
 
-/** The attribute that says where a cache is; '' when it needs none. */
-const PLACES: ReadonlyMap<string, string> = new Map([
-  ['cache-from registry', 'ref'],
-  ['cache-to registry', 'ref'],
-  ['cache-from local', 'src'],
-  ['cache-to local', 'dest'],
-  ['cache-to inline', ''],
-])
+function readImport(type: string, fields: OutputAttributes, cwd: string): CacheImport {
+  switch (type) {
+    case 'registry':
+      return { type, ref: readName(required(fields, 'ref', type)), isInsecure: insecure(fields) }
+    case 'local': {
+      const src = resolve(cwd, required(fields, 'src', type))
+      return { type, src, reference: fields.text('digest') ?? fields.text('tag') }
+    }
+    default:
+      throw new UsageError(`cache type "${type}" is not supported (known: registry, local)`)
+  }
+}
 
-function isCacheType(text: string): text is CacheLocation['type'] {
-  return text === 'registry' || text === 'local' || text === 'inline'
+function readExport(type: string, fields: OutputAttributes, cwd: string): CacheExport {
+  switch (type) {
+    case 'registry': {
+      const ref = readTag(required(fields, 'ref', type))
+      return { type, ref, isInsecure: insecure(fields), ...readForm(fields) }
+    }
+    case 'local': {
+      const dest = resolve(cwd, required(fields, 'dest', type))
+      return { type, dest, tag: fields.text('tag') ?? 'latest', ...readForm(fields) }
+    }
+    case 'inline':
+      return { type }
+    default:
+      throw new UsageError(`cache type "${type}" is not supported (known: registry, local, inline)`)
+  }
+}
+
+function readName(text: string): string {
+  return formatReference(readReference(text, 'cache reference'))
+}
+
+function readForm(
+  fields: OutputAttributes,
+): Omit<Extract<CacheExport, { type: 'registry' }>, 'type' | 'ref' | 'isInsecure'> {
+  const mode = fields.text('mode') ?? 'min'
+  if (mode !== 'min' && mode !== 'max') {
+    throw new UsageError(`mode=${mode} must be min or max`)
+  }
+  if (fields.boolean('image-manifest') === false) {
+    throw new UsageError('image-manifest=false is not supported: caches are image manifests')
+  }
+  const isErrorIgnored = fields.boolean('ignore-error') ?? false
+  return { mode, isErrorIgnored, format: readLayerFormat(fields, true) }
+}
+
+/** Reads one value; what is wrong with it is told with the value, and what nobody asked for is refused. */
+function readFields<Location>(
+  text: string,
+  fields: readonly string[],
+  flag: string,
+  read: (type: string, fields: OutputAttributes) => Location,
+): Location {
+  try {
+    const attributes = new OutputAttributes(readPairs(fields))
+    const location = read(required(attributes, 'type', undefined), attributes)
+    const [unknown] = attributes.unknownKeys
+    if (unknown !== undefined) {
+      throw new UsageError(`key '${unknown}' is not known`)
+    }
+    return location
+  } catch (error) {
+    if (error instanceof UsageError) {
+      throw new UsageError(`invalid argument "${text}" for "--${flag}" flag: ${error.message}`)
+    }
+    throw error
+  }
+}
+
+function readPairs(fields: readonly string[]): Map<string, string> {
+  return new Map(
+    fields.map((field) => {
+      const equals = field.indexOf('=')
+      if (equals < 0) {
+        throw new UsageError(`field '${field}' must be a key=value pair`)
+      }
+      return [field.slice(0, equals).toLowerCase(), field.slice(equals + 1)]
+    }),
+  )
+}
+
+function required(fields: OutputAttributes, key: string, type: string | undefined): string {
+  const value = fields.text(key)
+  if (value === undefined || value === '') {
+    throw new UsageError(`${key} is required${type === undefined ? '' : ` for ${type} cache`}`)
+  }
+  return value
+}
+
+function insecure(fields: OutputAttributes): boolean {
+  return fields.boolean('registry.insecure') ?? false
 }

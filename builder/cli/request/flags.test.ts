@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { readAnnotation } from './annotations.ts'
-import { readCacheLocations } from './cache-locations.ts'
+import { readCacheExports, readCacheImports } from './cache-locations.ts'
 import { readNamedContexts, readRemote } from './contexts.ts'
 import { readCsvFields } from './csv.ts'
 import { readEntitlements, readExtraHosts, readNetwork, readUlimits } from './limits.ts'
@@ -124,11 +124,11 @@ describe('values of build flags', () => {
   })
 
   it('takes a bare cache value for a registry reference', () => {
-    assert.deepEqual(readCacheLocations(['reg/cache'], 'cache-from'), [
-      { type: 'registry', attributes: new Map([['ref', 'reg/cache']]) },
+    assert.deepEqual(readCacheImports(['reg/cache'], '/w'), [
+      { type: 'registry', ref: 'docker.io/reg/cache:latest', isInsecure: false },
     ])
-    assert.throws(() => readCacheLocations(['type=gha'], 'cache-to'), /"gha" is not supported/)
-    assert.throws(() => readCacheLocations(['type=local'], 'cache-to'), /dest is required/)
+    assert.throws(() => readCacheExports(['type=gha'], '/w'), /"gha" is not supported/)
+    assert.throws(() => readCacheExports(['type=local'], '/w'), /dest is required/)
   })
 
   it('tells git from http', () => {

@@ -1,0 +1,222 @@
+import assert from 'node:assert/strict'
+import { appendFile, cp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { requires } from '../../snapshotter/testing/requires.ts'
+import { Lab } from './lab/lab.ts'
+import { labRegistry } from './lab/registry.ts'
+
+const PROBE = 'cat /proc/sys/kernel/random/uuid'
+
+/** A stage whose result changes whenever it is executed, and one that copies of it. */
+function twoStages(base: string): Record<string, string> {
+  return {
+    Dockerfile: [
+      `FROM ${base} AS make`,
+      'WORKDIR /src',
+      'COPY source.txt .',
+      `RUN ${PROBE} > /made`,
+      `FROM ${base}`,
+      'COPY conf.txt /conf',
+      'COPY --from=make /made /made',
+      `RUN ${PROBE} > /probe`,
+    ].join('\n'),
+    'source.txt': 'one\n',
+    'conf.txt': 'two\n',
+  }
+}
+
+interface Built {
+  readonly id: string
+  /** Steps by the end of their titles. */
+  readonly cached: readonly string[]
+  readonly executed: readonly string[]
+  readonly stderr: string
+}
+
+/** A build in a state root of its own, which knows nothing. */
+async function buildFresh(lab: Lab, name: string, args: readonly string[]): Promise<Built> {
+  const iid = join(lab.dir, `iid-${name}`)
+  const env = { TSBUILD_ROOT: join(lab.dir, `root-${name}`) }
+  const { stderr } = await lab.build(['--iidfile', iid, ...args], { env })
+  const titles = new Map<string, string>()
+  for (const [, step, title] of stderr.matchAll(/^#(\d+) \[(?!internal)[^\]]*\] (.*)$/gm)) {
+    titles.set(String(step), String(title))
+  }
+  const ended = (pattern: RegExp): string[] =>
+    [...stderr.matchAll(pattern)].flatMap(([, step]) => titles.get(String(step)) ?? []).toSorted()
+  return {
+    id: await readFile(iid, 'utf8'),
+    cached: ended(/^#(\d+) CACHED/gm),
+    executed: ended(/^#(\d+) DONE/gm).filter((title) => !title.startsWith('FROM ')),
+    stderr,
+  }
+}
+
+async function prune(lab: Lab): Promise<void> {
+  for (const name of (await readdir(lab.dir)).filter((entry) => entry.startsWith('root-'))) {
+    await lab.tsbuild(['prune', '-af'], { env: { TSBUILD_ROOT: join(lab.dir, name) } })
+  }
+}
+
+describe('a remote cache', () => {
+  requires('root')
+  let count = 0
+
+  /** A repository and a context that no other test has. */
+  async function open(lab: Lab): Promise<{ readonly ref: string; readonly context: string }> {
+    const { host } = await labRegistry()
+    count += 1
+    const context = await lab.context(twoStages(`${host}/library/busybox`))
+    return { ref: `${host}/cache/test-${process.pid}-${count}:c`, context }
+  }
+
+  for (const mode of ['min', 'max']) {
+    it(`in a registry makes an empty machine execute nothing: mode=${mode}`, async () => {
+      await using lab = await Lab.open()
+      const { ref, context } = await open(lab)
+      const to = `type=registry,ref=${ref},mode=${mode}`
+      const first = await buildFresh(lab, 'a', ['--cache-to', to, context])
+      assert.equal(first.cached.length, 0)
+      const second = await buildFresh(lab, 'b', ['--cache-from', ref, context])
+      assert.deepEqual(second.executed, [])
+      assert.equal(second.cached.length, 6)
+      assert.equal(second.id, first.id)
+      const out = join(lab.dir, 'out')
+      const env = { TSBUILD_ROOT: join(lab.dir, 'root-c') }
+      await lab.build(['--cache-from', ref, '-o', `type=local,dest=${out}`, context], { env })
+      assert.match(await readFile(join(out, 'made'), 'utf8'), /^[0-9a-f-]{36}\n$/)
+      await prune(lab)
+    })
+  }
+
+  it('of mode=max spares a changed build what does not depend on the change', async () => {
+    await using lab = await Lab.open()
+    const { ref, context } = await open(lab)
+    await buildFresh(lab, 'a', ['--cache-to', `type=registry,ref=${ref},mode=max`, context])
+    await appendFile(join(context, 'source.txt'), 'more\n')
+    const second = await buildFresh(lab, 'b', ['--cache-from', ref, context])
+    assert.deepEqual(second.cached, ['COPY conf.txt /conf', 'WORKDIR /src'])
+    assert.equal(second.executed.length, 4)
+    await prune(lab)
+  })
+
+  it('of mode=min builds a stage that it only names, when its files are needed', async () => {
+    await using lab = await Lab.open()
+    const { ref, context } = await open(lab)
+    await buildFresh(lab, 'a', ['--cache-to', `type=registry,ref=${ref}`, context])
+    await appendFile(join(context, 'Dockerfile'), '\nCOPY --from=make /src/source.txt /source\n')
+    const second = await buildFresh(lab, 'b', ['--cache-from', ref, context])
+    assert.match(second.stderr, /a stage is needed whose layers the cache does not hold/)
+    const out = join(lab.dir, 'out')
+    const rest = ['-o', `type=local,dest=${out}`, context]
+    await lab.build(rest, { env: { TSBUILD_ROOT: join(lab.dir, 'root-b') } })
+    assert.equal(await readFile(join(out, 'source'), 'utf8'), 'one\n')
+    assert.ok(second.executed.some((title) => title.startsWith('RUN')))
+    await prune(lab)
+  })
+
+  it('is asked beside others: a branch and the main line', async () => {
+    await using lab = await Lab.open()
+    const { ref, context } = await open(lab)
+    const main = await buildFresh(lab, 'a', [
+      '--cache-to',
+      `type=registry,ref=${ref},mode=max`,
+      context,
+    ])
+    const missing = ref.replace(/:c$/, ':branch')
+    const from = [
+      '--cache-from',
+      `type=registry,ref=${missing}`,
+      '--cache-from',
+      `type=registry,ref=${ref}`,
+    ]
+    const branch = await buildFresh(lab, 'b', [...from, context])
+    assert.match(branch.stderr, new RegExp(`could not use cache ${missing}.*not found`))
+    assert.deepEqual([branch.id, branch.executed], [main.id, []])
+    await prune(lab)
+  })
+
+  it('may be a directory', async () => {
+    await using lab = await Lab.open()
+    const { context } = await open(lab)
+    const dir = join(lab.dir, 'cache')
+    const to = `type=local,dest=${dir},mode=max,tag=x,compression=zstd`
+    const first = await buildFresh(lab, 'a', ['--cache-to', to, context])
+    const again = await buildFresh(lab, 'a', ['--cache-to', to, context])
+    assert.equal(again.id, first.id)
+    const index: { manifests: unknown[] } = JSON.parse(
+      await readFile(join(dir, 'index.json'), 'utf8'),
+    )
+    assert.equal(index.manifests.length, 1)
+    const from = ['--cache-from', `type=local,src=${dir},tag=x`]
+    const second = await buildFresh(lab, 'b', ['-t', 'probe', ...from, context])
+    assert.deepEqual([second.id, second.executed], [first.id, []])
+    await rm(dir, { recursive: true })
+    // What an image needs was fetched: it does not depend on the cache afterwards.
+    const env = { TSBUILD_ROOT: join(lab.dir, 'root-b') }
+    await lab.tsbuild(['save', '-o', join(lab.dir, 'saved.tar'), 'probe'], { env })
+    assert.ok((await stat(join(lab.dir, 'saved.tar'))).size > 0)
+    await prune(lab)
+  })
+
+  it('gives layers by name when the image is only pushed, without fetching them', async () => {
+    await using lab = await Lab.open()
+    const { ref, context } = await open(lab)
+    await buildFresh(lab, 'a', ['--cache-to', `type=registry,ref=${ref}`, context])
+    const name = ref.replace('/cache/', '/app/')
+    const pushed = await buildFresh(lab, 'b', ['--cache-from', ref, '--push', '-t', name, context])
+    assert.doesNotMatch(pushed.stderr, /pulling/)
+    assert.match(pushed.stderr, /mounted from cache\//)
+    const env = { TSBUILD_ROOT: join(lab.dir, 'root-b') }
+    await lab.tsbuild(['save', '-o', join(lab.dir, 'saved.tar'), name], { env })
+    assert.ok((await stat(join(lab.dir, 'saved.tar'))).size > 0)
+    await prune(lab)
+  })
+
+  it('may be part of the image', async () => {
+    await using lab = await Lab.open()
+    const { ref, context } = await open(lab)
+    const push = ['-t', ref, '--push', '--cache-to', 'type=inline', context]
+    const first = await buildFresh(lab, 'a', push)
+    const second = await buildFresh(lab, 'b', ['--cache-from', ref, context])
+    assert.deepEqual([second.id, second.executed], [first.id, []])
+    await prune(lab)
+  })
+
+  it('that is damaged is told of, and the build goes without it', async () => {
+    await using lab = await Lab.open()
+    const { context } = await open(lab)
+    const dir = join(lab.dir, 'cache')
+    const first = await buildFresh(lab, 'a', ['--cache-to', `type=local,dest=${dir}`, context])
+    const damaged = join(lab.dir, 'damaged')
+    await cp(dir, damaged, { recursive: true })
+    for (const name of await readdir(join(damaged, 'blobs/sha256'))) {
+      const path = join(damaged, 'blobs/sha256', name)
+      const text = await readFile(path, 'latin1')
+      if (text.startsWith('{"keyVersion"')) await writeFile(path, text.replace('"copy"', '"run"'))
+    }
+    const second = await buildFresh(lab, 'b', [
+      '--cache-from',
+      `type=local,src=${damaged}`,
+      context,
+    ])
+    assert.match(second.stderr, /could not use cache .*damaged/)
+    assert.equal(second.cached.length, 0)
+    assert.notEqual(second.id, first.id)
+    const place = join(lab.dir, 'nowhere', 'file')
+    await writeFile(join(lab.dir, 'nowhere'), '')
+    const failing = ['--cache-to', `type=local,dest=${place}`, '-t', 'x', context]
+    assert.equal((await lab.tsbuild(failing)).status, 1)
+    const ignoring = [
+      '--cache-to',
+      `type=local,dest=${place},ignore-error=true`,
+      '-t',
+      'x',
+      context,
+    ]
+    const ignored = await lab.tsbuild(ignoring)
+    assert.equal(ignored.status, 0, ignored.text)
+    assert.match(ignored.stderr, /could not export the cache/)
+    await prune(lab)
+  })
+})
