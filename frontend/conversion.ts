@@ -66,14 +66,16 @@ export function commandError(
     readonly code?: DockerfileErrorCode
     readonly focus?: string | undefined
     readonly suggestion?: string | undefined
+    readonly related?: DockerfileError['related']
     readonly cause?: unknown
   } = {},
 ): DockerfileError {
-  const { focus, suggestion, cause } = details
+  const { focus, suggestion, related, cause } = details
   return new DockerfileError(details.code ?? 'bad-argument', message, {
     range: command.range,
     focus,
     suggestion,
+    related,
     cause,
   })
 }

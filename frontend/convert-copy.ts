@@ -102,7 +102,8 @@ function filesFrom(
   const message =
     `cannot copy from stage ${goQuote(from)}, it needs to be defined before current stage ` +
     goQuote(context.state.title)
-  throw commandError(command, message, { code: 'stage-order', focus: from })
+  const related = { range: source.range, label: 'the stage is defined here' }
+  throw commandError(command, message, { code: 'stage-order', focus: from, related })
 }
 
 interface SourceRequest {

@@ -114,7 +114,8 @@ function mountSource(request: MountRequest): NodeId | undefined {
   const message =
     `cannot mount from stage ${goQuote(spec.from)} to ${goQuote(spec.target)}, ` +
     'stage needs to be defined before current command'
-  throw commandError(command, message, { code: 'stage-order', focus: spec.from })
+  const related = { range: source.range, label: 'the stage is defined here' }
+  throw commandError(command, message, { code: 'stage-order', focus: spec.from, related })
 }
 
 function secretMount({ command, spec, text }: MountRequest): RunMount {

@@ -8,6 +8,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./commands/build.ts')).buildCommand,
   },
   {
+    name: 'check',
+    summary: 'Check a Dockerfile and print what is wrong with it',
+    load: async () => (await import('./commands/check.ts')).checkCommand,
+  },
+  {
     name: 'images',
     summary: 'List images',
     load: async () => (await import('./commands/images.ts')).imagesCommand,

@@ -34,9 +34,27 @@ export async function describeBuild(
   request: BuildRequest,
   call: CallMethod,
   args: ParsedArgs,
-  context: CommandContext & { readonly printer: ProgressPrinter },
+  context: DescribeContext,
 ): Promise<number> {
-  const { printer, signal, stdout, env } = context
+  const { signal, stdout } = context
+  const answer = await withSession(request, args, context, (session) =>
+    describe(request, call, session, signal),
+  )
+  stdout.write(answer.text.endsWith('\n') ? answer.text : `${answer.text}\n`)
+  return call.ignoresStatus ? 0 : answer.status
+}
+
+/** A command's world with the printer of its progress. */
+export type DescribeContext = CommandContext & { readonly printer: ProgressPrinter }
+
+/** Opens what a description needs of a build: its files and images, nothing that executes. */
+export async function withSession<Value>(
+  request: BuildRequest,
+  args: ParsedArgs,
+  context: DescribeContext,
+  work: (session: BuildSession) => Promise<Value>,
+): Promise<Value> {
+  const { printer, signal, env } = context
   await using services = await openServices(args, context)
   await using registries = new Registries(args, context, (text) =>
     printer.handle({ type: 'notice', atMs: 0, text }),
@@ -50,16 +68,13 @@ export async function describeBuild(
     env,
     signal,
   })
-  let answer: { readonly text: string; readonly status: number }
   try {
-    answer = await describe(request, call, session, signal)
+    return await work(session)
   } catch (error) {
     throw await describeFailedBuild(error, printer.showsFailedLogs)
   } finally {
     printer.finish()
   }
-  stdout.write(answer.text.endsWith('\n') ? answer.text : `${answer.text}\n`)
-  return call.ignoresStatus ? 0 : answer.status
 }
 
 async function describe(
@@ -99,7 +114,8 @@ async function describe(
   }
 }
 
-function convertOptions(request: BuildRequest): ConvertOptions {
+/** What the frontend is told of a request when nothing is built. */
+export function convertOptions(request: BuildRequest): ConvertOptions {
   const local = localPlatform()
   return {
     target: request.target,

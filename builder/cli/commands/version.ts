@@ -30,7 +30,7 @@ export const versionCommand: Command = {
 }
 
 /** `version` of the package.json that this file belongs to: the nearest one above. */
-async function packageVersion(): Promise<string> {
+export async function packageVersion(): Promise<string> {
   for (let directory = new URL('.', import.meta.url); ; directory = new URL('..', directory)) {
     try {
       const json: unknown = JSON.parse(await readFile(new URL('package.json', directory), 'utf8'))

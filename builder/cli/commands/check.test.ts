@@ -1,0 +1,61 @@
+import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const MAIN = fileURLToPath(new URL('../main.js', import.meta.url))
+
+describe('tsbuild check', function () {
+  this.timeout(20_000)
+  let directory = ''
+  before(() => {
+    directory = mkdtempSync(join(tmpdir(), 'tsbuild-check-'))
+    mkdirSync(join(directory, 'app'))
+    writeFileSync(join(directory, 'app', 'Dockerfile'), 'FROM scratch\nLABEL a=b\n')
+    writeFileSync(join(directory, 'app', 'other'), 'FROM scratch\nCOPY id_rsa /\nCMD $x\n')
+    writeFileSync(join(directory, 'app', 'remote'), 'FROM 127.0.0.1:1/x\nCMD ["$x"]\nUSER $x\n')
+  })
+  after(() => rmSync(directory, { recursive: true, force: true }))
+
+  function check(...args: readonly string[]) {
+    return spawnSync(process.execPath, [MAIN, 'check', ...args], {
+      encoding: 'utf8',
+      cwd: directory,
+      env: { ...process.env, TSBUILD_ROOT: join(directory, 'root') },
+    })
+  }
+
+  it('ends with status 0 when nothing is found, 1 when something is, 2 for wrong usage', () => {
+    const clean = check('app')
+    assert.deepEqual([clean.status, clean.stdout], [0, 'app/Dockerfile: nothing found\n'])
+    const { status, stdout } = check('-f', 'app/other', 'app')
+    assert.equal(status, 1)
+    assert.match(stdout, /^app\/other:2:1: warning: .* \[SecretFileCopied\]\n/)
+    assert.match(stdout, /\napp\/other: 2 warnings\n$/)
+    assert.equal(check('--format', 'xml', 'app').status, 2)
+  })
+
+  it('takes a Dockerfile for its argument, and skips what a build argument says', () => {
+    const { stdout } = check(
+      '--build-arg=BUILDKIT_DOCKERFILE_CHECK=skip=JSONArgsRecommended',
+      'app/other',
+    )
+    assert.match(stdout, /\napp\/other: 1 warning\n$/)
+  })
+
+  it('writes JSON and SARIF', () => {
+    for (const format of ['json', 'sarif']) {
+      const { status, stdout } = check('--format', format, 'app/other')
+      assert.equal(status, 1)
+      assert.match(JSON.stringify(JSON.parse(stdout)), /SecretFileCopied/)
+    }
+  })
+
+  it('checks what can be checked when a base image cannot be had', () => {
+    const { status, stdout, stderr } = check('app/remote')
+    assert.deepEqual([status, stdout], [0, 'app/remote: nothing found\n'])
+    assert.match(stderr, /^NOTE: could not look at 127\.0\.0\.1:1\/x:latest: /m)
+  })
+})
