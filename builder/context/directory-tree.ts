@@ -1,3 +1,4 @@
+import { isAbsolute, join } from 'node:path'
 import type { Digest } from '../../registry-client/oci/index.ts'
 import {
   type Kernel,
@@ -14,6 +15,8 @@ import type { StatCache } from './stat-cache.ts'
 
 /** Files that are hashed in one call of the addon: many enough for all threads, few enough to be canceled between. */
 const FILES_PER_CALL = 2048
+/** Links looked at to explain that a file is missing. */
+const LINKS_MAX = 16
 
 export interface DirectoryTreeOptions {
   readonly kernel: Pick<Kernel, 'listDirectories' | 'hashFiles'>
@@ -96,12 +99,39 @@ export class DirectoryTree implements SourceTree {
   }
 
   missingReason(path: LayerPath): string | undefined {
-    return this.#options.ignore.isMatch(path) ? this.#options.ignoreDescription : undefined
+    if (this.#options.ignore.isMatch(path)) {
+      return this.#options.ignoreDescription
+    }
+    const link = this.#lastLink(path)
+    return link === undefined
+      ? undefined
+      : `${link.path} is a symbolic link to ${link.target}, which is not in ${this.description}`
   }
 
   /** Writes what was hashed to the stat cache. */
   async saveDigests(): Promise<void> {
     await this.#options.statCache?.save(this.#scan.listed())
+  }
+
+  /** The link that the search for a missing `path` ended at, as far as its directories were listed. */
+  #lastLink(path: LayerPath): { readonly path: LayerPath; readonly target: string } | undefined {
+    let last: { readonly path: LayerPath; readonly target: string } | undefined
+    let next = path
+    for (let count = 0; count < LINKS_MAX; count++) {
+      const link = [...parentPaths(next), next]
+        .map((each) => this.#scan.find(each))
+        .find((entry) => entry?.type === 'symlink')
+      if (link?.target === undefined) {
+        return last
+      }
+      last = { path: link.path, target: link.target }
+      const rest = next.slice(link.path.length)
+      // Absolute targets begin at the context, and `..` ends there, as in a root filesystem.
+      next = join('/', isAbsolute(link.target) ? '' : parentOf(link.path), link.target, rest).slice(
+        1,
+      )
+    }
+    return last
   }
 
   async #find(path: LayerPath): Promise<ScannedEntry | undefined> {
@@ -199,4 +229,10 @@ export class DirectoryTree implements SourceTree {
 function layerXattrs(scanned: ScannedEntry): TreeEntry['xattrs'] {
   const xattrs = scanned.xattrs?.filter(({ name }) => name === 'security.capability')
   return xattrs === undefined || xattrs.length === 0 ? undefined : xattrs
+}
+
+/** The directories above `path`, the outermost first. */
+function parentPaths(path: LayerPath): LayerPath[] {
+  const parent = parentOf(path)
+  return parent === '' ? [] : [...parentPaths(parent), parent]
 }

@@ -52,6 +52,12 @@ export function hostReader(directory: string): TextReader {
   }
 }
 
+/** Node's own words name the path a second time. */
+const REASONS: ReadonlyMap<unknown, string> = new Map([
+  ['EISDIR', 'it is a directory'],
+  ['EACCES', 'permission denied'],
+])
+
 /** Undefined when the error says that there is no such file. */
 function absent(path: string, error: unknown): undefined {
   const code = error instanceof Error && 'code' in error ? error.code : undefined
@@ -59,7 +65,7 @@ function absent(path: string, error: unknown): undefined {
     return undefined
   }
   const message = error instanceof Error ? error.message : String(error)
-  const reason = code === 'EISDIR' ? 'it is a directory' : message
+  const reason = REASONS.get(code) ?? message
   throw new ContextError('context-unreadable', `could not read ${path}: ${reason}`, {
     path,
     cause: error,

@@ -4,6 +4,7 @@ import {
   parentOf,
   type ScannedEntry,
 } from '../../snapshotter/index.ts'
+import { ContextError } from './errors.ts'
 import type { MatchScope, PathMatcher } from './ignore.ts'
 
 /** Directories that are listed in one call: bounds what is in memory twice, and how long a cancel waits. */
@@ -133,10 +134,12 @@ export class ContextScan {
 
   async #listBatch(batch: readonly PendingDirectory[]): Promise<OpenDirectory[]> {
     const { kernel, root, signal } = this.#options
-    const lists = await kernel.listDirectories(
-      batch.map((each) => each.path),
-      { root, withXattrs: true, signal },
-    )
+    const lists = await kernel
+      .listDirectories(
+        batch.map((each) => each.path),
+        { root, withXattrs: true, signal },
+      )
+      .catch((error: unknown) => unreadable(error))
     return batch.flatMap((directory, index) => {
       this.#pending.delete(directory.path)
       return this.#accept(directory, lists[index] ?? [])
@@ -181,4 +184,13 @@ function* selfAndParents(path: LayerPath): Iterable<LayerPath> {
   if (path !== '') {
     yield path
   }
+}
+
+/** What the user may change is an error of the context; anything else stays what it is. */
+function unreadable(error: unknown): never {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined
+  if (error instanceof Error && (code === 'EACCES' || code === 'EPERM')) {
+    throw new ContextError('context-unreadable', error.message, { cause: error })
+  }
+  throw error
 }
