@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { createWriteStream } from 'node:fs'
-import { rename, rm, stat } from 'node:fs/promises'
+import { access, constants, rename, rm, stat } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
@@ -19,7 +19,7 @@ export interface Surroundings {
 
 /**
  * Checks, before anything is built, that `dest` can be written as a file. Errors: `destination-unusable` for a terminal, a
- * directory, a missing parent.
+ * directory, a parent that is missing or may not be written.
  */
 export async function checkFileDestination(
   dest: string,
@@ -48,6 +48,26 @@ export async function checkFileDestination(
       `could not write output type=${type}: the directory of dest ${dest} does not exist`,
     )
   }
+  const existing = await statIfThere(resolve(cwd, dest))
+  const isPlain = existing === undefined || existing.isFile()
+  await checkWritable(isPlain ? parent : resolve(cwd, dest), `output type=${type}`)
+}
+
+/** Throws `destination-unusable` when this user may not write `path`, which exists. */
+export async function checkWritable(path: string, what: string): Promise<void> {
+  try {
+    await access(path, constants.W_OK)
+  } catch (error) {
+    const reason =
+      error instanceof Error && 'code' in error && error.code === 'EACCES'
+        ? 'permission denied'
+        : String(error)
+    throw new ExportError(
+      'destination-unusable',
+      `could not write ${what}: ${path} may not be written: ${reason}`,
+      { cause: error },
+    )
+  }
 }
 
 /** As `checkFileDestination`, for a directory that may exist. */
@@ -56,13 +76,22 @@ export async function checkDirectoryDestination(
   type: string,
   { cwd }: Pick<Surroundings, 'cwd'>,
 ): Promise<void> {
-  const found = await statIfThere(resolve(cwd, dest))
+  const path = resolve(cwd, dest)
+  const found = await statIfThere(path)
   if (found !== undefined && !found.isDirectory()) {
     throw new ExportError(
       'destination-unusable',
       `could not write output type=${type}: destination directory ${dest} is a file`,
     )
   }
+  await checkWritable(await nearestExisting(path), `output type=${type}`)
+}
+
+/** `path`, or the nearest directory above it that exists. */
+async function nearestExisting(path: string): Promise<string> {
+  return (await statIfThere(path)) === undefined && path !== '/'
+    ? nearestExisting(dirname(path))
+    : path
 }
 
 /** Writes `bytes` to `dest`: `-` is stdout; a file appears whole or not at all. */
@@ -90,8 +119,21 @@ export async function writeDestination(
     await rename(temporary, path)
   } catch (error) {
     await rm(temporary, { force: true })
-    throw error
+    throw unwritable(path, temporary, error)
   }
+}
+
+/** Node says of a failed write which call failed and not on which file. Other errors are those of the source. */
+function unwritable(path: string, temporary: string, error: unknown): unknown {
+  if (!(error instanceof Error && 'syscall' in error)) {
+    return error
+  }
+  const isOfSource = error.syscall !== 'write' && !('path' in error && error.path === temporary)
+  return isOfSource
+    ? error
+    : new ExportError('destination-unusable', `could not write ${path}: ${error.message}`, {
+        cause: error,
+      })
 }
 
 async function statIfThere(path: string): Promise<Awaited<ReturnType<typeof stat>> | undefined> {

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { rename, rm, stat, writeFile } from 'node:fs/promises'
+import { access, constants, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import type { BuildResult } from '../image/built-image.ts'
 import { ExportError } from './errors.ts'
@@ -70,8 +70,9 @@ export async function writeResultFile(path: string, text: string): Promise<void>
 /** Before the build: an old file goes, so that nobody takes it for the result, and its directory must be there. */
 export async function prepareResultFile(path: string, flag: string): Promise<void> {
   try {
-    await stat(dirname(path))
-    if (!(await isSpecial(path))) await rm(path, { force: true })
+    const isDevice = await isSpecial(path)
+    await access(isDevice ? path : dirname(path), constants.W_OK)
+    if (!isDevice) await rm(path, { force: true })
   } catch (error) {
     throw new ExportError(
       'destination-unusable',
