@@ -62,7 +62,8 @@ const HINTS: Readonly<Record<FailureCode, string | undefined>> = {
   // The context
   'bad-pattern': undefined,
   'context-missing': undefined,
-  'context-unreadable': 'exclude it in .dockerignore, or make it readable',
+  'context-unreadable':
+    'make it readable for this user, or exclude it in .dockerignore if the build does not need it',
   'context-invalid': undefined,
   'context-too-large': undefined,
   // COPY, ADD and WORKDIR
@@ -134,7 +135,7 @@ const HINTS: Readonly<Record<FailureCode, string | undefined>> = {
 const ERRNO_HINTS: ReadonlyMap<string, string> = new Map([
   [
     'ENOSPC',
-    "no space is left: 'tsbuild prune' frees what can be made again; --root puts the state elsewhere",
+    "no space is left on that disk: 'tsbuild prune' frees what can be made again; --root puts the state elsewhere",
   ],
   [
     'EDQUOT',

@@ -63,5 +63,9 @@ function messageOf(cause: unknown): string {
   if (cause instanceof DockerfileErrors && cause.list.length > 1) {
     return `${cause.fileName} has ${cause.list.length} errors`
   }
+  if (cause instanceof Error && 'syscall' in cause && cause.name === 'Error') {
+    // Node's own error of a call on a file of ours: it says why, and not what that ends.
+    return `could not go on: ${cause.message}`
+  }
   return cause instanceof Error ? cause.message : String(cause)
 }

@@ -1,3 +1,4 @@
+import { BuildError } from '../errors.ts'
 import type { OutputStream } from './command.ts'
 import { hintFor } from './error-hints.ts'
 import { CommandError, UsageError } from './errors.ts'
@@ -44,12 +45,20 @@ function hintOf(error: unknown): string | undefined {
   for (const one of causesOf(error)) {
     const hint = one instanceof CommandError ? one.hint : undefined
     const code = 'code' in one && typeof one.code === 'string' ? one.code : ''
-    const known = hint ?? hintFor(code)
+    const known = hint ?? hintFor(isOutOfSpace(one) ? 'ENOSPC' : code)
     if (known !== undefined) {
       return known
     }
   }
   return undefined
+}
+
+/** A step whose command could not write because our disk is full. */
+function isOutOfSpace(error: Error): boolean {
+  return (
+    error instanceof BuildError &&
+    (error.details.outputTail ?? []).some((line) => line.includes('No space left on device'))
+  )
 }
 
 function causesOf(error: unknown): Error[] {

@@ -4,22 +4,9 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { requires } from '../../snapshotter/testing/requires.ts'
-import type { CommandResult } from './lab/cli.ts'
+import { assertFails } from './lab/assert-fails.ts'
 import { Lab } from './lab/lab.ts'
 import { labRegistry } from './lab/registry.ts'
-
-/** The exit status, words that must be said, and a state root without garbage. */
-async function assertFails(
-  lab: Lab,
-  result: CommandResult,
-  status: number,
-  ...said: readonly RegExp[]
-): Promise<void> {
-  assert.equal(result.status, status, result.text)
-  for (const pattern of said) assert.match(result.stderr, pattern)
-  assert.doesNotMatch(result.stderr, /^\s+at .*\.js:\d+/m, 'a stack trace is not a message')
-  assert.deepEqual(await lab.unfinished(), [])
-}
 
 describe('bad input', () => {
   it('says that the Dockerfile is missing and where it looked', async () => {

@@ -84,7 +84,8 @@ export class Lab implements AsyncDisposable {
       if (images.length > 0) await this.tsbuild(['rmi', '-f', ...images])
       await this.tsbuild(['prune', '-af'])
     }
-    await rm(this.dir, { recursive: true, force: true })
+    // A flush to disk may put its file away meanwhile.
+    await rm(this.dir, { recursive: true, force: true, maxRetries: 5 })
   }
 }
 
