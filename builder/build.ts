@@ -13,7 +13,7 @@ import type { BuildExports, SolvedPlatform } from './build-exports.ts'
 import type { BuildOutcome, BuildServices } from './build-services.ts'
 import { BuildSession } from './build-session.ts'
 import { CacheJournal } from './cache/journal.ts'
-import { BuildError, LayerNotExported, StepError } from './errors.ts'
+import { BuildError, CachedLayerUnavailable, StepError } from './errors.ts'
 import { frontendResolver } from './ops/frontend-resolver.ts'
 import { GraphExecutor, type NodeResult } from './ops/graph-executor.ts'
 import type { BuildRequest } from './request.ts'
@@ -38,12 +38,9 @@ export async function build(request: BuildRequest, services: BuildServices): Pro
   })
   const graphs = await convertAll(parsed, session, signal)
   tellWarnings(graphs, session)
-  const solved = await solve(session, graphs, dockerfile)
-  const inline = await inlineCaches(session, solved)
-  const { platforms, exports } = solved
-  const { result, exports: outcomes } = await exports.finish(platforms, inline, solved.signal)
+  const { solved, result, exports } = await solveAndExport(session, graphs, dockerfile)
   await exportCaches(session, solved, solved.signal)
-  return { summary: summaryOf(result, outcomes), result, exports: outcomes }
+  return { summary: summaryOf(result, exports), result, exports }
 }
 
 async function readDockerfile(
@@ -110,28 +107,40 @@ interface Solved {
   readonly signal: AbortSignal
 }
 
+interface Exported extends Omit<BuildOutcome, 'summary'> {
+  readonly solved: Solved
+}
+
 /**
- * Does the graphs. A cache of `mode=min` names steps of other stages without their layers: as long as nothing needs the
+ * Does the graphs and hands the result to the exporters. A cache of `mode=min` names steps of other stages without their layers: as long as nothing needs the
  * files of such a stage, it is not built. When something does, everything is solved again without those names, because
- * what the stage gives now may differ from what they stand for (docs/decisions/003-names-of-layers.md).
+ * what the stage gives now may differ from what they stand for (docs/decisions/005). A cached layer that turns out
+ * to be none is forgotten in the same way.
  */
-async function solve(
+async function solveAndExport(
   session: BuildSession,
   graphs: readonly BuildGraph[],
   dockerfile: Dockerfile,
-): Promise<Solved> {
-  const allowsNamesOnly = (await session.remoteCaches?.hasNamesOnly()) ?? false
-  try {
-    return await attempt(session, graphs, dockerfile, allowsNamesOnly)
-  } catch (error) {
-    const cause = error instanceof StepError ? error.cause : error
-    if (!(cause instanceof LayerNotExported)) {
-      throw error
+): Promise<Exported> {
+  let allowsNamesOnly = (await session.remoteCaches?.hasNamesOnly()) ?? false
+  for (;;) {
+    try {
+      return await attempt(session, graphs, dockerfile, allowsNamesOnly)
+    } catch (error) {
+      const reason = error instanceof StepError ? error.cause : error
+      if (!(reason instanceof CachedLayerUnavailable)) {
+        throw error
+      }
+      if (reason.cause === undefined) {
+        session.steps.notice(
+          'a stage is needed whose layers the cache does not hold (mode=max would): it is built',
+        )
+      } else {
+        session.steps.warning(`${reason.message}; building without it`)
+        session.remoteCaches?.forget(reason.diffId)
+      }
+      allowsNamesOnly = false
     }
-    session.steps.notice(
-      'a stage is needed whose layers the cache does not hold (mode=max would): it is built',
-    )
-    return await attempt(session, graphs, dockerfile, false)
   }
 }
 
@@ -140,18 +149,13 @@ async function attempt(
   graphs: readonly BuildGraph[],
   dockerfile: Dockerfile,
   allowsNamesOnly: boolean,
-): Promise<Solved> {
+): Promise<Exported> {
   const journal = new CacheJournal()
-  const options = { journal, allowsNamesOnly }
-  const { scheduler, exports, announce } = prepare(session, graphs, dockerfile, options)
+  const { scheduler, exports } = prepare(session, graphs, dockerfile, { journal, allowsNamesOnly })
   const platforms = await solveAll(graphs, scheduler, session)
-  const unknown = platforms.flatMap(({ layers }) => layers).find((layer) => layer.isNameOnly)
-  if (unknown !== undefined) {
-    throw new LayerNotExported((await unknown.packing).diffId)
-  }
-  announce()
-  await scheduler.drain()
-  return { platforms, journal, exports, signal: scheduler.signal }
+  const solved = { platforms, journal, exports, signal: scheduler.signal }
+  const inline = await inlineCaches(session, solved)
+  return { solved, ...(await exports.finish(platforms, inline, scheduler.signal)) }
 }
 
 type Dockerfile = { readonly name: string; readonly text: string }
@@ -164,24 +168,15 @@ function prepare(
 ): {
   readonly scheduler: Scheduler<NodeResult>
   readonly exports: BuildExports
-  /** Tells exporters what was held back while the result could still become another one. */
-  readonly announce: () => void
 } {
   const { request, services } = session
   const exports = session.openExports(graphs[0]?.epochSec)
-  const held: (() => void)[] = []
   const chains = new Set(graphs.flatMap((graph) => targetChain(graph).map((id) => graph.nodes[id])))
   const execute: NodeExecutor<NodeResult> = async (task, inputs, signal) => {
     try {
       const result = await executor.execute(task, inputs, signal)
       if (chains.has(task.node)) {
-        const tell = (): void =>
-          scheduler.background(announceNew(result, task.node, exports, signal))
-        if (options.allowsNamesOnly) {
-          held.push(tell)
-        } else {
-          tell()
-        }
+        scheduler.background(announceNew(result, task.node, exports, signal))
       }
       return result
     } catch (error) {
@@ -198,12 +193,7 @@ function prepare(
       project: `${session.contexts.identity('context')} ${dockerfile.name} ${request.target ?? ''}`,
     }),
   )
-  const announce = (): void => {
-    for (const tell of held) {
-      tell()
-    }
-  }
-  return { scheduler, exports, announce }
+  return { scheduler, exports }
 }
 
 /** The layers that a node of the target's chain adds: all of a base image, the top one of a step. */

@@ -1,4 +1,5 @@
 import type { Range } from '../frontend/index.ts'
+import type { DiffId } from '../registry-client/oci/index.ts'
 
 /**
  * Why a build could not be done.
@@ -52,13 +53,20 @@ export class BuildError extends Error {
   }
 }
 
-/** A layer is needed that a remote cache only names (`mode=min`); the build goes on without such names. Never shown. */
-export class LayerNotExported extends Error {
-  override readonly name = 'LayerNotExported'
-  readonly code = 'layer-not-exported'
+/**
+ * A remote cache names a layer and does not hold it (`mode=min`), or what it gives is not that layer. While steps are
+ * done, the build goes on as if the cache did not know it; `cause` is undefined when it was only named.
+ */
+export class CachedLayerUnavailable extends BuildError {
+  readonly diffId: DiffId
 
-  constructor(diffId: string) {
-    super(`could not use layer ${diffId}: the cache names it and does not hold it`)
+  constructor(diffId: DiffId, title: string, cause?: Error) {
+    super(
+      'layer-missing',
+      `could not use layer ${diffId} of ${JSON.stringify(title)} from the cache: ${cause?.message ?? 'it is only named there'}`,
+      { cause },
+    )
+    this.diffId = diffId
   }
 }
 

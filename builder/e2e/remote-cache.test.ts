@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { appendFile, cp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { digestOf } from '../../registry-client/oci/index.ts'
 import { requires } from '../../snapshotter/testing/requires.ts'
 import { Lab } from './lab/lab.ts'
 import { labRegistry } from './lab/registry.ts'
@@ -56,6 +57,31 @@ async function prune(lab: Lab): Promise<void> {
   for (const name of (await readdir(lab.dir)).filter((entry) => entry.startsWith('root-'))) {
     await lab.tsbuild(['prune', '-af'], { env: { TSBUILD_ROOT: join(lab.dir, name) } })
   }
+}
+
+/** Makes every layer of a cache stand for the next one, with digests that fit. */
+async function exchangeLayers(dir: string): Promise<void> {
+  const blobs = join(dir, 'blobs/sha256')
+  const put = async (
+    json: unknown,
+  ): Promise<{ readonly digest: string; readonly size: number }> => {
+    const bytes = Buffer.from(JSON.stringify(json))
+    const digest = digestOf(bytes)
+    await writeFile(join(blobs, digest.slice('sha256:'.length)), bytes)
+    return { digest, size: bytes.byteLength }
+  }
+  const get = async (digest: string): Promise<Record<string, never>> =>
+    JSON.parse(await readFile(join(blobs, digest.slice('sha256:'.length)), 'utf8'))
+  const index = JSON.parse(await readFile(join(dir, 'index.json'), 'utf8'))
+  const manifest: Record<string, { digest: string }> = await get(index.manifests[0].digest)
+  const document: Record<string, string[]> = await get(manifest['config']?.digest ?? '')
+  const [first = '', ...rest] = document['diffIds'] ?? []
+  const config = {
+    ...manifest['config'],
+    ...(await put({ ...document, diffIds: [...rest, first] })),
+  }
+  index.manifests[0] = { ...index.manifests[0], ...(await put({ ...manifest, config })) }
+  await writeFile(join(dir, 'index.json'), JSON.stringify(index))
 }
 
 describe('a remote cache', () => {
@@ -180,6 +206,22 @@ describe('a remote cache', () => {
     const first = await buildFresh(lab, 'a', push)
     const second = await buildFresh(lab, 'b', ['--cache-from', ref, context])
     assert.deepEqual([second.id, second.executed], [first.id, []])
+    await prune(lab)
+  })
+
+  it('whose layer is another one than it says is built without that layer', async () => {
+    await using lab = await Lab.open()
+    const { context } = await open(lab)
+    const dir = join(lab.dir, 'cache')
+    await buildFresh(lab, 'a', ['--cache-to', `type=local,dest=${dir},mode=max`, context])
+    await exchangeLayers(dir)
+    const out = join(lab.dir, 'out')
+    const env = { TSBUILD_ROOT: join(lab.dir, 'root-b') }
+    const from = ['--cache-from', `type=local,src=${dir}`, '--target', 'make']
+    const { stderr } = await lab.build([...from, '-t', 'poisoned', context], { env })
+    await lab.build(['-o', `type=local,dest=${out}`, '--target', 'make', context], { env })
+    assert.equal(await readFile(join(out, 'src/source.txt'), 'utf8'), 'one\n')
+    assert.match(stderr, /could not use layer .* from the cache: .* its content is/)
     await prune(lab)
   })
 

@@ -81,6 +81,7 @@ export class RegistryExporter implements Exporter {
       }
       step.end('done')
     } catch (error) {
+      this.#step = undefined
       step.end(
         signal.aborted ? 'canceled' : 'failed',
         error instanceof Error ? error.message : String(error),
@@ -96,7 +97,14 @@ export class RegistryExporter implements Exporter {
         `pushing ${this.#targets.map(({ registry, repository }) => `${registry}/${repository}`).join(', ')}`,
       )
       // `export` is not called when the build fails meanwhile.
-      signal.addEventListener('abort', () => step.end('canceled'), { once: true })
+      signal.addEventListener(
+        'abort',
+        () => {
+          step.end('canceled')
+          this.#step = undefined
+        },
+        { once: true },
+      )
       this.#step = step
     }
     return this.#step
@@ -111,6 +119,8 @@ export class RegistryExporter implements Exporter {
     const step = this.#begin(services, signal)
     const upload = this.#uploadToAll(layer, step, services, signal)
     this.#uploads.set(digest, upload)
+    // A build that begins again (a cached layer was none) aborted it; `export` asks again.
+    upload.catch(() => this.#uploads.delete(digest))
     return upload
   }
 

@@ -5,6 +5,7 @@ import { findStep } from '../cache/find-step.ts'
 import type { CacheJournal } from '../cache/journal.ts'
 import type { CacheRecords } from '../cache/records.ts'
 import type { RemoteCaches } from '../cache/remote/remote-caches.ts'
+import { CachedLayerUnavailable } from '../errors.ts'
 import { cacheKeyOf, type KeyInputs } from '../solver/cache-key.ts'
 import { BuildLayer, type PackedLayer } from '../solver/layer.ts'
 import type { Step, StepReporter } from '../solver/steps.ts'
@@ -116,9 +117,9 @@ export class StepCache {
       reported.end('done')
       return executed
     } catch (error) {
-      // What fails after somebody else failed was interrupted, whatever it says.
+      // What fails after somebody else failed was interrupted, whatever it says; without the cached layer it begins again.
       reported.end(
-        signal.aborted ? 'canceled' : 'failed',
+        signal.aborted || error instanceof CachedLayerUnavailable ? 'canceled' : 'failed',
         error instanceof Error ? error.message : String(error),
       )
       throw error

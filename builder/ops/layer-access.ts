@@ -1,7 +1,7 @@
 import { rm } from 'node:fs/promises'
 import type { Layer, LayerBlob, LayerDirectory, Store } from '../../snapshotter/index.ts'
 import type { Digest } from '../../registry-client/oci/index.ts'
-import { BuildError, LayerNotExported } from '../errors.ts'
+import { BuildError, CachedLayerUnavailable } from '../errors.ts'
 import type { BuildLayer, LayerStack } from '../solver/layer.ts'
 import type { Limits } from '../solver/limits.ts'
 import { SingleFlight } from '../solver/single-flight.ts'
@@ -50,7 +50,7 @@ export class LayerAccess {
         return blob
       }
       if (layer.isNameOnly) {
-        throw new LayerNotExported(diffId)
+        throw new CachedLayerUnavailable(diffId, layer.title)
       }
       if (layer.remote === undefined) {
         throw new BuildError(
@@ -117,15 +117,23 @@ export class LayerAccess {
   /** What a cache says of a blob is verified before the store believes it: digest and size arriving, the tar here. */
   async #fetch(layer: BuildLayer, signal: AbortSignal): Promise<LayerBlob> {
     const { store, limits, fetchBlob, readContents } = this.#parts
-    const blob = await fetchBlob(layer, signal)
-    if (layer.base === undefined) {
-      const { diffId } = await layer.packing
+    if (layer.base !== undefined) {
+      return await fetchBlob(layer, signal)
+    }
+    const { diffId } = await layer.packing
+    try {
+      const blob = await fetchBlob(layer, signal)
       const contents = await limits.cpu(() =>
         readContents(store.blobs.path(blob.digest), layer, blob, signal),
       )
       await store.layers.record(diffId, { blob, contents }, signal)
+      return blob
+    } catch (error) {
+      signal.throwIfAborted()
+      throw error instanceof Error
+        ? new CachedLayerUnavailable(diffId, layer.title, error)
+        : error
     }
-    return blob
   }
 
   async #unpack(layer: BuildLayer, signal: AbortSignal): Promise<LayerDirectory> {

@@ -36,7 +36,7 @@ export async function readLayerContents(
   if (read.diffId !== diffId || read.digest !== blob.digest) {
     throw new BuildError(
       'layer-missing',
-      `could not use layer ${blob.digest} of ${layer.title}: its content is ${read.diffId}, the image says ${diffId}`,
+      `could not use blob ${blob.digest} of ${layer.title}: its content is ${read.diffId}, not ${diffId}`,
     )
   }
   const file = parts.store.lease.temporaryPath()

@@ -11,6 +11,7 @@ import { type CachePlace, type LoadedCache, loadCache } from './load-cache.ts'
  */
 export class RemoteCaches {
   readonly #loaded: Promise<readonly LoadedCache[]>
+  readonly #forgotten = new Set<DiffId>()
 
   private constructor(loaded: Promise<readonly LoadedCache[]>) {
     this.#loaded = loaded
@@ -44,7 +45,14 @@ export class RemoteCaches {
   }
 
   async blob(diffId: DiffId): Promise<RemoteBlob | undefined> {
-    return (await this.#collect((cache) => cache.blobs.get(diffId)))[0]
+    return this.#forgotten.has(diffId)
+      ? undefined
+      : (await this.#collect((cache) => cache.blobs.get(diffId)))[0]
+  }
+
+  /** No cache has this layer from now on: what they gave is not it. */
+  forget(diffId: DiffId): void {
+    this.#forgotten.add(diffId)
   }
 
   /** Whether a cache names steps whose layers none of them has. */
