@@ -2,7 +2,7 @@ import type { RootMount } from '../../snapshotter/index.ts'
 import type { SandboxSpec, SpecMount } from './spec.ts'
 
 /** The writing side of snapshotter/native/sandbox-init/spec.c; both follow the order of spec.h. */
-const MAGIC = 0x31425354
+const MAGIC = 0x32425354
 const STDIO = { captured: 0, inherited: 1, terminal: 2 } as const
 const NETWORK = { shared: 0, none: 1, join: 2 } as const
 const TREE = { overlay: 0, bind: 1 } as const
@@ -66,6 +66,7 @@ export function encodeSpec(spec: SandboxSpec, options: EncodeOptions = {}): Buff
   out.flag(spec.hasCgroupNamespace)
   out.flag(spec.isConfined)
   out.flag(spec.isConfined)
+  out.flag(spec.recordsOwners)
   out.long(spec.capabilities)
   out.long(BigInt(spec.shmSizeBytes))
   writeTree(out, spec.root, useOptionString)

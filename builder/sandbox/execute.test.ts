@@ -28,7 +28,7 @@ describe('execute', () => {
     snapshotter = new OverlaySnapshotter({ kernel, workDir: directory, userXattr: false })
   })
   after(async () => {
-    await rm(directory, { recursive: true })
+    if (directory !== undefined) await rm(directory, { recursive: true })
   })
 
   function specOver(root: SandboxSpec['root'], script: string): SandboxSpec {
@@ -40,6 +40,7 @@ describe('execute', () => {
       resolvConf: '',
       cgroupProcs: [],
       hasCgroupNamespace: true,
+      recordsOwners: false,
     })
   }
 
@@ -126,6 +127,7 @@ describe('sandbox-init', () => {
       resolvConf: '',
       cgroupProcs: [],
       hasCgroupNamespace: false,
+      recordsOwners: false,
     }),
   )
 

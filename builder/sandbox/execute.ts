@@ -3,7 +3,7 @@ import { Duplex } from 'node:stream'
 import { getSystemErrorName } from 'node:util'
 import { encodeSpec, type EncodeOptions } from './encode-spec.ts'
 import { SandboxError } from './errors.ts'
-import { ReportReader, type SandboxReport } from './report.ts'
+import { type RecordedOwner, ReportReader, type SandboxReport } from './report.ts'
 import type { SandboxSpec } from './spec.ts'
 
 export interface ExecuteOptions extends EncodeOptions {
@@ -17,7 +17,10 @@ export interface ExecuteOptions extends EncodeOptions {
   readonly onStart?: (control: { readonly resize: () => void }) => void
 }
 
-export type Outcome = Omit<Extract<SandboxReport, { type: 'exit' }>, 'type'>
+export type Outcome = Omit<Extract<SandboxReport, { type: 'exit' }>, 'type'> & {
+  /** Where owners are recorded: those of what has no attributes. */
+  readonly owners: readonly RecordedOwner[]
+}
 
 /** Time that sandbox-init has for killing the step before it is killed itself. */
 const KILL_GRACE_MS = 1000
@@ -40,12 +43,13 @@ export async function execute(
   const stop = (): void => stopChild(child)
   signal.addEventListener('abort', stop, { once: true })
   try {
-    const last = await converse(channelOf(child), spec, options)
+    const owners: RecordedOwner[] = []
+    const last = await converse(channelOf(child), spec, options, owners)
     // A step that has ended is all gone when that is reported; only sandbox-init itself has still to take its leave,
     // which is not worth waiting for.
     if (last?.type === 'exit' && !signal.aborted) {
       const { type: _, ...outcome } = last
-      return outcome
+      return { ...outcome, owners }
     }
     const status = await ended
     signal.throwIfAborted()
@@ -56,12 +60,13 @@ export async function execute(
   }
 }
 
-type LastReport = Exclude<SandboxReport, { type: 'output' }>
+type LastReport = Extract<SandboxReport, { type: 'exit' | 'failure' }>
 
 async function converse(
   channel: Duplex,
   spec: SandboxSpec,
   options: ExecuteOptions,
+  owners: RecordedOwner[],
 ): Promise<LastReport | undefined> {
   // A supervisor that died while it was written to is told by its exit, below.
   channel.on('error', () => undefined)
@@ -70,8 +75,9 @@ async function converse(
   try {
     for await (const chunk of channel) {
       for (const report of reader.add(chunk)) {
-        if (report.type !== 'output') return report
-        await options.output(report.stream, report.bytes)
+        if (report.type === 'output') await options.output(report.stream, report.bytes)
+        else if (report.type === 'owner') owners.push(report.owner)
+        else return report
       }
     }
   } catch (error) {

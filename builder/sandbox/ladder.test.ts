@@ -58,23 +58,34 @@ describe('chooseRung', () => {
     assert.match(notice ?? '', /^only 1000 user ids/)
   })
 
-  const refusals: readonly (readonly [string, HostFacts, RegExp])[] = [
+  const singles: readonly (readonly [string, HostFacts, RegExp])[] = [
     [
       'newuidmap is missing',
       { ...USER, newuidmap: undefined },
-      /newuidmap is not installed; install the uidmap package/,
+      /^newuidmap is not installed, so .*\(install the uidmap package/,
     ],
-    ['newgidmap is missing', { ...USER, newgidmap: undefined }, /newgidmap is not installed/],
+    ['newgidmap is missing', { ...USER, newgidmap: undefined }, /^newgidmap is not installed/],
     [
       '/etc/subuid has no range',
       { ...USER, subuids: [] },
-      /\/etc\/subuid has no range of ids for ann; as root: usermod --add-subuids/,
+      /^\/etc\/subuid has no range of ids for ann, .*\(as root: usermod --add-subuids/,
     ],
     [
       '/etc/subgid has no range',
       { ...USER, subgids: [] },
-      /\/etc\/subgid has no range .* usermod --add-subgids/,
+      /^\/etc\/subgid has no range .* usermod --add-subgids/,
     ],
+  ]
+  for (const [name, facts, words] of singles) {
+    it(`does with a single id when ${name}, and says so`, () => {
+      const { rung, options, notice } = chooseRung(facts)
+      assert.equal(rung, 'userns-single-id')
+      assert.deepEqual(options, ['--userns', '--uid-map', '0 1000 1', '--gid-map', '0 1001 1'])
+      assert.match(notice ?? '', words)
+    })
+  }
+
+  const refusals: readonly (readonly [string, HostFacts, RegExp])[] = [
     [
       'user namespaces are off',
       { ...USER, userNamespacesMax: 0 },
@@ -85,7 +96,6 @@ describe('chooseRung', () => {
       { ...USER, isUnprivilegedCloneAllowed: false },
       /unprivileged_userns_clone is 0/,
     ],
-    ['root has no power, as in a plain container', { ...ROOT, hasSysAdmin: false }, /--privileged/],
   ]
   for (const [name, facts, message] of refusals) {
     it(`says what to do when ${name}`, () => {

@@ -3,7 +3,7 @@ import type { HostFacts, IdRange } from './host-facts.ts'
 
 /** A way of isolating steps, and the options of `sandbox-init worker` that take it. */
 export interface Rung {
-  readonly rung: 'root' | 'userns-subids'
+  readonly rung: 'root' | 'userns-subids' | 'userns-single-id'
   readonly options: readonly string[]
   /** What is lost, if anything. */
   readonly notice: string | undefined
@@ -20,19 +20,9 @@ export function chooseRung(facts: HostFacts): Rung {
   if (facts.uid === 0 && facts.hasSysAdmin) return { rung: 'root', options: [], notice: undefined }
   if (facts.userNamespacesMax === 0) throw unavailable(...NAMESPACES_OFF)
   if (facts.isUnprivilegedCloneAllowed === false) throw unavailable(...CLONE_OFF)
-  const { newuidmap, newgidmap } = facts
-  const missing =
-    newuidmap === undefined ? 'newuidmap' : newgidmap === undefined ? 'newgidmap' : undefined
-  if (newuidmap === undefined || newgidmap === undefined) {
-    throw unavailable(
-      `${missing ?? 'newuidmap'} is not installed`,
-      facts.uid === 0
-        ? 'run the container with --privileged (or CAP_SYS_ADMIN), or install the uidmap package (Debian, Ubuntu) or shadow-utils (Fedora)'
-        : 'install the uidmap package (Debian, Ubuntu) or shadow-utils (Fedora)',
-    )
-  }
-  const uids = requireRange(facts, facts.subuids, '/etc/subuid')
-  const gids = requireRange(facts, facts.subgids, '/etc/subgid')
+  const range = subordinateIds(facts)
+  if ('missing' in range) return singleIdRung(facts, range)
+  const { uids, gids, newuidmap, newgidmap } = range
   return {
     rung: 'userns-subids',
     options: [
@@ -44,6 +34,59 @@ export function chooseRung(facts: HostFacts): Rung {
   }
 }
 
+/** What a better rung would take. */
+interface Lack {
+  readonly missing: string
+  readonly fix: string
+}
+
+/** The rung with one id: the other owners are recorded beside the files (features row X45). */
+export function singleIdRung({ uid, gid }: Pick<HostFacts, 'uid' | 'gid'>, lack?: Lack): Rung {
+  return {
+    rung: 'userns-single-id',
+    options: ['--userns', '--uid-map', `0 ${uid} 1`, '--gid-map', `0 ${gid} 1`],
+    notice:
+      lack === undefined
+        ? undefined
+        : `${lack.missing}, so steps have a single user id: other owners are recorded, not enforced (${lack.fix})`,
+  }
+}
+
+interface SubordinateIds {
+  readonly uids: IdRange
+  readonly gids: IdRange
+  readonly newuidmap: string
+  readonly newgidmap: string
+}
+
+/** What a map of many ids needs, or the first thing that is missing for it. */
+function subordinateIds(facts: HostFacts): SubordinateIds | Lack {
+  const { newuidmap, newgidmap } = facts
+  if (newuidmap === undefined || newgidmap === undefined) {
+    return {
+      missing: `${newuidmap === undefined ? 'newuidmap' : 'newgidmap'} is not installed`,
+      fix: 'install the uidmap package (Debian, Ubuntu) or shadow-utils (Fedora)',
+    }
+  }
+  const uids = largestOf(facts.subuids)
+  const gids = largestOf(facts.subgids)
+  if (uids === undefined) return missingRange(facts, '/etc/subuid', '--add-subuids')
+  if (gids === undefined) return missingRange(facts, '/etc/subgid', '--add-subgids')
+  return { uids, gids, newuidmap, newgidmap }
+}
+
+function largestOf(ranges: readonly IdRange[]): IdRange | undefined {
+  return ranges.filter(({ count }) => count > 0).toSorted((a, b) => b.count - a.count)[0]
+}
+
+function missingRange(facts: HostFacts, file: string, option: string): Lack {
+  const name = facts.userName ?? String(facts.uid)
+  return {
+    missing: `${file} has no range of ids for ${name}`,
+    fix: `as root: usermod ${option} 100000-165535 ${name}`,
+  }
+}
+
 const NAMESPACES_OFF = [
   'user namespaces are switched off (user.max_user_namespaces is 0)',
   'as root: sysctl -w user.max_user_namespaces=65536',
@@ -52,17 +95,6 @@ const CLONE_OFF = [
   'user namespaces are not allowed for ordinary users (kernel.unprivileged_userns_clone is 0)',
   'as root: sysctl -w kernel.unprivileged_userns_clone=1',
 ] as const
-
-function requireRange(facts: HostFacts, ranges: readonly IdRange[], file: string): IdRange {
-  const largest = ranges.toSorted((a, b) => b.count - a.count)[0]
-  if (largest !== undefined && largest.count > 0) return largest
-  const name = facts.userName ?? String(facts.uid)
-  const option = file === '/etc/subuid' ? '--add-subuids' : '--add-subgids'
-  throw unavailable(
-    `${file} has no range of ids for ${name}`,
-    `as root: usermod ${option} 100000-165535 ${name}`,
-  )
-}
 
 /** Root inside is the user outside; the others are of the range. */
 function idMap(own: number, range: IdRange): string {

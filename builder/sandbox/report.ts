@@ -1,3 +1,12 @@
+import { decodePath, type LayerPath } from '../../snapshotter/index.ts'
+
+/** What a file's owner should be where a single id is all there is. */
+export interface RecordedOwner {
+  readonly path: LayerPath
+  readonly uid: number
+  readonly gid: number
+}
+
 /** What sandbox-init says on descriptor 3 (snapshotter/native/sandbox-init/report.h). */
 export type SandboxReport =
   | { readonly type: 'output'; readonly stream: 'stdout' | 'stderr'; readonly bytes: Uint8Array }
@@ -7,6 +16,8 @@ export type SandboxReport =
       readonly errno: number
       readonly detail: string
     }
+  /** Owner of a link, pipe or socket, which have no attributes to record it in. */
+  | { readonly type: 'owner'; readonly owner: RecordedOwner }
   | {
       readonly type: 'exit'
       readonly exitCode: number
@@ -56,6 +67,16 @@ function decode(type: string, payload: Buffer): SandboxReport {
         detail: payload.toString('utf8', end + 1),
       }
     }
+    case 'W':
+      return {
+        type: 'owner',
+        owner: {
+          uid: payload.readUInt32LE(0),
+          gid: payload.readUInt32LE(4),
+          // Below the root, without the slash.
+          path: decodePath(payload.subarray(9)),
+        },
+      }
     case 'X':
       return {
         type: 'exit',

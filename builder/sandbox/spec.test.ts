@@ -34,6 +34,7 @@ function specOf(request: Partial<RunRequest>, mounts: readonly SpecMount[] = [])
       resolvConf: 'resolv\n',
       cgroupProcs: [],
       hasCgroupNamespace: true,
+      recordsOwners: false,
     },
   )
 }
@@ -105,7 +106,7 @@ describe('orderedMounts', () => {
 describe('encodeSpec', () => {
   it('frames its body with a version and its length', () => {
     const bytes = encodeSpec(specOf({}))
-    assert.equal(bytes.toString('latin1', 0, 4), 'TSB1')
+    assert.equal(bytes.toString('latin1', 0, 4), 'TSB2')
     assert.equal(bytes.readUInt32LE(4), bytes.length - 8)
   })
 

@@ -17,6 +17,8 @@ export interface SandboxSpec {
   readonly network: SandboxNetwork
   readonly hasCgroupNamespace: boolean
   readonly isConfined: boolean
+  /** There is a single id: owners are recorded beside the files (snapshotter/native/sandbox-init/owners.h). */
+  readonly recordsOwners: boolean
   readonly capabilities: bigint
   readonly shmSizeBytes: number
   readonly root: RootMount
@@ -69,6 +71,7 @@ export interface SpecSurroundings {
   readonly resolvConf: string
   readonly cgroupProcs: readonly string[]
   readonly hasCgroupNamespace: boolean
+  readonly recordsOwners: boolean
 }
 
 /** Turns a request into the spec of one run. Errors: `sandbox-mount-invalid`, `sandbox-limit-unsupported`. */
@@ -79,6 +82,7 @@ export function sandboxSpec(request: RunRequest, surroundings: SpecSurroundings)
     network: surroundings.network,
     hasCgroupNamespace: surroundings.hasCgroupNamespace,
     isConfined,
+    recordsOwners: surroundings.recordsOwners,
     capabilities: isConfined ? DEFAULT_CAPABILITIES : ALL_CAPABILITIES,
     shmSizeBytes: request.shmSizeBytes,
     root: surroundings.root,

@@ -13,7 +13,7 @@ import {
 import { SandboxError } from '../sandbox/errors.ts'
 import { type HostFacts, readHostFacts } from '../sandbox/host-facts.ts'
 import { initProgram } from '../sandbox/init-program.ts'
-import { chooseRung, explainStart } from '../sandbox/ladder.ts'
+import { chooseRung, explainStart, singleIdRung } from '../sandbox/ladder.ts'
 import {
   type CallName,
   type FromWorker,
@@ -33,6 +33,7 @@ import type {
   Worker,
   WorkerInfo,
 } from './protocol.ts'
+import { agreeOnOwners } from './owner-form.ts'
 import { ENTRY_WINDOW } from './server.ts'
 import { writeWorkerArguments } from './worker-arguments.ts'
 
@@ -63,8 +64,9 @@ export async function startWorker(
 ): Promise<Worker> {
   signal.throwIfAborted()
   const facts = options.facts ?? readHostFacts()
-  const { rung, options: rungOptions, notice } = chooseRung(facts)
   const { root, lease } = options.store
+  const chosen = await agreeOnOwners(root.path, chooseRung(facts), () => singleIdRung(facts))
+  const { rung, options: rungOptions, notice } = chosen
   const probe = join(lease.directory, 'probe')
   await mkdir(probe, { recursive: true, mode: 0o700 })
   const writable = [

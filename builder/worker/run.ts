@@ -11,6 +11,7 @@ import { hostsFile } from '../sandbox/network-files.ts'
 import { readHostResolvConf, sandboxNetwork } from '../sandbox/network.ts'
 import { type SandboxSpec, sandboxSpec, type SpecMount } from '../sandbox/spec.ts'
 import { openSocketProxy } from './socket-proxy.ts'
+import { withRecordedOwners } from './recorded-owners.ts'
 import type { RunRequest, RunResult, SandboxMount } from './protocol.ts'
 
 export interface RunParts {
@@ -23,6 +24,8 @@ export interface RunParts {
   readonly stdio: readonly [number, number, number]
   /** Named by the result's `diff`. */
   readonly diffs: CommittedDiffs
+  /** There is a single id: owners are recorded beside the files. */
+  readonly recordsOwners: boolean
 }
 
 type Control = Pick<ExecuteOptions, 'output' | 'onStart'>
@@ -85,7 +88,9 @@ export async function runInSandbox(
   if (request.commitTo === undefined || outcome.exitCode !== 0)
     return { ...result, diff: undefined }
   const committed = await snapshot.commit(signal, { path: request.commitTo })
-  return { ...result, diff: parts.diffs.add(committed) }
+  if (!parts.recordsOwners) return { ...result, diff: parts.diffs.add(committed) }
+  const changes = withRecordedOwners(committed.changes, outcome.owners)
+  return { ...result, diff: parts.diffs.add({ ...committed, changes }) }
 }
 
 function executeOptions(request: RunRequest, parts: RunParts, control: Control): ExecuteOptions {
@@ -111,6 +116,7 @@ async function prepareSpec(
     resolvConf: await readHostResolvConf({ sharesHostNetwork: network.kind === 'shared' }),
     cgroupProcs: made.cgroupProcs,
     hasCgroupNamespace: true,
+    recordsOwners: parts.recordsOwners,
   })
 }
 

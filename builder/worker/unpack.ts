@@ -6,14 +6,17 @@ import {
   noteImpliedDirectories,
   writeContents,
 } from '../../snapshotter/index.ts'
+import { recordOwners } from './recorded-owners.ts'
 import type { UnpackRequest, UnpackResult } from './protocol.ts'
 
 /** What no real layer comes near; a bomb stops here. */
 const LIMITS = { uncompressedSizeBytesMax: 2 ** 40, entryCountMax: 10_000_000 } as const
 
 export interface UnpackParts {
-  readonly kernel: Pick<Kernel, 'readLayer' | 'removeTree'>
+  readonly kernel: Pick<Kernel, 'readLayer' | 'removeTree' | 'setXattr'>
   readonly userXattr: boolean
+  /** There is a single id: owners are recorded beside the files. */
+  readonly recordsOwners: boolean
 }
 
 /** A blob that is not what its manifest or config said. */
@@ -47,14 +50,16 @@ export async function unpackLayer(
       extractTo,
       whiteouts: 'overlay',
       userXattr: parts.userXattr,
-      ownership: 'owners',
+      ownership: parts.recordsOwners ? 'none' : 'owners',
       limits: LIMITS,
       signal,
     })
     check('digest-mismatch', blob, layer.digest, expect.digest)
     check('diff-id-mismatch', blob, layer.diffId, expect.diffId)
     await noteImpliedDirectories({ path: directory }, layer.entries)
-    await writeContents(contents, normalizeEntries(layer.entries))
+    const entries = normalizeEntries(layer.entries)
+    if (parts.recordsOwners) await recordOwners(extractTo, entries, parts.kernel)
+    await writeContents(contents, entries)
     return { uncompressedSizeBytes: layer.uncompressedSizeBytes, entryCount: layer.entries.length }
   } catch (error) {
     await rm(contents, { force: true })

@@ -33,7 +33,11 @@ async function main(): Promise<void> {
   const snapshotter = makeSnapshotter(kernel, given.overlay, workDir)
   const resizes = new Set<() => void>()
   const server = new WorkerServer(
-    makeHandlers({ kernel, snapshotter, workDir, overlay: given.overlay, resizes }),
+    makeHandlers({
+      ...{ kernel, snapshotter, workDir, resizes },
+      overlay: given.overlay,
+      recordsOwners: given.rung === 'userns-single-id',
+    }),
     send,
   )
   process.on('message', (message) => {
@@ -56,6 +60,7 @@ interface HandlerParts {
   readonly snapshotter: Snapshotter
   readonly workDir: string
   readonly overlay: OverlaySupport
+  readonly recordsOwners: boolean
   readonly resizes: Set<() => void>
 }
 
@@ -63,12 +68,12 @@ interface HandlerParts {
 const PLANNER_STDIO = [4, 5, 6] as const
 
 function makeHandlers(parts: HandlerParts): Handlers {
-  const { kernel, snapshotter, workDir, overlay, resizes } = parts
+  const { kernel, snapshotter, workDir, overlay, resizes, recordsOwners } = parts
   const diffs = new CommittedDiffs()
   const program = initProgram()
   return {
     unpackLayer: (request, { signal }) =>
-      unpackLayer(request, { kernel, userXattr: overlay === 'user' }, signal),
+      unpackLayer(request, { kernel, userXattr: overlay === 'user', recordsOwners }, signal),
     run: async (request, { output, signal }) => {
       let resize: (() => void) | undefined
       const onStart = (control: { readonly resize: () => void }): void => {
@@ -76,7 +81,9 @@ function makeHandlers(parts: HandlerParts): Handlers {
         resizes.add(resize)
       }
       try {
-        const runParts = { snapshotter, program, workDir, stdio: PLANNER_STDIO, diffs }
+        const runParts = {
+          ...{ snapshotter, program, workDir, stdio: PLANNER_STDIO, diffs, recordsOwners },
+        }
         return await runInSandbox(request, runParts, { output, onStart }, signal)
       } finally {
         if (resize !== undefined) resizes.delete(resize)

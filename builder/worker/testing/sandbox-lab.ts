@@ -4,6 +4,7 @@ import { copyFile, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promis
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { LayerDirectory } from '../../../snapshotter/index.ts'
+import { type HostFacts, readHostFacts } from '../../sandbox/host-facts.ts'
 import { startWorker } from '../client.ts'
 import type { RunRequest, RunResult, Worker } from '../protocol.ts'
 
@@ -23,12 +24,13 @@ export class SandboxLab implements AsyncDisposable {
     this.worker = worker
   }
 
-  static async open(): Promise<SandboxLab> {
+  /** `facts`: of another machine than this one, for another rung of the ladder. */
+  static async open(facts: HostFacts = readHostFacts()): Promise<SandboxLab> {
     const directory = await mkdtemp(join(tmpdir(), 'tsbuild-sandbox-'))
     const base = { path: join(directory, 'base') }
     await makeBusyboxLayer(base)
     const worker = await startWorker(
-      { store: await labStore(directory) },
+      { store: await labStore(directory), facts },
       new AbortController().signal,
     )
     return new SandboxLab(directory, base, worker)

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "kernel.h"
+#include "owners.h"
 #include "path.h"
 #include "report.h"
 #include "step.h"
@@ -209,8 +210,9 @@ static void mount_devices(int root, const struct spec *spec, const struct held_m
   close(dev_dir);
 
   const unsigned quiet = K_MOUNT_ATTR_NOSUID | K_MOUNT_ATTR_NOEXEC;
-  static const char *const pts_options[] = {"newinstance", "", "gid", "5", "mode", "620", "ptmxmode", "666", NULL};
-  attach("dev", root, mount_filesystem("dev", "devpts", quiet, pts_options), "/dev/pts", false);
+  static const char *const pts_options[] = {"newinstance", "", "mode", "620", "ptmxmode", "666", "gid", "5", NULL};
+  static const char *const pts_of_root[] = {"newinstance", "", "mode", "620", "ptmxmode", "666", NULL};
+  attach("dev", root, mount_filesystem("dev", "devpts", quiet, records_owners ? pts_of_root : pts_options), "/dev/pts", false);
   char size[32];
   snprintf(size, sizeof size, "%llu", (unsigned long long)spec->shm_size_bytes);
   const char *const shm_options[] = {"source", "shm", "mode", "1777", "size", size, NULL};
@@ -247,7 +249,7 @@ static int mount_file(int files_dir, uint32_t index, const struct sandbox_mount 
   int fd = openat(files_dir, name, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600);
   if (fd < 0) fail("file", "for %s", mount->target);
   if (write_all(fd, mount->content, mount->content_length) != 0) fail("file", "could not write %s", mount->target);
-  if (fchown(fd, mount->uid, mount->gid) != 0) fail("file", "owner %u:%u of %s", mount->uid, mount->gid, mount->target);
+  if (give_owner(fd, mount->uid, mount->gid) != 0) fail("file", "owner %u:%u of %s", mount->uid, mount->gid, mount->target);
   if (fchmod(fd, mount->mode) != 0) fail("file", "mode of %s", mount->target);
   close(fd);
   int place = openat(files_dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);

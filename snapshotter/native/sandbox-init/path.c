@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "kernel.h"
+#include "owners.h"
 #include "report.h"
 
 #define SYMLINKS_MAX 40
@@ -61,15 +62,15 @@ static bool next_name(struct walk *walk, char name[NAME_MAX + 1], bool *is_last,
 }
 
 static int make(int parent, const char *name, bool is_leaf, const struct walk_options *options) {
-  if (is_leaf && options->leaf == LEAF_FILE) {
-    int made = openat(parent, name, O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW | O_CLOEXEC, 0644);
-    if (made < 0) return -1;
-    close(made);
-  } else if (mkdirat(parent, name, 0755) != 0) {
-    return -1;
-  }
-  if (options->uid == 0 && options->gid == 0) return 0;
-  return fchownat(parent, name, options->uid, options->gid, AT_SYMLINK_NOFOLLOW);
+  int flags = O_NOFOLLOW | O_CLOEXEC;
+  if (is_leaf && options->leaf == LEAF_FILE) flags |= O_CREAT | O_EXCL | O_WRONLY;
+  else if (mkdirat(parent, name, 0755) == 0) flags |= O_RDONLY | O_DIRECTORY;
+  else return -1;
+  int made = openat(parent, name, flags, 0644);
+  if (made < 0) return -1;
+  int result = options->uid == 0 && options->gid == 0 ? 0 : give_owner(made, options->uid, options->gid);
+  close(made);
+  return result;
 }
 
 static int enter(struct walk *walk, const char *name, bool is_last, const struct walk_options *options) {

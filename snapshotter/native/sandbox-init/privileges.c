@@ -7,6 +7,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "owners.h"
 #include "report.h"
 #include "step.h"
 
@@ -49,9 +50,15 @@ void drop_privileges(const struct spec *spec, const struct user *user) {
   bound_capabilities(spec->capabilities);
   if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) != 0) fail("capabilities", "ambient set");
   if (spec->use_seccomp) install_seccomp();
+  umask(0022);
+  if (records_owners) {
+    /* There is one id only: this process stays root, and is told that it is who it should be. */
+    hand_over_owners(user);
+    set_capabilities(spec->capabilities);
+    return;
+  }
   if (setgroups(user->group_count, user->groups) != 0) fail("user", "supplementary groups");
   if (setresgid(user->gid, user->gid, user->gid) != 0) fail("user", "group id %u", user->gid);
   if (setresuid(user->uid, user->uid, user->uid) != 0) fail("user", "user id %u", user->uid);
   if (user->uid == 0) set_capabilities(spec->capabilities);
-  umask(0022);
 }

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -47,6 +48,21 @@ void report_frame(enum frame_type type, const void *payload, size_t length) {
   memcpy(frame + FRAME_HEADER, payload, length);
   /* Nobody left to tell: the reader's end is what decides this process's fate then. */
   if (report_fd < 0 || write_all(report_fd, frame, FRAME_HEADER + length) != 0) _exit(1);
+}
+
+void send_descriptor(int fd, const uint8_t *frame, size_t length) {
+  struct iovec bytes = {.iov_base = (void *)(uintptr_t)frame, .iov_len = length};
+  union {
+    struct cmsghdr header;
+    char space[CMSG_SPACE(sizeof(int))];
+  } control = {0};
+  struct msghdr message = {.msg_iov = &bytes, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+  struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+  header->cmsg_level = SOL_SOCKET;
+  header->cmsg_type = SCM_RIGHTS;
+  header->cmsg_len = CMSG_LEN(sizeof(int));
+  memcpy(CMSG_DATA(header), &fd, sizeof fd);
+  if (sendmsg(report_fd, &message, 0) < 0) fail("report", "could not hand over a descriptor");
 }
 
 static void fail_formatted(int error, const char *step, const char *detail, va_list arguments) {

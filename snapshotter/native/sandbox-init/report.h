@@ -21,6 +21,10 @@ enum frame_type {
   FRAME_STUB = 'S',
   /* Step to supervisor only: the master side of the pseudo terminal is attached. */
   FRAME_TERMINAL = 'T',
+  /* Step to supervisor only: the listener of owners.h is attached; u32 uid, u32 gid, u32 count, u32 groups. */
+  FRAME_LISTENER = 'L',
+  /* u32 uid, u32 gid, path: what owner a link, pipe or socket has that the step made or gave away (owners.h). */
+  FRAME_OWNER = 'W',
 };
 
 #define FRAME_PAYLOAD_MAX 65536u
@@ -30,6 +34,9 @@ enum frame_type {
 extern int report_fd;
 
 void report_frame(enum frame_type type, const void *payload, size_t length);
+
+/* Sends one frame with a descriptor to the supervisor. */
+void send_descriptor(int fd, const uint8_t *frame, size_t length);
 
 /* Reports `step` with errno and a printf-style detail, then exits with status 1. */
 __attribute__((noreturn, format(printf, 2, 3))) void fail(const char *step, const char *detail, ...);

@@ -6,7 +6,7 @@
 
 #include "report.h"
 
-#define SPEC_MAGIC 0x31425354u /* "TSB1" */
+#define SPEC_MAGIC 0x32425354u /* "TSB2" */
 #define SPEC_BYTES_MAX (64u << 20)
 #define LIST_MAX 65536u
 #define MOUNTS_MAX 4096u
@@ -129,6 +129,7 @@ struct spec *read_spec(int fd) {
   spec->new_cgroup_namespace = read_choice(in, 1, "cgroup namespace");
   spec->use_seccomp = read_choice(in, 1, "seccomp");
   spec->is_sys_readonly = read_choice(in, 1, "read-only /sys");
+  spec->records_owners = read_choice(in, 1, "recorded owners");
   spec->capabilities = read_u64(in);
   spec->shm_size_bytes = read_u64(in);
   spec->root = read_tree(in);

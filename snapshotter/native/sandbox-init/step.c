@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "kernel.h"
+#include "owners.h"
 #include "path.h"
 #include "report.h"
 
@@ -72,7 +73,7 @@ static void set_stdio(int root, const struct step *step, const struct user *user
   if (null < 0 || dup2(null, 0) < 0) fail("stdio", "/dev/null");
   for (int i = 1; i <= 2; i++) {
     /* A pipe belongs to who made it; `echo > /dev/stderr` as USER app opens it anew. */
-    if (fchown(step->stdio[i], user->uid, user->gid) != 0) fail("stdio", "owner of the output pipe");
+    if (!records_owners && fchown(step->stdio[i], user->uid, user->gid) != 0) fail("stdio", "owner of the output pipe");
     if (dup2(step->stdio[i], i) < 0) fail("stdio", "descriptor %d", i);
   }
 }

@@ -19,6 +19,7 @@
 
 #include "kernel.h"
 #include "modes.h"
+#include "owners.h"
 #include "report.h"
 #include "spec.h"
 #include "step.h"
@@ -47,6 +48,8 @@ struct supervisor {
   int status;
   struct rusage usage;
   int32_t not_executed; /* exit code instead of the status, or -1 */
+  pid_t owners;         /* the process that answers for owners.h, or 0 */
+  int owner_records;    /* what it has to say in the end */
 };
 
 static void kill_step(const struct supervisor *run) {
@@ -70,6 +73,40 @@ static void start_terminal(struct supervisor *run, int master) {
 static void stop_terminal(struct supervisor *run) {
   if (run->is_raw) tcsetattr(0, TCSADRAIN, &run->saved);
   run->is_raw = false;
+}
+
+static void start_owners(struct supervisor *run, int listener, const uint8_t *ids, size_t length) {
+  int records[2];
+  if (pipe2(records, O_CLOEXEC) != 0) fail("owners", "pipe");
+  pid_t supervisor = getpid();
+  pid_t child = fork();
+  if (child < 0) fail("owners", "fork");
+  if (child == 0) {
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0 || getppid() != supervisor) _exit(1);
+    /* It says what failed where the step would, on the supervisor's own channel, and the step ends with it. */
+    struct owners owners = {.listener = listener, .step = run->child, .records = records[1], .ids = ids, .ids_length = length};
+    serve_owners(&owners);
+    _exit(0);
+  }
+  close(records[1]);
+  close(listener);
+  run->owners = child;
+  run->owner_records = records[0];
+}
+
+/* Passes on what the process beside the step noted. The step is dead, so it comes to its end. */
+static void finish_owners(struct supervisor *run) {
+  if (run->owners == 0) return;
+  static uint8_t bytes[FRAME_PAYLOAD_MAX];
+  for (;;) {
+    ssize_t got = read(run->owner_records, bytes, sizeof bytes);
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) break;
+    if (write_all(CHANNEL, bytes, (size_t)got) != 0) _exit(1);
+  }
+  int status;
+  if (waitpid(run->owners, &status, 0) != run->owners || status != 0)
+    fail_with(0, "owners", "the process that records them ended before the step did");
 }
 
 static void handle_report(struct supervisor *run) {
@@ -111,6 +148,14 @@ static void handle_report(struct supervisor *run) {
       if (header == NULL || header->cmsg_type != SCM_RIGHTS) fail_with(EPROTO, "terminal", "no descriptor came");
       memcpy(&master, CMSG_DATA(header), sizeof master);
       start_terminal(run, master);
+      return;
+    }
+    case FRAME_LISTENER: {
+      struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+      int listener;
+      if (header == NULL || header->cmsg_type != SCM_RIGHTS) fail_with(EPROTO, "owners", "no descriptor came");
+      memcpy(&listener, CMSG_DATA(header), sizeof listener);
+      start_owners(run, listener, payload, length);
       return;
     }
     default:
@@ -245,6 +290,7 @@ int supervise_run(void) {
   if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0) fail("supervise", "PR_SET_PDEATHSIG");
   if (k_close_range(CHANNEL + 1, ~0u, 0) != 0) fail("supervise", "close_range");
   const struct spec *spec = read_spec(CHANNEL);
+  records_owners = spec->records_owners != 0;
   struct supervisor run = {.terminal = -1, .not_executed = -1, .signals = block_signals()};
   int root_mount = mount_tree("root", &spec->root, K_MOUNT_ATTR_NODEV);
   run.root_dir = openat(root_mount, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -254,6 +300,7 @@ int supervise_run(void) {
   while (!is_done(&run)) poll_once(&run);
   stop_terminal(&run);
   if (run.has_failed) return 1;
+  finish_owners(&run);
   remove_stubs(run.root_dir);
   close(run.root_dir);
   drop_copied_parents(&spec->root);
