@@ -8,6 +8,10 @@ import { comparePaths, parentOf } from './order.ts'
  * layers only, wherever they stand in the tar (O18), so they are kept beside entries of the same path.
  */
 export function normalizeEntries<E extends DiffEntry>(entries: readonly E[]): E[] {
+  // Our own layers are packed in this order: most of the time there is nothing to do.
+  if (entries.every((entry, index) => index === 0 || compare(entries[index - 1], entry) < 0)) {
+    return [...entries]
+  }
   const marks = new Map<string, E>()
   const byPath = new Map<LayerPath, E>()
   const replacedDirs = new Map<LayerPath, number>()
@@ -26,9 +30,11 @@ export function normalizeEntries<E extends DiffEntry>(entries: readonly E[]): E[
     (entry) => !isBelowReplaced(entry.path, order.get(entry.path) ?? 0, replacedDirs),
   )
   // A whiteout first: it makes room for what follows (O17).
-  return [...marks.values(), ...kept].sort(
-    (a, b) => comparePaths(a.path, b.path) || rankOf(a) - rankOf(b),
-  )
+  return [...marks.values(), ...kept].sort(compare)
+}
+
+function compare(a: DiffEntry | undefined, b: DiffEntry): number {
+  return a === undefined ? -1 : comparePaths(a.path, b.path) || rankOf(a) - rankOf(b)
 }
 
 function isBelowReplaced(

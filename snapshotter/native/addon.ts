@@ -17,6 +17,12 @@ export interface Addon {
     withXattrs: boolean,
     cancellation: Cancellation,
   ): Promise<{ entries: EntryColumns; counts: Uint32Array }>
+  treeState(
+    root: string,
+    path: string,
+    skips: string,
+    cancellation: Cancellation,
+  ): Promise<{ state: string; newestSec: number }>
   hashFiles(root: string, paths: string, cancellation: Cancellation): Promise<(string | Error)[]>
   createPacker(
     output: string,

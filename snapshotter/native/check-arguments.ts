@@ -36,41 +36,45 @@ export function checkDevice(mode: number, major: number, minor: number): void {
   )
 }
 
-/** What the addon takes for granted about an entry to pack. */
+/** What the addon takes for granted about an entry to pack. Called for every file: messages are made when needed. */
 export function checkPackEntry(entry: PackEntry): void {
   checkPath(entry.path, 'the path of an entry')
   if (entry.type === 'whiteout' || entry.type === 'opaque') {
     return
   }
-  const about = `of '${entry.path}'`
-  check(isWhole(entry.mode, 0o7777), `mode ${entry.mode} ${about} is out of range`)
-  check(isWhole(entry.uid, ID_MAX), `uid ${entry.uid} ${about} is out of range`)
-  check(isWhole(entry.gid, ID_MAX), `gid ${entry.gid} ${about} is out of range`)
-  check(
-    Number.isSafeInteger(entry.mtimeSec),
-    `time ${entry.mtimeSec} ${about} is not in whole seconds`,
-  )
+  const { mode, uid, gid, mtimeSec } = entry
+  if (!isWhole(mode, 0o7777)) refuse(entry, `mode ${mode}`, 'is out of range')
+  if (!isWhole(uid, ID_MAX)) refuse(entry, `uid ${uid}`, 'is out of range')
+  if (!isWhole(gid, ID_MAX)) refuse(entry, `gid ${gid}`, 'is out of range')
+  if (!Number.isSafeInteger(mtimeSec)) refuse(entry, `time ${mtimeSec}`, 'is not in whole seconds')
   for (const { name } of entry.xattrs ?? []) {
-    checkHostPath(name, `the name of an extended attribute ${about}`)
+    checkHostPath(name, `the name of an extended attribute of '${entry.path}'`)
   }
   if (entry.type === 'symlink' || entry.type === 'hardlink') {
-    checkPath(entry.target, `the target ${about}`)
+    checkPath(entry.target, 'the target of a link')
   } else if (entry.type === 'char' || entry.type === 'block') {
-    checkDevice(entry.mode, entry.major, entry.minor)
+    checkDevice(mode, entry.major, entry.minor)
   } else if (entry.type === 'file') {
-    check(
-      isWhole(entry.sizeBytes, Number.MAX_SAFE_INTEGER),
-      `size ${entry.sizeBytes} ${about} is out of range`,
-    )
-    if (entry.source.kind === 'bytes') {
-      const { length } = entry.source.bytes
-      check(
-        length === entry.sizeBytes,
-        `the ${length} bytes ${about} are not its size ${entry.sizeBytes}`,
-      )
-    } else {
-      checkHostPath(entry.source.root, `the source root ${about}`)
-      checkHostPath(entry.source.path, `the source path ${about}`)
-    }
+    checkFile(entry)
   }
+}
+
+function checkFile(entry: Extract<PackEntry, { type: 'file' }>): void {
+  const { sizeBytes, source } = entry
+  if (!isWhole(sizeBytes, Number.MAX_SAFE_INTEGER)) {
+    refuse(entry, `size ${sizeBytes}`, 'is out of range')
+  }
+  if (source.kind === 'path') {
+    checkHostPath(source.root, 'the root of a source')
+    checkHostPath(source.path, 'the path of a source')
+  } else if (source.bytes.length !== sizeBytes) {
+    refuse(entry, `the ${source.bytes.length} bytes`, `are not its size ${sizeBytes}`)
+  }
+}
+
+function refuse(entry: PackEntry, what: string, reason: string): never {
+  throw new KernelError(
+    'bad-argument',
+    `could not call the native addon: ${what} of '${entry.path}' ${reason}`,
+  )
 }

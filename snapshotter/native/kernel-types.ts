@@ -128,11 +128,29 @@ export interface RecompressOptions {
   readonly signal: AbortSignal
 }
 
+export interface TreeStateOptions {
+  /** Host path of the tree. */
+  readonly root: string
+  /** Directory or file below it; '' = root. */
+  readonly path: LayerPath
+  /** Directories below `root` that count by their name alone. */
+  readonly skips: readonly LayerPath[]
+  readonly signal: AbortSignal
+}
+
 export interface Kernel {
   /** Stats of the children of each of `paths` ('' = root), in the order asked; a directory that vanished gives an empty list. */
   listDirectories(paths: readonly LayerPath[], options: ListOptions): Promise<ScannedEntry[][]>
   /** The whole tree below root, without the root itself, sorted by path components (byte order), parents first. Stays on one filesystem. */
   scanTree(options: ListOptions): Promise<ScannedEntry[]>
+  /**
+   * One digest of what stat(2) tells of everything at and below `path` (names, modes, ids, sizes, inodes, times): equal
+   * while nothing was changed. No file is opened. `newestSec` is the latest ctime in it. Fails where something cannot be
+   * looked at, vanishes meanwhile, or a symlink is in the way (ELOOP).
+   */
+  treeState(
+    options: TreeStateOptions,
+  ): Promise<{ readonly state: Digest; readonly newestSec: number }>
   /** sha256 of each regular file, several threads; an unreadable or vanished file gives its KernelError in place. */
   hashFiles(
     root: string,

@@ -15,6 +15,7 @@ import type {
   ReadLayerResult,
   RecompressOptions,
   ScannedEntry,
+  TreeStateOptions,
 } from './kernel-types.ts'
 import { NativePacker } from './native-packer.ts'
 import { packageFile } from './package-file.ts'
@@ -89,6 +90,24 @@ async function scanTree({ root, withXattrs, signal }: ListOptions): Promise<Scan
     addon().scanTree(root, withXattrs, cancellation),
   )
   return decodeScanned(columns)
+}
+
+async function treeState({
+  root,
+  path,
+  skips,
+  signal,
+}: TreeStateOptions): Promise<{ readonly state: Digest; readonly newestSec: number }> {
+  checkHostPath(root, 'the root')
+  checkPath(path, 'the path')
+  for (const skip of skips) {
+    checkHostPath(skip, 'a directory to skip')
+  }
+  const what = `look through '${root}', at`
+  const { state, newestSec } = await cancellable(addon(), signal, what, (cancellation) =>
+    addon().treeState(root, path, joinList(skips), cancellation),
+  )
+  return { state: state as Digest, newestSec }
 }
 
 async function hashFiles(
@@ -191,6 +210,7 @@ async function syncFilesystem(path: string): Promise<void> {
 export const kernel: Kernel = {
   listDirectories,
   scanTree,
+  treeState,
   hashFiles,
   createPacker: (options: PackOptions): LayerPacker => new NativePacker(addon(), options),
   readLayer,

@@ -68,7 +68,10 @@ describe('packing a layer', () => {
   it('is written in another compression with the same tar in it', async () => {
     await using directory = await temporaryDirectory()
     const file = (name: string): string => join(directory.path, name)
-    const packed = await pack(everyType, { output: file('uncompressed'), compression: 'uncompressed' })
+    const packed = await pack(everyType, {
+      output: file('uncompressed'),
+      compression: 'uncompressed',
+    })
     let blob = file('uncompressed')
     for (const compression of ['zstd', 'gzip', 'uncompressed'] as const) {
       const output = file(`made-${compression}`)
@@ -87,9 +90,15 @@ describe('packing a layer', () => {
     const [blob, output] = [join(directory.path, 'blob'), join(directory.path, 'made')]
     await pack(everyType, { output: blob, compression: 'gzip' })
     const options = { blob, output, compression: 'zstd', level: undefined, signal: never } as const
-    await rejectsWith(kernel.recompress({ ...options, uncompressedSizeBytesMax: 10 }), 'bad-archive')
+    await rejectsWith(
+      kernel.recompress({ ...options, uncompressedSizeBytesMax: 10 }),
+      'bad-archive',
+    )
     await truncate(blob, 100)
-    await rejectsWith(kernel.recompress({ ...options, uncompressedSizeBytesMax: 1e9 }), 'bad-archive')
+    await rejectsWith(
+      kernel.recompress({ ...options, uncompressedSizeBytesMax: 1e9 }),
+      'bad-archive',
+    )
     assert.deepEqual(await readdir(directory.path), ['blob'])
   })
 
