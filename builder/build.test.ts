@@ -221,6 +221,7 @@ const REQUEST: BuildRequest = {
   ulimits: [],
   shmSizeBytes: undefined,
   cgroupParent: undefined,
+  limits: {},
   allow: [],
   annotations: [],
   parallelStepsMax: 2,

@@ -1,4 +1,5 @@
 import type { Compression, Platform } from '../registry-client/oci/index.ts'
+import type { ResourceLimits } from './worker/protocol.ts'
 
 /** Everything that the command line says about one build, validated and defaulted; nothing is read from disk yet except secrets' existence. */
 export interface BuildRequest {
@@ -31,6 +32,8 @@ export interface BuildRequest {
   }[]
   readonly shmSizeBytes: number | undefined
   readonly cgroupParent: string | undefined
+  /** Of each RUN step; no part of cache keys (features row C41). */
+  readonly limits: ResourceLimits
   readonly allow: readonly string[]
   readonly annotations: readonly AnnotationRequest[]
   /** Default 2 per machine core: RUN steps that may run at once. */

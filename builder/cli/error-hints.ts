@@ -127,6 +127,7 @@ const HINTS: Readonly<Record<FailureCode, string | undefined>> = {
   'image-invalid': undefined,
   'image-in-use': undefined,
   'archive-unreadable': undefined,
+  'config-invalid': undefined,
   'login-failed': undefined,
   'not-supported': undefined,
 }

@@ -35,6 +35,7 @@ export type CommandErrorCode =
   | 'context-unreadable'
   | 'destination-unusable'
   | 'archive-unreadable'
+  | 'config-invalid'
   | 'engine-failed'
   | 'login-failed'
   | 'not-supported'

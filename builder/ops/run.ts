@@ -15,7 +15,7 @@ const OUTPUT_TAIL_LINES = 20
 /** What the command line says about every RUN. */
 export type RunOptions = Pick<
   BuildRequest,
-  'network' | 'extraHosts' | 'ulimits' | 'shmSizeBytes' | 'cgroupParent' | 'allow'
+  'network' | 'extraHosts' | 'ulimits' | 'shmSizeBytes' | 'cgroupParent' | 'limits' | 'allow'
 >
 
 /** Mounts and variables of a step, ready: made by run-mounts.ts. */
@@ -113,7 +113,7 @@ function requestOf({ node, layers, prepared, options, commitTo }: RunStep): RunR
     ulimits: options.ulimits,
     shmSizeBytes: options.shmSizeBytes ?? SHM_BYTES_DEFAULT,
     cgroupParent: options.cgroupParent,
-    limits: {},
+    limits: options.limits,
     stdio: 'captured',
     commitTo,
   }

@@ -1,4 +1,5 @@
 import type { FlagSpecs } from '../args.ts'
+import { RESOURCE_FLAGS } from './resources.ts'
 
 /** Where the state is: every command that touches it takes this flag. */
 export const ROOT_FLAG: FlagSpecs = {
@@ -25,7 +26,11 @@ export const REGISTRY_FLAGS: FlagSpecs = {
 
 /** The flags of `build`; meanings are those of `docker buildx build` (features rows C14-C63). */
 export const BUILD_FLAGS: FlagSpecs = {
-  'add-host': { kind: 'list', value: 'HOST=IP', help: 'Line for /etc/hosts of RUN steps' },
+  'add-host': {
+    kind: 'list',
+    value: 'HOST=IP',
+    help: 'Line for /etc/hosts of RUN steps; host-gateway is this machine',
+  },
   allow: { kind: 'list', value: 'ENTITLEMENT', help: 'Permit network.host or security.insecure' },
   annotation: {
     kind: 'list',
@@ -64,7 +69,7 @@ export const BUILD_FLAGS: FlagSpecs = {
     kind: 'text',
     short: 'f',
     value: 'PATH',
-    help: 'Dockerfile (default PATH/Dockerfile), - for stdin',
+    help: 'Dockerfile (default PATH/Dockerfile), a URL, or - for stdin',
   },
   iidfile: { kind: 'text', value: 'FILE', help: 'File to write the image id to' },
   label: { kind: 'list', value: 'K=V', help: 'Label of the image' },
@@ -89,11 +94,11 @@ export const BUILD_FLAGS: FlagSpecs = {
   },
   platform: { kind: 'list', value: 'OS/ARCH', help: 'Platform to build for, may be repeated' },
   progress: { kind: 'text', value: 'MODE', help: 'auto, plain, tty, quiet, rawjson or none' },
-  provenance: { kind: 'text', value: 'false' },
+  provenance: { kind: 'text', value: 'false', help: 'Only false: there are no attestations yet' },
   pull: { kind: 'boolean', help: 'Ask the registry again for base images' },
   push: { kind: 'boolean', help: 'Push the result: -o type=registry' },
   quiet: { kind: 'boolean', short: 'q', help: 'Print the image id only' },
-  sbom: { kind: 'text', value: 'false' },
+  sbom: { kind: 'text', value: 'false', help: 'Only false: there are no attestations yet' },
   secret: {
     kind: 'list',
     value: 'id=ID,...',
@@ -104,6 +109,7 @@ export const BUILD_FLAGS: FlagSpecs = {
   tag: { kind: 'list', short: 't', value: 'NAME', help: 'Name for the image, may be repeated' },
   target: { kind: 'text', value: 'STAGE', help: 'Stage to build (default the last)' },
   ulimit: { kind: 'list', value: 'NAME=SOFT[:HARD]', help: 'Limit of RUN steps' },
+  ...RESOURCE_FLAGS,
   ...REGISTRY_FLAGS,
   ...ROOT_FLAG,
   debug: { kind: 'boolean', short: 'D', help: 'Show the cause of errors' },
@@ -114,6 +120,8 @@ export const BUILD_FLAGS: FlagSpecs = {
   'force-rm': { kind: 'boolean' },
   isolation: { kind: 'text' },
   rm: { kind: 'boolean' },
+  'security-opt': { kind: 'list' },
+  squash: { kind: 'boolean' },
 }
 
 /** Flags without an effect, with the reason that one notice gives. */
@@ -124,4 +132,6 @@ export const IGNORED_FLAGS: readonly { readonly flag: string; readonly reason: s
   { flag: 'force-rm', reason: 'nothing is left after a step' },
   { flag: 'isolation', reason: 'it is for Windows' },
   { flag: 'rm', reason: 'nothing is left after a step' },
+  { flag: 'security-opt', reason: 'steps always have the default profiles' },
+  { flag: 'squash', reason: 'copy the result into a new stage to have one layer' },
 ]

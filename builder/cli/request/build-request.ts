@@ -6,6 +6,7 @@ import { UsageError } from '../errors.ts'
 import { readAnnotation } from './annotations.ts'
 import { refuseAttestations } from './attestations.ts'
 import { readCacheExports, readCacheImports } from './cache-locations.ts'
+import { withClientProxies } from './client-proxies.ts'
 import { readContextArgument, readNamedContexts } from './contexts.ts'
 import { readEntitlements, readExtraHosts, readNetwork, readUlimits } from './limits.ts'
 import { readOutputs } from './outputs.ts'
@@ -14,6 +15,7 @@ import { readPlatforms } from './platform.ts'
 import { readTag } from './reference.ts'
 import { readSecrets, readSsh } from './secrets.ts'
 import { readSizeBytes } from './size.ts'
+import { readResources } from './resources.ts'
 import { readStdinDockerfile, readStdinInput } from './stdin-input.ts'
 
 /**
@@ -36,7 +38,7 @@ export async function readBuildRequest(
   const platformTexts = platformValues(args, context.env)
   const options = {
     target: args.text('target') || undefined,
-    buildArgs: buildArgs(args, context.env),
+    buildArgs: await withClientProxies(buildArgs(args, context.env), context.env),
     labels: readLabels(args.list('label')),
     platforms: readPlatforms(platformTexts),
     isPlatformExplicit: platformTexts.length > 0,
@@ -53,6 +55,7 @@ export async function readBuildRequest(
     ulimits: readUlimits(args.list('ulimit')),
     shmSizeBytes: sizeOf(args, 'shm-size'),
     cgroupParent: args.text('cgroup-parent'),
+    limits: readResources(args),
     allow: readEntitlements(args.list('allow'), network),
     annotations: args.list('annotation').flatMap(readAnnotation),
     parallelStepsMax: 2 * availableParallelism(),
@@ -78,18 +81,16 @@ async function readInputs(
 ): Promise<Inputs> {
   const [contextText = ''] = args.positionals
   const file = args.text('file')
-  if (file !== undefined && /^https?:\/\//.test(file)) {
-    throw new UsageError(
-      `--file ${file}: a Dockerfile from a URL is not supported; download it, or use -f - and stdin`,
-    )
-  }
+  const isRemote = file !== undefined && /^https?:\/\//.test(file)
   const keep = async (): Promise<void> => {}
   if (contextText !== '-') {
     const context = await readContextArgument(contextText, cwd)
     const dockerfile: DockerfileLocation =
       file === '-'
         ? { kind: 'text', text: await readStdinDockerfile(stdin), name: 'Dockerfile' }
-        : dockerfilePath(file)
+        : isRemote
+          ? await (await import('./remote-dockerfile.ts')).readRemoteDockerfile(file, signal)
+          : dockerfilePath(file)
     return { locations: { context, dockerfile }, [Symbol.asyncDispose]: keep }
   }
   if (file === '-') {

@@ -64,9 +64,8 @@ export function readExtraHosts(values: readonly string[]): BuildRequest['extraHo
         )
       }
       if (address === 'host-gateway') {
-        throw new UsageError(
-          `invalid argument "${text}" for "--add-host" flag: host-gateway is not supported; give an address`,
-        )
+        // Steps share this machine's network (features row X27), so it is where they are.
+        return { name, address: '127.0.0.1' }
       }
       if (isIP(address) === 0) {
         throw new UsageError(

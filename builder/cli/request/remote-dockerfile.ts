@@ -1,0 +1,31 @@
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { basename, join } from 'node:path'
+import { download } from '../../ops/http.ts'
+import type { DockerfileLocation } from '../../request.ts'
+
+/** A Dockerfile is read into memory; a larger one is a mistake. */
+const SIZE_BYTES_MAX = 16 * 1024 * 1024
+
+/** `-f https://...` (features row C6): the text at a URL; the context stays what it is. Errors: `download-failed`. */
+export async function readRemoteDockerfile(
+  url: string,
+  signal: AbortSignal,
+): Promise<DockerfileLocation> {
+  const directory = await mkdtemp(join(tmpdir(), 'tsbuild-dockerfile-'))
+  try {
+    const { file } = await download(
+      { url, checksum: undefined },
+      {
+        directory: join(directory, 'kept'),
+        workDirectory: directory,
+        sizeBytesMax: SIZE_BYTES_MAX,
+        signal,
+      },
+    )
+    const name = basename(new URL(url).pathname) || 'Dockerfile'
+    return { kind: 'text', text: await readFile(file, 'utf8'), name }
+  } finally {
+    await rm(directory, { recursive: true, force: true })
+  }
+}

@@ -1,0 +1,74 @@
+import type { ResourceLimits } from '../../worker/protocol.ts'
+import type { FlagSpecs, ParsedArgs } from '../args.ts'
+import { UsageError } from '../errors.ts'
+import { readCsvPairs } from './csv.ts'
+import { readSizeBytes } from './size.ts'
+
+/** What a limit takes, and what it becomes. */
+const LIMITS: Readonly<Record<string, (text: string, flag: string) => ResourceLimits>> = {
+  memory: (text, flag) => ({ memoryBytes: readSizeBytes(text, flag) }),
+  'memory-swap': (text, flag) => ({
+    memorySwapBytes: text === '-1' ? -1 : readSizeBytes(text, flag),
+  }),
+  'cpu-shares': (text, flag) => ({ cpuShares: wholeNumber(text, flag) }),
+  'cpu-period': (text, flag) => ({ cpuPeriodUs: wholeNumber(text, flag) }),
+  'cpu-quota': (text, flag) => ({ cpuQuotaUs: wholeNumber(text, flag) }),
+  'cpuset-cpus': (text, flag) => ({ cpusetCpus: numberList(text, flag) }),
+  'cpuset-mems': (text, flag) => ({ cpusetMems: numberList(text, flag) }),
+}
+
+/** `--resource` and the older flags for the same (features row C41); these are for each RUN step. */
+export const RESOURCE_FLAGS: FlagSpecs = {
+  resource: {
+    kind: 'list',
+    value: 'K=V,...',
+    help: `Limit of each RUN step: ${Object.keys(LIMITS).join(', ')}`,
+  },
+  memory: { kind: 'text', short: 'm' },
+  'memory-swap': { kind: 'text' },
+  'cpu-shares': { kind: 'text', short: 'c' },
+  'cpu-period': { kind: 'text' },
+  'cpu-quota': { kind: 'text' },
+  'cpuset-cpus': { kind: 'text' },
+  'cpuset-mems': { kind: 'text' },
+}
+
+/** The limits that the command line sets; `--resource` goes before the older flags. Throws `UsageError`. */
+export function readResources(args: ParsedArgs): ResourceLimits {
+  let limits: ResourceLimits = {}
+  for (const [name, read] of Object.entries(LIMITS)) {
+    const text = args.text(name)
+    limits = text === undefined ? limits : { ...limits, ...read(text, name) }
+  }
+  for (const field of args.list('resource')) {
+    for (const { key, value } of readCsvPairs(field)) {
+      const read = Object.hasOwn(LIMITS, key) ? LIMITS[key] : undefined
+      if (read === undefined || value === undefined) {
+        throw new UsageError(
+          `invalid argument "${field}" for "--resource" flag: it must be LIMIT=VALUE (known: ${Object.keys(LIMITS).join(', ')})`,
+        )
+      }
+      limits = { ...limits, ...read(value, 'resource') }
+    }
+  }
+  return limits
+}
+
+function wholeNumber(text: string, flag: string): number {
+  if (!/^\d{1,12}$/.test(text)) {
+    throw new UsageError(
+      `invalid argument "${text}" for "--${flag}" flag: it must be a whole number`,
+    )
+  }
+  return Number(text)
+}
+
+/** As the kernel takes it in cpuset.cpus: `0-2,4`. */
+function numberList(text: string, flag: string): string {
+  if (!/^\d+(?:-\d+)?(?:,\d+(?:-\d+)?)*$/.test(text)) {
+    throw new UsageError(
+      `invalid argument "${text}" for "--${flag}" flag: it must be a list such as 0-2,4`,
+    )
+  }
+  return text
+}
