@@ -9,7 +9,14 @@ describe('result files', () => {
   it('hold the keys of buildx', async () => {
     await using maker = await ImageMaker.open()
     const result = await maker.result([[]])
-    const json = metadataJson(result, { hasDigest: true, names: ['a', 'b'] })
+    const json = metadataJson(result, {
+      hasDigest: true,
+      names: ['a', 'b'],
+      annotations: [
+        { level: 'manifest-descriptor', platform: undefined, key: 'k', value: 'v' },
+        { level: 'manifest', platform: undefined, key: 'not', value: 'this' },
+      ],
+    })
     assert.deepEqual(Object.keys(json).sort(), [
       'containerimage.config.digest',
       'containerimage.descriptor',
@@ -17,6 +24,8 @@ describe('result files', () => {
       'image.name',
     ])
     assert.equal(json['image.name'], 'a,b')
+    assert.match(JSON.stringify(json), /"k":"v"/)
+    assert.doesNotMatch(JSON.stringify(json), /"this"/)
     assert.equal(json['containerimage.config.digest'], imageIdOf(result))
   })
 

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { access, constants, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import type { BuildResult } from '../image/built-image.ts'
+import type { AnnotationRequest } from '../request.ts'
 import { ExportError } from './errors.ts'
 import { rootManifest } from './layout-files.ts'
 
@@ -11,7 +12,12 @@ import { rootManifest } from './layout-files.ts'
  */
 export function metadataJson(
   result: BuildResult,
-  exported: { readonly hasDigest: boolean; readonly names: readonly string[] },
+  exported: {
+    readonly hasDigest: boolean
+    readonly names: readonly string[]
+    /** Of the output; those of the descriptor are told. */
+    readonly annotations: readonly AnnotationRequest[]
+  },
 ): Record<string, unknown> {
   const [image] = result.images
   const json: Record<string, unknown> = {}
@@ -20,14 +26,11 @@ export function metadataJson(
   }
   if (exported.hasDigest) {
     const root = rootManifest(result)
-    const created = image?.config.created
     json['containerimage.descriptor'] = {
       mediaType: root.mediaType,
       digest: root.digest,
       size: root.bytes.byteLength,
-      ...(created === undefined
-        ? {}
-        : { annotations: { 'org.opencontainers.image.created': created } }),
+      ...annotationsField(result, exported.annotations),
       ...(result.index === undefined && image !== undefined
         ? { platform: platformOf(image.platform) }
         : {}),
@@ -38,6 +41,19 @@ export function metadataJson(
     json['image.name'] = exported.names.join(',')
   }
   return json
+}
+
+function annotationsField(
+  result: BuildResult,
+  requests: readonly AnnotationRequest[],
+): { readonly annotations?: Record<string, string> } {
+  const level = result.index === undefined ? 'manifest-descriptor' : 'index-descriptor'
+  const created = result.images[0]?.config.created
+  const annotations = Object.fromEntries([
+    ...(created === undefined ? [] : [['org.opencontainers.image.created', created]]),
+    ...requests.filter((one) => one.level === level).map(({ key, value }) => [key, value]),
+  ])
+  return Object.keys(annotations).length === 0 ? {} : { annotations }
 }
 
 /** What `--iidfile` and `--quiet` tell: the config's digest, or the index's when there are several images. */
