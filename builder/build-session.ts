@@ -30,6 +30,7 @@ import type { BuildRequest, LayerFormat } from './request.ts'
 import type { KeyValue } from './solver/canonical.ts'
 import { type LayerStack, packedDiffIds } from './solver/layer.ts'
 import { createLimits, type Limits } from './solver/limits.ts'
+import { readLogLimits } from './solver/log-limits.ts'
 import { StepReporter } from './solver/steps.ts'
 
 /** What one build has while it runs; disposing it ends the worker. */
@@ -52,7 +53,7 @@ export class BuildSession implements AsyncDisposable {
     const { store, kernel, signal } = services
     this.request = request
     this.services = services
-    this.steps = new StepReporter(services.events)
+    this.steps = openReporter(services)
     this.#nowMs = services.nowMs ?? Date.now
     this.#limits = createLimits(request.parallelStepsMax)
     this.#worker = new LazyWorker(services.startWorker, ({ info }) => {
@@ -213,6 +214,13 @@ export class BuildSession implements AsyncDisposable {
       return await known
     }
   }
+}
+
+function openReporter({ events, env }: BuildServices): StepReporter {
+  const limits = readLogLimits(env, (text) =>
+    events({ type: 'warning', atMs: 0, text, step: undefined }),
+  )
+  return new StepReporter(events, undefined, limits)
 }
 
 function openRemoteCaches(

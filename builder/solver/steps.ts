@@ -1,4 +1,5 @@
-import type { BuildEventSink, StepId, StepOutcome } from '../events.ts'
+import type { BrokenRule, BuildEventSink, StepId, StepOutcome } from '../events.ts'
+import { LimitedLog, type LogLimits } from './log-limits.ts'
 
 /** Reports one step to the progress printers: it starts once and ends once, whatever is called how often. */
 export interface Step {
@@ -21,10 +22,17 @@ export class StepReporter {
   readonly #sink: BuildEventSink
   readonly #nowMs: () => number
   readonly #startedMs: number
+  readonly #logLimits: LogLimits
   #next: StepId = 1
 
-  constructor(sink: BuildEventSink, nowMs: () => number = () => performance.now()) {
+  /** `logLimits`: how much of each stream of a step is passed on; all, when not given. */
+  constructor(
+    sink: BuildEventSink,
+    nowMs: () => number = () => performance.now(),
+    logLimits: LogLimits = { sizeBytesMax: undefined, bytesPerSecMax: undefined },
+  ) {
     this.#sink = sink
+    this.#logLimits = logLimits
     this.#nowMs = nowMs
     this.#startedMs = nowMs()
   }
@@ -32,12 +40,20 @@ export class StepReporter {
   start(title: string): Step {
     const id = this.#next++
     let hasEnded = false
+    const startedMs = this.#nowMs()
+    const logs = {
+      stdout: new LimitedLog(this.#logLimits, startedMs),
+      stderr: new LimitedLog(this.#logLimits, startedMs),
+    }
+    const tell = (stream: 'stdout' | 'stderr', text: string): void => {
+      if (text !== '') {
+        this.#sink({ type: 'step-log', atMs: this.#atMs(), step: id, stream, text })
+      }
+    }
     this.#sink({ type: 'step-started', atMs: this.#atMs(), step: id, title })
     return {
       id,
-      log: (stream, text) => {
-        this.#sink({ type: 'step-log', atMs: this.#atMs(), step: id, stream, text })
-      },
+      log: (stream, text) => tell(stream, logs[stream].take(text, this.#nowMs())),
       progress: (part, { note, ...bytes }) => {
         const atMs = this.#atMs()
         this.#sink({ type: 'step-progress', atMs, step: id, part, ...bytes, note })
@@ -47,6 +63,11 @@ export class StepReporter {
           return
         }
         hasEnded = true
+        if (outcome === 'failed') {
+          // What went wrong is said last.
+          tell('stdout', logs.stdout.clippedTail)
+          tell('stderr', logs.stderr.clippedTail)
+        }
         this.#sink({ type: 'step-ended', atMs: this.#atMs(), step: id, outcome, error })
       },
     }
@@ -56,8 +77,10 @@ export class StepReporter {
     this.#sink({ type: 'notice', atMs: this.#atMs(), text })
   }
 
-  warning(text: string, step?: Step): void {
-    this.#sink({ type: 'warning', atMs: this.#atMs(), text, step: step?.id })
+  warning(text: string, about: { readonly step?: Step; readonly rule?: BrokenRule } = {}): void {
+    const { step, rule } = about
+    const event = { type: 'warning', atMs: this.#atMs(), text, step: step?.id } as const
+    this.#sink(rule === undefined ? event : { ...event, rule })
   }
 
   #atMs(): number {
