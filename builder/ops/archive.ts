@@ -41,7 +41,7 @@ export interface UnpackOptions {
 export async function unpackArchive(options: UnpackOptions): Promise<void> {
   const inside = viewInside(options.draft, options.target)
   const places = await bytePlaces(options.archive.entries)
-  const implied = { mode: 0o755, uid: 0, gid: 0, mtimeSec: options.timeSec }
+  const implied = { mode: 0o755, owner: { uid: 0, gid: 0 }, mtimeSec: options.timeSec }
   for (const entry of options.archive.entries) {
     if (entry.path === '') {
       continue

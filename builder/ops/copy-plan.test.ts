@@ -140,6 +140,23 @@ describe('planCopy', () => {
     ])
   })
 
+  it('makes directories above the destination as mkdir(2) does in a set-group-id directory', async () => {
+    const from = { 'd/s/f': 'f' }
+    const to = { shared: { dir: true, mode: 0o2770, gid: 6 } } as const
+    assert.deepEqual(await copy({ from, to, sources: ['d'], dest: '/shared/x' }), [
+      'd 2770 0:6 shared',
+      'd 2755 0:6 shared/x',
+      'd 755 0:0 shared/x/s',
+      'f 644 0:0 shared/x/s/f < d/s/f',
+    ])
+    const chowned = { from, to, sources: ['d/s/f'], dest: '/shared/x/', chown: '3:4' }
+    assert.deepEqual(await copy(chowned), [
+      'd 2770 0:6 shared',
+      'd 2755 3:4 shared/x',
+      'f 644 3:4 shared/x/f < d/s/f',
+    ])
+  })
+
   it('follows symlinks of the destination inside the root, but replaces one under the name of the file', async () => {
     const from = { f: 'f' }
     const to = {
@@ -264,6 +281,7 @@ describe('planCopy', () => {
     ])
     assert.equal(await chown('30'), 'f 644 30:30 p/f < f')
     assert.equal(await chown('www'), 'f 644 33:34 p/f < f')
+    assert.equal(await chown('30:nobody'), 'f 644 30:30 p/f < f')
     assert.equal(await chown('www:games'), 'f 644 33:60 p/f < f')
     assert.equal(await chown('1:games'), 'f 644 1:60 p/f < f')
     assert.equal(await chown('nobody:nogroup'), 'f 644 0:0 p/f < f')
@@ -445,7 +463,7 @@ describe('planCopy', () => {
     } as const
     assert.deepEqual(await copy({ from, to, unpack, sources: ['a.tar'], dest: '/z', chown: '9' }), [
       'd 711 0:0 z',
-      'f 644 9:9 z/dup < dup',
+      'f 644 9:9 z/dup < h',
       'h 644 9:9 z/h = z/dup',
       'd 755 0:0 z/r',
       'd 750 9:9 z/r/dir',

@@ -5,7 +5,7 @@ import { type DraftLeaf, type DraftMetadata, LayerDraft } from './copy-draft.ts'
 import { CopyError } from './copy-errors.ts'
 import { parseModeChange, type ModeChange } from './copy-mode.ts'
 import { type AccountFileReader, type Owner, resolveOwner } from './copy-owner.ts'
-import { makeDirectories, resolveForWriting } from './copy-place.ts'
+import { type MadeDirectory, makeDirectories, resolveForWriting } from './copy-place.ts'
 import type { SelectedItem, SelectedMatch, SelectedSource } from './copy-select.ts'
 import type { SourceTree, TreeEntry, TreeView } from './copy-source.ts'
 
@@ -147,11 +147,13 @@ class Copier {
     const dest = await this.#prepareDest()
     const existing = await this.#draft.lookup(dest)
     if (existing === undefined) {
-      const made = isWhole
-        ? { ...this.#metadataOf(match.entry), mtimeSec: this.#changes.timeSec }
-        : this.#madeDirectory()
       await makeDirectories(this.#draft, parentOf(dest), this.#madeDirectory())
-      await makeDirectories(this.#draft, dest, made)
+      if (isWhole) {
+        const metadata = this.#metadataOf(match.entry)
+        await this.#draft.makeDirectory(dest, { ...metadata, mtimeSec: this.#changes.timeSec })
+      } else {
+        await makeDirectories(this.#draft, dest, this.#madeDirectory())
+      }
     } else if (existing.type !== 'dir') {
       throw nonDirectory(dest)
     } else {
@@ -239,14 +241,9 @@ class Copier {
       : { mode, uid, gid, mtimeSec, xattrs }
   }
 
-  #madeDirectory(): DraftMetadata {
+  #madeDirectory(): MadeDirectory {
     const { owner, mode, timeSec } = this.#changes
-    return {
-      mode: mode.createdDirectoryMode,
-      uid: owner?.uid ?? 0,
-      gid: owner?.gid ?? 0,
-      mtimeSec: timeSec,
-    }
+    return { mode: mode.createdDirectoryMode, owner, mtimeSec: timeSec }
   }
 }
 

@@ -9,6 +9,7 @@ async function mkdir(path: string, user = ''): Promise<string[]> {
     base: new MemoryTree({
       srv: { dir: true, mode: 0o700, uid: 4, mtimeSec: 3 },
       link: '-> /srv',
+      shared: { dir: true, mode: 0o2775, uid: 5, gid: 6, mtimeSec: 3 },
       file: 'x',
     }),
     readAccounts: async () => new TextEncoder().encode('app:x:7:8::/:\n'),
@@ -32,6 +33,18 @@ describe('planMkdir', () => {
 
   it('follows symlinks inside the root', async () => {
     assert.deepEqual(await mkdir('/link/a'), ['700 4:0 srv @3', '755 0:0 srv/a @50'])
+  })
+
+  it('makes directories as mkdir(2) does in a set-group-id directory', async () => {
+    assert.deepEqual(await mkdir('/shared/a/b'), [
+      '2775 5:6 shared @3',
+      '2755 0:6 shared/a @50',
+      '2755 0:6 shared/a/b @50',
+    ])
+    assert.deepEqual(await mkdir('/shared/a', 'app'), [
+      '2775 5:6 shared @3',
+      '2755 7:8 shared/a @50',
+    ])
   })
 
   it('has no entries when the directory exists', async () => {

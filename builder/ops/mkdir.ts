@@ -25,8 +25,8 @@ export async function planMkdir(options: PlanMkdirOptions): Promise<PackEntry[]>
   if ((await draft.lookup(target))?.type === 'dir') {
     return []
   }
-  const owner = user === '' ? { uid: 0, gid: 0 } : await resolveOwner(user, options.readAccounts)
+  const owner = user === '' ? undefined : await resolveOwner(user, options.readAccounts)
   const mtimeSec = epochSec ?? options.nowSec
-  await makeDirectories(draft, target, { ...owner, mode: 0o755, mtimeSec })
+  await makeDirectories(draft, target, { owner, mode: 0o755, mtimeSec })
   return draft.entries()
 }
