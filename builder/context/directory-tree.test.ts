@@ -65,7 +65,7 @@ describe('DirectoryTree', () => {
       description: 'the build context',
       ignore: compileMatcher(patterns),
       ownership: 'root',
-      statCache,
+      statCache: statCache && (() => Promise.resolve(statCache)),
       signal: new AbortController().signal,
       ...(now === undefined ? {} : { now }),
     })
@@ -172,7 +172,7 @@ describe('DirectoryTree', () => {
         const tree = open([], await openCache(), later)
         assert.deepEqual(await tree.fileDigests(['a', 'd/b']), [digestOf('1'), digestOf('2')])
         assert.equal(hashed.length, expected)
-        await tree.saveDigests()
+        await tree.save()
       }
     })
 
@@ -181,7 +181,7 @@ describe('DirectoryTree', () => {
       utimesSync(join(root, 'a'), OLD_SEC, OLD_SEC)
       const first = open([], await openCache(), later)
       await first.fileDigests(['a'])
-      await first.saveDigests()
+      await first.save()
       write('a', '2')
       utimesSync(join(root, 'a'), OLD_SEC, OLD_SEC)
       assert.deepEqual(await open([], await openCache(), later).fileDigests(['a']), [digestOf('2')])
@@ -191,7 +191,7 @@ describe('DirectoryTree', () => {
       write('a', '1')
       const first = open([], await openCache())
       await first.fileDigests(['a'])
-      await first.saveDigests()
+      await first.save()
       hashed.length = 0
       await open([], await openCache()).fileDigests(['a'])
       assert.deepEqual(hashed, ['a'])

@@ -8,6 +8,7 @@ import {
   type ScannedEntry,
 } from '../../snapshotter/index.ts'
 import type { SourceTree, TreeEntry } from '../ops/copy-source.ts'
+import type { ContextState } from './context-state.ts'
 import { ContextError } from './errors.ts'
 import type { PathMatcher } from './ignore.ts'
 import { ContextScan } from './scan.ts'
@@ -33,8 +34,10 @@ export interface DirectoryTreeOptions {
    * as they are, for archives that were unpacked with their owners.
    */
   readonly ownership: 'root' | 'kept'
-  /** Digests of earlier builds; undefined for directories that exist for this build only. */
-  readonly statCache: StatCache | undefined
+  /** Digests of earlier builds, read when a file is to be hashed; undefined for directories that exist for this build only. */
+  readonly statCache: (() => Promise<StatCache>) | undefined
+  /** Tells what did not change since earlier builds; absent for those too. */
+  readonly state?: ContextState
   readonly signal: AbortSignal
   readonly now?: () => number
 }
@@ -51,6 +54,7 @@ export class DirectoryTree implements SourceTree {
   readonly #lookedAtMs: number
   readonly #digests = new Map<LayerPath, Digest>()
   #hashing: Promise<void> = Promise.resolve()
+  #statCache: StatCache | undefined
 
   constructor(options: DirectoryTreeOptions) {
     this.description = options.description
@@ -94,6 +98,10 @@ export class DirectoryTree implements SourceTree {
     })
   }
 
+  async stateOf(path: LayerPath): Promise<Digest | undefined> {
+    return await this.#options.state?.of(path)
+  }
+
   source(path: LayerPath): PackSource {
     return { kind: 'path', root: this.#options.root, path }
   }
@@ -108,9 +116,13 @@ export class DirectoryTree implements SourceTree {
       : `${link.path} is a symbolic link to ${link.target}, which is not in ${this.description}`
   }
 
-  /** Writes what was hashed to the stat cache. */
-  async saveDigests(): Promise<void> {
-    await this.#options.statCache?.save(this.#scan.listed())
+  /** Keeps what was learned for the next build. */
+  async save(): Promise<void> {
+    await this.#statCache?.save(this.#scan.listed())
+    const closed = this.#scan.closed()
+    if (closed !== undefined) {
+      await this.#options.state?.remember(closed)
+    }
   }
 
   /** The link that the search for a missing `path` ended at, as far as its directories were listed. */
@@ -141,13 +153,15 @@ export class DirectoryTree implements SourceTree {
 
   async #hashMissing(paths: readonly LayerPath[]): Promise<void> {
     const missing: ScannedEntry[] = []
+    this.#statCache ??= await this.#options.statCache?.()
+    const statCache = this.#statCache
     for (const path of paths) {
       if (this.#digests.has(path)) {
         continue
       }
       // Waiting for each of 50,000 files would take longer than all the rest.
       const entry = this.#scan.find(path) ?? (await this.#find(path))
-      const known = entry === undefined ? undefined : this.#options.statCache?.lookup(entry)
+      const known = entry === undefined ? undefined : statCache?.lookup(entry)
       if (known !== undefined) {
         this.#digests.set(path, known)
       } else if (entry !== undefined) {
@@ -160,7 +174,7 @@ export class DirectoryTree implements SourceTree {
   }
 
   async #hash(entries: readonly ScannedEntry[]): Promise<void> {
-    const { kernel, root, signal, statCache } = this.#options
+    const { kernel, root, signal } = this.#options
     const results = await kernel.hashFiles(
       root,
       entries.map((entry) => entry.path),
@@ -172,7 +186,7 @@ export class DirectoryTree implements SourceTree {
         throw this.#unreadable(entry.path, result)
       }
       this.#digests.set(entry.path, result)
-      statCache?.record(entry, result, this.#lookedAtMs)
+      this.#statCache?.record(entry, result, this.#lookedAtMs)
     }
   }
 

@@ -13,6 +13,7 @@ import type { ContextLocation } from '../request.ts'
 import { sniffCompression, startsWithTarHeader } from './archive-bytes.ts'
 import { openArchiveTree } from './archive-tree.ts'
 import { cleanBelowRoot } from './clean-path.ts'
+import { ContextState } from './context-state.ts'
 import { DirectoryTree } from './directory-tree.ts'
 import { hostReader, type TextReader } from './dockerfile.ts'
 import { ContextError } from './errors.ts'
@@ -28,7 +29,7 @@ const DOWNLOAD_BYTES_MAX = 2 ** 40
 export type FilesLocation = Exclude<ContextLocation, { kind: 'image' | 'oci-layout' }>
 
 export interface ContextParts {
-  readonly kernel: Pick<Kernel, 'listDirectories' | 'hashFiles' | 'readLayer' | 'openInRoot'>
+  readonly kernel: Pick<Kernel, 'listDirectories' | 'hashFiles' | 'readLayer' | 'openInRoot' | 'treeState'>
   /** Directory that lasts: stat caches and downloads. */
   readonly contextsDirectory: string
   /** Directory of this build for everything unfinished or unpacked, on the same file system. */
@@ -108,21 +109,28 @@ async function openDirectory(
   const readText = hostReader(root)
   const ignoreText = options.ignoreText ?? (await readText('.dockerignore')) ?? ''
   await mkdir(parts.contextsDirectory, { recursive: true, mode: 0o700 })
-  const statCache = await StatCache.open({
-    file: join(parts.contextsDirectory, `${digestHex(digestOf(root))}.stat`),
-    workDirectory: parts.workDirectory,
-  })
+  const memory = join(parts.contextsDirectory, digestHex(digestOf(root)))
+  const { kernel, workDirectory, signal } = parts
+  const patterns = parseIgnoreFile(ignoreText)
   const tree = new DirectoryTree({
-    kernel: parts.kernel,
+    kernel,
     root,
     description: options.description,
-    ignore: compileMatcher(parseIgnoreFile(ignoreText)),
+    ignore: compileMatcher(patterns),
     ignoreDescription: 'excluded by .dockerignore',
     ownership: 'root',
-    statCache,
-    signal: parts.signal,
+    statCache: () => StatCache.open({ file: `${memory}.stat`, workDirectory }),
+    state: new ContextState({
+      kernel,
+      root,
+      patterns,
+      file: `${memory}.closed`,
+      workDirectory,
+      signal,
+    }),
+    signal,
   })
-  return { tree, readText, dockerfileText: undefined, save: () => tree.saveDigests() }
+  return { tree, readText, dockerfileText: undefined, save: () => tree.save() }
 }
 
 /** The real path of a context directory; `context-missing` when it is none. */

@@ -38,6 +38,7 @@ export class ContextScan {
   readonly #options: ScanOptions
   readonly #listed = new Map<LayerPath, ScannedEntry[]>()
   readonly #pending = new Map<LayerPath, PendingDirectory>()
+  readonly #closed: LayerPath[] = []
   #queue: Promise<void> = Promise.resolve()
 
   constructor(options: ScanOptions) {
@@ -90,6 +91,11 @@ export class ContextScan {
     for (const entries of this.#listed.values()) {
       yield* entries
     }
+  }
+
+  /** Directories that were met and are ignored with all that they hold; undefined when nothing was listed. */
+  closed(): readonly LayerPath[] | undefined {
+    return this.#listed.size === 0 ? undefined : this.#closed
   }
 
   /** Two callers may want the same directory: one at a time. */
@@ -157,7 +163,9 @@ export class ContextScan {
         continue
       }
       const { isMatch, isClosed, scope } = directory.scope.enter(entry.path)
-      if (!isClosed) {
+      if (isClosed) {
+        this.#closed.push(entry.path)
+      } else {
         this.#pending.set(entry.path, { path: entry.path, scope })
       }
       if (!isMatch) {

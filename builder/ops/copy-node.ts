@@ -19,6 +19,7 @@ import { planCopy } from './copy-plan.ts'
 import { type SelectedSource, selectSources } from './copy-select.ts'
 import type { SourceTree } from './copy-source.ts'
 import type { StepCache } from './cached-step.ts'
+import { splitPattern } from './match.ts'
 import { openArchive } from './open-archive.ts'
 import { packPlanned, type PackEntriesParts } from './pack-entries.ts'
 import { StackTree } from './stack-tree.ts'
@@ -55,7 +56,7 @@ export async function copyNode(
   // --link makes a layer that does not depend on what is below it (features row D108).
   const parent = node.link ? 'scratch' : parentName(await packedDiffIds(inputs.parent))
   const alias = await aliasOf(node, parent, inputs.sources)
-  const known = alias === undefined ? undefined : await knownInputs(alias, parts)
+  const known = await knownInputs(alias, parts)
   let selection: SelectedSource[] | undefined
   const select = async (): Promise<SelectedSource[]> => {
     selection ??= await selectSources({
@@ -84,30 +85,48 @@ export async function copyNode(
   )
   if (alias !== undefined) {
     const key = cacheKeyOf(keyInputs)
-    parts.journal.alias(alias, key)
-    if ((await parts.records.readAlias(alias)) !== key) {
-      await parts.records.writeAlias(alias, key)
+    if (!alias.isLocal) {
+      parts.journal.alias(alias.key, key)
+    }
+    if ((await parts.records.readAlias(alias.key)) !== key) {
+      await parts.records.writeAlias(alias.key, key)
     }
   }
   return layer
 }
 
+interface Alias {
+  readonly key: CacheKey
+  /** Made of files of this host: it means nothing elsewhere. */
+  readonly isLocal: boolean
+}
+
 /**
  * A COPY from stages and images has a key that is known from their layers alone, so a cached build reads no table of
- * contents. Undefined when files of the host are among the sources: those have to be looked at.
+ * contents; one from a context that did not change since an earlier build has one too, so it reads no list of files.
+ * Undefined when the sources have to be looked at.
  */
 async function aliasOf(
   node: CopyNode,
   parent: string,
   sources: ReadonlyMap<NodeId, CopyInput>,
-): Promise<CacheKey | undefined> {
-  const chains: string[] = []
+): Promise<Alias | undefined> {
+  const names: string[] = []
+  let isLocal = false
   for (const source of node.sources) {
     const input = source.type === 'path' ? sources.get(source.from) : undefined
-    if (input?.kind !== 'stack') {
+    if (source.type !== 'path' || input === undefined) {
       return undefined
     }
-    chains.push(parentName(await packedDiffIds(input.layers)))
+    const isFiles = input.kind === 'files'
+    const name = isFiles
+      ? await stateOfFiles(node, source.pattern, input.tree)
+      : parentName(await packedDiffIds(input.layers))
+    if (name === undefined) {
+      return undefined
+    }
+    names.push(isFiles ? `files ${name}` : name)
+    isLocal ||= isFiles
   }
   const { id: _id, origin: _origin, parent: _parent, sources: written, ...options } = node
   const definition: KeyValue = {
@@ -116,12 +135,28 @@ async function aliasOf(
       source.type === 'path' ? { ...source, from: 0 } : { ...source },
     ),
   }
-  return aliasKeyOf({ parent, definition, sources: chains })
+  return { key: aliasKeyOf({ parent, definition, sources: names }), isLocal }
 }
 
-async function knownInputs(alias: CacheKey, parts: CopyNodeParts): Promise<CopyInputs | undefined> {
-  const { records, remote } = parts
-  for (const key of [await records.readAlias(alias), await remote?.alias(alias)]) {
+/** What a source selects lies at and below one path when it has no wildcard and selects no parents. */
+async function stateOfFiles(
+  node: CopyNode,
+  pattern: string,
+  tree: SourceTree,
+): Promise<string | undefined> {
+  const { base, patterns } = splitPattern(pattern)
+  return node.parents || patterns.length > 0 ? undefined : await tree.stateOf?.(base)
+}
+
+async function knownInputs(
+  alias: Alias | undefined,
+  { records, remote }: CopyNodeParts,
+): Promise<CopyInputs | undefined> {
+  if (alias === undefined) {
+    return undefined
+  }
+  const local = await records.readAlias(alias.key)
+  for (const key of [local, alias.isLocal ? undefined : await remote?.alias(alias.key)]) {
     const step = key && ((await records.readStep(key)) ?? (await remote?.step(key)))
     if (step?.inputs?.kind === 'copy') {
       return step.inputs

@@ -57,6 +57,11 @@ export interface SourceTree extends TreeView {
   readonly identity?: string
   /** Makes ready what is below `path`, so that `list` has nothing to wait for; for trees that are read on demand. */
   prefetch(path: LayerPath): Promise<void>
+  /**
+   * Names what is at `path` and below it, for trees that can tell without reading it that it is what it was in an earlier
+   * build: equal names, equal contents. Undefined when that is not known; the names mean nothing on other machines.
+   */
+  stateOf?(path: LayerPath): Promise<Digest | undefined>
   /** sha256 of files, in the order asked. Fails when one cannot be read. */
   fileDigests(paths: readonly LayerPath[]): Promise<readonly Digest[]>
   /** Where the packer finds the bytes of a file. */
