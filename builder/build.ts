@@ -65,7 +65,9 @@ async function convertAll(
   session: BuildSession,
   signal: AbortSignal,
 ): Promise<BuildGraph[]> {
-  const resolver = frontendResolver(session.resolver, session.request.namedContexts)
+  const resolver = frontendResolver(session.resolver, session.request.namedContexts, (source) =>
+    session.contexts.epochOf(source),
+  )
   return await Promise.all(
     session.request.platforms.map((platform) =>
       convert(parsed, convertOptions(session.request, platform), resolver, signal),

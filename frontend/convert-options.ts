@@ -23,8 +23,6 @@ export interface ConvertOptions {
   readonly network: 'default' | 'none' | 'host'
   /** Hostname of RUN; undefined: the builder's default. */
   readonly hostname: string | undefined
-  /** Time of the main context, for SOURCE_DATE_EPOCH=context (a commit's, an archive's); undefined: it has none. */
-  readonly contextEpochSec?: number | undefined
   /** `.dockerignore` of the main context, for the rule CopyIgnoredFile; undefined: none, or not known. */
   readonly ignore?: ContextIgnore | undefined
   /** Convert every stage, not only what the target needs: for checks. */

@@ -86,6 +86,8 @@ export function gitSource(
     checksum: git.checksum ?? (copy.checksum === '' ? undefined : copy.checksum),
     keepGitDir: git.keepGitDir ?? keepGitDir ?? false,
     submodules: git.submodules ?? true,
+    mtime: git.mtime ?? ('checkout' as const),
+    fetchByCommit: git.fetchByCommit,
   }
   const from = context.conversion.graph.shared(JSON.stringify(['git', fields]), () => ({
     kind: 'git',

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import { parseDockerfile } from './dockerfile.ts'
+import type { EpochSource, ImageResolver } from './resolver.ts'
 import { DockerfileErrors } from './errors.ts'
 import { convert } from './convert.ts'
 import {
@@ -242,12 +243,47 @@ describe('convert: variables', () => {
     const epoch = (value: string) => ({ buildArgs: new Map([['SOURCE_DATE_EPOCH', value]]) })
     const graph = await convertText(lines, epoch('42'))
     assert.equal(graph.epochSec, 42)
-    assert.equal(
-      (await convertText(lines, { ...epoch('context'), contextEpochSec: 7 })).epochSec,
-      7,
-    )
     assert.equal((await convertText(lines, epoch(''))).epochSec, undefined)
     assert.match((await faultsOf(lines, epoch('soon')))[0] ?? '', /invalid SOURCE_DATE_EPOCH: soon/)
+  })
+
+  it('takes SOURCE_DATE_EPOCH from contexts and from stages with one remote ADD', async () => {
+    const asked: EpochSource[] = []
+    const resolver: ImageResolver = {
+      ...fakeResolver(),
+      resolveEpoch: (source) => {
+        asked.push(source)
+        return Promise.resolve(source.kind === 'context' && source.name === 'dir' ? undefined : 7)
+      },
+    }
+    const epochOf = async (value: string, stage: readonly string[] = []) => {
+      const options = {
+        buildArgs: new Map([['SOURCE_DATE_EPOCH', value]]),
+        namedContexts: new Set(['dir', 'repo']),
+      }
+      const lines = [...stage, 'FROM a', 'ARG SOURCE_DATE_EPOCH', 'LABEL l=<$SOURCE_DATE_EPOCH>']
+      const graph = await convertText(lines, options, resolver)
+      return [graph.epochSec, graph.config.config.Labels?.['l']]
+    }
+    assert.deepEqual(await epochOf('context'), [7, '<7>'])
+    assert.deepEqual(await epochOf('repo'), [7, '<7>'])
+    assert.deepEqual(await epochOf('dir'), [undefined, '<>'])
+    const stage = ['FROM scratch AS Src', 'ARG V=1', 'ADD https://h/x-$V.tgz /']
+    assert.deepEqual(await epochOf('src', stage), [7, '<7>'])
+    assert.deepEqual(await epochOf('src', [stage[0] ?? '', 'ADD https://h/r.git#v1 /']), [7, '<7>'])
+    assert.deepEqual(
+      asked.map((source) => (source.kind === 'http' ? source.url : source.kind)),
+      ['context', 'context', 'context', 'https://h/x-1.tgz', 'git'],
+    )
+    for (const [lines, words] of [
+      [['FROM b AS src'], /must use FROM scratch/],
+      [['FROM scratch AS src'], /exactly one remote ADD/],
+      [['FROM scratch AS src', 'ADD a /'], /single HTTP\(S\) or Git ADD/],
+      [['FROM scratch AS src', 'LABEL a=b'], /cannot have LABEL/],
+      [[...stage, 'ADD https://h/y /'], /exactly one remote ADD/],
+    ] as const) {
+      await assert.rejects(epochOf('src', lines), words)
+    }
   })
 })
 

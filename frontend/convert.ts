@@ -7,12 +7,7 @@ import type { ParsedDockerfile } from './dockerfile.ts'
 import { DockerfileError, DockerfileErrors } from './errors.ts'
 import type { ConversionFact, FactSink } from './facts.ts'
 import type { GlobalScope } from './global-args.ts'
-import {
-  evaluateGlobalArgs,
-  noteDefaultBases,
-  predefinedArgs,
-  resolveEpoch,
-} from './global-args.ts'
+import { evaluateGlobalArgs, noteDefaultBases, predefinedArgs } from './global-args.ts'
 import { GraphBuilder } from './graph-builder.ts'
 import type { BuildGraph, GraphPlatform } from './graph.ts'
 import type { StageImageConfig } from './image-config.ts'
@@ -23,6 +18,7 @@ import { lint, lintConfigOf, lintViolation } from './rules/lint.ts'
 import type { Warning } from './rules/rule.ts'
 import type { StageResult, StageState, StageTable } from './stages.ts'
 import { dependenciesOf } from './stages.ts'
+import { resolveEpoch } from './source-epoch.ts'
 import { suggest } from './suggest.ts'
 import { addTriggers } from './triggers.ts'
 
@@ -127,7 +123,10 @@ export async function convertStages(request: ConversionRequest): Promise<Convert
     const predefined = predefinedArgs(parsed, options)
     noteDefaultBases(parsed, predefined, request.facts)
     const globals = evaluateGlobalArgs(parsed, predefined, options.buildArgs)
-    const { epochSec, buildArgs } = resolveEpoch(options, globals.environment)
+    const { epochSec, buildArgs } = await resolveEpoch({
+      ...request,
+      globals: globals.environment,
+    })
     const { table, errors: faults } = bindStages({ parsed, options, globals, facts: request.facts })
     errors.push(...faults)
     failIfAny()

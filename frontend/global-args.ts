@@ -105,36 +105,3 @@ export function noteDefaultBases(
     if (!(error instanceof DockerfileError)) throw error
   }
 }
-
-const EPOCH = 'SOURCE_DATE_EPOCH'
-
-/** SOURCE_DATE_EPOCH taken out of build args and global ARGs, as seconds (features row D48). */
-export function resolveEpoch(
-  options: ConvertOptions,
-  globals: Environment,
-): { readonly epochSec: number | undefined; readonly buildArgs: ReadonlyMap<string, string> } {
-  const { buildArgs } = options
-  const given = buildArgs.get(EPOCH)
-  const text = given ?? globals.get(EPOCH)
-  if (text === undefined || (text === '' && given === undefined)) {
-    return { epochSec: undefined, buildArgs }
-  }
-  const epochSec = parseEpoch(text, options)
-  if (globals.get(EPOCH) !== undefined) {
-    if (epochSec === undefined) globals.delete(EPOCH)
-    else globals.set(EPOCH, String(epochSec))
-  }
-  const updated = new Map(buildArgs)
-  if (epochSec === undefined) updated.delete(EPOCH)
-  else if (given !== undefined) updated.set(EPOCH, String(epochSec))
-  return { epochSec, buildArgs: updated }
-}
-
-function parseEpoch(text: string, options: ConvertOptions): number | undefined {
-  if (text === '') return undefined
-  if (text === 'context') return options.contextEpochSec
-  const seconds = /^[+-]?\d+$/.test(text) ? Number(text) : Number.NaN
-  if (Number.isSafeInteger(seconds)) return seconds
-  const message = `invalid SOURCE_DATE_EPOCH: ${text} (seconds since 1970, or "context", are supported)`
-  throw new DockerfileError('bad-argument', message, { range: undefined })
-}

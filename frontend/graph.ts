@@ -76,6 +76,10 @@ export interface GitNode extends NodeBase {
   readonly checksum: string | undefined
   readonly keepGitDir: boolean
   readonly submodules: boolean
+  /** `commit`: files get the time of the commit instead of that of the checkout (features row D119). */
+  readonly mtime: 'checkout' | 'commit'
+  /** A checksum that is a whole commit is fetched itself, whatever the ref leads to (features row D119). */
+  readonly fetchByCommit: boolean
 }
 
 export interface RunNode extends NodeBase {

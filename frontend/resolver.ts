@@ -1,4 +1,4 @@
-import type { GraphPlatform } from './graph.ts'
+import type { GitNode, GraphPlatform, HttpNode } from './graph.ts'
 import type { StageImageConfig } from './image-config.ts'
 
 /** An image whose manifest was chosen. */
@@ -18,6 +18,13 @@ export type ResolvedContext =
   | { readonly kind: 'tree' }
   | { readonly kind: 'scratch' }
 
+/** Something with a time of its own: the commit's, `Last-Modified`, or the newest file of an archive (features row D48). */
+export type EpochSource =
+  /** `context` is the main one. */
+  | { readonly kind: 'context'; readonly name: string }
+  | Omit<HttpNode, 'id' | 'origin'>
+  | Omit<GitNode, 'id' | 'origin'>
+
 /** How the frontend, which touches nothing itself, learns about images. Failures reject; they reach the user with the line. */
 export interface ImageResolver {
   /** `reference` is complete (`docker.io/library/alpine:3.20`). Called at most once per reference and platform. */
@@ -32,4 +39,6 @@ export interface ImageResolver {
     platform: GraphPlatform,
     signal: AbortSignal,
   ): Promise<ResolvedContext>
+  /** Seconds; undefined where the source has no time (a directory). Without it SOURCE_DATE_EPOCH knows numbers only. */
+  resolveEpoch?(source: EpochSource, signal: AbortSignal): Promise<number | undefined>
 }

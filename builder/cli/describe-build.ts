@@ -89,7 +89,9 @@ async function describe(
     syntax: request.buildArgs.get('BUILDKIT_SYNTAX'),
   }
   const isJson = call.format === 'json'
-  const resolver = frontendResolver(session.resolver, request.namedContexts)
+  const resolver = frontendResolver(session.resolver, request.namedContexts, (source) =>
+    session.contexts.epochOf(source),
+  )
   switch (call.method) {
     case 'check': {
       const options = { ...convertOptions(request), ignore: await readContextIgnore(request) }

@@ -46,3 +46,34 @@ export async function openArchiveTree(options: ArchiveTreeOptions): Promise<Sour
     throw error
   }
 }
+
+/** When the newest file of an archive was changed, in seconds; undefined for what is no archive and for an empty one. */
+export async function archiveTime(
+  file: string,
+  { kernel, signal }: Pick<ArchiveTreeOptions, 'kernel' | 'signal'>,
+): Promise<number | undefined> {
+  try {
+    const { entries } = await kernel.readLayer({
+      blob: file,
+      compression: 'auto',
+      extractTo: undefined,
+      whiteouts: 'plain',
+      userXattr: false,
+      ownership: 'none',
+      limits: LIMITS,
+      signal,
+    })
+    let newest: number | undefined
+    for (const entry of entries) {
+      if (entry.type === 'file') {
+        newest = Math.max(newest ?? entry.mtimeSec, entry.mtimeSec)
+      }
+    }
+    return newest === undefined ? undefined : Math.floor(newest)
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'bad-archive') {
+      return undefined
+    }
+    throw error
+  }
+}

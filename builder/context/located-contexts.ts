@@ -1,18 +1,19 @@
 import { basename, join, resolve } from 'node:path'
-import type { GitNode, HttpNode } from '../../frontend/index.ts'
+import type { EpochSource, GitNode, HttpNode } from '../../frontend/index.ts'
 import { BuildError } from '../errors.ts'
 import type { BuildContexts } from '../ops/build-contexts.ts'
 import type { SourceTree } from '../ops/copy-source.ts'
 import type { BuildRequest, ContextLocation } from '../request.ts'
 import { SingleFlight } from '../solver/single-flight.ts'
 import { type DockerfileText, hostReader, readDockerfile } from './dockerfile.ts'
+import { GitTree } from './git-tree.ts'
 import {
   canonicalDirectory,
   type ContextParts,
   type FilesLocation,
   openContext,
   type OpenContext,
-  openGitTree,
+  httpTime,
   openHttpTree,
 } from './open-context.ts'
 
@@ -25,6 +26,7 @@ export class LocatedContexts implements BuildContexts {
   readonly #parts: ContextParts
   readonly #contexts = new SingleFlight<OpenContext>()
   readonly #trees = new SingleFlight<SourceTree>()
+  readonly #repositories = new SingleFlight<GitTree>()
   readonly #opened: OpenContext[] = []
   #dockerfile: Promise<DockerfileText> | undefined
 
@@ -53,15 +55,31 @@ export class LocatedContexts implements BuildContexts {
   }
 
   /** The checkout that ADD names by a URL (features rows D118-D120). */
-  async openGit(
-    node: Pick<GitNode, 'remote' | 'ref' | 'subdir' | 'checksum' | 'keepGitDir' | 'submodules'>,
-  ): Promise<SourceTree> {
-    const { remote, ref, subdir, checksum, keepGitDir, submodules } = node
-    const request = { remote, ref, subdir, checksum, keepGitDir, submodules }
-    return await this.#trees.run(JSON.stringify(['git', request]), async () => {
-      const { tree } = await openGitTree(request, 'the repository', this.#parts)
-      return tree
-    })
+  async openGit(node: Omit<GitNode, 'id' | 'origin' | 'kind'>): Promise<GitTree> {
+    const { remote, ref, subdir, checksum, keepGitDir, submodules, mtime, fetchByCommit } = node
+    const request = {
+      ...{ remote, ref, subdir, checksum, keepGitDir, submodules },
+      ...{ mtime, fetchByCommit },
+    }
+    return await this.#repositories.run(JSON.stringify(request), () =>
+      GitTree.open(request, 'the repository', this.#parts),
+    )
+  }
+
+  /** The time that a source has of its own, for SOURCE_DATE_EPOCH (features row D48). */
+  async epochOf(source: EpochSource): Promise<number | undefined> {
+    switch (source.kind) {
+      case 'context':
+        return await this.#timeOf(source.name)
+      case 'http':
+        return await httpTime(source, this.#parts)
+      case 'git': {
+        const repository = await this.openGit(source)
+        return (await repository.checkout()).timeSec
+      }
+      default:
+        return source satisfies never
+    }
   }
 
   identity(name: string): string {
@@ -90,6 +108,13 @@ export class LocatedContexts implements BuildContexts {
       )
     }
     return location
+  }
+
+  async #timeOf(name: string): Promise<number | undefined> {
+    const location = this.#location(name)
+    return location?.kind === 'image' || location?.kind === 'oci-layout'
+      ? undefined
+      : await (await this.#open(name)).timeSec()
   }
 
   async #open(name: string): Promise<OpenContext> {

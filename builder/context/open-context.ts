@@ -7,18 +7,18 @@ import { digestHex, digestOf } from '../../registry-client/oci/index.ts'
 import type { Kernel } from '../../snapshotter/index.ts'
 import { EMPTY_VIEW } from '../ops/copy-place.ts'
 import type { SourceTree } from '../ops/copy-source.ts'
-import { checkoutGit, type GitRequest } from '../ops/git.ts'
 import { type Download, download, redactUrl } from '../ops/http.ts'
 import type { ContextLocation } from '../request.ts'
 import { sniffCompression, startsWithTarHeader } from './archive-bytes.ts'
-import { openArchiveTree } from './archive-tree.ts'
+import { archiveTime, openArchiveTree } from './archive-tree.ts'
 import { cleanBelowRoot } from './clean-path.ts'
 import { ContextState } from './context-state.ts'
 import { DirectoryTree } from './directory-tree.ts'
 import { hostReader, type TextReader } from './dockerfile.ts'
 import { ContextError } from './errors.ts'
+import { GitTree } from './git-tree.ts'
 import { compileMatcher, parseIgnoreFile } from './ignore.ts'
-import { gitAuthorization, httpAuthorization, type SecretReader } from './remote-authorization.ts'
+import { httpAuthorization, type SecretReader } from './remote-authorization.ts'
 import { SingleFileTree } from './single-file-tree.ts'
 import { StatCache } from './stat-cache.ts'
 
@@ -56,6 +56,8 @@ export interface OpenContext {
   readonly readText: TextReader
   /** Set when the location was a Dockerfile itself (features row C9). */
   readonly dockerfileText: string | undefined
+  /** When its contents were made, for SOURCE_DATE_EPOCH (features row D48); undefined for directories. */
+  timeSec(): Promise<number | undefined>
   /** Keeps what was learned for the next build; to be called when the build has ended, however. */
   save(): Promise<void>
 }
@@ -96,6 +98,7 @@ function emptyContext(description: string): OpenContext {
     tree,
     readText: () => Promise.resolve(undefined),
     dockerfileText: undefined,
+    timeSec: () => Promise.resolve(undefined),
     save: () => Promise.resolve(),
   }
 }
@@ -130,7 +133,13 @@ async function openDirectory(
     }),
     signal,
   })
-  return { tree, readText, dockerfileText: undefined, save: () => tree.save() }
+  return {
+    tree,
+    readText,
+    dockerfileText: undefined,
+    timeSec: () => Promise.resolve(undefined),
+    save: () => tree.save(),
+  }
 }
 
 /** The real path of a context directory; `context-missing` when it is none. */
@@ -172,6 +181,7 @@ async function openArchive(
     tree,
     readText: rootReader(directory, parts),
     dockerfileText: undefined,
+    timeSec: () => archiveTime(file, parts),
     save: () => Promise.resolve(),
   }
 }
@@ -192,39 +202,19 @@ async function openGit(
   // `github.com/owner/name` has no scheme: for git itself it would be a local path.
   const remote = source.looksLocal ? `https://${source.remote}` : source.remote
   const { ref, subdir, checksum, keepGitDir = false, submodules = true } = source
-  const request: GitRequest = { remote, ref, subdir, checksum, keepGitDir, submodules }
-  const { tree, root } = await openGitTree(request, options.description, parts)
+  const { mtime = 'checkout', fetchByCommit } = source
+  const tree = await GitTree.open(
+    { remote, ref, subdir, checksum, keepGitDir, submodules, mtime, fetchByCommit },
+    options.description,
+    parts,
+  )
   return {
     tree,
-    readText: rootReader(root, parts),
+    readText: async (path) => await rootReader((await tree.checkout()).root, parts)(path),
     dockerfileText: undefined,
+    timeSec: async () => (await tree.checkout()).timeSec,
     save: () => Promise.resolve(),
   }
-}
-
-/** A checkout as a tree; for contexts and for ADD (features rows C7, D118). */
-export async function openGitTree(
-  request: GitRequest,
-  description: string,
-  parts: ContextParts,
-): Promise<{ readonly tree: SourceTree; readonly root: string }> {
-  const { root, commit } = await checkoutGit(request, {
-    workDirectory: parts.workDirectory,
-    env: parts.env,
-    authorization: await gitAuthorization(request.remote, parts.readSecret),
-    signal: parts.signal,
-  })
-  const tree = new DirectoryTree({
-    kernel: parts.kernel,
-    root,
-    description,
-    identity: JSON.stringify([commit, request.subdir, request.keepGitDir, request.submodules]),
-    ignore: compileMatcher([]),
-    ownership: 'root',
-    statCache: undefined,
-    signal: parts.signal,
-  })
-  return { tree, root }
 }
 
 async function openUrl(
@@ -234,14 +224,15 @@ async function openUrl(
 ): Promise<OpenContext> {
   const file = await fetchUrl({ url, checksum: undefined }, parts)
   const head = await readHead(file.file)
+  const timeSec = () => timeOfDownload(file, parts)
   if (!options.isNamed && classifyInput(head) === 'archive') {
-    return await openArchive(file.file, options, parts)
+    return { ...(await openArchive(file.file, options, parts)), timeSec }
   }
   const tree = fileTree(file, 'context', options.description)
   const readText: TextReader = async (path) =>
     path === 'context' ? await hostReader('/')(file.file) : undefined
   const dockerfileText = options.isNamed ? undefined : await readText('context')
-  return { tree, readText, dockerfileText, save: () => Promise.resolve() }
+  return { tree, readText, dockerfileText, timeSec, save: () => Promise.resolve() }
 }
 
 /** One downloaded file as a tree; for ADD of a URL (features row D114). */
@@ -254,6 +245,18 @@ export async function openHttpTree(
   parts: ContextParts,
 ): Promise<SourceTree> {
   return fileTree(await fetchUrl(request, parts), request.filename, redactUrl(request.url))
+}
+
+/** The time of a file behind a URL: what its server says, else the newest file of the archive that it is. */
+export async function httpTime(
+  request: { readonly url: string; readonly checksum: string | undefined },
+  parts: ContextParts,
+): Promise<number | undefined> {
+  return await timeOfDownload(await fetchUrl(request, parts), parts)
+}
+
+async function timeOfDownload(file: Download, parts: ContextParts): Promise<number | undefined> {
+  return file.lastModifiedSec ?? (await archiveTime(file.file, parts))
 }
 
 function fileTree(file: Download, name: string, description: string): SourceTree {

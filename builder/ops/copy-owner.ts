@@ -16,7 +16,8 @@ const ACCOUNT_FILE_BYTES_MAX = 10 << 20
 
 /**
  * The ids that `--chown=text` means (features row D104): numbers as they are, a user's number also for the group when
- * none is given, names from /etc/passwd and /etc/group. As with BuildKit a name that is not there means 0.
+ * none is given, names from /etc/passwd and /etc/group. As with BuildKit a user that is not there
+ * means 0, and a group that is not there is the user's.
  * `bad-owner` when a name is given and there is nothing to look it up in (`readAccounts` undefined: --link, scratch).
  */
 export async function resolveOwner(
@@ -29,7 +30,8 @@ export async function resolveOwner(
   if (colon < 0) {
     return owner
   }
-  return { uid: owner.uid, gid: await resolveGroup(text.slice(colon + 1), text, readAccounts) }
+  const gid = await resolveGroup(text.slice(colon + 1), text, readAccounts)
+  return { uid: owner.uid, gid: gid ?? owner.gid }
 }
 
 /** True when ids have to be looked up by name: then the owner depends on the filesystem that is copied to. */
@@ -55,13 +57,13 @@ async function resolveGroup(
   name: string,
   text: string,
   readAccounts: AccountFileReader | undefined,
-): Promise<number> {
+): Promise<number | undefined> {
   const id = parseId(name)
   if (id !== undefined) {
     return id
   }
   const fields = await findAccount('/etc/group', name, text, readAccounts)
-  return parseNumber(fields?.[2]) ?? 0
+  return parseNumber(fields?.[2])
 }
 
 function parseId(name: string): number | undefined {

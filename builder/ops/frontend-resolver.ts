@@ -1,4 +1,5 @@
 import type {
+  EpochSource,
   ImageResolver as FrontendResolver,
   ResolvedContext,
   ResolvedImage as FrontendImage,
@@ -11,8 +12,10 @@ import type { ImageResolver, ResolvedImage } from './image.ts'
 export function frontendResolver(
   images: ImageResolver,
   namedContexts: BuildRequest['namedContexts'],
+  epochOf: (source: EpochSource) => Promise<number | undefined>,
 ): FrontendResolver {
   return {
+    resolveEpoch: epochOf,
     resolveImage: async (reference, platform, signal) =>
       toFrontend(await images.resolve(reference, platform, signal)),
     resolveContext: async (name, platform, signal): Promise<ResolvedContext> => {

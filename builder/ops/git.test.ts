@@ -66,6 +66,8 @@ describe('checkoutGit', function () {
         checksum: undefined,
         keepGitDir: false,
         submodules: true,
+        mtime: 'checkout',
+        fetchByCommit: false,
         ...request,
       },
       {

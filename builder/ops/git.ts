@@ -1,12 +1,9 @@
-import { type ChildProcess, spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
-import { once } from 'node:events'
-import { lstat, mkdir, rm } from 'node:fs/promises'
-import { homedir } from 'node:os'
+import { lstat, lutimes, mkdir, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { text } from 'node:stream/consumers'
 import { cleanBelowRoot } from '../context/clean-path.ts'
 import { CopyError } from './copy-errors.ts'
+import { Git, type GitOptions } from './git-command.ts'
 import { redactUrl } from './http.ts'
 
 /** What of a repository is wanted (features rows C7, C8, D118-D120). */
@@ -19,50 +16,56 @@ export interface GitRequest {
   readonly checksum: string | undefined
   readonly keepGitDir: boolean
   readonly submodules: boolean
-}
-
-export interface GitOptions {
-  /** Directory for the checkout; a new one is made in it. */
-  readonly workDirectory: string
-  /** PATH, proxies and SSH_AUTH_SOCK are taken from it, nothing else. */
-  readonly env: Readonly<Record<string, string | undefined>>
-  /** Value of an Authorization header for the remote's host (features row D121). */
-  readonly authorization: string | undefined
-  readonly signal: AbortSignal
-  /** Protocols that git may speak, for submodules too; tests add `file`. */
-  readonly protocols?: readonly string[]
+  /** `commit`: files get the time of the commit (features row D119). */
+  readonly mtime: 'checkout' | 'commit'
+  /** A checksum that is a whole commit is fetched itself, whatever the ref leads to. */
+  readonly fetchByCommit: boolean
 }
 
 export interface GitCheckout {
   /** Host directory with the files. */
   readonly root: string
   readonly commit: string
+  /** When it was committed. */
+  readonly timeSec: number
 }
 
-const PROTOCOLS = ['http', 'https', 'ssh', 'git']
 const COMMIT = /^(?:[0-9a-f]{40}|[0-9a-f]{64})$/
 /** Characters that git-check-ref-format(1) forbids, and what could be read as an option or a range. */
 const BAD_REF = /^[-/.]|[\0-\x20\x7f~^:?*[\\]|\.\.|@\{|\/$|\.lock$/
-const PASSED_ENV = [
-  'PATH',
-  'SSH_AUTH_SOCK',
-  ...['HTTP_PROXY', 'HTTPS_PROXY', 'NO_PROXY', 'ALL_PROXY'].flatMap((name) => [
-    name,
-    name.toLowerCase(),
-  ]),
-]
+/** A ref that was looked up: what a checkout will hold, known before it is made. */
+export interface ResolvedGit {
+  /** Id of the commit, or of the annotated tag. */
+  readonly commit: string
+  /** What to fetch. */
+  readonly fetched: string
+}
 
 /**
- * Checks a repository out: one commit, with its submodules, without history. git runs with an environment of its own: no
- * configuration of the machine or user, no hooks, no prompts, only network protocols. `git-missing` when there is no git
- * program; `git-failed` for everything else, with what git said.
+ * Finds the commit that is wanted, and that it has the checksum as far as that can be told without a checkout. A full
+ * commit needs no network. `git-missing` when there is no git program; `checksum-mismatch`; `git-failed` for everything
+ * else, with what git said.
  */
-export async function checkoutGit(request: GitRequest, options: GitOptions): Promise<GitCheckout> {
+export async function resolveGit(request: GitRequest, options: GitOptions): Promise<ResolvedGit> {
   checkRequest(request)
+  const { ref, checksum } = request
+  const id = request.fetchByCommit && COMMIT.test(checksum ?? '') ? checksum : ref
+  if (id !== undefined && COMMIT.test(id)) {
+    return { commit: id, fetched: id }
+  }
+  return await resolveRef(new Git(options.workDirectory, request.remote, options), request)
+}
+
+/** Checks a repository out: one commit, with its submodules, without history. Fails as `resolveGit` does. */
+export async function checkoutGit(
+  request: GitRequest,
+  options: GitOptions,
+  resolved?: ResolvedGit,
+): Promise<GitCheckout> {
+  const { commit, fetched } = resolved ?? (await resolveGit(request, options))
   const root = join(options.workDirectory, `git-${randomUUID()}`)
   await mkdir(root, { mode: 0o755 })
-  const git = new Git(root, request, options)
-  const { commit, fetched } = await resolveRef(git, request)
+  const git = new Git(root, request.remote, options)
   await git.run(['init', ...(commit.length === 64 ? ['--object-format=sha256'] : [])])
   await git.run(['remote', 'add', 'origin', request.remote])
   await fetchCommit(git, fetched, commit)
@@ -71,13 +74,28 @@ export async function checkoutGit(request: GitRequest, options: GitOptions): Pro
   if (request.submodules) {
     await git.run(['submodule', 'update', '--init', '--recursive', '--depth=1'])
   }
+  const timeSec = Number(await git.run(['log', '-1', '--format=%ct', commit, '--']))
+  if (request.mtime === 'commit') {
+    await setTimes(root, timeSec)
+  }
   const subdir = cleanBelowRoot(request.subdir ?? '')
   if (!request.keepGitDir || subdir !== '') {
     await rm(join(root, '.git'), { recursive: true, force: true })
   } else if (request.remote.includes('@')) {
     await git.run(['remote', 'set-url', 'origin', redactUrl(request.remote)])
   }
-  return { root: await enterSubdir(root, subdir), commit }
+  return { root: await enterSubdir(root, subdir), commit, timeSec }
+}
+
+/** Gives every file the time of the commit (features row D119, `mtime=commit`); links are not followed. */
+async function setTimes(directory: string, seconds: number): Promise<void> {
+  for (const entry of await readdir(directory, { withFileTypes: true })) {
+    const path = join(directory, entry.name)
+    if (entry.isDirectory() && entry.name !== '.git') {
+      await setTimes(path, seconds)
+    }
+    await lutimes(path, seconds, seconds)
+  }
 }
 
 function checkRequest({ remote, ref, checksum }: GitRequest): void {
@@ -101,18 +119,8 @@ function checkRequest({ remote, ref, checksum }: GitRequest): void {
   }
 }
 
-interface ResolvedRef {
-  /** Id of the commit, or of the annotated tag. */
-  readonly commit: string
-  /** What to fetch. */
-  readonly fetched: string
-}
-
 /** Finds the commit of a ref on the remote; a branch is preferred to a tag of the same name, as git checkout does. */
-async function resolveRef(git: Git, { remote, ref }: GitRequest): Promise<ResolvedRef> {
-  if (ref !== undefined && COMMIT.test(ref)) {
-    return { commit: ref, fetched: ref }
-  }
+async function resolveRef(git: Git, { remote, ref, checksum }: GitRequest): Promise<ResolvedGit> {
   const name = ref ?? (await defaultBranch(git, remote))
   const listed = await git.run(['ls-remote', '--', remote, name, `${name}^{}`])
   const ids = new Map(
@@ -133,6 +141,10 @@ async function resolveRef(git: Git, { remote, ref }: GitRequest): Promise<Resolv
       'git-failed',
       `could not check out ${redactUrl(remote)}: repository does not contain ref ${name}`,
     )
+  }
+  const peeled = ids.get(`${fetched}^{}`) ?? commit
+  if (checksum !== undefined && ![commit, peeled].some((id) => hasChecksum(id, checksum))) {
+    throw checksumMismatch(remote, checksum, peeled)
   }
   return { commit, fetched }
 }
@@ -171,14 +183,21 @@ async function verifyChecksum(
   if (checksum === undefined) {
     return
   }
-  const wanted = checksum.toLowerCase()
   const peeled = (await git.run(['rev-parse', `${commit}^{commit}`])).trim()
-  if (!commit.startsWith(wanted) && !peeled.startsWith(wanted)) {
-    throw new CopyError(
-      'checksum-mismatch',
-      `could not use ${redactUrl(remote)}: expected checksum to match ${checksum}, got ${peeled}`,
-    )
+  if (!hasChecksum(commit, checksum) && !hasChecksum(peeled, checksum)) {
+    throw checksumMismatch(remote, checksum, peeled)
   }
+}
+
+function hasChecksum(id: string, checksum: string): boolean {
+  return id.startsWith(checksum.toLowerCase())
+}
+
+function checksumMismatch(remote: string, checksum: string, found: string): CopyError {
+  return new CopyError(
+    'checksum-mismatch',
+    `could not use ${redactUrl(remote)}: expected checksum to match ${checksum}, got ${found}`,
+  )
 }
 
 /** A subdirectory must be a real one: a symlink could lead out of the repository. */
@@ -198,105 +217,4 @@ async function enterSubdir(root: string, subdir: string): Promise<string> {
     }
   }
   return current
-}
-
-class Git {
-  readonly #directory: string
-  readonly #remote: string
-  readonly #signal: AbortSignal
-  readonly #env: Record<string, string>
-
-  constructor(directory: string, request: GitRequest, options: GitOptions) {
-    this.#directory = directory
-    this.#remote = request.remote
-    this.#signal = options.signal
-    this.#env = environment(request.remote, options)
-  }
-
-  /** What git prints; `git-failed` with its last lines when it fails. */
-  async run(args: readonly string[]): Promise<string> {
-    const child = this.#spawn([
-      '-c',
-      'core.hooksPath=/dev/null',
-      '-c',
-      'init.defaultBranch=master',
-      ...args,
-    ])
-    const closed = once(child, 'close')
-    const output = Promise.all([
-      child.stdout === null ? '' : text(child.stdout),
-      child.stderr === null ? '' : text(child.stderr),
-    ])
-    let code: unknown
-    try {
-      const [status]: unknown[] = await closed
-      code = status
-    } catch (error) {
-      this.#signal.throwIfAborted()
-      throw new CopyError(
-        'git-missing',
-        `could not run git for ${redactUrl(this.#remote)}: is it installed?`,
-        { cause: error },
-      )
-    }
-    const [stdout, stderr] = await output
-    this.#signal.throwIfAborted()
-    if (code !== 0) {
-      const said = stderr.trim().split('\n').slice(-5).map(redactUrl).join('\n')
-      throw new CopyError(
-        'git-failed',
-        `could not ${args[0]} ${redactUrl(this.#remote)}: git failed: ${said}`,
-      )
-    }
-    return stdout
-  }
-
-  #spawn(args: readonly string[]): ChildProcess {
-    // git gives files the mode that the umask leaves; images must not depend on the user's.
-    const umask = process.umask(0o022)
-    try {
-      return spawn('git', args, {
-        cwd: this.#directory,
-        env: this.#env,
-        stdio: ['ignore', 'pipe', 'pipe'],
-        signal: this.#signal,
-      })
-    } finally {
-      process.umask(umask)
-    }
-  }
-}
-
-function environment(remote: string, options: GitOptions): Record<string, string> {
-  const knownHosts = join(options.env['HOME'] ?? homedir(), '.ssh', 'known_hosts')
-  const env: Record<string, string> = {
-    LC_ALL: 'C',
-    HOME: '/dev/null',
-    GIT_CONFIG_NOSYSTEM: '1',
-    GIT_CONFIG_GLOBAL: '/dev/null',
-    GIT_TEMPLATE_DIR: '',
-    // The work directory may lie inside some repository, whose configuration is not ours.
-    GIT_CEILING_DIRECTORIES: options.workDirectory,
-    GIT_TERMINAL_PROMPT: '0',
-    GIT_ALLOW_PROTOCOL: (options.protocols ?? PROTOCOLS).join(':'),
-    GIT_SSH_COMMAND: `ssh -F /dev/null -o BatchMode=yes -o UserKnownHostsFile=${shellQuote(knownHosts)}`,
-  }
-  for (const name of PASSED_ENV) {
-    const value = options.env[name]
-    if (value !== undefined) {
-      env[name] = value
-    }
-  }
-  const origin = URL.parse(remote)?.origin
-  if (options.authorization !== undefined && origin?.startsWith('http') === true) {
-    // By environment, since arguments of processes can be read by everybody; for this host only.
-    env['GIT_CONFIG_COUNT'] = '1'
-    env['GIT_CONFIG_KEY_0'] = `http.${origin}/.extraHeader`
-    env['GIT_CONFIG_VALUE_0'] = `Authorization: ${options.authorization}`
-  }
-  return env
-}
-
-function shellQuote(value: string): string {
-  return `'${value.replaceAll("'", "'\\''")}'`
 }

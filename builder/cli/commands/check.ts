@@ -105,7 +105,9 @@ async function checkRequest(
 ): Promise<CheckReport> {
   const { text } = await session.contexts.dockerfile()
   const unknown: string[] = []
-  const resolver = frontendResolver(session.resolver, request.namedContexts)
+  const resolver = frontendResolver(session.resolver, request.namedContexts, (source) =>
+    session.contexts.epochOf(source),
+  )
   const report = await check({
     text,
     parseOptions: {
