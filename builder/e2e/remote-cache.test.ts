@@ -120,9 +120,13 @@ describe('a remote cache', () => {
     const { ref, context } = await open(lab)
     await buildFresh(lab, 'a', ['--cache-to', `type=registry,ref=${ref},mode=max`, context])
     await appendFile(join(context, 'source.txt'), 'more\n')
-    const second = await buildFresh(lab, 'b', ['--cache-from', ref, context])
+    const both = ['--cache-from', ref, '--cache-to', `type=registry,ref=${ref},mode=max`, context]
+    const second = await buildFresh(lab, 'b', both)
     assert.deepEqual(second.cached, ['COPY conf.txt /conf', 'WORKDIR /src'])
     assert.equal(second.executed.length, 4)
+    // Of the layers that were found, none was fetched to be written to where it is.
+    const third = await buildFresh(lab, 'c', both)
+    assert.deepEqual([third.id, third.executed], [second.id, []])
     await prune(lab)
   })
 
