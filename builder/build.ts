@@ -13,6 +13,7 @@ import type { BuildExports, SolvedPlatform } from './build-exports.ts'
 import type { BuildOutcome, BuildServices } from './build-services.ts'
 import { BuildSession } from './build-session.ts'
 import { CacheJournal } from './cache/journal.ts'
+import { readContextIgnore } from './context/context-ignore.ts'
 import { BuildError, CachedLayerUnavailable, StepError } from './errors.ts'
 import { frontendResolver } from './ops/frontend-resolver.ts'
 import { GraphExecutor, type NodeResult } from './ops/graph-executor.ts'
@@ -68,20 +69,23 @@ async function convertAll(
   const resolver = frontendResolver(session.resolver, session.request.namedContexts, (source) =>
     session.contexts.epochOf(source),
   )
+  const ignore = await readContextIgnore(session.request)
   return await Promise.all(
     session.request.platforms.map((platform) =>
-      convert(parsed, convertOptions(session.request, platform), resolver, signal),
+      convert(parsed, { ...convertOptions(session.request, platform), ignore }, resolver, signal),
     ),
   )
 }
 
 /** Lint findings (features row L23), each once however many platforms there are. */
 function tellWarnings(graphs: readonly BuildGraph[], session: BuildSession): void {
-  const texts = graphs.flatMap((graph) =>
-    graph.warnings.map(({ rule, detail, range }) => `${rule}: ${detail} (line ${range.startLine})`),
-  )
-  for (const text of new Set(texts)) {
-    session.steps.warning(text)
+  const told = new Set<string>()
+  for (const { rule, detail, range, description, url } of graphs.flatMap((one) => one.warnings)) {
+    const text = `${rule}: ${detail} (line ${range.startLine})`
+    if (!told.has(text)) {
+      told.add(text)
+      session.steps.warning(text, { rule: { description, url, range } })
+    }
   }
 }
 

@@ -49,7 +49,17 @@ export type BuildEvent =
       readonly atMs: number
       readonly text: string
       readonly step: StepId | undefined
+      /** Of a finding in the Dockerfile. */
+      readonly rule?: BrokenRule
     }
+
+/** More about a finding than its one line says. */
+export interface BrokenRule {
+  readonly description: string
+  /** Page about the rule; '' without one. */
+  readonly url: string
+  readonly range: { readonly startLine: number; readonly endLine: number }
+}
 
 export type BuildEventSink = (event: BuildEvent) => void
 

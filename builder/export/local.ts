@@ -60,7 +60,7 @@ export class LocalExporter implements Exporter {
         const root = directory === '' ? dest : join(dest, directory)
         await mkdir(root, { recursive: true, mode: 0o755 })
         const onSkipped = (path: string, reason: string): void =>
-          services.steps.warning(`could not write ${path}: ${reason}`, step)
+          services.steps.warning(`could not write ${path}: ${reason}`, { step })
         await writeLocalFiles(flat, { root, kernel, epochSec: result.epochSec, onSkipped, signal })
       }
       step.end('done')

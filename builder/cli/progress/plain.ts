@@ -63,9 +63,9 @@ export class PlainPrinter implements ProgressPrinter {
 
   finish(): void {
     this.#leave()
-    const text = renderWarnings(this.#warnings)
-    if (text !== '') {
-      this.#stream.write(text)
+    if (this.#warnings.length > 0) {
+      // An empty line is there already.
+      this.#stream.write(renderWarnings(this.#warnings).trimStart().replace(/^/, ' '))
     }
   }
 

@@ -58,9 +58,7 @@ export class RawJsonPrinter implements ProgressPrinter {
       case 'notice':
         return { warnings: [{ level: 0, short: base64(event.text) }] }
       case 'warning':
-        return {
-          warnings: [{ vertex: this.#digest(event.step), level: 1, short: base64(event.text) }],
-        }
+        return { warnings: [{ vertex: this.#digest(event.step), ...warning(event) }] }
       default:
         return event satisfies never
     }
@@ -95,6 +93,21 @@ export class RawJsonPrinter implements ProgressPrinter {
 /** Readers tell steps apart by a digest; ours is of number and title. */
 function vertexDigest(step: StepId, title: string): string {
   return `sha256:${createHash('sha256').update(`${step} ${title}`).digest('hex')}`
+}
+
+/** BuildKit's VertexWarning; `detail` are lines, `range` are lines of the Dockerfile. */
+function warning({ text, rule }: Extract<BuildEvent, { type: 'warning' }>): object {
+  const short = { level: 1, short: base64(text) }
+  if (rule === undefined) {
+    return short
+  }
+  const { description, url, range } = rule
+  return {
+    ...short,
+    detail: [base64(description)],
+    ...(url === '' ? {} : { url }),
+    range: [{ start: { line: range.startLine }, end: { line: range.endLine } }],
+  }
 }
 
 function base64(text: string): string {

@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import type { ContextIgnore } from '../../frontend/index.ts'
-import { compileMatcher, parseIgnoreFile } from '../context/ignore.ts'
 import type { BuildRequest } from '../request.ts'
+import { compileMatcher, parseIgnoreFile } from './ignore.ts'
 
 /**
  * What the ignore file of a context directory leaves out, for the rule CopyIgnoredFile; undefined when there is none. A file
@@ -11,7 +11,7 @@ import type { BuildRequest } from '../request.ts'
 export async function readContextIgnore({
   context,
   dockerfile,
-}: BuildRequest): Promise<ContextIgnore | undefined> {
+}: Pick<BuildRequest, 'context' | 'dockerfile'>): Promise<ContextIgnore | undefined> {
   if (context.kind !== 'directory') {
     return undefined
   }
