@@ -16,6 +16,8 @@ const CAPABILITY_BITS = {
   SETFCAP: 31,
 } as const
 
+export const SYS_CHROOT: bigint = 1n << BigInt(CAPABILITY_BITS.SYS_CHROOT)
+
 /** The 14 capabilities of a Docker container. */
 export const DEFAULT_CAPABILITIES: bigint = Object.values(CAPABILITY_BITS).reduce(
   (mask, bit) => mask | (1n << BigInt(bit)),

@@ -41,6 +41,7 @@ describe('execute', () => {
       cgroupProcs: [],
       hasCgroupNamespace: true,
       recordsOwners: false,
+      isChroot: false,
     })
   }
 
@@ -128,6 +129,7 @@ describe('sandbox-init', () => {
       cgroupProcs: [],
       hasCgroupNamespace: false,
       recordsOwners: false,
+      isChroot: false,
     }),
   )
 

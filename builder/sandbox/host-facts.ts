@@ -14,6 +14,9 @@ export interface HostFacts {
   /** Undefined where the uid has no account. */
   readonly userName: string | undefined
   readonly hasSysAdmin: boolean
+  readonly hasSysChroot: boolean
+  /** How many ids from 0 on we have and may map (CAP_SETUID, CAP_SETGID); undefined without that power. */
+  readonly ownIds: number | undefined
   /** Undefined where the kernel does not say. */
   readonly userNamespacesMax: number | undefined
   readonly isUnprivilegedCloneAllowed: boolean | undefined
@@ -24,6 +27,9 @@ export interface HostFacts {
   readonly subgids: readonly IdRange[]
 }
 
+const CAP_SETGID = 6n
+const CAP_SETUID = 7n
+const CAP_SYS_CHROOT = 18n
 const CAP_SYS_ADMIN = 21n
 /** Set-user-id helpers may lie where an ordinary PATH does not look. */
 const SYSTEM_DIRECTORIES = ['/usr/bin', '/bin', '/usr/sbin', '/sbin', '/usr/local/bin']
@@ -33,13 +39,16 @@ export function readHostFacts(searchPath: string = process.env['PATH'] ?? ''): H
   const uid = process.geteuid?.() ?? -1
   const gid = process.getegid?.() ?? -1
   const userName = ownName()
+  const status = readIfThere('/proc/self/status') ?? ''
   const max = readIfThere('/proc/sys/user/max_user_namespaces')
   const clone = readIfThere('/proc/sys/kernel/unprivileged_userns_clone')
   return {
     uid,
     gid,
     userName,
-    hasSysAdmin: hasCapability(readIfThere('/proc/self/status') ?? '', CAP_SYS_ADMIN),
+    hasSysAdmin: hasCapability(status, CAP_SYS_ADMIN),
+    hasSysChroot: hasCapability(status, CAP_SYS_CHROOT),
+    ownIds: ownIds(status),
     userNamespacesMax: max === undefined ? undefined : Number(max),
     isUnprivilegedCloneAllowed: clone === undefined ? undefined : clone.trim() !== '0',
     isAppArmorRestricting:
@@ -68,6 +77,15 @@ export function idRanges(
 export function hasCapability(status: string, bit: bigint): boolean {
   const mask = /^CapEff:\s*([0-9a-f]+)$/m.exec(status)?.[1]
   return mask !== undefined && ((BigInt(`0x${mask}`) >> bit) & 1n) === 1n
+}
+
+function ownIds(status: string): number | undefined {
+  if (!hasCapability(status, CAP_SETUID) || !hasCapability(status, CAP_SETGID)) return undefined
+  const counts = ['/proc/self/uid_map', '/proc/self/gid_map'].map((file) =>
+    Number(/^\s*0\s+\d+\s+(\d+)/.exec(readIfThere(file) ?? '')?.[1] ?? 0),
+  )
+  const count = Math.min(...counts)
+  return count > 1 ? count : undefined
 }
 
 function ownName(): string | undefined {

@@ -3,7 +3,7 @@ import type { HostFacts, IdRange } from './host-facts.ts'
 
 /** A way of isolating steps, and the options of `sandbox-init worker` that take it. */
 export interface Rung {
-  readonly rung: 'root' | 'userns-subids' | 'userns-single-id'
+  readonly rung: 'root' | 'userns-subids' | 'userns-single-id' | 'no-namespaces'
   readonly options: readonly string[]
   /** What is lost, if anything. */
   readonly notice: string | undefined
@@ -18,8 +18,9 @@ const IDS_WANTED = 65_536
  */
 export function chooseRung(facts: HostFacts): Rung {
   if (facts.uid === 0 && facts.hasSysAdmin) return { rung: 'root', options: [], notice: undefined }
-  if (facts.userNamespacesMax === 0) throw unavailable(...NAMESPACES_OFF)
-  if (facts.isUnprivilegedCloneAllowed === false) throw unavailable(...CLONE_OFF)
+  if (facts.userNamespacesMax === 0) return withoutNamespaces(facts, NAMESPACES_OFF)
+  if (facts.isUnprivilegedCloneAllowed === false) return withoutNamespaces(facts, CLONE_OFF)
+  if (facts.uid === 0 && facts.ownIds !== undefined) return allIdsRung(facts.ownIds)
   const range = subordinateIds(facts)
   if ('missing' in range) return singleIdRung(facts, range)
   const { uids, gids, newuidmap, newgidmap } = range
@@ -31,6 +32,37 @@ export function chooseRung(facts: HostFacts): Rung {
       ...['--newgidmap', newgidmap, '--gid-map', idMap(facts.gid, gids)],
     ],
     notice: noticeFor(Math.min(uids.count, gids.count) + 1),
+  }
+}
+
+/** Root of a container that may not mount but has its ids: a namespace with all of them. */
+function allIdsRung(count: number): Rung {
+  return {
+    rung: 'userns-subids',
+    options: [
+      '--userns',
+      '--privileged-map',
+      ...['--uid-map', `0 0 ${count}`, '--gid-map', `0 0 ${count}`],
+    ],
+    notice: noticeFor(count),
+  }
+}
+
+/**
+ * The last rung: container root without any namespace, by chroot(2). Errors: `sandbox-unavailable` for whoever may not
+ * even do that, with the cause and the fix of the rung above.
+ */
+export function withoutNamespaces(
+  facts: Pick<HostFacts, 'uid' | 'hasSysChroot'>,
+  [cause, fix]: readonly [string, string],
+): Rung {
+  if (facts.uid !== 0 || !facts.hasSysChroot) throw unavailable(cause, fix)
+  return {
+    rung: 'no-namespaces',
+    options: ['--no-namespaces'],
+    notice:
+      `steps run by chroot only, as root of this container: they share its processes, network, devices and host name, have no /proc and no /sys, ` +
+      `are kept in by no filter of ours, and each copies its root filesystem (${cause}; ${fix})`,
   }
 }
 
@@ -119,7 +151,9 @@ export function explainStart(printed: string, facts: HostFacts): SandboxError | 
   if (isAppArmor) return unavailable(...APPARMOR, details)
   if (step === 'user-namespace' && errno === '28') return unavailable(...NAMESPACES_OFF, details)
   if (step === 'user-namespace' && errno === '1') return unavailable(...FORBIDDEN, details)
-  if (step === 'namespaces' && errno === '1') return unavailable(...FORBIDDEN, details)
+  if (['namespaces', 'mounts', 'protect'].includes(step) && (errno === '1' || errno === '13')) {
+    return unavailable(...FORBIDDEN, details)
+  }
   if (step === 'id-map') {
     const said = printed.split('\n').find((line) => /^new[ug]idmap:/.test(line))
     return unavailable(
@@ -133,6 +167,12 @@ export function explainStart(printed: string, facts: HostFacts): SandboxError | 
     `could not start the worker: ${step}: ${detail}: ${words}`,
     details,
   )
+}
+
+/** Whether the worker could not start because namespaces are refused, and with which words. */
+export function refusedNamespaces(error: unknown): readonly [string, string] | undefined {
+  if (!(error instanceof SandboxError) || error.code !== 'sandbox-unavailable') return undefined
+  return [APPARMOR, FORBIDDEN, NAMESPACES_OFF].find(([cause]) => error.message.includes(cause))
 }
 
 const APPARMOR = [

@@ -1,14 +1,24 @@
 import { readFile } from 'node:fs/promises'
+import { SandboxError } from './errors.ts'
 import { isStubResolver, resolvConf } from './network-files.ts'
 import type { SandboxNetwork } from './spec.ts'
 
 /** What `default` costs here, in one line for the user (features rows X27, X30). */
 export const SHARED_NETWORK_NOTICE = "steps use this machine's network"
 
-/** The network of a step. `default` shares the worker's, as BuildKit does where no CNI plugin is configured (X27). */
-export function sandboxNetwork(asked: 'default' | 'none' | 'host'): SandboxNetwork {
+/** The network of a step. `default` shares the worker's, as BuildKit does where no CNI plugin is configured (X27). Errors: `sandbox-unavailable`. */
+export function sandboxNetwork(
+  asked: 'default' | 'none' | 'host',
+  { isChroot }: { readonly isChroot: boolean },
+): SandboxNetwork {
   switch (asked) {
     case 'none':
+      if (isChroot) {
+        throw new SandboxError(
+          'sandbox-unavailable',
+          'could not run the step without network: no namespaces can be made here, so it would have the one of this container',
+        )
+      }
       return { kind: 'none' }
     case 'default':
     case 'host':

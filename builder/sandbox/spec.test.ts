@@ -35,6 +35,7 @@ function specOf(request: Partial<RunRequest>, mounts: readonly SpecMount[] = [])
       cgroupProcs: [],
       hasCgroupNamespace: true,
       recordsOwners: false,
+      isChroot: false,
     },
   )
 }

@@ -6,6 +6,7 @@ import {
   DEFAULT_CAPABILITIES,
   MASKED_PATHS,
   READONLY_PATHS,
+  SYS_CHROOT,
 } from './docker-defaults.ts'
 import { sandboxEnvironment } from './environment.ts'
 import { SandboxError } from './errors.ts'
@@ -17,6 +18,8 @@ export interface SandboxSpec {
   readonly network: SandboxNetwork
   readonly hasCgroupNamespace: boolean
   readonly isConfined: boolean
+  /** No namespaces, no mounts (snapshotter/native/sandbox-init/chroot.h). */
+  readonly isChroot: boolean
   /** There is a single id: owners are recorded beside the files (snapshotter/native/sandbox-init/owners.h). */
   readonly recordsOwners: boolean
   readonly capabilities: bigint
@@ -72,6 +75,7 @@ export interface SpecSurroundings {
   readonly cgroupProcs: readonly string[]
   readonly hasCgroupNamespace: boolean
   readonly recordsOwners: boolean
+  readonly isChroot: boolean
 }
 
 /** Turns a request into the spec of one run. Errors: `sandbox-mount-invalid`, `sandbox-limit-unsupported`. */
@@ -83,7 +87,8 @@ export function sandboxSpec(request: RunRequest, surroundings: SpecSurroundings)
     hasCgroupNamespace: surroundings.hasCgroupNamespace,
     isConfined,
     recordsOwners: surroundings.recordsOwners,
-    capabilities: isConfined ? DEFAULT_CAPABILITIES : ALL_CAPABILITIES,
+    isChroot: surroundings.isChroot,
+    capabilities: capabilitiesOf(isConfined, surroundings.isChroot),
     shmSizeBytes: request.shmSizeBytes,
     root: surroundings.root,
     args: request.args,
@@ -101,6 +106,12 @@ export function sandboxSpec(request: RunRequest, surroundings: SpecSurroundings)
     ]),
     limits: resourceLimits(request.ulimits),
   }
+}
+
+/** Whoever may call chroot(2) leaves the root that is only a chroot. */
+function capabilitiesOf(isConfined: boolean, isChroot: boolean): bigint {
+  const all = isConfined ? DEFAULT_CAPABILITIES : ALL_CAPABILITIES
+  return isChroot ? all & ~SYS_CHROOT : all
 }
 
 /** Anything but the two known words must not take the lax branch (GHSA-7236-3392-c5c6). */

@@ -13,7 +13,14 @@ import {
 import { SandboxError } from '../sandbox/errors.ts'
 import { type HostFacts, readHostFacts } from '../sandbox/host-facts.ts'
 import { initProgram } from '../sandbox/init-program.ts'
-import { chooseRung, explainStart, singleIdRung } from '../sandbox/ladder.ts'
+import {
+  chooseRung,
+  explainStart,
+  refusedNamespaces,
+  type Rung,
+  singleIdRung,
+  withoutNamespaces,
+} from '../sandbox/ladder.ts'
 import {
   type CallName,
   type FromWorker,
@@ -64,9 +71,24 @@ export async function startWorker(
 ): Promise<Worker> {
   signal.throwIfAborted()
   const facts = options.facts ?? readHostFacts()
+  const { path } = options.store.root
+  const rung = await agreeOnOwners(path, chooseRung(facts), () => singleIdRung(facts))
+  try {
+    return await startOn(rung, facts, options, signal)
+  } catch (error) {
+    const refused = refusedNamespaces(error)
+    if (refused === undefined || facts.uid !== 0 || !facts.hasSysChroot) throw error
+    return await startOn(withoutNamespaces(facts, refused), facts, options, signal)
+  }
+}
+
+async function startOn(
+  { rung, options: rungOptions, notice }: Rung,
+  facts: HostFacts,
+  options: StartWorkerOptions,
+  signal: AbortSignal,
+): Promise<Worker> {
   const { root, lease } = options.store
-  const chosen = await agreeOnOwners(root.path, chooseRung(facts), () => singleIdRung(facts))
-  const { rung, options: rungOptions, notice } = chosen
   const probe = join(lease.directory, 'probe')
   await mkdir(probe, { recursive: true, mode: 0o700 })
   const writable = [

@@ -26,6 +26,8 @@ export interface RunParts {
   readonly diffs: CommittedDiffs
   /** There is a single id: owners are recorded beside the files. */
   readonly recordsOwners: boolean
+  /** No namespaces can be made. */
+  readonly isChroot: boolean
 }
 
 type Control = Pick<ExecuteOptions, 'output' | 'onStart'>
@@ -105,7 +107,7 @@ async function prepareSpec(
   scope: DisposableScope,
   signal: AbortSignal,
 ): Promise<SandboxSpec> {
-  const network = sandboxNetwork(request.network)
+  const network = sandboxNetwork(request.network, { isChroot: parts.isChroot })
   const mounts: SpecMount[] = []
   for (const mount of request.mounts) mounts.push(await prepareMount(mount, parts, scope, signal))
   return sandboxSpec(request, {
@@ -115,8 +117,9 @@ async function prepareSpec(
     hosts: hostsFile(request.hostname, request.extraHosts),
     resolvConf: await readHostResolvConf({ sharesHostNetwork: network.kind === 'shared' }),
     cgroupProcs: made.cgroupProcs,
-    hasCgroupNamespace: true,
+    hasCgroupNamespace: !parts.isChroot,
     recordsOwners: parts.recordsOwners,
+    isChroot: parts.isChroot,
   })
 }
 

@@ -37,6 +37,7 @@ async function main(): Promise<void> {
       ...{ kernel, snapshotter, workDir, resizes },
       overlay: given.overlay,
       recordsOwners: given.rung === 'userns-single-id',
+      isChroot: given.rung === 'no-namespaces',
     }),
     send,
   )
@@ -61,6 +62,7 @@ interface HandlerParts {
   readonly workDir: string
   readonly overlay: OverlaySupport
   readonly recordsOwners: boolean
+  readonly isChroot: boolean
   readonly resizes: Set<() => void>
 }
 
@@ -68,7 +70,7 @@ interface HandlerParts {
 const PLANNER_STDIO = [4, 5, 6] as const
 
 function makeHandlers(parts: HandlerParts): Handlers {
-  const { kernel, snapshotter, workDir, overlay, resizes, recordsOwners } = parts
+  const { kernel, snapshotter, workDir, overlay, resizes, recordsOwners, isChroot } = parts
   const diffs = new CommittedDiffs()
   const program = initProgram()
   return {
@@ -82,7 +84,15 @@ function makeHandlers(parts: HandlerParts): Handlers {
       }
       try {
         const runParts = {
-          ...{ snapshotter, program, workDir, stdio: PLANNER_STDIO, diffs, recordsOwners },
+          ...{
+            snapshotter,
+            program,
+            workDir,
+            stdio: PLANNER_STDIO,
+            diffs,
+            recordsOwners,
+            isChroot,
+          },
         }
         return await runInSandbox(request, runParts, { output, onStart }, signal)
       } finally {
@@ -108,7 +118,7 @@ function makeSnapshotter(kernel: Kernel, overlay: OverlaySupport, workDir: strin
 function workerInfo(given: WorkerArguments, snapshotter: Snapshotter): WorkerInfo {
   const lost = [
     given.notice,
-    typeof given.overlay === 'string'
+    typeof given.overlay === 'string' || given.rung === 'no-namespaces'
       ? undefined
       : `overlayfs cannot be mounted here (${given.overlay.reason}): every step copies its whole root filesystem`,
     SHARED_NETWORK_NOTICE,

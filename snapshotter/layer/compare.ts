@@ -63,10 +63,12 @@ function isDirectory(entries: ReadonlyMap<LayerPath, ScannedEntry>, path: LayerP
 function isChanged(a: ScannedEntry, b: ScannedEntry, { isSameDirectory }: CompareOptions): boolean {
   if (a.type !== b.type || a.uid !== b.uid || a.gid !== b.gid) return true
   if (a.mode !== b.mode && a.type !== 'symlink') return true
+  if (!equalXattrs(a.xattrs, b.xattrs)) return true
+  // A directory's times tell of what happened in it, which has entries of its own (BuildKit leaves it out as well).
+  if (a.type === 'dir') return false
   if (a.mtimeSec !== b.mtimeSec || a.mtimeNsec !== b.mtimeNsec) return true
   if (a.type === 'file' && a.sizeBytes !== b.sizeBytes) return true
   if (a.target !== b.target || a.major !== b.major || a.minor !== b.minor) return true
-  if (!equalXattrs(a.xattrs, b.xattrs)) return true
   if (!isSameDirectory) return false
   return (
     a.ino !== b.ino || a.dev !== b.dev || a.ctimeSec !== b.ctimeSec || a.ctimeNsec !== b.ctimeNsec

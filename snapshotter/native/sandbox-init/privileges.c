@@ -22,11 +22,13 @@ void set_limits(const struct spec *spec) {
   }
 }
 
-static void bound_capabilities(uint64_t allowed) {
+static void bound_capabilities(uint64_t allowed, bool is_chroot) {
   for (unsigned long capability = 0; capability < CAPABILITIES_MAX; capability++) {
     if (allowed & (1ull << capability)) continue;
     /* EINVAL: past the last one that this kernel has. */
-    if (prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) != 0 && errno != EINVAL) fail("capabilities", "bounding set");
+    if (prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) == 0) continue;
+    /* A plain container may lack CAP_SETPCAP; then it itself is the bound. */
+    if (errno != EINVAL && !(errno == EPERM && is_chroot)) fail("capabilities", "bounding set");
   }
 }
 
@@ -47,7 +49,7 @@ static void set_capabilities(uint64_t allowed) {
  * then the ids, which take the capabilities along for anyone but root.
  */
 void drop_privileges(const struct spec *spec, const struct user *user) {
-  bound_capabilities(spec->capabilities);
+  bound_capabilities(spec->capabilities, spec->is_chroot);
   if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) != 0) fail("capabilities", "ambient set");
   if (spec->use_seccomp) install_seccomp();
   umask(0022);

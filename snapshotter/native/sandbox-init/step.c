@@ -16,6 +16,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "chroot.h"
 #include "kernel.h"
 #include "owners.h"
 #include "path.h"
@@ -88,11 +89,9 @@ static void die_with_supervisor(void) {
   if (recv(report_fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0) _exit(1);
 }
 
-void run_step(const struct step *step) {
+/* Everything below is of the image: its users, its paths, looked up inside the new root. */
+static int enter_as_mount(const struct step *step, struct user *user) {
   const struct spec *spec = step->spec;
-  die_with_supervisor();
-  if (setsid() < 0) fail("session", "setsid");
-  join_cgroups(spec);
   enter_network(spec);
   if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0) fail("mounts", "could not make the mounts private");
 
@@ -101,14 +100,39 @@ void run_step(const struct step *step) {
   mount_system(root, spec, &held);
   reset_oom_score();
   if (sethostname(spec->hostname, strlen(spec->hostname)) != 0) fail("hostname", "%s", spec->hostname);
-  struct user user = find_user(root, spec->user);
+  *user = find_user(root, spec->user);
   umask(0);
-  close(open_working_directory(root, spec->cwd, &user));
+  close(open_working_directory(root, spec->cwd, user));
   hide_paths(root, spec);
   mount_requested(root, spec, &held);
   /* Again, as mounts may lie over it; by descriptor, so that no link leads elsewhere (CVE-2024-21626). */
-  int cwd = open_working_directory(root, spec->cwd, &user);
+  int cwd = open_working_directory(root, spec->cwd, user);
   if (fchdir(cwd) != 0) fail("workdir", "%s", spec->cwd);
+  return root;
+}
+
+/* What is left without namespaces (chroot.h). */
+static int enter_as_directory(const struct step *step, struct user *user) {
+  const struct spec *spec = step->spec;
+  reset_oom_score();
+  /* Before the new root is entered, which has no /proc for reopening. */
+  *user = find_user(step->root_mount, spec->user);
+  umask(0);
+  int cwd = open_working_directory(step->root_mount, spec->cwd, user);
+  int root = enter_directory(step->root_mount);
+  if (fchdir(cwd) != 0) fail("workdir", "%s", spec->cwd);
+  return root;
+}
+
+void run_step(const struct step *step) {
+  const struct spec *spec = step->spec;
+  die_with_supervisor();
+  if (setsid() < 0) fail("session", "setsid");
+  join_cgroups(spec);
+  int root;
+  struct user user = {0};
+  if (spec->is_chroot) root = enter_as_directory(step, &user);
+  else root = enter_as_mount(step, &user);
 
   /* A keyring of its own, where keys are available at all (X58). */
   if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) < 0 && errno != ENOSYS && errno != EPERM && errno != EDQUOT && errno != EACCES)

@@ -17,6 +17,7 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include "chroot.h"
 #include "kernel.h"
 #include "modes.h"
 #include "owners.h"
@@ -44,6 +45,7 @@ struct supervisor {
   bool is_raw;
   bool is_reaped;
   bool is_captured;
+  bool is_chroot;
   bool has_failed; /* a failure went out instead of an exit */
   int status;
   struct rusage usage;
@@ -186,7 +188,10 @@ static void handle_signal(struct supervisor *run) {
   if (read(run->signals, &info, sizeof info) != sizeof info) return;
   if (info.ssi_signo == SIGWINCH) copy_window_size(run);
   else if (info.ssi_signo != SIGCHLD) kill_step(run);
-  if (wait4(run->child, &run->status, WNOHANG, &run->usage) == run->child) run->is_reaped = true;
+  if (run->is_reaped || wait4(run->child, &run->status, WNOHANG, &run->usage) != run->child) return;
+  run->is_reaped = true;
+  /* No pid namespace ends with it. */
+  if (run->is_chroot) kill_descendants();
 }
 
 static void close_output(int *fd) {
@@ -262,6 +267,7 @@ static void start_step(struct supervisor *run, const struct spec *spec, int root
   if (is_captured && (pipe2(out, O_CLOEXEC) != 0 || pipe2(err, O_CLOEXEC) != 0)) fail("supervise", "pipe");
   unsigned long flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWUTS | CLONE_NEWIPC;
   if (spec->network == NETWORK_NONE) flags |= CLONE_NEWNET;
+  if (spec->is_chroot) flags = 0;
   /* Both architectures built here take the flags first. */
   long child = syscall(SYS_clone, flags | SIGCHLD, 0, 0, 0, 0);
   if (child < 0) fail("namespaces", "could not make mount, pid, uts and ipc namespaces");
@@ -274,6 +280,7 @@ static void start_step(struct supervisor *run, const struct spec *spec, int root
   }
   run->child = (pid_t)child;
   run->is_captured = is_captured;
+  run->is_chroot = spec->is_chroot != 0;
   run->reports = reports[0];
   run->outputs[0] = out[0];
   run->outputs[1] = err[0];
@@ -292,13 +299,18 @@ int supervise_run(void) {
   const struct spec *spec = read_spec(CHANNEL);
   records_owners = spec->records_owners != 0;
   struct supervisor run = {.terminal = -1, .not_executed = -1, .signals = block_signals()};
-  int root_mount = mount_tree("root", &spec->root, K_MOUNT_ATTR_NODEV);
+  int root_mount = spec->is_chroot ? open(spec->root.dir, O_PATH | O_DIRECTORY | O_CLOEXEC) : mount_tree("root", &spec->root, K_MOUNT_ATTR_NODEV);
   run.root_dir = openat(root_mount, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (run.root_dir < 0) fail("root", "could not open the root filesystem");
+  if (spec->is_chroot) {
+    if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0) fail("supervise", "PR_SET_CHILD_SUBREAPER");
+    place_mounts(run.root_dir, spec);
+  }
   start_step(&run, spec, root_mount);
   close(root_mount);
   while (!is_done(&run)) poll_once(&run);
   stop_terminal(&run);
+  if (spec->is_chroot) take_mounts_back();
   if (run.has_failed) return 1;
   finish_owners(&run);
   remove_stubs(run.root_dir);

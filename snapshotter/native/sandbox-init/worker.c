@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "chroot.h"
 #include "kernel.h"
 #include "modes.h"
 #include "report.h"
@@ -29,6 +30,8 @@
 
 struct options {
   bool new_user_namespace;
+  bool is_without_namespaces;
+  bool is_privileged_map; /* we may map whatever we have, and keep groups */
   const char *uid_helper; /* newuidmap; NULL: write the map ourselves (a single id) */
   const char *gid_helper;
   char *uid_map; /* "inside outside count ..." */
@@ -45,6 +48,14 @@ static struct options parse(int argc, char **argv) {
   for (; at < argc && strcmp(argv[at], "--") != 0; at++) {
     if (strcmp(argv[at], "--userns") == 0) {
       options.new_user_namespace = true;
+      continue;
+    }
+    if (strcmp(argv[at], "--no-namespaces") == 0) {
+      options.is_without_namespaces = true;
+      continue;
+    }
+    if (strcmp(argv[at], "--privileged-map") == 0) {
+      options.is_privileged_map = true;
       continue;
     }
     if (at + 1 >= argc) fail_with(EINVAL, "usage", "%s needs a value", argv[at]);
@@ -95,7 +106,7 @@ static void write_maps(struct options *options, pid_t pid) {
     run_helper(options->gid_helper, pid, options->gid_map);
   } else {
     /* user_namespaces(7): without privilege a gid map is only taken after setgroups has been given up. */
-    write_proc(pid, "setgroups", "deny");
+    if (!options->is_privileged_map) write_proc(pid, "setgroups", "deny");
     write_proc(pid, "gid_map", options->gid_map);
   }
   if (options->uid_helper != NULL) run_helper(options->uid_helper, pid, options->uid_map);
@@ -172,9 +183,14 @@ static int run_init(const struct options *options, int go) {
   close(go);
   /* A session of its own: Ctrl-C reaches tsbuild, which then ends the steps in order. */
   if (setsid() < 0) fail("worker", "setsid");
-  if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0) fail("mounts", "could not make the mounts private");
-  tell_overlay(options->probe);
-  protect_host(options);
+  if (options->is_without_namespaces) {
+    if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0) fail("worker", "PR_SET_CHILD_SUBREAPER");
+    tell_overlay(NULL);
+  } else {
+    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0) fail("mounts", "could not make the mounts private");
+    tell_overlay(options->probe);
+    protect_host(options);
+  }
   pid_t worker = fork();
   if (worker < 0) fail("worker", "fork");
   if (worker == 0) {
@@ -184,7 +200,9 @@ static int run_init(const struct options *options, int go) {
   }
   /* The worker's channel must end when the worker does. */
   k_close_range(3, ~0u, 0);
-  return reap_until(worker);
+  int status = reap_until(worker);
+  if (options->is_without_namespaces) kill_descendants();
+  return status;
 }
 
 int hold_worker(int argc, char **argv) {
@@ -195,6 +213,7 @@ int hold_worker(int argc, char **argv) {
   int go[2];
   if (pipe2(go, O_CLOEXEC) != 0) fail("worker", "pipe");
   unsigned long flags = CLONE_NEWNS | CLONE_NEWPID | (options.new_user_namespace ? CLONE_NEWUSER : 0);
+  if (options.is_without_namespaces) flags = 0;
   long child = syscall(SYS_clone, flags | SIGCHLD, 0, 0, 0, 0);
   if (child < 0) fail(options.new_user_namespace ? "user-namespace" : "namespaces", "could not make namespaces for the worker");
   if (child == 0) {
