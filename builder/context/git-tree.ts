@@ -1,4 +1,4 @@
-import type { Digest } from '../../registry-client/oci/index.ts'
+import { type Digest, digestOf } from '../../registry-client/oci/index.ts'
 import type { Kernel, LayerPath, PackSource } from '../../snapshotter/index.ts'
 import type { SourceTree, TreeEntry } from '../ops/copy-source.ts'
 import {
@@ -19,6 +19,8 @@ export interface GitTreeParts {
   readonly env: Readonly<Record<string, string | undefined>>
   readonly readSecret: SecretReader
   readonly signal: AbortSignal
+  /** Protocols that git may speak, when not the usual ones. */
+  readonly protocols?: readonly string[]
 }
 
 /**
@@ -60,9 +62,10 @@ export class GitTree implements SourceTree {
     description: string,
     parts: GitTreeParts,
   ): Promise<GitTree> {
-    const { kernel, workDirectory, env, readSecret, signal } = parts
+    const { kernel, workDirectory, env, readSecret, signal, protocols } = parts
     const authorization = await gitAuthorization(request.remote, readSecret)
-    const options = { workDirectory, env, authorization, signal }
+    const own = protocols === undefined ? {} : { protocols }
+    const options = { workDirectory, env, authorization, signal, ...own }
     const resolved = await resolveGit(request, options)
     return new GitTree(request, resolved, { options, description, kernel })
   }
@@ -86,6 +89,11 @@ export class GitTree implements SourceTree {
 
   async fileDigests(paths: readonly LayerPath[]): Promise<readonly Digest[]> {
     return await (await this.#open()).tree.fileDigests(paths)
+  }
+
+  /** A commit never changes. */
+  stateOf(): Promise<Digest> {
+    return Promise.resolve(digestOf(this.identity))
   }
 
   source(path: LayerPath): PackSource {

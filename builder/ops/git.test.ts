@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import {
+  lstatSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -114,6 +115,20 @@ describe('checkoutGit', function () {
     await checkout({ ref: 'v1a', checksum: commits[0] })
     await fails({ ref: 'v1', checksum: commits[1] }, /expected checksum to match/)
     await fails({ checksum: 'xyz' }, /invalid checksum/)
+  })
+
+  it('fetches the commit that the checksum is, whatever the ref leads to, when asked', async () => {
+    const { commit } = await checkout({ ref: 'trunk', checksum: commits[0], fetchByCommit: true })
+    assert.equal(commit, commits[0])
+    await fails({ ref: 'trunk', checksum: commits[0] }, /expected checksum to match/)
+  })
+
+  it('gives files the time of the commit when asked', async () => {
+    const { root, timeSec } = await checkout({ mtime: 'commit' })
+    assert.equal(timeSec, Number(git('log', '-1', '--format=%ct')))
+    for (const name of ['a', 'sub', 'sub/run', 'out']) {
+      assert.equal(lstatSync(join(root, name)).mtimeMs / 1000, timeSec)
+    }
   })
 
   it('keeps .git when asked', async () => {
