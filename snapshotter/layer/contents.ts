@@ -73,10 +73,12 @@ async function* batchesOf(
 
 async function* readLines(path: string): AsyncGenerator<string> {
   await using file = await open(path, 'r')
+  // Most tables are small, and a deep stack of layers reads many.
+  const chunkBytes = Math.min(READ_BYTES, (await file.stat()).size + 1)
   let rest: Buffer = Buffer.alloc(0)
   for (;;) {
-    const chunk = Buffer.allocUnsafe(READ_BYTES)
-    const { bytesRead } = await file.read(chunk, 0, READ_BYTES, null)
+    const chunk = Buffer.allocUnsafe(chunkBytes)
+    const { bytesRead } = await file.read(chunk, 0, chunkBytes, null)
     if (bytesRead === 0) break
     let pending =
       rest.length === 0
