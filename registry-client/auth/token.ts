@@ -165,7 +165,7 @@ function parseReply(bytes: Buffer): { token: string; lifetimeSec: number | undef
     (value) => typeof value === 'string' && value !== '',
   )
   // Header values take printable ASCII only; anything else in a token is an attempt to smuggle.
-  if (typeof token !== 'string' || !/^[\x21-\x7e]+$/.test(token)) return undefined
+  if (typeof token !== 'string' || !/^[\x21-\x7e]{1,65536}$/.test(token)) return undefined
   const lifetime = values['expires_in']
   return {
     token,

@@ -89,7 +89,7 @@ describe('fetchBlob', () => {
 
   it('refuses other bytes of the right size', async () => {
     registry.script({ act: { kind: 'body', bytes: noise(BYTES.byteLength, 7) } })
-    await rejectsWith(fetch(), 'digest-mismatch', /has digest sha256:\w+ instead of sha256:/)
+    await rejectsWith(fetch(), 'digest-mismatch', /with digest sha256:\w+ instead of sha256:/)
     assert.equal(sink.ended, 'aborted')
   })
 

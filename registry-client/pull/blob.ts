@@ -56,6 +56,8 @@ class ReceivedBlob {
   readonly #onProgress: BlobProgress | undefined
   readonly #hash: Hash | undefined
   sizeBytes: number
+  /** Whence the last bytes came. */
+  host: string | undefined
 
   constructor(descriptor: Descriptor, sink: BlobSink, options: FetchPartOptions) {
     this.descriptor = descriptor
@@ -77,8 +79,9 @@ class ReceivedBlob {
     if (this.#hash === undefined) return
     const digest = `sha256:${this.#hash.digest('hex')}`
     if (digest === this.descriptor.digest) return
-    const reason = `the blob that was sent has digest ${digest} instead of ${this.descriptor.digest}`
-    throw new RegistryError('digest-mismatch', reason)
+    const { host } = this
+    const reason = `${host} sent a blob with digest ${digest} instead of ${this.descriptor.digest}`
+    throw new RegistryError('digest-mismatch', reason, { host })
   }
 }
 
@@ -124,6 +127,7 @@ class BlobDownload {
 
   async #receive(response: HttpResponse): Promise<void> {
     const { sizeBytes } = this.#received.descriptor
+    this.#received.host = response.url.host
     const start = response.status === 206 ? this.#rangeStart(response) : 0
     this.#checkLength(response, start)
     // A server without Range starts over: what we have already is skipped.

@@ -21,6 +21,8 @@ import {
 const CHUNK_BYTES = 16 * 1024 * 1024
 const CHUNK_SHRINK = 4
 const CHUNK_BYTES_MIN = 64 * 1024
+/** Servers may take less than was sent, but one that takes a byte at a time would never end. */
+const SHORT_ANSWERS_MAX = 16
 /** A try that brought this much more counts as progress. */
 const PROGRESS_BYTES = 1024 * 1024
 
@@ -57,6 +59,7 @@ export class BlobUpload {
   #isWholeRefused = false
   /** The most that one request took before it broke. */
   #sentBytes = 0
+  #shortAnswers = 0
   #triesBefore = 0
 
   constructor(options: BlobUploadOptions) {
@@ -195,7 +198,9 @@ export class BlobUpload {
    */
   #heldAfter(response: HttpResponse, start: number, length: number): number {
     const held = heldBytes(response) ?? start + length
-    if (held > start && held <= start + length) return held
+    if (held < start + length) this.#shortAnswers += 1
+    const isNearWhole = this.#shortAnswers <= SHORT_ANSWERS_MAX
+    if (held > start && held <= start + length && isNearWhole) return held
     const { host } = response.url
     throw new RegistryError(
       'bad-response',

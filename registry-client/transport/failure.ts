@@ -44,6 +44,10 @@ const KNOWN_FAILURES: ReadonlyMap<string, KnownFailure> = new Map([
   ['UND_ERR_CONNECT_TIMEOUT', SILENT],
   ['UND_ERR_HEADERS_TIMEOUT', SILENT],
   ['UND_ERR_BODY_TIMEOUT', SILENT],
+  [
+    'UND_ERR_HEADERS_OVERFLOW',
+    { code: 'bad-response', reason: 'its answer has too many headers', isTemporary: false },
+  ],
   ['DEPTH_ZERO_SELF_SIGNED_CERT', untrusted('its certificate is self-signed')],
   ['SELF_SIGNED_CERT_IN_CHAIN', UNKNOWN_AUTHORITY],
   ['UNABLE_TO_VERIFY_LEAF_SIGNATURE', UNKNOWN_AUTHORITY],
@@ -100,7 +104,7 @@ export function describeConnectionError(error: unknown, url: URL): unknown {
     return new RegistryError('tls-failed', reason, { host, cause: error })
   }
   if (code.startsWith('HPE_')) {
-    return new RegistryError('bad-response', `${host} does not speak HTTP (${code})`, {
+    return new RegistryError('bad-response', `${host} does not speak HTTP`, {
       host,
       cause: error,
     })
@@ -132,6 +136,8 @@ function isPlainHttpAnswer(error: unknown): boolean {
 function errorCode(error: unknown): string | undefined {
   if (!(error instanceof Error)) return undefined
   const inner = error.cause === undefined ? undefined : errorCode(error.cause)
+  // undici's parser has lost the codes that it means to give.
+  if (error.name === 'HTTPParserError') return 'HPE_INVALID'
   if (inner !== undefined && KNOWN_FAILURES.has(inner)) return inner
   if (error instanceof AggregateError) {
     for (const one of error.errors) {

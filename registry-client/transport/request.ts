@@ -65,6 +65,9 @@ export class HttpTransport implements AsyncDisposable {
     const { url } = request
     if (options.isForeign && isForbiddenAddress(url.hostname)) throw forbiddenTarget(url)
     const dispatcher = await this.#dispatcherFor(url, options.isForeign)
+    const answerMs = this.#answerTimeoutMs(request)
+    // undici's own limit begins anew with every 1xx answer.
+    using deadline = new AnswerDeadline(url, this.#options.timeouts.connectMs + answerMs)
     try {
       const { default: sendRequest } = await import('undici/lib/api/api-request.js')
       const response = await sendRequest.call(dispatcher, {
@@ -76,9 +79,9 @@ export class HttpTransport implements AsyncDisposable {
           'accept-encoding': 'identity',
           ...request.headers,
         },
-        body: bodyOf(request),
-        signal,
-        headersTimeout: this.#answerTimeoutMs(request),
+        body: bodyOf(request, deadline),
+        signal: AbortSignal.any([signal, deadline.signal]),
+        headersTimeout: answerMs,
         bodyTimeout: this.#options.timeouts.bodyIdleMs,
       })
       return {
@@ -89,6 +92,7 @@ export class HttpTransport implements AsyncDisposable {
       }
     } catch (error) {
       signal.throwIfAborted()
+      deadline.signal.throwIfAborted()
       throw describeConnectionError(error, url)
     }
   }
@@ -167,11 +171,50 @@ function certificateName(url: URL): string {
   return url.host === 'registry-1.docker.io' ? 'docker.io' : url.host
 }
 
-function bodyOf(request: HttpRequest): Uint8Array | Readable | null {
-  if (request.body === undefined) return null
-  return request.body.kind === 'bytes'
-    ? request.body.bytes
-    : Readable.from(request.body.open(), { objectMode: false })
+function bodyOf(request: HttpRequest, deadline: AnswerDeadline): Uint8Array | Readable | null {
+  if (request.body?.kind !== 'stream') {
+    deadline.start()
+    return request.body?.bytes ?? null
+  }
+  return Readable.from(untilSent(request.body.open(), deadline), { objectMode: false })
+}
+
+/** An upload takes as long as it takes; the answer is due when all was handed over. */
+async function* untilSent(
+  chunks: AsyncIterable<Uint8Array>,
+  deadline: AnswerDeadline,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  yield* chunks
+  deadline.start()
+}
+
+/** Ends a request whose answer does not begin, whatever the server sends instead. */
+class AnswerDeadline implements Disposable {
+  readonly #controller = new AbortController()
+  readonly #url: URL
+  readonly #afterMs: number
+  #timer: NodeJS.Timeout | undefined
+
+  constructor(url: URL, afterMs: number) {
+    this.#url = url
+    this.#afterMs = afterMs
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal
+  }
+
+  start(): void {
+    const { host } = this.#url
+    const reason = `${host}: no answer in ${this.#afterMs / 1000} s`
+    this.#timer ??= setTimeout(() => {
+      this.#controller.abort(new RegistryError('timeout', reason, { host }))
+    }, this.#afterMs)
+  }
+
+  [Symbol.dispose](): void {
+    clearTimeout(this.#timer)
+  }
 }
 
 function joined(value: string | readonly string[] | undefined): string | undefined {
