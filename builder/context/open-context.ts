@@ -29,7 +29,10 @@ const DOWNLOAD_BYTES_MAX = 2 ** 40
 export type FilesLocation = Exclude<ContextLocation, { kind: 'image' | 'oci-layout' }>
 
 export interface ContextParts {
-  readonly kernel: Pick<Kernel, 'listDirectories' | 'hashFiles' | 'readLayer' | 'openInRoot' | 'treeState'>
+  readonly kernel: Pick<
+    Kernel,
+    'listDirectories' | 'hashFiles' | 'readLayer' | 'openInRoot' | 'treeState'
+  >
   /** Directory that lasts: stat caches and downloads. */
   readonly contextsDirectory: string
   /** Directory of this build for everything unfinished or unpacked, on the same file system. */
@@ -282,6 +285,7 @@ async function fetchUrl(
       directory: join(parts.contextsDirectory, 'downloads'),
       workDirectory: parts.workDirectory,
       sizeBytesMax: DOWNLOAD_BYTES_MAX,
+      env: parts.env,
       signal: parts.signal,
     },
   )

@@ -43,13 +43,18 @@ describe('download', () => {
     rmSync(directory, { recursive: true })
   })
 
-  const get = (request: Partial<DownloadRequest> = {}, sizeBytesMax = 1000): Promise<Download> =>
+  const get = (
+    request: Partial<DownloadRequest> = {},
+    sizeBytesMax = 1000,
+    env: Readonly<Record<string, string>> = {},
+  ): Promise<Download> =>
     download(
       { url: `${base}/f`, checksum: undefined, ...request },
       {
         directory: join(directory, 'kept'),
         workDirectory: directory,
         sizeBytesMax,
+        env,
         signal: new AbortController().signal,
       },
     )
@@ -107,6 +112,31 @@ describe('download', () => {
     await fails('checksum-mismatch', /digest mismatch sha256:.*: sha256:/, get({ checksum: other }))
     await get()
     await fails('checksum-mismatch', /digest mismatch/, get({ checksum: other }))
+  })
+
+  it('asks the proxy that the environment names', async () => {
+    const url = 'http://files.example/f?x'
+    await get({ url }, 1000, { HTTP_PROXY: base })
+    assert.deepEqual(
+      requests.map((request) => request.url),
+      [url],
+    )
+    const env = { http_proxy: base, NO_PROXY: '127.0.0.0/8,other.example' }
+    await get({ url: 'http://else.example/' }, 1000, env)
+    assert.equal(requests.at(-1)?.url, 'http://else.example/')
+  })
+
+  it('goes to https hosts through the proxy, and says what the proxy answers', async () => {
+    const asked: unknown[] = []
+    server.on('connect', (request, socket) => {
+      asked.push(request.url, request.headers['proxy-authorization'])
+      socket.end('HTTP/1.1 403 Forbidden\r\n\r\n')
+    })
+    const env = { HTTPS_PROXY: base.replace('//', '//me:p%40ss@') }
+    const url = 'https://files.example/f'
+    await fails('download-failed', /the proxy 127.0.0.1:\d+ answered 403/, get({ url }, 1000, env))
+    const login = Buffer.from('me:p@ss').toString('base64')
+    assert.deepEqual(asked, ['files.example:443', `Basic ${login}`])
   })
 
   it('follows redirects and keeps headers to the host that they are for', async () => {

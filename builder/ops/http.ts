@@ -1,18 +1,15 @@
 import { createHash, randomUUID } from 'node:crypto'
-import { once } from 'node:events'
 import { createWriteStream } from 'node:fs'
 import { link, mkdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises'
-import { request as requestHttp, type IncomingMessage } from 'node:http'
-import { request as requestHttps } from 'node:https'
+import type { IncomingMessage } from 'node:http'
 import { join } from 'node:path'
 import { Transform } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { type Digest, digestHex, digestOf, parseDigest } from '../../registry-client/oci/index.ts'
 import { CopyError } from './copy-errors.ts'
+import { downloadFailed as failed, messageOf, openUrl, redactUrl } from './http-request.ts'
 
-const REDIRECTS_MAX = 10
-/** Silence of a server after which a download is given up. */
-const IDLE_TIMEOUT_MS = 60_000
+export { redactUrl } from './http-request.ts'
 
 /** A file from a URL, on disk. */
 export interface Download {
@@ -37,6 +34,8 @@ export interface DownloadOptions {
   /** Directory for unfinished files and for names of what is in use, on the same file system. */
   readonly workDirectory: string
   readonly sizeBytesMax: number
+  /** Proxies are taken from it. */
+  readonly env: Readonly<Record<string, string | undefined>>
   readonly signal: AbortSignal
 }
 
@@ -79,7 +78,7 @@ async function findOrFetch(request: DownloadRequest, options: DownloadOptions): 
   if (known !== undefined && known.digest === expected) {
     return known
   }
-  const response = await openUrl(request, known?.etag, options.signal)
+  const response = await openUrl(request, known?.etag, options)
   if (response.statusCode === 304 && known !== undefined) {
     response.resume()
     return checked(request, known, expected)
@@ -162,61 +161,6 @@ function checked(
   return { file, digest, sizeBytes, lastModifiedSec }
 }
 
-/** Follows redirects; `etag` asks for 304 when nothing changed. */
-async function openUrl(
-  request: DownloadRequest,
-  etag: string | undefined,
-  signal: AbortSignal,
-): Promise<IncomingMessage> {
-  let url = parseUrl(request.url, request.url)
-  const { origin } = url
-  for (let count = 0; count <= REDIRECTS_MAX; count += 1) {
-    const headers: Record<string, string> = {
-      'user-agent': 'tsbuild',
-      ...(etag === undefined ? {} : { 'if-none-match': etag }),
-      ...(url.origin === origin ? request.headers : {}),
-    }
-    const response = await get(url, headers, request.url, signal)
-    const { location } = response.headers
-    if (![301, 302, 303, 307, 308].includes(response.statusCode ?? 0) || location === undefined) {
-      return response
-    }
-    response.resume()
-    url = parseUrl(location, request.url, url)
-  }
-  throw failed(request.url, `more than ${REDIRECTS_MAX} redirects`)
-}
-
-async function get(
-  url: URL,
-  headers: Readonly<Record<string, string>>,
-  shownUrl: string,
-  signal: AbortSignal,
-): Promise<IncomingMessage> {
-  const send = url.protocol === 'https:' ? requestHttps : requestHttp
-  const sent = send(url, { headers, signal, timeout: IDLE_TIMEOUT_MS })
-  sent.on('timeout', () => sent.destroy(new Error('the server does not answer')))
-  sent.end()
-  try {
-    const [response]: IncomingMessage[] = await once(sent, 'response')
-    if (response === undefined) {
-      throw new Error('no response')
-    }
-    return response
-  } catch (error) {
-    signal.throwIfAborted()
-    throw failed(shownUrl, messageOf(error), error)
-  }
-}
-
-function parseUrl(text: string, shownUrl: string, base?: URL): URL {
-  const url = URL.parse(text, base?.href)
-  if (url === null || (url.protocol !== 'http:' && url.protocol !== 'https:')) {
-    throw failed(shownUrl, `${JSON.stringify(redactUrl(text))} is not an http or https URL`)
-  }
-  return url
-}
-
 interface DownloadRecord extends Download {
   readonly etag: string | undefined
 }
@@ -287,23 +231,4 @@ function digestOfHash(hex: string): Digest {
     throw new TypeError('sha256 did not give 64 hex digits')
   }
   return digest
-}
-
-function failed(url: string, reason: string, cause?: unknown): CopyError {
-  return new CopyError('download-failed', `could not download ${redactUrl(url)}: ${reason}`, {
-    cause,
-  })
-}
-
-function messageOf(error: unknown): string {
-  if (!(error instanceof Error)) {
-    return String(error)
-  }
-  // A failed connection to several addresses has an empty message of its own.
-  return error.message === '' && 'code' in error ? String(error.code) : error.message
-}
-
-/** A URL as it may be shown: without password and query, which can hold tokens. */
-export function redactUrl(text: string): string {
-  return text.replace(/\/\/[^/@\s]*@/, '//xxxxx@').replace(/\?[^#]*/, '?...')
 }

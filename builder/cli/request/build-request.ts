@@ -75,10 +75,8 @@ interface Inputs extends AsyncDisposable {
   readonly locations: { readonly context: ContextLocation; readonly dockerfile: DockerfileLocation }
 }
 
-async function readInputs(
-  args: ParsedArgs,
-  { stdin, cwd, signal }: CommandContext,
-): Promise<Inputs> {
+async function readInputs(args: ParsedArgs, command: CommandContext): Promise<Inputs> {
+  const { stdin, cwd, signal } = command
   const [contextText = ''] = args.positionals
   const file = args.text('file')
   const isRemote = file !== undefined && /^https?:\/\//.test(file)
@@ -89,7 +87,7 @@ async function readInputs(
       file === '-'
         ? { kind: 'text', text: await readStdinDockerfile(stdin), name: 'Dockerfile' }
         : isRemote
-          ? await (await import('./remote-dockerfile.ts')).readRemoteDockerfile(file, signal)
+          ? await (await import('./remote-dockerfile.ts')).readRemoteDockerfile(file, command)
           : dockerfilePath(file)
     return { locations: { context, dockerfile }, [Symbol.asyncDispose]: keep }
   }

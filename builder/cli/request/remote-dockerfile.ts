@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { download } from '../../ops/http.ts'
 import type { DockerfileLocation } from '../../request.ts'
+import type { CommandContext } from '../command.ts'
 
 /** A Dockerfile is read into memory; a larger one is a mistake. */
 const SIZE_BYTES_MAX = 16 * 1024 * 1024
@@ -10,7 +11,7 @@ const SIZE_BYTES_MAX = 16 * 1024 * 1024
 /** `-f https://...` (features row C6): the text at a URL; the context stays what it is. Errors: `download-failed`. */
 export async function readRemoteDockerfile(
   url: string,
-  signal: AbortSignal,
+  { env, signal }: Pick<CommandContext, 'env' | 'signal'>,
 ): Promise<DockerfileLocation> {
   const directory = await mkdtemp(join(tmpdir(), 'tsbuild-dockerfile-'))
   try {
@@ -20,6 +21,7 @@ export async function readRemoteDockerfile(
         directory: join(directory, 'kept'),
         workDirectory: directory,
         sizeBytesMax: SIZE_BYTES_MAX,
+        env,
         signal,
       },
     )
