@@ -92,6 +92,7 @@ export class BuildSession implements AsyncDisposable {
       workDirectory: store.lease.directory,
       env: services.env,
       readSecret: (id) => this.#secrets.value(id),
+      sshAgent: () => this.#secrets.agentSocket('default'),
       signal,
     })
   }

@@ -27,10 +27,13 @@ describe('GitTree', function () {
   })
   after(() => rmSync(directory, { recursive: true }))
 
-  const open = (keepGitDir = false): Promise<GitTree> =>
+  const open = (
+    keepGitDir = false,
+    other: { readonly remote?: string; readonly path?: string } = {},
+  ): Promise<GitTree> =>
     GitTree.open(
       {
-        remote: `file://${join(directory, 'repository')}`,
+        remote: other.remote ?? `file://${join(directory, 'repository')}`,
         ref: 'main',
         subdir: undefined,
         checksum: undefined,
@@ -43,10 +46,11 @@ describe('GitTree', function () {
       {
         kernel,
         workDirectory: work,
-        env: { PATH: process.env['PATH'] },
+        env: { PATH: [other.path ?? '', process.env['PATH']].join(':') },
         readSecret: () => Promise.resolve(undefined),
+        sshAgent: () => Promise.resolve('/my/agent'),
         signal: new AbortController().signal,
-        protocols: ['file'],
+        protocols: ['file', 'ssh'],
       },
     )
 
@@ -55,6 +59,16 @@ describe('GitTree', function () {
     assert.equal(tree.identity, (await open()).identity)
     assert.notEqual(tree.identity, (await open(true)).identity)
     assert.deepEqual(readdirSync(work), [])
+  })
+
+  it('asks ssh hosts with the agent that the build was given', async () => {
+    const bin = join(directory, 'bin')
+    mkdirSync(bin)
+    writeFileSync(join(bin, 'ssh'), '#!/bin/sh\necho "agent $SSH_AUTH_SOCK" >&2\nexit 1\n', {
+      mode: 0o755,
+    })
+    const opening = open(false, { remote: 'git@host.example:o/r', path: bin })
+    await assert.rejects(opening, /agent \/my\/agent/)
   })
 
   it('is checked out once, when a file is looked at', async () => {

@@ -18,6 +18,8 @@ export interface GitTreeParts {
   readonly workDirectory: string
   readonly env: Readonly<Record<string, string | undefined>>
   readonly readSecret: SecretReader
+  /** Socket of the agent that `--ssh default` names; undefined: the one of the environment (features rows C7, C34). */
+  readonly sshAgent: () => Promise<string | undefined>
   readonly signal: AbortSignal
   /** Protocols that git may speak, when not the usual ones. */
   readonly protocols?: readonly string[]
@@ -62,7 +64,8 @@ export class GitTree implements SourceTree {
     description: string,
     parts: GitTreeParts,
   ): Promise<GitTree> {
-    const { kernel, workDirectory, env, readSecret, signal, protocols } = parts
+    const { kernel, workDirectory, readSecret, signal, protocols } = parts
+    const env = await withAgent(request.remote, parts)
     const authorization = await gitAuthorization(request.remote, readSecret)
     const own = protocols === undefined ? {} : { protocols }
     const options = { workDirectory, env, authorization, signal, ...own }
@@ -122,6 +125,15 @@ export class GitTree implements SourceTree {
     this.#opened = { checkout, tree }
     return this.#opened
   }
+}
+
+async function withAgent(
+  remote: string,
+  { env, sshAgent }: Pick<GitTreeParts, 'env' | 'sshAgent'>,
+): Promise<GitTreeParts['env']> {
+  const isSsh = remote.startsWith('ssh://') || !remote.includes('://')
+  const socket = isSsh ? await sshAgent() : undefined
+  return socket === undefined ? env : { ...env, SSH_AUTH_SOCK: socket }
 }
 
 interface Opened {

@@ -50,6 +50,7 @@ describe('LocatedContexts', () => {
         workDirectory: join(directory, 'work'),
         env: {},
         readSecret: () => Promise.resolve(undefined),
+        sshAgent: () => Promise.resolve(undefined),
         signal: new AbortController().signal,
       },
     )

@@ -69,6 +69,7 @@ describe('openContext', () => {
         workDirectory: join(directory, 'work'),
         env: { PATH: process.env['PATH'] },
         readSecret: () => Promise.resolve(undefined),
+        sshAgent: () => Promise.resolve(undefined),
         signal: new AbortController().signal,
       },
     )

@@ -40,6 +40,8 @@ export interface ContextParts {
   readonly env: Readonly<Record<string, string | undefined>>
   /** Secrets of the build, for servers that want to know who asks (features rows D114, D121). */
   readonly readSecret: SecretReader
+  /** Socket of the agent that `--ssh default` names, for repositories (features rows C7, C34). */
+  readonly sshAgent: () => Promise<string | undefined>
   readonly signal: AbortSignal
 }
 
