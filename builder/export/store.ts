@@ -3,8 +3,10 @@ import type { BuildResult, ImageLayer } from '../image/built-image.ts'
 import type { ImageStore } from '../image/image-store.ts'
 import type { LayerFormat } from '../request.ts'
 import type { LayerOrigin } from '../solver/layer.ts'
+import type { Step } from '../solver/steps.ts'
 import type { Exporter, ExportOutcome, ExportServices } from './exporter.ts'
 import { prefetchBlob, rootManifest } from './layout-files.ts'
+import { imageIdOf } from './metadata.ts'
 
 export interface StoreParts {
   readonly images: Pick<ImageStore, 'put'>
@@ -53,6 +55,10 @@ export class StoreExporter implements Exporter {
       }
       const origins = this.#isPushed ? this.#names.map(originOf) : []
       await storeResult(result, { names: this.#names, origins }, this.#parts, signal)
+      tellFact(step, `writing image ${imageIdOf(result)}`)
+      for (const name of this.#names) {
+        tellFact(step, `naming to ${name}`)
+      }
       step.end('done')
     } catch (error) {
       step.end('failed', error instanceof Error ? error.message : String(error))
@@ -72,6 +78,11 @@ export async function fetchCached(
   await Promise.all(
     layers.filter((layer) => layer.isInCache).map((layer) => services.ensureBlob(layer, signal)),
   )
+}
+
+/** A part of the step without bytes to count. */
+function tellFact(step: Step, text: string): void {
+  step.progress(text, { currentBytes: 0, totalBytes: undefined, isDone: true })
 }
 
 function originOf(name: string): LayerOrigin {

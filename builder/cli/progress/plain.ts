@@ -97,7 +97,8 @@ export class PlainPrinter implements ProgressPrinter {
 
   #progress(event: Extract<BuildEvent, { type: 'step-progress' }>): void {
     const step = this.#steps.get(event.step)
-    if (step === undefined) {
+    // A transfer that ends after its step has failed is of no interest.
+    if (step === undefined || step.hasEnded) {
       return
     }
     let part = step.parts.get(event.part)

@@ -59,10 +59,21 @@ describe('the live view', () => {
     })
     const [done, failed] = [...board.steps.values()]
     assert.ok(done !== undefined && failed !== undefined)
-    assert.match(renderEnded(done, SIZE), /1\.2s$/)
+    assert.match(renderEnded(done, SIZE).join(''), /1\.2s$/)
     assert.equal(done.log.length, 0)
-    assert.match(renderEnded(failed, SIZE), /^ => ERROR /)
+    assert.match(renderEnded(failed, SIZE).join(''), /^ => ERROR /)
     assert.equal(renderFailedLog(failed).length, 21 + 3)
+  })
+
+  it('keep what they made, not the bytes that they moved', () => {
+    const board = boardWith(1)
+    const part = { type: 'step-progress', atMs: 2, step: 1, isDone: true, note: undefined } as const
+    board.handle({ ...part, part: 'sha256:aa', currentBytes: 5, totalBytes: 5 })
+    board.handle({ ...part, part: 'naming to x/y:v1', currentBytes: 0, totalBytes: undefined })
+    board.handle({ type: 'step-ended', atMs: 3, step: 1, outcome: 'done', error: undefined })
+    const [step] = board.steps.values()
+    assert.ok(step !== undefined)
+    assert.deepEqual(renderEnded(step, SIZE).slice(1), ['    => naming to x/y:v1'])
   })
 })
 

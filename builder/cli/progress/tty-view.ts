@@ -36,14 +36,16 @@ export function renderRunning(board: StepBoard, nowMs: number, size: ViewSize): 
   return lines
 }
 
-/** The one line that stays of a step that ended. */
-export function renderEnded(step: BoardStep, size: ViewSize): string {
+/** What stays of a step that ended: its line, and what it made (names, digests), without the bytes that it moved. */
+export function renderEnded(step: BoardStep, size: ViewSize): string[] {
   const { mark, colour } = MARKS[step.outcome ?? 'done']
-  return paint(
-    stepLine(mark, step, step.outcome === 'cached' ? '' : elapsed(step), size),
-    colour,
-    size,
-  )
+  const line = stepLine(mark, step, step.outcome === 'cached' ? '' : elapsed(step), size)
+  const facts = [...step.parts.values()]
+    .filter(({ isDone, currentBytes, totalBytes, note }) =>
+      [isDone, currentBytes === 0, totalBytes === undefined, note === undefined].every(Boolean),
+    )
+    .map((part) => fitWidth(`    => ${neutralise(part.name)}`, size.columns - 1))
+  return [line, ...facts].map((text) => paint(text, colour, size))
 }
 
 const MARKS: Readonly<Record<StepOutcome, { readonly mark: string; readonly colour: string }>> = {

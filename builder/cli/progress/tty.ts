@@ -65,7 +65,7 @@ export class TtyPrinter implements ProgressPrinter {
 
   #endedLine(id: StepId): string[] {
     const step = this.#board.steps.get(id)
-    return step === undefined ? [] : [renderEnded(step, this.#size())]
+    return step === undefined ? [] : renderEnded(step, this.#size())
   }
 
   #redraw(settled: readonly string[]): void {
@@ -81,10 +81,12 @@ export class TtyPrinter implements ProgressPrinter {
       (sum, line) => sum + Math.max(1, Math.ceil(displayWidth(line) / columns)),
       0,
     )
-    const erase = rows === 0 ? '' : `\x1b[${rows}A\r\x1b[J`
-    const text = [...settled, ...region].map((line) => `${line}\n`).join('')
-    if (erase !== '' || text !== '') {
-      this.#stream.write(`${erase}${text}`)
+    const lines = [...settled, ...region]
+    if (rows > 0 || lines.length > 0) {
+      // Written over line by line: a screen that is erased from its first line goes into the history of some terminals.
+      const up = rows === 0 ? '' : `\x1b[${rows}A\r`
+      const text = lines.map((line) => `${line}\x1b[K\n`).join('')
+      this.#stream.write(`${up}${text}${rows === 0 ? '' : '\x1b[J'}`)
     }
     this.#drawn = region
   }
