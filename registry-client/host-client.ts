@@ -33,6 +33,9 @@ const SENDS_PER_EXCHANGE = 3
  */
 const CALL_TIMEOUT_MS = 10 * 60_000
 
+/** To a HEAD these come without a word of explanation (features row R24). */
+const SILENT_REFUSALS = new Set([400, 403, 409, 422])
+
 /** One API call. */
 export interface HostRequest {
   readonly method: HttpMethod
@@ -257,10 +260,10 @@ export class HostClient {
     const options = { clock: this.clock, secrets: this.#authorizer.secrets }
     if (
       request.method === 'HEAD' &&
-      response.status === 403 &&
+      SILENT_REFUSALS.has(response.status) &&
       typeof request.target === 'string'
     ) {
-      // A HEAD has no body to say why; the same GET does (features row R24).
+      // A HEAD has no body to say why; the same GET does.
       await discard(response)
       const authorization = await this.#authorizer.header(request.access, signal)
       const same = await this.#followed({ ...request, method: 'GET' }, authorization, signal)

@@ -44,7 +44,7 @@ export async function responseError(
   const wantsTls = status === 400 && /http request.*https (?:server|port)/i.test(text)
   const hint = hintFor(response, wantsTls)
   return new RegistryError(
-    wantsTls ? 'tls-failed' : codeOf(status, complaint.code),
+    wantsTls ? 'tls-failed' : codeOf(status, complaint),
     `${host} answered ${status}${nameOf(status)}${said}${hint}`,
     {
       host,
@@ -63,7 +63,12 @@ function hintFor({ status, url }: HttpResponse, wantsTls: boolean): string {
   return ''
 }
 
-function codeOf(status: number, registryCode: string | undefined): RegistryErrorCode {
+function codeOf(
+  status: number,
+  { code: registryCode, message }: RegistryComplaint,
+): RegistryErrorCode {
+  // Statuses differ: 400 with Amazon, 412 with Harbor.
+  if (status < 500 && /\bimmutable\b/i.test(message ?? '')) return 'tag-immutable'
   if (registryCode === 'TOOMANYREQUESTS') return 'rate-limited'
   const code = CODES.get(status)
   if (code !== undefined) return code
