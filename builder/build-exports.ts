@@ -49,12 +49,8 @@ export class BuildExports {
     this.#parts = parts
     this.#services = {
       steps: parts.steps,
-      ensureBlob: async (layer, signal) => {
-        const { digest } = layer.descriptor
-        return (await parts.store.blobs.size(digest, signal)) === undefined
-          ? await parts.access.blobFile(this.#known(layer), digest, signal)
-          : parts.store.blobs.path(digest)
-      },
+      ensureBlob: (layer, signal) =>
+        parts.access.blobFile(this.#known(layer), layer.descriptor.digest, signal),
     }
   }
 

@@ -128,7 +128,7 @@ async function solveAndExport(
   graphs: readonly BuildGraph[],
   dockerfile: Dockerfile,
 ): Promise<Exported> {
-  let allowsNamesOnly = (await session.remoteCaches?.hasNamesOnly()) ?? false
+  let allowsNamesOnly = session.remoteCaches !== undefined
   for (;;) {
     try {
       return await attempt(session, graphs, dockerfile, allowsNamesOnly)

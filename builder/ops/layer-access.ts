@@ -65,7 +65,7 @@ export class LayerAccess {
   /** Host path of the blob with this digest, which the store or the layer's remote place has. Errors: as `blob`. */
   async blobFile(layer: BuildLayer, digest: Digest, signal: AbortSignal): Promise<string> {
     const { blobs } = this.#parts.store
-    if ((await blobs.size(digest, signal)) === undefined) {
+    if (!(await this.#hasBlob(layer, digest, signal))) {
       const blob =
         layer.remote?.descriptor.digest === digest
           ? await this.#fetched.run(digest, () => this.#fetch(layer, signal))
@@ -78,6 +78,16 @@ export class LayerAccess {
       }
     }
     return blobs.path(digest)
+  }
+
+  /** A cached layer's blob may have arrived and not be what the cache says: only a recorded one was verified. */
+  async #hasBlob(layer: BuildLayer, digest: Digest, signal: AbortSignal): Promise<boolean> {
+    const { blobs, layers } = this.#parts.store
+    if (layer.remote === undefined || layer.base !== undefined) {
+      return (await blobs.size(digest, signal)) !== undefined
+    }
+    const known = await layers.get((await layer.packing).diffId, signal)
+    return known?.blobs.some((blob) => blob.digest === digest) ?? false
   }
 
   /** File with the table of contents. Waits for packing. */

@@ -55,14 +55,6 @@ export class RemoteCaches {
     this.#forgotten.add(diffId)
   }
 
-  /** Whether a cache names steps whose layers none of them has. */
-  async hasNamesOnly(): Promise<boolean> {
-    const caches = await this.#loaded
-    return caches.some(({ steps }) =>
-      [...steps.values()].some(({ diffId }) => !caches.some(({ blobs }) => blobs.has(diffId))),
-    )
-  }
-
   async #collect<Value>(ask: (cache: LoadedCache) => Value | undefined): Promise<Value[]> {
     return (await this.#loaded).map(ask).filter((value) => value !== undefined)
   }
