@@ -13,6 +13,7 @@ import type {
   Snapshotter,
 } from '../snapshotter.ts'
 import { DisposableScope } from '../store/scope.ts'
+import { applyLayer } from './apply-layer.ts'
 import { extractDiff } from './extract-diff.ts'
 import { materialize } from './materialize.ts'
 import type { Ownership } from './tree-files.ts'
@@ -30,11 +31,13 @@ const TICK_MS = 20
 
 /**
  * Snapshots as whole copies, for where nothing can be mounted (design.md, "Rootless is a ladder"): a step costs a copy of its
- * root filesystem. Layer directories have the same form as the overlay driver's, so either driver uses the other's.
+ * root filesystem, unless the last one left a tree that only lacks the layers since. Layer directories have the same form
+ * as the overlay driver's, so either driver uses the other's.
  */
 export class CopySnapshotter implements Snapshotter {
   readonly driver = 'copy'
   readonly #options: CopySnapshotterOptions
+  #left: LeftTree | undefined
 
   constructor(options: CopySnapshotterOptions) {
     this.#options = options
@@ -43,52 +46,102 @@ export class CopySnapshotter implements Snapshotter {
   async prepare(parents: readonly LayerDirectory[], signal: AbortSignal): Promise<ActiveSnapshot> {
     const { kernel, workDir, ownership } = this.#options
     const top = (await checkParents(parents)).at(-1)
-    const directory = await mkdtemp(join(workDir, 'copy-'))
+    const left = this.#take(parents)
+    const directory = left?.directory ?? (await mkdtemp(join(workDir, 'copy-')))
     await using scope = new DisposableScope()
     scope.defer(() => kernel.removeTree(directory, new AbortController().signal))
     const root = join(directory, 'fs')
-    await mkdir(root)
-    await materialize(parents, root, this.#options, signal)
+    if (left === undefined) {
+      await mkdir(root)
+      await materialize(parents, root, this.#options, signal)
+    } else {
+      // What the last step's mounts put aside (sandbox-init/chroot.c).
+      await kernel.removeTree(`${root}.aside`, signal)
+      for (const layer of parents.slice(left.shown)) {
+        await applyLayer(layer, root, this.#options, signal)
+      }
+    }
     if (top !== undefined && ownership === 'owners') await chown(root, top.uid, top.gid)
     await chmod(root, top === undefined ? 0o755 : top.mode & 0o7777)
     const before = await kernel.scanTree({ root, withXattrs: true, signal })
     await untilNextTick(before, signal)
     scope.release()
-    return new CopySnapshot(this.#options, directory, before)
+    return new CopySnapshot({
+      options: this.#options,
+      directory,
+      before,
+      leave: (committed) =>
+        this.#leave({ directory, parents: [...parents, committed], shown: parents.length }),
+    })
   }
+
+  /** The tree that the last step left, if it shows the lower part of these parents. */
+  #take(parents: readonly LayerDirectory[]): LeftTree | undefined {
+    const left = this.#left
+    if (left === undefined || left.parents.length > parents.length) return undefined
+    if (!left.parents.every(({ path }, index) => parents[index]?.path === path)) return undefined
+    this.#left = undefined
+    return left
+  }
+
+  /** One is kept; what it takes the place of was of a branch that went elsewhere. */
+  async #leave(tree: LeftTree): Promise<void> {
+    const old = this.#left
+    this.#left = tree
+    if (old !== undefined) {
+      await this.#options.kernel.removeTree(old.directory, new AbortController().signal)
+    }
+  }
+}
+
+/** What a committed step leaves behind: the files that it changed were moved into its layer, which is to be applied anew. */
+interface LeftTree {
+  readonly directory: string
+  /** With the committed layer as the last. */
+  readonly parents: readonly LayerDirectory[]
+  /** How many of them the tree shows whole. */
+  readonly shown: number
+}
+
+interface CopySnapshotParts {
+  readonly options: CopySnapshotterOptions
+  readonly directory: string
+  readonly before: readonly ScannedEntry[]
+  /** Takes the directory over after the commit. */
+  readonly leave: (committed: LayerDirectory) => Promise<void>
 }
 
 class CopySnapshot implements ActiveSnapshot {
   readonly root: RootMount
-  readonly #options: CopySnapshotterOptions
-  readonly #directory: string
-  readonly #before: readonly ScannedEntry[]
+  readonly #parts: CopySnapshotParts
   #isEnded = false
 
-  constructor(options: CopySnapshotterOptions, directory: string, before: readonly ScannedEntry[]) {
-    this.#options = options
-    this.#directory = directory
-    this.#before = before
-    this.root = { type: 'bind', dir: join(directory, 'fs') }
+  constructor(parts: CopySnapshotParts) {
+    this.#parts = parts
+    this.root = { type: 'bind', dir: join(parts.directory, 'fs') }
   }
 
   async commit(signal: AbortSignal, directory?: LayerDirectory): Promise<CommittedSnapshot> {
     if (this.#isEnded) throw new TypeError('a snapshot is committed or disposed once')
-    const { kernel, workDir, ownership } = this.#options
-    const source = join(this.#directory, 'fs')
+    const { options, before, leave } = this.#parts
+    const { kernel, workDir, ownership } = options
+    const source = join(this.#parts.directory, 'fs')
     const after = await kernel.scanTree({ root: source, withXattrs: true, signal })
-    const found = compareTrees(this.#before, after, { isSameDirectory: true })
+    const found = compareTrees(before, after, { isSameDirectory: true })
     const target = directory ?? { path: await mkdtemp(join(workDir, 'layer-')) }
     await using scope = new DisposableScope()
     if (directory !== undefined) await mkdir(directory.path, { mode: 0o700 })
     scope.defer(() => kernel.removeTree(target.path, new AbortController().signal))
     const root = join(target.path, 'fs')
     await mkdir(root)
-    await extractDiff(found, { source, target: root }, this.#options)
+    await extractDiff(found, { source, target: root }, options)
     const { mode, uid, gid } = await stat(source)
     if (ownership === 'owners') await chown(root, uid, gid)
     await chmod(root, mode & 0o7777)
-    await this[Symbol.asyncDispose]()
+    // Over nothing there is nothing to spare either.
+    if (before.length === 0) await this[Symbol.asyncDispose]()
+    else await leave(target)
+    this.#isEnded = true
     scope.release()
     return { directory: target, changes: ownership === 'owners' ? found : found.map(ownedByRoot) }
   }
@@ -97,7 +150,7 @@ class CopySnapshot implements ActiveSnapshot {
     if (this.#isEnded) return
     this.#isEnded = true
     // Cleaning up is not stopped by the signal that may have ended the step.
-    await this.#options.kernel.removeTree(this.#directory, new AbortController().signal)
+    await this.#parts.options.kernel.removeTree(this.#parts.directory, new AbortController().signal)
   }
 }
 

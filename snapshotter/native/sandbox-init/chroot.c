@@ -155,8 +155,10 @@ static void take_back(const struct placed *place) {
   char out[16], in[16];
   snprintf(out, sizeof out, "out-%u", place->number);
   snprintf(in, sizeof in, "in-%u", place->number);
-  int gone = place->origin != NULL ? renameat(place->parent, place->name, AT_FDCWD, place->origin)
-                                   : renameat(place->parent, place->name, aside, out);
+  int gone;
+  if (place->origin != NULL) gone = renameat(place->parent, place->name, AT_FDCWD, place->origin);
+  /* A file may be a secret, which does not wait for the aside to be removed. */
+  else if ((gone = unlinkat(place->parent, place->name, 0)) != 0) gone = renameat(place->parent, place->name, aside, out);
   /* A mount cannot be removed, but what only was moved there can: then it is begun anew. */
   if (gone != 0 && errno == ENOENT && place->origin != NULL) gone = mkdir(place->origin, 0755);
   if (gone != 0 && errno != ENOENT) fail("mount", "could not take back %s", place->name);
