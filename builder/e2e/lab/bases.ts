@@ -30,13 +30,13 @@ const ENV_PATH = 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/
 export function basesDir(): string {
   const chosen = process.env['TSBUILD_TEST_CACHE']
   if (chosen !== undefined && chosen !== '') return chosen
-  if (process.getuid?.() === 0 || existsSync(join(SYSTEM_CACHE, 'node-v1'))) return SYSTEM_CACHE
+  if (process.getuid?.() === 0 || existsSync(join(SYSTEM_CACHE, 'node-v2'))) return SYSTEM_CACHE
   return join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'tsbuild-test')
 }
 
 /** The OCI layout of a base image, or undefined when it has not been made on this machine. */
 export function baseLayout(name: BaseName): string | undefined {
-  const dir = join(basesDir(), `${name}-v1`)
+  const dir = join(basesDir(), `${name}-v2`)
   return existsSync(join(dir, 'index.json')) ? dir : undefined
 }
 
@@ -62,7 +62,7 @@ async function makeBase(name: BaseName, log: (line: string) => void, make: Maker
     const layout = new LayoutWriter(join(work, 'layout'))
     await layout.open()
     await make(rootfs, layout)
-    await rename(layout.dir, join(basesDir(), `${name}-v1`))
+    await rename(layout.dir, join(basesDir(), `${name}-v2`))
   } finally {
     await rm(work, { recursive: true, force: true })
   }

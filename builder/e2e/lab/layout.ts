@@ -10,6 +10,9 @@ import { createGzip } from 'node:zlib'
 
 const runFile = promisify(execFile)
 
+/** Go's zero time, as tools write that append a layer without saying how it was made. */
+const MADE = '0001-01-01T00:00:00Z'
+
 interface LayoutDescriptor {
   readonly mediaType: string
   readonly digest: string
@@ -89,9 +92,10 @@ export class LayoutWriter {
     const image = {
       architecture,
       os: 'linux',
+      created: MADE,
       config,
       rootfs: { type: 'layers', diff_ids: layers.map((layer) => layer.diffId) },
-      history: layers.map(() => ({ created_by: 'test lab' })),
+      history: layers.map(() => ({ created: MADE })),
     }
     const configDescriptor = await this.#put(
       'application/vnd.oci.image.config.v1+json',
