@@ -13,6 +13,7 @@ export interface ApplyLayerOptions extends TreeFilesOptions {
 }
 
 type Made = Exclude<DiffEntry, { type: 'whiteout' | 'opaque' }>
+type Directory = Extract<DiffEntry, { type: 'dir' }>
 
 /** Changes the tree `target`, which shows what lies below `layer` (overlay form), into what a mount with it would show. */
 export async function applyLayer(
@@ -24,28 +25,36 @@ export async function applyLayer(
   const root = join(layer.path, 'fs')
   const scanned = await options.kernel.scanTree({ root, withXattrs: true, signal })
   const implied = new Set(await readImpliedDirectories(layer))
-  const directories: Made[] = []
+  const directories: Directory[] = []
   // Sorted: parents come before what is in them, and an opaque mark right after its directory.
   for (const entry of overlayDiff(scanned)) {
     signal.throwIfAborted()
-    const { path, type } = entry
-    if (type === 'whiteout') {
-      await options.kernel.removeTree(`${target}/${path}`, signal)
-    } else if (type === 'opaque') {
-      for (const name of await readdir(bytesBelow(target, path), 'buffer')) {
-        await options.kernel.removeTree(`${target}/${path}/${decodePath(name)}`, signal)
-      }
-    } else if (type === 'dir' && (await isDirectory(bytesBelow(target, path)))) {
-      if (implied.has(path)) continue
-      await setMetadata(target, entry, options)
-      directories.push(entry)
-    } else {
-      await options.kernel.removeTree(`${target}/${path}`, signal)
-      await make(entry, { root, target }, options)
-      if (type === 'dir') directories.push(entry)
-    }
+    await clear(entry, target, options, signal)
+    if (entry.type === 'whiteout' || entry.type === 'opaque') continue
+    const isThere = entry.type === 'dir' && (await isDirectory(bytesBelow(target, entry.path)))
+    if (isThere && implied.has(entry.path)) continue
+    if (isThere) await setMetadata(target, entry, options)
+    else await make(entry, { root, target }, options)
+    if (entry.type === 'dir') directories.push(entry)
   }
   for (const entry of directories.reverse()) await setTime(target, entry)
+}
+
+/** Takes away what `entry` hides or replaces. */
+async function clear(
+  { type, path }: DiffEntry,
+  target: string,
+  { kernel }: ApplyLayerOptions,
+  signal: AbortSignal,
+): Promise<void> {
+  const place = bytesBelow(target, path)
+  if (type === 'opaque') {
+    for (const name of await readdir(place, 'buffer')) {
+      await kernel.removeTree(`${target}/${path}/${decodePath(name)}`, signal)
+    }
+  } else if (type !== 'dir' || !(await isDirectory(place))) {
+    await kernel.removeTree(`${target}/${path}`, signal)
+  }
 }
 
 async function make(
