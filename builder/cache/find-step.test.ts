@@ -1,5 +1,12 @@
 import assert from 'node:assert/strict'
-import { type DiffId, digestOf, OCI_LAYER_GZIP, parseDiffId, serializeManifest, OCI_MANIFEST } from '../../registry-client/oci/index.ts'
+import {
+  type DiffId,
+  digestOf,
+  OCI_LAYER_GZIP,
+  parseDiffId,
+  serializeManifest,
+  OCI_MANIFEST,
+} from '../../registry-client/oci/index.ts'
 import type { Layer } from '../../snapshotter/index.ts'
 import type { BuildEvent } from '../events.ts'
 import type { MkdirInputs } from '../solver/cache-key.ts'
@@ -76,7 +83,13 @@ function makeParts(
     layers: {
       get: async (diffId): Promise<Layer | undefined> =>
         stored.includes(diffId)
-          ? { diffId, uncompressedSizeBytes: 1, blobs: [blob], contents: undefined, directory: undefined }
+          ? {
+              diffId,
+              uncompressedSizeBytes: 1,
+              blobs: [blob],
+              contents: undefined,
+              directory: undefined,
+            }
           : undefined,
     },
     remote: RemoteCaches.open(places, reporter, signal),

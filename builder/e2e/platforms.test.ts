@@ -16,7 +16,8 @@ interface Index {
 }
 
 async function fetchJson<Json>(host: string, path: string): Promise<Json> {
-  const accept = 'application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json'
+  const accept =
+    'application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json'
   const response = await fetch(`http://${host}/v2/${path}`, { headers: { accept } })
   assert.equal(response.status, 200, path)
   return (await response.json()) as Json
@@ -39,8 +40,21 @@ describe('an image for several platforms', () => {
     })
     const name = `${host}/several/app:1`
     const metadata = join(lab.dir, 'metadata.json')
-    const annotations = ['a=of-manifest', 'index:b=of-index', 'manifest-descriptor[linux/arm64]:c=of-arm', 'index-descriptor:d=of-descriptor']
-    const args = ['--platform', 'linux/amd64,linux/arm64', '-t', name, '--push', '--metadata-file', metadata]
+    const annotations = [
+      'a=of-manifest',
+      'index:b=of-index',
+      'manifest-descriptor[linux/arm64]:c=of-arm',
+      'index-descriptor:d=of-descriptor',
+    ]
+    const args = [
+      '--platform',
+      'linux/amd64,linux/arm64',
+      '-t',
+      name,
+      '--push',
+      '--metadata-file',
+      metadata,
+    ]
     await lab.build([...args, ...annotations.flatMap((text) => ['--annotation', text]), context])
 
     const index = await fetchJson<Index>(host, 'several/app/manifests/1')
@@ -64,7 +78,10 @@ describe('an image for several platforms', () => {
     assert.doesNotMatch(again.stderr, /RUN .*\n#\d+ DONE/)
     const inspected = await lab.tsbuild(['inspect', name])
     const images: { readonly Architecture: string }[] = JSON.parse(inspected.stdout)
-    assert.deepEqual(images.map(({ Architecture }) => Architecture), ['amd64', 'arm64'])
+    assert.deepEqual(
+      images.map(({ Architecture }) => Architecture),
+      ['amd64', 'arm64'],
+    )
 
     const saved = join(lab.dir, 'saved.tar')
     const save = await lab.tsbuild(['save', '--format', 'oci-archive', '-o', saved, name])
@@ -72,7 +89,13 @@ describe('an image for several platforms', () => {
     const listed = await runCommand('tar', ['tf', saved])
     assert.match(listed.stdout, /index\.json/)
     const out = join(lab.dir, 'out')
-    await lab.build(['--platform', 'linux/amd64,linux/arm64', '-o', `type=local,dest=${out}`, context])
+    await lab.build([
+      '--platform',
+      'linux/amd64,linux/arm64',
+      '-o',
+      `type=local,dest=${out}`,
+      context,
+    ])
     assert.deepEqual((await readdir(out)).toSorted(), ['linux_amd64', 'linux_arm64'])
     assert.equal(await readFile(join(out, 'linux_arm64/arch'), 'utf8'), 'arm64\n')
 

@@ -140,9 +140,7 @@ export class LayerAccess {
       return blob
     } catch (error) {
       signal.throwIfAborted()
-      throw error instanceof Error
-        ? new CachedLayerUnavailable(diffId, layer.title, error)
-        : error
+      throw error instanceof Error ? new CachedLayerUnavailable(diffId, layer.title, error) : error
     }
   }
 

@@ -65,7 +65,9 @@ export class BuildLayer {
   /** A layer that a remote cache tells of; `remote` undefined: only by name. */
   static ofCache(title: string, packed: PackedLayer, remote: RemoteBlob | undefined): BuildLayer {
     const parts = { title, packing: Promise.resolve(packed), packed }
-    return new BuildLayer(remote === undefined ? { ...parts, isNameOnly: true } : { ...parts, remote })
+    return new BuildLayer(
+      remote === undefined ? { ...parts, isNameOnly: true } : { ...parts, remote },
+    )
   }
 
   static ofRun(

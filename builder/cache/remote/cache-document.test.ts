@@ -34,7 +34,10 @@ const document = {
 describe('the document of a remote cache', () => {
   it('says after reading what was written', () => {
     const read = decodeCacheDocument(encodeCacheDocument(document))
-    assert.deepEqual(new Set(read.steps.map(({ key }) => key)), new Set(document.steps.map(({ key }) => key)))
+    assert.deepEqual(
+      new Set(read.steps.map(({ key }) => key)),
+      new Set(document.steps.map(({ key }) => key)),
+    )
     const copy = read.steps.find(({ key }) => key === cacheKeyOf(inputs))
     assert.ok(copy?.inputs !== undefined)
     assert.equal(cacheKeyOf(copy.inputs), copy.key)

@@ -1,4 +1,8 @@
-import { type Descriptor, formatReference, parseReference } from '../../../registry-client/oci/index.ts'
+import {
+  type Descriptor,
+  formatReference,
+  parseReference,
+} from '../../../registry-client/oci/index.ts'
 import { MemorySink, type RegistryOpener } from '../../ops/image-source.ts'
 import { OciLayout } from '../../ops/oci-layout.ts'
 import type { CacheImport } from '../../request.ts'

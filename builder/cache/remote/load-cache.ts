@@ -76,7 +76,10 @@ async function manifestsOf(place: CachePlace, signal: AbortSignal): Promise<Imag
   for (const descriptor of manifests.slice(0, MANIFESTS_MAX)) {
     const child = parseManifest(await place.read(descriptor, signal), descriptor.mediaType)
     // Attestations and images of others stand beside ours.
-    if (child.kind === 'manifest' && child.manifest.annotations?.[INLINE_ANNOTATION] !== undefined) {
+    if (
+      child.kind === 'manifest' &&
+      child.manifest.annotations?.[INLINE_ANNOTATION] !== undefined
+    ) {
       found.push(child.manifest)
     }
   }

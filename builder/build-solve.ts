@@ -1,0 +1,179 @@
+import type { BuildGraph, NodeId } from '../frontend/index.ts'
+import { inlineCaches } from './build-caches.ts'
+import type { BuildExports, SolvedPlatform } from './build-exports.ts'
+import type { BuildOutcome } from './build-services.ts'
+import type { BuildSession } from './build-session.ts'
+import { CacheJournal } from './cache/journal.ts'
+import { CachedLayerUnavailable, StepError } from './errors.ts'
+import { GraphExecutor, type NodeResult } from './ops/graph-executor.ts'
+import { definitionKeys } from './solver/definition-key.ts'
+import type { BuildLayer } from './solver/layer.ts'
+import { type NodeExecutor, Scheduler } from './solver/schedule.ts'
+import { targetChain } from './solver/target-chain.ts'
+
+/** Graphs that are done. */
+export interface Solved {
+  readonly platforms: readonly SolvedPlatform[]
+  readonly journal: CacheJournal
+  readonly exports: BuildExports
+  readonly signal: AbortSignal
+}
+
+export interface Exported extends Omit<BuildOutcome, 'summary'> {
+  readonly solved: Solved
+}
+
+/**
+ * Does the graphs and hands the result to the exporters. A cache of `mode=min` names steps of other stages without
+ * their layers: as long as nothing needs the files of such a stage, it is not built. When something does, everything is
+ * solved again without those names, because what the stage gives now may differ from what they stand for
+ * (docs/decisions/005). A cached layer that turns out to be none is forgotten in the same way. Errors: as `build`.
+ */
+export async function solveAndExport(
+  session: BuildSession,
+  graphs: readonly BuildGraph[],
+  dockerfile: Dockerfile,
+): Promise<Exported> {
+  let allowsNamesOnly = session.remoteCaches !== undefined
+  for (;;) {
+    try {
+      return await attempt(session, graphs, dockerfile, allowsNamesOnly)
+    } catch (error) {
+      const reason = error instanceof StepError ? error.cause : error
+      if (!(reason instanceof CachedLayerUnavailable)) {
+        throw error
+      }
+      if (reason.cause === undefined) {
+        session.steps.notice(
+          'a stage is needed whose layers the cache does not hold (mode=max would): it is built',
+        )
+      } else {
+        session.steps.warning(`${reason.message}; building without it`)
+        session.remoteCaches?.forget(reason.diffId)
+      }
+      allowsNamesOnly = false
+    }
+  }
+}
+
+async function attempt(
+  session: BuildSession,
+  graphs: readonly BuildGraph[],
+  dockerfile: Dockerfile,
+  allowsNamesOnly: boolean,
+): Promise<Exported> {
+  const journal = new CacheJournal()
+  const { scheduler, exports } = prepare(session, graphs, dockerfile, { journal, allowsNamesOnly })
+  const platforms = await solveAll(graphs, scheduler, session)
+  const solved = { platforms, journal, exports, signal: scheduler.signal }
+  const inline = await inlineCaches(session, solved)
+  return { solved, ...(await exports.finish(platforms, inline, scheduler.signal)) }
+}
+
+type Dockerfile = { readonly name: string; readonly text: string }
+
+function prepare(
+  session: BuildSession,
+  graphs: readonly BuildGraph[],
+  dockerfile: Dockerfile,
+  options: { readonly journal: CacheJournal; readonly allowsNamesOnly: boolean },
+): { readonly scheduler: Scheduler<NodeResult>; readonly exports: BuildExports } {
+  const { request, services } = session
+  const exports = session.openExports(graphs[0]?.epochSec)
+  const chains = new Set(graphs.flatMap((graph) => targetChain(graph).map((id) => graph.nodes[id])))
+  const execute: NodeExecutor<NodeResult> = async (task, inputs, signal) => {
+    try {
+      const result = await executor.execute(task, inputs, signal)
+      if (chains.has(task.node)) {
+        scheduler.background(announceNew(result, task.node, exports, signal))
+      }
+      return result
+    } catch (error) {
+      throw located(error, task.node, dockerfile, signal)
+    }
+  }
+  const scheduler = new Scheduler(execute, services.signal)
+  const executor = new GraphExecutor(
+    session.executorParts({
+      ...options,
+      format: exports.packFormat,
+      signal: scheduler.signal,
+      background: (work) => scheduler.background(work),
+      project: `${session.contexts.identity('context')} ${dockerfile.name} ${request.target ?? ''}`,
+    }),
+  )
+  return { scheduler, exports }
+}
+
+/** The layers that a node of the target's chain adds: all of a base image, the top one of a step. */
+async function announceNew(
+  result: NodeResult,
+  node: BuildGraph['nodes'][number],
+  exports: BuildExports,
+  signal: AbortSignal,
+): Promise<void> {
+  if (result.kind !== 'stack') {
+    return
+  }
+  const added: readonly BuildLayer[] =
+    node.kind === 'image' ? result.layers : result.layers.slice(-1)
+  await Promise.all(added.map((layer) => exports.announce(layer, signal)))
+}
+
+async function solveAll(
+  graphs: readonly BuildGraph[],
+  scheduler: Scheduler<NodeResult>,
+  session: BuildSession,
+): Promise<SolvedPlatform[]> {
+  try {
+    const platforms = await Promise.all(
+      graphs.map((graph) => solvePlatform(graph, scheduler, session)),
+    )
+    await scheduler.drain()
+    return platforms
+  } finally {
+    // What was hashed is as true after a failure.
+    await session.contexts.save()
+  }
+}
+
+async function solvePlatform(
+  graph: BuildGraph,
+  scheduler: Scheduler<NodeResult>,
+  session: BuildSession,
+): Promise<SolvedPlatform> {
+  const definitions = definitionKeys(graph.nodes, {
+    contextIdentity: (name) => session.contexts.identity(name),
+    runOptions: session.runOptionsKey,
+  })
+  const scheduled = { nodes: graph.nodes, definitions }
+  const layers = stackOf(await scheduler.solve(scheduled, graph.target))
+  const stacks = new Map<NodeId, SolvedPlatform['layers']>()
+  for (const { node } of graph.history) {
+    if (node !== undefined) {
+      // Part of the target's chain, so it is done already.
+      stacks.set(node, stackOf(await scheduler.solve(scheduled, node)))
+    }
+  }
+  return { graph, layers, stacks }
+}
+
+function stackOf(result: NodeResult): SolvedPlatform['layers'] {
+  if (result.kind !== 'stack') {
+    throw new TypeError('the target of a build is no filesystem')
+  }
+  return result.layers
+}
+
+/** An error with its place in the Dockerfile; what an abort broke stays as it is. */
+function located(
+  error: unknown,
+  node: BuildGraph['nodes'][number],
+  dockerfile: Dockerfile,
+  signal: AbortSignal,
+): unknown {
+  if (signal.aborted || error instanceof StepError || !(error instanceof Error)) {
+    return error
+  }
+  return new StepError(error, { step: node.origin.title, range: node.origin.range, dockerfile })
+}
