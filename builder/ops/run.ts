@@ -4,6 +4,7 @@ import { BuildError } from '../errors.ts'
 import type { BuildRequest } from '../request.ts'
 import type { Step } from '../solver/steps.ts'
 import type { RunRequest, RunResult, SandboxMount, Worker } from '../worker/protocol.ts'
+import { missingEmulator } from './foreign-platform.ts'
 import { OutputTail } from './output-tail.ts'
 
 /** Docker's default when `--shm-size` is not given (features row X11). */
@@ -86,11 +87,14 @@ export async function executeRun(
   if (result.exitCode !== 0 || result.diff === undefined) {
     signal.throwIfAborted()
     const reason = result.isOutOfMemory ? 'cannot allocate memory' : `exit code: ${result.exitCode}`
+    const { exitCode } = result
+    const emulator = missingEmulator(run.node.platform, { exitCode, lastLine: tail.lines.at(-1) })
     throw new BuildError(
       'step-failed',
-      `process ${JSON.stringify(run.node.display)} did not complete successfully: ${reason}`,
+      `process ${JSON.stringify(run.node.display)} did not complete successfully: ${reason}` +
+        (emulator === undefined ? '' : `: ${emulator}`),
       {
-        exitCode: result.exitCode,
+        exitCode,
         outputTail: tail.lines,
       },
     )
