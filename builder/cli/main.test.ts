@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -18,6 +18,27 @@ function tsbuild(
   })
 }
 
+/** URLs of the files that a command loads. Module hooks run in a thread of their own and see every one. */
+function loadedFiles(args: readonly string[], directory: string): string[] {
+  const hook = join(directory, 'hook.mjs')
+  writeFileSync(
+    hook,
+    "import { appendFileSync } from 'node:fs'\nexport async function load(url, context, next) { appendFileSync(process.env.LOADED, url + '\\n'); return next(url, context) }\n",
+  )
+  const register = join(directory, 'register.mjs')
+  writeFileSync(register, `import { register } from 'node:module'\nregister('file://${hook}')\n`)
+  const loaded = join(directory, 'loaded')
+  writeFileSync(loaded, '')
+  const { status, stderr } = spawnSync(process.execPath, ['--import', register, MAIN, ...args], {
+    encoding: 'utf8',
+    env: { ...process.env, LOADED: loaded },
+  })
+  assert.equal(status, 0, stderr)
+  return readFileSync(loaded, 'utf8')
+    .split('\n')
+    .filter((url) => url.startsWith('file:') && !url.includes(directory))
+}
+
 describe('the command line', () => {
   it('shows one screen of help when nothing is asked', () => {
     const { stdout, status } = tsbuild([])
@@ -31,34 +52,39 @@ describe('the command line', () => {
   it('loads nothing heavy for the help', () => {
     const directory = mkdtempSync(join(tmpdir(), 'tsbuild-modules-'))
     try {
-      // Module hooks run in a thread of their own and see every specifier that is loaded.
-      const hook = join(directory, 'hook.mjs')
-      writeFileSync(
-        hook,
-        "import { appendFileSync } from 'node:fs'\nexport async function load(url, context, next) { appendFileSync(process.env.LOADED, url + '\\n'); return next(url, context) }\n",
-      )
-      const register = join(directory, 'register.mjs')
-      writeFileSync(
-        register,
-        `import { register } from 'node:module'\nregister('file://${hook}')\n`,
-      )
-      const loaded = join(directory, 'loaded')
-      writeFileSync(loaded, '')
-      const { status } = spawnSync(process.execPath, ['--import', register, MAIN, '--help'], {
-        env: { ...process.env, LOADED: loaded },
-      })
-      assert.equal(status, 0)
-      const listed = spawnSync('cat', [loaded], { encoding: 'utf8' }).stdout
-      const files = listed
-        .split('\n')
-        .filter((url) => url.startsWith('file:') && !url.includes(directory))
-      assert.ok(files.length > 3, listed)
+      const files = loadedFiles(['--help'], directory)
+      assert.ok(files.length > 3, files.join('\n'))
       assert.ok(files.length <= 14, files.join('\n'))
       assert.doesNotMatch(files.join('\n'), /node_modules|registry-client|snapshotter|frontend/)
     } finally {
       rmSync(directory, { recursive: true, force: true })
     }
   })
+
+  it('loads no http client, no tar library and no worker for the version and a cached build', () => {
+    const directory = mkdtempSync(join(tmpdir(), 'tsbuild-modules-'))
+    try {
+      const context = join(directory, 'context')
+      mkdirSync(context)
+      writeFileSync(join(context, 'Dockerfile'), 'FROM scratch\nCOPY . /files\nWORKDIR /work\n')
+      const build = ['--root', join(directory, 'state'), '-q', '-t', 'x', context]
+      const first = tsbuild(build)
+      assert.equal(first.status, 0, first.stderr)
+      for (const args of [build, ['version']]) {
+        // Whatever starts: from the bundle, or from the modules.
+        const files = loadedFiles(args, directory)
+        assert.ok(files.length > 3, files.join('\n'))
+        const heavy = files.filter((file) =>
+          /undici|tar-stream|streamx|fast-glob|\/worker\/(?!client|protocol|messages|worker-arguments)/.test(
+            file,
+          ),
+        )
+        assert.deepEqual(heavy, [], args.join(' '))
+      }
+    } finally {
+      rmSync(directory, { recursive: true, force: true })
+    }
+  }).timeout(60_000)
 
   it('has a help for every command', () => {
     for (const { name } of COMMANDS) {
