@@ -1,5 +1,8 @@
 import type { CommandContext } from './command.ts'
 
+/** 128 + SIGPIPE. */
+const STATUS_BROKEN_PIPE = 141
+
 /**
  * Runs `task` as the whole work of this process and exits with its status. The first SIGINT or SIGTERM aborts
  * the context's signal and leaves time to clean up; the second exits at once. Interrupted work ends with 130 or 143.
@@ -19,9 +22,14 @@ export async function runProcess(
   }
   process.on('SIGINT', onSignal)
   process.on('SIGTERM', onSignal)
-  // A reader that went away (`tsbuild images | head -1`) is no failure of ours.
-  process.stdout.on('error', exitOnBrokenPipe)
-  process.stderr.on('error', exitOnBrokenPipe)
+  // Nobody reads results any more (`tsbuild images | head -1`): the end that SIGPIPE has elsewhere, with time to clean up.
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    throwUnlessBroken(error)
+    interrupted ??= STATUS_BROKEN_PIPE
+    controller.abort(new DOMException('nobody reads the output', 'AbortError'))
+  })
+  // Nobody reads the log (`tsbuild build . 2>&1 | grep -m1 x`): the build goes on, its status says how it ended.
+  process.stderr.on('error', throwUnlessBroken)
 
   let status: number
   try {
@@ -47,15 +55,15 @@ export async function runProcess(
   process.exit(interrupted ?? status)
 }
 
-function exitOnBrokenPipe(error: NodeJS.ErrnoException): void {
-  if (error.code === 'EPIPE') {
-    process.exit(0)
+function throwUnlessBroken(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'EPIPE') {
+    throw error
   }
-  throw error
 }
 
 function flushed(stream: NodeJS.WriteStream): Promise<void> {
   return new Promise((resolve) => {
+    // A broken pipe calls back too, with its error.
     stream.write('', () => resolve())
   })
 }
