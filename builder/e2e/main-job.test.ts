@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { requires } from '../../snapshotter/testing/requires.ts'
+import { validateImage } from '../image/validate-image.ts'
 import { mustRun, PROJECT } from './lab/cli.ts'
 import { Lab } from './lab/lab.ts'
 import { labRegistry } from './lab/registry.ts'
@@ -32,6 +33,8 @@ describe('a real Node project', function () {
     const layout = join(lab.dir, 'layout')
     const copy = ['--insecure-policy', 'copy', '--src-tls-verify=false', `docker://${name}`]
     await mustRun('skopeo', [...copy, `oci:${layout}:v1`])
+    const [image] = await validateImage(layout)
+    assert.equal(image?.manifestDigest, inspected.Digest)
     const bundle = join(lab.dir, 'bundle')
     await mustRun('umoci', ['unpack', '--image', `${layout}:v1`, bundle])
 
@@ -84,6 +87,7 @@ describe('interchange with other tools', function () {
     })
     const archive = join(lab.dir, 'image.tar')
     await lab.build(['-t', 'told:v1', '-o', `type=oci,dest=${archive}`, context])
+    assert.equal((await validateImage(archive)).length, 1)
     const layout = join(lab.dir, 'layout')
     await mustRun('skopeo', [
       '--insecure-policy',
@@ -102,6 +106,8 @@ describe('interchange with other tools', function () {
     const context = await lab.context({ Dockerfile: 'FROM scratch\nCOPY Dockerfile /\nENV A=b\n' })
     const archive = join(lab.dir, 'image.tar')
     await lab.build(['-t', 'example.com/team/app:v2', '-o', `type=docker,dest=${archive}`, context])
+    const [image] = await validateImage(archive)
+    assert.ok(image?.names.includes('example.com/team/app:v2'), image?.names.join())
     const source = `docker-archive:${archive}:example.com/team/app:v2`
     const { stdout } = await mustRun('skopeo', ['inspect', '--config', source])
     assert.deepEqual(JSON.parse(stdout).config.Env.at(-1), 'A=b')
@@ -118,4 +124,73 @@ describe('interchange with other tools', function () {
     assert.equal(result.stdout, 'hello you\n')
     assert.equal(result.status, 7)
   })
+
+  const forms = [
+    ['type=oci', 'tar'],
+    ['type=oci,compression=zstd,compression-level=3', 'tar'],
+    ['type=oci,compression=uncompressed,oci-mediatypes=false', 'tar'],
+    ['type=oci,compression=zstd,force-compression=true', 'tar'],
+    ['type=docker', 'tar'],
+    ['type=oci,tar=false', 'directory'],
+  ] as const
+  for (const [form, kind] of forms) {
+    it(`writes with ${form} what every digest, size and diffId proves`, async () => {
+      await using lab = await Lab.open()
+      const { host } = await labRegistry()
+      const context = await lab.context({ Dockerfile: everyInstruction(host), 'a b.txt': 'ä' })
+      const dest = join(lab.dir, kind)
+      await lab.build(['-t', 'team/all:v1', '-o', `${form},dest=${dest}`, context])
+      const [image] = await validateImage(dest, zstdHash)
+      assert.deepEqual(image?.config.config.Cmd, ['-c', 'true'])
+      assert.equal(image.config.config.User, '1000:1001')
+      const transport = form.startsWith('type=docker') ? 'docker-archive' : 'oci'
+      const source = `${transport}${transport === 'oci' && kind === 'tar' ? '-archive' : ''}:${dest}`
+      const copied = join(lab.dir, 'copied')
+      await mustRun('skopeo', ['--insecure-policy', 'copy', source, `oci:${copied}:v1`])
+      await validateImage(copied, zstdHash)
+      // Debian's umoci knows no zstd.
+      if (form.includes('zstd')) return
+      await mustRun('umoci', ['unpack', '--image', `${copied}:v1`, join(lab.dir, 'bundle')])
+      const rootfs = join(lab.dir, 'bundle', 'rootfs')
+      assert.equal(await readFile(join(rootfs, 'w', 'a b.txt'), 'utf8'), 'ä')
+      assert.equal(await readFile(join(rootfs, 'w', 'from-run'), 'utf8'), '1000\n')
+    })
+  }
 })
+
+/** A Dockerfile with every instruction that leaves a trace. */
+function everyInstruction(host: string): string {
+  return [
+    `ARG BASE=${host}/library/busybox`,
+    'FROM $BASE AS made',
+    'RUN mkdir /made && echo x > /made/x && ln /made/x /made/y && ln -s x /made/z && mkfifo /made/p',
+    'FROM $BASE',
+    'LABEL a=b c="d e"',
+    'ENV A=1 PATH=/w:$PATH',
+    'WORKDIR /w',
+    'COPY --chown=1000:1001 --chmod=640 ["a b.txt", "."]',
+    'COPY --from=made --link /made /linked/',
+    'ADD --chown=7 a*.txt /added/',
+    'COPY <<END /w/script',
+    'echo heredoc',
+    'END',
+    'RUN chown 1000:1001 /w && rm -r /bin/vi && touch -d 1999-01-01 /w/old',
+    'USER 1000:1001',
+    'RUN id -u > from-run',
+    'EXPOSE 80 53/udp',
+    'VOLUME /data',
+    'STOPSIGNAL SIGQUIT',
+    'SHELL ["/bin/sh", "-ec"]',
+    'HEALTHCHECK --interval=5s CMD true',
+    'ONBUILD RUN true',
+    'ENTRYPOINT ["/bin/sh"]',
+    'CMD ["-c", "true"]',
+  ].join('\n')
+}
+
+/** Node 20 has no zstd of its own. */
+async function zstdHash(path: string): Promise<string> {
+  const script = 'zstd -dcq "$1" | sha256sum | cut -d" " -f1'
+  const { stdout } = await mustRun('bash', ['-o', 'pipefail', '-c', script, 'bash', path])
+  return `sha256:${stdout.trim()}`
+}
