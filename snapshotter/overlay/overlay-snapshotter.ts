@@ -12,6 +12,7 @@ import type {
 } from '../snapshotter.ts'
 import { DisposableScope } from '../store/scope.ts'
 import { amendDirectories } from './amend-directories.ts'
+import { dropUnchanged } from './drop-unchanged.ts'
 
 export interface OverlaySnapshotterOptions {
   readonly kernel: Pick<Kernel, 'scanTree' | 'removeTree' | 'getXattr'>
@@ -83,11 +84,11 @@ class OverlaySnapshot implements ActiveSnapshot {
     scope.defer(() => kernel.removeTree(target.path, new AbortController().signal))
     const root = join(target.path, 'fs')
     await rename(join(this.#directory, 'fs'), root)
-    const [scanned] = await Promise.all([
-      kernel.scanTree({ root, withXattrs: true, signal }),
-      this[Symbol.asyncDispose](),
-    ])
-    const changes = overlayDiff(scanned)
+    const scanned = await kernel.scanTree({ root, withXattrs: true, signal })
+    const lowerDirs = this.root.type === 'overlay' ? this.root.lowerDirs : []
+    const kept = dropUnchanged(scanned, { ...this.#options, upperDir: root, lowerDirs })
+    const changes = overlayDiff(kept)
+    await this[Symbol.asyncDispose]()
     scope.release()
     return { directory: target, changes }
   }
