@@ -68,6 +68,14 @@ describe('assembleConfig', () => {
     assert.equal(created, T1)
   })
 
+  // A base without times took that of the build: equal inputs with an epoch gave unequal images.
+  it('clamps the times that it gives to entries of a base without any', () => {
+    const baseHistory = [{ created_by: 'base' }]
+    const epochSec = Date.parse(T0) / 1000
+    const { history } = assembleConfig({ ...parts, baseHistory, baseCreated: undefined, epochSec })
+    assert.deepEqual([...new Set(history.map((entry) => entry.created))], [T0])
+  })
+
   it('takes the time of the base when nothing new has one', () => {
     const history = [metadata('ENV A=1')]
     assert.equal(assembleConfig({ ...parts, diffIds: [diffId('a')], history }).created, T0)

@@ -43,7 +43,7 @@ export function fitBaseHistory(
 /**
  * Base entries, then the new ones with their times (features row O13): an entry without a layer takes the time of the
  * layer before it, or of the first new layer when there is none before; times later than `epochSec` become it (O37).
- * Base entries stay untouched unless they have no time at all.
+ * Base entries stay untouched; one without a time is given one like a new entry.
  */
 export function assembleHistory(
   base: readonly HistoryEntry[],
@@ -60,10 +60,11 @@ export function assembleHistory(
     if (hasReachedNew && entry.created !== undefined) {
       current = entry.created
     }
+    const isOurs = index >= base.length || entry.created === undefined
     if (entry.created === undefined && current !== undefined) {
       entry.created = current
     }
-    if (index >= base.length && entry.created !== undefined) {
+    if (isOurs && entry.created !== undefined) {
       entry.created = clampTime(entry.created, epochSec)
     }
   }
