@@ -132,6 +132,8 @@ describe('ADD', () => {
       checksum: undefined,
       keepGitDir: true,
       submodules: true,
+      mtime: 'checkout',
+      fetchByCommit: false,
     })
     assert.deepEqual(second?.sources[0]?.type === 'path' && second.sources[0].isRemote, false)
     assert.match(

@@ -1,6 +1,9 @@
 import { cutFirstWord, isBlank, trimBlanks } from './blanks.ts'
 import type { EscapeToken } from './words.ts'
 
+/** Neither blank, quote nor an escape character. */
+const PLAIN = /[^\s\u0085'"\\`]+/y
+
 /** An instruction taken apart: name, flags with their quotes removed, and the rest. */
 export interface InstructionParts {
   /** As written. */
@@ -70,10 +73,16 @@ export function splitQuotedWords(text: string, token: EscapeToken): string[] {
       // An escape at the very end is dropped; elsewhere it keeps the next character from being looked at.
       word ??= ''
       if (at + 1 < text.length) word += char + text.charAt(++at)
-    } else {
-      if (quote === '' && (char === '"' || char === "'")) quote = char
+    } else if (char === '"' || char === "'") {
+      if (quote === '') quote = char
       else if (char === quote) quote = ''
       word = (word ?? '') + char
+    } else {
+      // What is special in no state is taken in one piece.
+      PLAIN.lastIndex = at + 1
+      const plain = char + (PLAIN.exec(text)?.[0] ?? '')
+      word = (word ?? '') + plain
+      at += plain.length - 1
     }
   }
   if (word !== undefined && word !== '') words.push(word)

@@ -1,6 +1,6 @@
 import { parseGlobText, replaceGlob, trimGlobPrefix, trimGlobSuffix } from './glob-text.ts'
 import type { GlobText } from './glob-text.ts'
-import { ExpansionError } from './expansion-error.ts'
+import { ADDED_LENGTH_MAX, ExpansionError, tooLong } from './expansion-error.ts'
 
 /** The lexer as `$` forms need it. */
 export interface DollarReader {
@@ -135,7 +135,12 @@ function replace(lexer: DollarReader, name: string): string {
   const text = readOperand(lexer, '}', true)
   const value = lexer.lookUp(name)
   if (value === undefined && lexer.options.keepsUnset) return `\${${name}/${pattern}/${text}}`
-  const replacement = isGlobal ? (match: string) => expandTemplate(text, match) : () => text
+  let added = 0
+  const replacement = (match: string) => {
+    added += text.length
+    if (added > ADDED_LENGTH_MAX) throw tooLong()
+    return isGlobal ? expandTemplate(text, match) : text
+  }
   return replaceGlob(readGlob(pattern), value ?? '', { replacement, isGlobal })
 }
 

@@ -1,6 +1,6 @@
 import { isBlank } from './blanks.ts'
 import type { Variables } from './environment.ts'
-import { ExpansionError } from './expansion-error.ts'
+import { ADDED_LENGTH_MAX, ExpansionError, tooLong } from './expansion-error.ts'
 import { goQuote } from './go-format.ts'
 import type { DollarReader } from './variables.ts'
 import { substitute } from './variables.ts'
@@ -34,6 +34,8 @@ export interface Expansion {
 /** Substitutions inside substitutions: more is a mistake or an attack on the stack. */
 const NESTING_MAX = 100
 
+/** Characters that are never looked at one by one: no quote, escape, `$`, `<`, blank, or end of an operand. */
+const PLAIN = /[^$'"\\`<}/\s\u0085]+/y
 const NEVER_SPECIAL = /^[^$'"\\`<\s]*$/
 const NOTHING: ReadonlySet<string> = new Set()
 
@@ -87,6 +89,7 @@ class WordLexer implements DollarReader {
   readonly #variables: Variables
   #at = 0
   #depth = 0
+  #added = 0
   #keepsEscapes = false
 
   constructor(source: string, variables: Variables, options: WordOptions) {
@@ -153,12 +156,31 @@ class WordLexer implements DollarReader {
     return { text, words: collector.finish() }
   }
 
+  #substitute(): string {
+    const value = substitute(this)
+    this.#added += value.length
+    if (this.#added > ADDED_LENGTH_MAX) throw tooLong()
+    return value
+  }
+
+  #readPlain(): string {
+    PLAIN.lastIndex = this.#at
+    const text = PLAIN.exec(this.#source)?.[0] ?? ''
+    this.#at += text.length
+    return text
+  }
+
   #readOne(collector: WordCollector): string {
     const char = this.peek()
     if (char === '$') {
-      const value = substitute(this)
+      const value = this.#substitute()
       collector.add(value)
       return value
+    }
+    const plain = this.#readPlain()
+    if (plain !== '') {
+      collector.addRaw(plain)
+      return plain
     }
     const special = this.#readSpecial(char)
     if (special !== undefined) {
@@ -202,7 +224,7 @@ class WordLexer implements DollarReader {
     this.next()
     while (!this.isAtEnd) {
       const char = this.peek()
-      if (char === '$') text += substitute(this)
+      if (char === '$') text += this.#substitute()
       else {
         this.next()
         if (char === '"') return text + quote

@@ -62,8 +62,9 @@ const PARSERS: ReadonlyMap<string, (instruction: Instruction) => Command | FromC
 /** Reads one logical line. Throws DockerfileError. */
 export function parseInstruction(line: LogicalLine, token: EscapeToken): Command | FromCommand {
   const { range, comments, heredocs } = line
-  const parts = splitInstruction(line.text, token)
-  const instruction = { ...parts, code: line.text, range, comments, heredocs, escape: token }
+  const { name, flags, rest } = splitInstruction(line.text, token)
+  const code = line.text
+  const instruction = { name, flags, rest, code, range, comments, heredocs, escape: token }
   const command = dispatch(instruction)
   // A trigger is read again in the image that inherits it; its syntax is checked where it was written.
   if (command.kind === 'onbuild') dispatch(command.trigger)
