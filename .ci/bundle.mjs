@@ -1,15 +1,21 @@
-// Bundles the two programs (command line, worker) out of the compiled modules into dist/bundle/: entry files and shared
-// chunks, everything that a command loads lazily in chunks of its own.
-import { rmSync } from 'node:fs'
+// Bundles the two programs (command line, worker) out of the compiled modules: one file each in dist/bundle/, and beside
+// it the code that V8 made of it, so that starting a program neither looks for modules nor compiles (builder/program.ts).
+import { spawnSync } from 'node:child_process'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const compiled = join(root, 'dist', 'builder')
+const outdir = join(root, 'dist', 'bundle')
+
+const BANNER = `
+const moduleUrl = require('node:url').pathToFileURL(__filename).href;
+const late = (name) => new Proxy({}, { get: (_, key) => require(name)[key] });`
 
 export async function bundle() {
-  const outdir = join(root, 'dist', 'bundle')
   rmSync(outdir, { recursive: true, force: true })
   await build({
     absWorkingDir: root,
@@ -18,18 +24,55 @@ export async function bundle() {
       worker: join(compiled, 'worker', 'worker.js'),
     },
     outdir,
+    outExtension: { '.js': '.cjs' },
     bundle: true,
-    splitting: true,
-    format: 'esm',
+    // CommonJS: the loader of ES modules takes longer than most of our modules. What is imported lazily is evaluated lazily.
+    format: 'cjs',
+    supported: { 'dynamic-import': false },
+    define: { 'import.meta.url': 'moduleUrl' },
+    banner: { js: BANNER },
     platform: 'node',
     target: 'node20.19',
     sourcemap: true,
     logLevel: 'warning',
-    // Packages in CommonJS call require for node's own modules.
-    banner: {
-      js: "import { createRequire as makeRequire } from 'node:module'; const require = makeRequire(import.meta.url);",
-    },
   })
+  for (const name of ['cli', 'worker']) loadLate(join(outdir, `${name}.cjs`))
+  cacheCode()
+}
+
+/** Node makes its own modules when they are asked for, and some are large: they are when something of them is used. */
+function loadLate(file) {
+  const text = readFileSync(file, 'latin1')
+  const late = text.replace(
+    /^(\s*(?:var )?import_node_\w+ = )require\("(node:(?:http|https|zlib|child_process|net|tls|stream\/\w+|timers\/promises))"\)/gm,
+    '$1late("$2")',
+  )
+  writeFileSync(file, late, 'latin1')
+}
+
+/**
+ * Has V8's code for the functions that a build uses written beside the command line. It saves time only: without it, or
+ * with another version of node, the bundle is compiled when it runs.
+ */
+function cacheCode() {
+  const place = mkdtempSync(join(tmpdir(), 'tsbuild-bundle-'))
+  try {
+    const context = join(place, 'context')
+    mkdirSync(context)
+    writeFileSync(
+      join(context, 'Dockerfile'),
+      'FROM scratch AS a\nCOPY . /a\nFROM a\nCOPY --from=a /a /b\n',
+    )
+    const env = { ...process.env, TSBUILD_ROOT: join(place, 'root') }
+    const writer = join(root, '.ci', 'code-cache.cjs')
+    const args = ['build', '--progress', 'quiet', '-t', 'warm', context]
+    // The second build is the cached one; the last run's code is what stays.
+    for (let run = 0; run < 2; run++) {
+      spawnSync(process.execPath, [writer, join(outdir, 'cli.cjs'), ...args], { env })
+    }
+  } finally {
+    rmSync(place, { recursive: true, force: true })
+  }
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) await bundle()

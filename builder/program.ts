@@ -1,26 +1,64 @@
-import { statSync } from 'node:fs'
+import { readFileSync, statSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { dirname } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { Script } from 'node:vm'
 
 /**
- * Starts one of our two programs: from its bundle (a few files instead of some hundred modules: a third of the start-up
- * time) when that is at least as new as the compiled modules, else from the modules. Both are made of the same sources.
+ * Starts one of our two programs: from its bundle (one file instead of some hundred modules, with the code that V8 made
+ * of it: a third of the start-up time) when that is at least as new as the compiled modules, else from the modules. Both
+ * are made of the same sources.
  */
 export async function startProgram(
   name: 'cli' | 'worker',
-  modules: () => Promise<unknown>,
+  modules: () => Promise<Program>,
 ): Promise<void> {
-  const bundle = new URL(`../bundle/${name}.js`, import.meta.url)
-  if (isCurrent(bundle)) await import(bundle.href)
-  else await modules()
+  const bundle = fileURLToPath(new URL(`../bundle/${name}.cjs`, import.meta.url))
+  const program = isCurrent(bundle) ? runBundle(bundle) : await modules()
+  await program.ended
+}
+
+/** What the main module of a program exports. */
+export interface Program {
+  /** Awaited at the top: a program that has nothing to wait for any more and did not end fails (status 13). */
+  readonly ended: Promise<void>
 }
 
 /** tsc writes its build information whenever it wrote a module; a release has none. */
-function isCurrent(bundle: URL): boolean {
+function isCurrent(bundle: string): boolean {
   const made = modifiedMs(bundle)
-  const compiled = modifiedMs(new URL('../.tsbuildinfo', import.meta.url))
+  const compiled = modifiedMs(fileURLToPath(new URL('../.tsbuildinfo', import.meta.url)))
   return made !== undefined && (compiled === undefined || made >= compiled)
 }
 
-function modifiedMs(file: URL): number | undefined {
-  return statSync(fileURLToPath(file), { throwIfNoEntry: false })?.mtimeMs
+function modifiedMs(file: string): number | undefined {
+  return statSync(file, { throwIfNoEntry: false })?.mtimeMs
+}
+
+type ModuleFunction = (
+  exports: unknown,
+  require: NodeJS.Require,
+  module: { readonly exports: Program },
+  file: string,
+  directory: string,
+) => void
+
+/** As `require` does, with the code of an earlier compilation where V8 accepts it (same version, same options). */
+function runBundle(file: string): Program {
+  // The bundler escapes everything that is not ASCII, and one byte a character is read fastest.
+  const source = readFileSync(file, 'latin1')
+  const wrapped = `(function (exports, require, module, __filename, __dirname) {${source}\n})`
+  const cachedData = readCode(`${file}.cache`)
+  const script = new Script(wrapped, {
+    filename: file,
+    ...(cachedData === undefined ? {} : { cachedData }),
+  })
+  const run: ModuleFunction = script.runInThisContext()
+  const holder: { exports: Program } = { exports: { ended: Promise.resolve() } }
+  run(holder.exports, createRequire(file), holder, file, dirname(file))
+  return holder.exports
+}
+
+function readCode(file: string): Buffer | undefined {
+  return statSync(file, { throwIfNoEntry: false }) === undefined ? undefined : readFileSync(file)
 }

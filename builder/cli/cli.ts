@@ -3,8 +3,11 @@ import { COMMANDS } from './command-table.ts'
 import { runCommand } from './run-command.ts'
 import { runProcess } from './run-process.ts'
 
-// Nothing heavy is imported here: each command loads what it needs, so `tsbuild --help` takes what bare node takes.
-await runProcess(async (context) => {
+/**
+ * Settles when the command has ended. Nothing heavy is imported here: each command loads what it needs, so `tsbuild --help`
+ * takes what bare node takes.
+ */
+export const ended: Promise<void> = runProcess(async (context) => {
   const names = new Set(COMMANDS.map(({ name }) => name))
   const { word, rest } = splitCommandLine(process.argv.slice(2), names)
   const entry = COMMANDS.find(({ name }) => name === word)

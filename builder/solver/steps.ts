@@ -28,7 +28,7 @@ export class StepReporter {
   /** `logLimits`: how much of each stream of a step is passed on; all, when not given. */
   constructor(
     sink: BuildEventSink,
-    nowMs: () => number = () => performance.now(),
+    nowMs: () => number = () => Number(process.hrtime.bigint()) / 1e6,
     logLimits: LogLimits = { sizeBytesMax: undefined, bytesPerSecMax: undefined },
   ) {
     this.#sink = sink

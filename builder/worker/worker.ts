@@ -145,4 +145,5 @@ function isToWorker(value: unknown): value is ToWorker {
   )
 }
 
-await main()
+/** Settles when the planner has ended. */
+export const ended: Promise<void> = main()

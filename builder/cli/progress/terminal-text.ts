@@ -44,7 +44,7 @@ function visible(code: number): string {
 /** Columns that `text` takes on a terminal; colours take none. */
 export function displayWidth(text: string): number {
   let width = 0
-  for (const { segment } of SEGMENTER.segment(withoutColours(text))) {
+  for (const { segment } of segments(withoutColours(text))) {
     width += clusterWidth(segment)
   }
   return width
@@ -61,7 +61,7 @@ export function fitWidth(text: string, columns: number): string {
   }
   let result = ''
   let width = 0
-  for (const { segment } of SEGMENTER.segment(plain)) {
+  for (const { segment } of segments(plain)) {
     width += clusterWidth(segment)
     if (width > columns - 1) {
       break
@@ -71,7 +71,13 @@ export function fitWidth(text: string, columns: number): string {
   return `${result}…`
 }
 
-const SEGMENTER = new Intl.Segmenter(undefined, { granularity: 'grapheme' })
+let segmenter: Intl.Segmenter | undefined
+
+/** Made when there is a terminal: it takes as long as all the rest of a cached build's modules. */
+function segments(text: string): Intl.Segments {
+  segmenter ??= new Intl.Segmenter(undefined, { granularity: 'grapheme' })
+  return segmenter.segment(text)
+}
 const WIDE =
   /^[\u1100-\u115f\u2e80-\u303e\u3041-\ua4cf\ua960-\ua97f\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6\u{1f300}-\u{1f64f}\u{1f680}-\u{1f6ff}\u{1f900}-\u{1faff}\u{20000}-\u{3fffd}]/u
 
