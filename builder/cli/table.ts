@@ -1,3 +1,4 @@
+import { renderTemplate } from './go-template.ts'
 import { displayWidth } from './progress/terminal-text.ts'
 
 /** Rows in columns, two blanks apart, the last one as wide as it is; the first row is the heading. */
@@ -42,4 +43,20 @@ export function formatAge(time: string | undefined, nowMs: number): string {
   ) ?? ['second', 1]
   const count = Math.floor(seconds / size)
   return count === 0 ? 'Less than a second ago' : `${count} ${unit}${count === 1 ? '' : 's'} ago`
+}
+
+/**
+ * Rows by `--format TEMPLATE`, one line each; `table TEMPLATE` aligns its columns, which tabs part, below `heads` (the
+ * names of the fields for people).
+ */
+export function renderRows(
+  format: string,
+  heads: Readonly<Record<string, string>>,
+  rows: readonly object[],
+): string {
+  const template = /^table\s+(.*)$/s.exec(format)?.[1]
+  if (template === undefined) {
+    return rows.map((row) => `${renderTemplate(format, row)}\n`).join('')
+  }
+  return renderTable([heads, ...rows].map((row) => renderTemplate(template, row).split('\t')))
 }

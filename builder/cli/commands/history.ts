@@ -1,15 +1,24 @@
 import type { HistoryEntry } from '../../../registry-client/oci/index.ts'
 import type { Command } from '../command.ts'
 import { CommandError } from '../errors.ts'
-import { renderTemplate } from '../go-template.ts'
 import { findImage, layerSizes, shortId, viewImage } from '../image-view.ts'
 import { formatBytes } from '../progress/format.ts'
 import { neutralise } from '../progress/terminal-text.ts'
 import { ROOT_FLAG } from '../request/build-flags.ts'
 import { openServices } from '../services.ts'
-import { formatAge, renderTable } from '../table.ts'
+import { formatAge, renderRows, renderTable } from '../table.ts'
 
 const CREATED_BY_LENGTH = 60
+
+/** Heads of `--format 'table …'`. */
+const HEADS = {
+  ID: 'IMAGE',
+  CreatedAt: 'CREATED AT',
+  CreatedSince: 'CREATED',
+  CreatedBy: 'CREATED BY',
+  Size: 'SIZE',
+  Comment: 'COMMENT',
+}
 
 export const historyCommand: Command = {
   name: 'history',
@@ -56,7 +65,7 @@ export const historyCommand: Command = {
       ])
       stdout.write(renderTable([['IMAGE', 'CREATED', 'CREATED BY', 'SIZE', 'COMMENT'], ...body]))
     } else {
-      stdout.write(rows.map((row) => `${renderTemplate(format, row)}\n`).join(''))
+      stdout.write(renderRows(format, HEADS, rows))
     }
     return 0
   },

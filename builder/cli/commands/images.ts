@@ -1,12 +1,23 @@
 import type { ParsedArgs } from '../args.ts'
 import type { Command, CommandContext } from '../command.ts'
 import { UsageError } from '../errors.ts'
-import { renderTemplate } from '../go-template.ts'
 import { type ImageView, shortId, viewImage } from '../image-view.ts'
 import { formatBytes } from '../progress/format.ts'
 import { ROOT_FLAG } from '../request/build-flags.ts'
 import { openServices } from '../services.ts'
-import { formatAge, renderTable } from '../table.ts'
+import { formatAge, renderRows, renderTable } from '../table.ts'
+
+/** Heads of `--format 'table …'`. */
+const HEADS = {
+  Repository: 'REPOSITORY',
+  Tag: 'TAG',
+  Digest: 'DIGEST',
+  ID: 'IMAGE ID',
+  CreatedSince: 'CREATED',
+  CreatedAt: 'CREATED AT',
+  Size: 'SIZE',
+  Platforms: 'PLATFORMS',
+}
 
 export const imagesCommand: Command = {
   name: 'images',
@@ -70,7 +81,7 @@ function print(views: readonly ImageView[], args: ParsedArgs, { stdout }: Comman
   if (format === 'json') {
     stdout.write(rows.map((row) => `${JSON.stringify(row)}\n`).join(''))
   } else if (format !== 'table') {
-    stdout.write(rows.map((row) => `${renderTemplate(format, row)}\n`).join(''))
+    stdout.write(renderRows(format, HEADS, rows))
   } else {
     const hasDigests = args.boolean('digests') === true
     const head = [
