@@ -1,4 +1,4 @@
-import { mkdir } from 'node:fs/promises'
+import { mkdir, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Kernel, Store } from '../../snapshotter/index.ts'
 import { type ArchiveContents, detectArchive } from './archive.ts'
@@ -15,7 +15,10 @@ const LIMITS = { uncompressedSizeBytesMax: 2 ** 40, entryCountMax: 20_000_000 }
 export async function openArchive(
   tree: SourceTree,
   match: SelectedMatch,
-  parts: { readonly store: Pick<Store, 'lease'>; readonly kernel: Pick<Kernel, 'readLayer'> },
+  parts: {
+    readonly store: { readonly lease: Pick<Store['lease'], 'temporaryPath'> }
+    readonly kernel: Pick<Kernel, 'readLayer'>
+  },
   signal: AbortSignal,
 ): Promise<ArchiveContents | undefined> {
   const source = tree.source(match.entry.path)
@@ -42,8 +45,8 @@ export async function openArchive(
     })
     return { entries, root }
   } catch (error) {
-    // A compressed file whose inside is no tar is copied as it is.
-    if (verdict === 'maybe' && isBadArchive(error)) {
+    // A compressed file whose inside is no tar is copied as it is; a tar that breaks off is an error.
+    if (verdict === 'maybe' && isBadArchive(error) && (await readdir(root)).length === 0) {
       return undefined
     }
     throw error
