@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { chmod, readFile, utimes, writeFile } from 'node:fs/promises'
+import { chmod, readdir, readFile, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { requires } from '../../snapshotter/testing/requires.ts'
 import { Lab } from './lab/lab.ts'
@@ -45,6 +45,30 @@ describe('the cache of whole builds', () => {
     assert.deepEqual(await build(lab, context), before)
     const { stderr } = await lab.build(['-t', 'probe', context])
     assert.equal(stderr.match(/^#\d+ CACHED/gm)?.length, 5, stderr)
+  })
+
+  it('is gone without a rest when everything is pruned', async () => {
+    await using lab = await Lab.open()
+    const { host } = await labRegistry()
+    const files = probes(`${host}/library/busybox`)
+    const dockerfile = `${files['Dockerfile']}\nFROM scratch\nCOPY --from=0 /first /\n`
+    const context = await lab.context({ ...files, Dockerfile: dockerfile })
+    const output = `type=oci,dest=${join(lab.dir, 'out.tar')},rewrite-timestamp=true`
+    await lab.build(['-o', output, '--build-arg', 'SOURCE_DATE_EPOCH=1', context])
+    const left = async (): Promise<string[]> => {
+      const names = ['cache', 'contexts', 'blobs', 'layers', 'mounts']
+      const places = names.map((name) => join(lab.stateRoot, name))
+      const all = await Promise.all(
+        places.map((place) => readdir(place, { recursive: true, withFileTypes: true })),
+      )
+      return all.flat().flatMap((entry) => (entry.isFile() ? [entry.name] : []))
+    }
+    assert.ok((await left()).length > 10)
+    const images = await lab.tsbuild(['images', '-q'])
+    await lab.tsbuild(['rmi', ...images.stdout.split('\n').filter((id) => id !== '')])
+    const pruned = await lab.tsbuild(['prune', '-af'])
+    assert.equal(pruned.status, 0, pruned.text)
+    assert.deepEqual(await left(), [])
   })
 
   it('does not look at the mtime of context files', async () => {

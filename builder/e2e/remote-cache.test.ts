@@ -166,6 +166,17 @@ describe('a remote cache', () => {
     await prune(lab)
   })
 
+  it('is whole whoever of two writers was last', async () => {
+    await using lab = await Lab.open()
+    const { ref, context } = await open(lab)
+    const to = ['--cache-to', `type=registry,ref=${ref},mode=max`, context]
+    const both = await Promise.all(['a', 'b'].map((name) => buildFresh(lab, name, to)))
+    const third = await buildFresh(lab, 'c', ['--cache-from', ref, context])
+    assert.deepEqual(third.executed, [])
+    assert.ok(both.some(({ id }) => id === third.id))
+    await prune(lab)
+  })
+
   it('may be a directory', async () => {
     await using lab = await Lab.open()
     const { context } = await open(lab)

@@ -51,12 +51,12 @@ export const BUILD_FLAGS: FlagSpecs = {
   'cache-from': {
     kind: 'list',
     value: 'REF|type=T,...',
-    help: 'Cache to read from (registry, local)',
+    help: 'Cache to read from (registry, local): docs/cache.md',
   },
   'cache-to': {
     kind: 'list',
     value: 'REF|type=T,...',
-    help: 'Cache to write to (registry, local)',
+    help: 'Cache to write to (registry, local, inline): docs/cache.md',
   },
   call: {
     kind: 'text',
