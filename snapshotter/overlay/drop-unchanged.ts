@@ -17,13 +17,14 @@ export interface DropOptions {
 /** Asked for below too, as one that was taken away shows nowhere above: file capabilities, and recorded owners. */
 const XATTRS_THAT_MAY_GO = ['security.capability', 'user.tsbuild.owner']
 const MODE_BITS = 0o7777n
+/** By S_IFMT, shifted (inode(7)). */
 const TYPES: Readonly<Record<number, ScannedEntry['type']>> = {
-  0o04: 'dir',
-  0o10: 'file',
-  0o12: 'symlink',
-  0o02: 'char',
-  0o06: 'block',
-  0o01: 'fifo',
+  4: 'dir',
+  8: 'file',
+  10: 'symlink',
+  2: 'char',
+  6: 'block',
+  1: 'fifo',
 }
 
 /**

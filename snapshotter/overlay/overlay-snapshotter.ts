@@ -50,7 +50,7 @@ export class OverlaySnapshotter implements Snapshotter {
     // The upper root is what a process sees as `/`: it starts as the root below it.
     if (top !== undefined) await chown(upperDir, top.uid, top.gid)
     await chmod(upperDir, top === undefined ? 0o755 : top.mode & 0o7777)
-    const lowerDirs = parents.map(({ path }) => join(path, 'fs')).reverse()
+    const lowerDirs = topmostFirst(parents.map(({ path }) => join(path, 'fs')))
     const amendments = join(directory, 'directories')
     if (await amendDirectories(parents, amendments, this.#options)) lowerDirs.unshift(amendments)
     scope.release()
@@ -99,4 +99,12 @@ class OverlaySnapshot implements ActiveSnapshot {
     // Cleaning up is not stopped by the signal that may have ended the step.
     await this.#options.kernel.removeTree(this.#directory, new AbortController().signal)
   }
+}
+
+/**
+ * Each directory once: overlayfs refuses to have one twice (ELOOP). Of a layer that is in the stack several times, all but
+ * the topmost change nothing: that one says everything about its paths again.
+ */
+function topmostFirst(bottomFirst: readonly string[]): string[] {
+  return [...new Set([...bottomFirst].reverse())]
 }

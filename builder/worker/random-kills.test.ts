@@ -1,0 +1,55 @@
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { requires } from '../../snapshotter/testing/requires.ts'
+
+/** 200 take a minute and a half: `TSBUILD_TEST_KILLS=200`. */
+const KILLS = Number(process.env['TSBUILD_TEST_KILLS'] ?? 20)
+const LIFE_MS_MAX = 150
+const DEATH_MS_MAX = 3000
+
+/** Pids of processes whose command line or environment-free name holds `word`. */
+async function processesNaming(word: string): Promise<string[]> {
+  const found: string[] = []
+  for (const pid of (await readdir('/proc')).filter((name) => /^\d+$/.test(name))) {
+    const command = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')
+    if (command.includes(word)) found.push(`${pid} ${command.replaceAll('\0', ' ')}`)
+  }
+  return found
+}
+
+describe('tsbuild killed at any moment', function () {
+  this.timeout(60_000 + KILLS * 5000)
+  requires('root', 'overlay')
+
+  it('leaves no process and no mount', async () => {
+    for (let round = 0; round < KILLS; round++) {
+      const directory = await mkdtemp(join(tmpdir(), 'tsbuild-kill-'))
+      const mark = `86400.${process.pid}${round}`
+      const script = join(import.meta.dirname, 'testing/kill-script.js')
+      const child = spawn(process.execPath, [script, directory, mark], {
+        stdio: ['ignore', 'pipe', 'ignore'],
+      })
+      await once(child.stdout, 'data')
+      // Chance is the point: whatever moment it is, it is printed with a failure.
+      const lifeMs = Math.random() * LIFE_MS_MAX
+      await delay(lifeMs)
+      const ended = once(child, 'exit')
+      child.kill('SIGKILL')
+      await ended
+      const until = Date.now() + DEATH_MS_MAX
+      const left = async (): Promise<string[]> => [
+        ...(await processesNaming(mark)),
+        ...(await processesNaming(directory)),
+      ]
+      while ((await left()).length > 0 && Date.now() < until) await delay(5)
+      assert.deepEqual(await left(), [], `killed after ${lifeMs} ms`)
+      assert.ok(!(await readFile('/proc/self/mounts', 'utf8')).includes(directory))
+      await rm(directory, { recursive: true, force: true })
+    }
+  })
+})
