@@ -7,6 +7,8 @@ import { fileURLToPath } from 'node:url'
 import { COMMANDS } from './command-table.ts'
 
 const MAIN = fileURLToPath(new URL('main.js', import.meta.url))
+/** What `main.js` starts when there is no bundle: every module is seen. */
+const MODULES = fileURLToPath(new URL('cli.js', import.meta.url))
 
 function tsbuild(
   args: readonly string[],
@@ -29,7 +31,7 @@ function loadedFiles(args: readonly string[], directory: string): string[] {
   writeFileSync(register, `import { register } from 'node:module'\nregister('file://${hook}')\n`)
   const loaded = join(directory, 'loaded')
   writeFileSync(loaded, '')
-  const { status, stderr } = spawnSync(process.execPath, ['--import', register, MAIN, ...args], {
+  const { status, stderr } = spawnSync(process.execPath, ['--import', register, MODULES, ...args], {
     encoding: 'utf8',
     env: { ...process.env, LOADED: loaded },
   })
@@ -71,7 +73,6 @@ describe('the command line', () => {
       const first = tsbuild(build)
       assert.equal(first.status, 0, first.stderr)
       for (const args of [build, ['version']]) {
-        // Whatever starts: from the bundle, or from the modules.
         const files = loadedFiles(args, directory)
         assert.ok(files.length > 3, files.join('\n'))
         const heavy = files.filter((file) =>
@@ -102,6 +103,8 @@ describe('the command line', () => {
       [['build', '--provenance=mode=max', '.'], /attestations are not supported/],
       [['build', '-q', '--progress', 'plain', '.'], /cannot be used together/],
       [['help', 'imges'], /did you mean images/],
+      [['imags'], /unknown command: imags; did you mean images\?/],
+      [['buidl', '.'], /unknown command: buidl; did you mean build\?/],
       [['tag', 'x'], /requires 2 arguments/],
     ]
     for (const [args, message] of cases) {
