@@ -81,6 +81,31 @@ export function snapshotterSuite(name: string, parts: SnapshotterParts): void {
       assert.deepEqual(upper.changes, [])
     })
 
+    it('takes a layer several times, of which the topmost counts', async () => {
+      await using bench = await Bench.open(parts)
+      const one = await bench.step([], base)
+      const two = await bench.step([one.directory], async (dir) => {
+        await writeFile(join(dir, 'etc/passwd'), 'two')
+        await rm(join(dir, 'etc/ssl'), { recursive: true })
+      })
+      const three = await bench.step([one.directory, two.directory], async (dir) => {
+        await writeFile(join(dir, 'etc/passwd'), 'three')
+        await mkdir(join(dir, 'etc/ssl'))
+        await writeFile(join(dir, 'etc/ssl/key'), '')
+      })
+      const nothing = await bench.step([], async () => {})
+      const layers = [one, nothing, two, nothing, three, two, nothing]
+      const top = await bench.step(
+        layers.map(({ directory }) => directory),
+        async (dir) => {
+          assert.equal(await readFile(join(dir, 'etc/passwd'), 'utf8'), 'two')
+          assert.deepEqual(await readdir(join(dir, 'etc')), ['passwd'])
+          await writeFile(join(dir, 'new'), '')
+        },
+      )
+      assert.deepEqual(summary(top.changes), ['file new'])
+    })
+
     it('removes files and directories for the steps above', async () => {
       await using bench = await Bench.open(parts)
       const lower = await bench.step([], base)
