@@ -1,4 +1,11 @@
 #!/usr/bin/env node
-import { startProgram } from '../program.ts'
 
-await startProgram('cli', () => import('./cli.ts'))
+// These need a handful of modules: less than a bundle of everything.
+const SMALL = /^(--version|-v|version|--help|-h|help)$/
+
+if (SMALL.test(process.argv[2] ?? '')) {
+  await (await import('./cli.ts')).ended
+} else {
+  const { startProgram } = await import('../program.ts')
+  await startProgram('cli', () => import('./cli.ts'))
+}

@@ -56,7 +56,8 @@ export async function copyNode(
   // --link makes a layer that does not depend on what is below it (features row D108).
   const parent = node.link ? 'scratch' : parentName(await packedDiffIds(inputs.parent))
   const alias = await aliasOf(node, parent, inputs.sources)
-  const known = await knownInputs(alias, parts)
+  const recorded = alias && (await parts.records.readAlias(alias.key))
+  const known = await knownInputs(alias, recorded, parts)
   let selection: SelectedSource[] | undefined
   const select = async (): Promise<SelectedSource[]> => {
     selection ??= await selectSources({
@@ -88,7 +89,7 @@ export async function copyNode(
     if (!alias.isLocal) {
       parts.journal.alias(alias.key, key)
     }
-    if ((await parts.records.readAlias(alias.key)) !== key) {
+    if (recorded !== key) {
       await parts.records.writeAlias(alias.key, key)
     }
   }
@@ -150,13 +151,13 @@ async function stateOfFiles(
 
 async function knownInputs(
   alias: Alias | undefined,
+  recorded: CacheKey | undefined,
   { records, remote }: CopyNodeParts,
 ): Promise<CopyInputs | undefined> {
   if (alias === undefined) {
     return undefined
   }
-  const local = await records.readAlias(alias.key)
-  for (const key of [local, alias.isLocal ? undefined : await remote?.alias(alias.key)]) {
+  for (const key of [recorded, alias.isLocal ? undefined : await remote?.alias(alias.key)]) {
     const step = key && ((await records.readStep(key)) ?? (await remote?.step(key)))
     if (step?.inputs?.kind === 'copy') {
       return step.inputs
