@@ -50,8 +50,8 @@ export function displayWidth(text: string): number {
   return width
 }
 
-/** `text` cut to `columns`, with `…` at the end when something is missing; colours do not run on behind it. */
-export function fitWidth(text: string, columns: number): string {
+/** `text` cut to `columns`, with `ellipsis` at the end when something is missing; colours do not run on behind it. */
+export function fitWidth(text: string, columns: number, ellipsis: '…' | '~' = '…'): string {
   if (columns <= 0) {
     return ''
   }
@@ -68,7 +68,7 @@ export function fitWidth(text: string, columns: number): string {
     }
     result += segment
   }
-  return `${result}…`
+  return `${result}${ellipsis}`
 }
 
 let segmenter: Intl.Segmenter | undefined

@@ -65,6 +65,16 @@ describe('the live view', () => {
     assert.equal(renderFailedLog(failed).length, 21 + 3)
   })
 
+  it('are cut with ASCII where the locale knows no more', () => {
+    const board = boardWith(1)
+    board.handle({ type: 'step-started', atMs: 0, step: 9, title: 'x'.repeat(90) })
+    board.handle({ type: 'step-ended', atMs: 3, step: 9, outcome: 'done', error: undefined })
+    const step = board.steps.get(9)
+    assert.ok(step !== undefined)
+    assert.match(renderEnded(step, SIZE).join(''), /x… /)
+    assert.match(renderEnded(step, { ...SIZE, ellipsis: '~' }).join(''), /x~ /)
+  })
+
   it('keep what they made, not the bytes that they moved', () => {
     const board = boardWith(1)
     const part = { type: 'step-progress', atMs: 2, step: 1, isDone: true, note: undefined } as const

@@ -7,6 +7,8 @@ export interface ViewSize {
   readonly columns: number
   readonly rows: number
   readonly hasColours: boolean
+  /** For lines that are cut: `~` where the terminal may not know more than ASCII. */
+  readonly ellipsis?: '…' | '~'
   /** Output lines shown below a running step. */
   readonly logLines: number
 }
@@ -19,7 +21,7 @@ export function renderRunning(board: StepBoard, nowMs: number, size: ViewSize): 
   }
   const finished = board.steps.size - running.length
   const head = `[+] Building ${formatSeconds(nowMs)} (${finished}/${board.steps.size})`
-  const lines = [fitWidth(head, size.columns - 1)]
+  const lines = [fitWidth(head, size.columns - 1, size.ellipsis)]
   const rowsMax = Math.max(2, size.rows - 1)
   // Every running step gets its line; what is left is shared between their last lines.
   const shown = running.slice(0, rowsMax - 2)
@@ -31,7 +33,9 @@ export function renderRunning(board: StepBoard, nowMs: number, size: ViewSize): 
     )
   }
   if (shown.length < running.length) {
-    lines.push(fitWidth(`   and ${running.length - shown.length} more`, size.columns - 1))
+    lines.push(
+      fitWidth(`   and ${running.length - shown.length} more`, size.columns - 1, size.ellipsis),
+    )
   }
   return lines
 }
@@ -44,7 +48,7 @@ export function renderEnded(step: BoardStep, size: ViewSize): string[] {
     .filter(({ isDone, currentBytes, totalBytes, note }) =>
       [isDone, currentBytes === 0, totalBytes === undefined, note === undefined].every(Boolean),
     )
-    .map((part) => fitWidth(`    => ${neutralise(part.name)}`, size.columns - 1))
+    .map((part) => fitWidth(`    => ${neutralise(part.name)}`, size.columns - 1, size.ellipsis))
   return [line, ...facts].map((text) => paint(text, colour, size))
 }
 
@@ -76,7 +80,7 @@ function stepLine(mark: string, step: BoardStep, time: string, size: ViewSize): 
   const width = size.columns - 1
   const title = ` ${mark} ${withoutColours(neutralise(step.title))}`
   const room = width - time.length - 1
-  const fitted = fitWidth(title, room)
+  const fitted = fitWidth(title, room, size.ellipsis)
   return time === ''
     ? fitted
     : `${fitted}${' '.repeat(Math.max(1, width - displayWidth(fitted) - time.length))}${time}`
@@ -96,7 +100,7 @@ function detailLines(board: StepBoard, step: BoardStep, nowMs: number, size: Vie
   ]
   return texts
     .slice(-count)
-    .map((text) => paint(fitWidth(`    ${text}`, size.columns - 1), '2', size))
+    .map((text) => paint(fitWidth(`    ${text}`, size.columns - 1, size.ellipsis), '2', size))
 }
 
 function partText(part: BoardPart, nowMs: number): string {

@@ -97,7 +97,14 @@ export class TtyPrinter implements ProgressPrinter {
       columns: Math.max(20, this.#stream.columns ?? 80),
       rows: this.#stream.rows ?? 24,
       hasColours: (this.#env['NO_COLOR'] ?? '') === '',
+      ellipsis: isAsciiLocale(this.#env) ? '~' : '…',
       logLines: Number.isInteger(logLines) && logLines >= 0 ? logLines : DEFAULT_LOG_LINES,
     }
   }
+}
+
+/** By the first of these that is set (locale(7)). Where none is, as in containers, terminals still are UTF-8. */
+function isAsciiLocale(env: Readonly<Record<string, string | undefined>>): boolean {
+  const locale = env['LC_ALL'] || env['LC_CTYPE'] || env['LANG'] || 'C.UTF-8'
+  return !/utf-?8/i.test(locale)
 }
