@@ -13,18 +13,19 @@ export type ProgressMode = 'auto' | 'plain' | 'tty' | 'quiet' | 'rawjson' | 'non
 
 /**
  * The printer for `mode` on `stream`; only its file is loaded. `auto` is `tty` on a terminal and `plain` elsewhere;
- * `tty` on something else falls back to `plain`.
+ * `tty` on something else falls back to `plain`. `activity` is the word in the first line of the live view.
  */
 export async function createProgressPrinter(
   mode: ProgressMode,
   stream: OutputStream,
   env: Readonly<Record<string, string | undefined>>,
+  activity: string = 'Building',
 ): Promise<ProgressPrinter> {
   switch (mode) {
     case 'auto':
     case 'tty':
       if (stream.isTTY === true && env['TERM'] !== 'dumb') {
-        return new (await import('./tty.ts')).TtyPrinter(stream, env)
+        return new (await import('./tty.ts')).TtyPrinter(stream, env, activity)
       }
       return new (await import('./plain.ts')).PlainPrinter(stream)
     case 'plain':

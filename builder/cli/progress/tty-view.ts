@@ -9,6 +9,8 @@ export interface ViewSize {
   readonly hasColours: boolean
   /** For lines that are cut: `~` where the terminal may not know more than ASCII. */
   readonly ellipsis?: '…' | '~'
+  /** What the first line says that goes on; default `Building`. */
+  readonly activity?: string
   /** Output lines shown below a running step. */
   readonly logLines: number
 }
@@ -20,7 +22,7 @@ export function renderRunning(board: StepBoard, nowMs: number, size: ViewSize): 
     return []
   }
   const finished = board.steps.size - running.length
-  const head = `[+] Building ${formatSeconds(nowMs)} (${finished}/${board.steps.size})`
+  const head = `[+] ${size.activity ?? 'Building'} ${formatSeconds(nowMs)} (${finished}/${board.steps.size})`
   const lines = [fitWidth(head, size.columns - 1, size.ellipsis)]
   const rowsMax = Math.max(2, size.rows - 1)
   // Every running step gets its line; what is left is shared between their last lines.
@@ -108,7 +110,9 @@ function partText(part: BoardPart, nowMs: number): string {
   const rate =
     ms > 500 && part.currentBytes > 0 ? `  ${formatBytes((part.currentBytes * 1000) / ms)}/s` : ''
   const note = part.note === undefined ? '' : `  ${neutralise(part.note)}`
-  return `${neutralise(part.name)}  ${formatAmount(part.currentBytes, part.totalBytes)}${rate}${note}`
+  // A whole digest would leave no room for the bytes.
+  const name = neutralise(part.name).replace(/(sha256:[a-f0-9]{12})[a-f0-9]{52}/g, '$1')
+  return `${name}  ${formatAmount(part.currentBytes, part.totalBytes)}${rate}${note}`
 }
 
 function paint(text: string, code: string, size: ViewSize): string {

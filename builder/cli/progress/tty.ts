@@ -18,6 +18,7 @@ export class TtyPrinter implements ProgressPrinter {
   readonly showsFailedLogs = true
   readonly #stream: OutputStream
   readonly #env: Readonly<Record<string, string | undefined>>
+  readonly #activity: string
   readonly #board = new StepBoard()
   readonly #startedMs = performance.now()
   readonly #timer: NodeJS.Timeout
@@ -27,9 +28,14 @@ export class TtyPrinter implements ProgressPrinter {
   #toldNotices = 0
   #hasFinished = false
 
-  constructor(stream: OutputStream, env: Readonly<Record<string, string | undefined>>) {
+  constructor(
+    stream: OutputStream,
+    env: Readonly<Record<string, string | undefined>>,
+    activity: string,
+  ) {
     this.#stream = stream
     this.#env = env
+    this.#activity = activity
     this.#restoreCursor = () => stream.write('\x1b[?25h')
     process.on('exit', this.#restoreCursor)
     stream.write('\x1b[?25l')
@@ -97,6 +103,7 @@ export class TtyPrinter implements ProgressPrinter {
       columns: Math.max(20, this.#stream.columns ?? 80),
       rows: this.#stream.rows ?? 24,
       hasColours: (this.#env['NO_COLOR'] ?? '') === '',
+      activity: this.#activity,
       ellipsis: isAsciiLocale(this.#env) ? '~' : '…',
       logLines: Number.isInteger(logLines) && logLines >= 0 ? logLines : DEFAULT_LOG_LINES,
     }
