@@ -148,7 +148,7 @@ async function prepareMount(
     case 'file':
       return mount
     case 'socket': {
-      const proxy = scope.use(await openSocketProxy(mount, parts.workDir))
+      const proxy = scope.use(await openSocketProxy(mount, parts.workDir, parts))
       return { type: 'socket', target, socket: proxy.path }
     }
     default:

@@ -3,6 +3,7 @@ import { createConnection, createServer } from 'node:net'
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
+import { agentFilter } from './agent-filter.ts'
 import type { SandboxMount } from './protocol.ts'
 
 export interface SocketProxy extends AsyncDisposable {
@@ -10,12 +11,13 @@ export interface SocketProxy extends AsyncDisposable {
 }
 
 /**
- * A socket of our own in front of one of the host's: it gets the owner and mode that the mount asks for without touching
+ * A socket of our own in front of an agent of the host, with only harmless requests let through: it gets the owner and mode that the mount asks for without touching
  * the host's, and stops answering when the run ends.
  */
 export async function openSocketProxy(
   mount: Extract<SandboxMount, { type: 'socket' }>,
   directory: string,
+  { recordsOwners }: { readonly recordsOwners: boolean },
 ): Promise<SocketProxy> {
   // Short: a socket's path has at most 107 bytes (unix(7)).
   const path = join(directory, randomBytes(6).toString('hex'))
@@ -25,7 +27,7 @@ export async function openSocketProxy(
     const far = createConnection({ path: mount.socket, allowHalfOpen: true })
     connections.add(near).add(far)
     // Either side may vanish at any time; the other one is closed then, and there is nobody to tell.
-    void Promise.allSettled([pipeline(near, far), pipeline(far, near)]).then(() => {
+    void Promise.allSettled([pipeline(near, agentFilter(), far), pipeline(far, near)]).then(() => {
       connections.delete(near)
       connections.delete(far)
     })
@@ -34,7 +36,8 @@ export async function openSocketProxy(
     server.once('error', reject)
     server.listen(path, resolve)
   })
-  await chown(path, mount.uid, mount.gid)
+  // Where there is a single id all processes of a step may use it anyway.
+  if (!recordsOwners) await chown(path, mount.uid, mount.gid)
   await chmod(path, mount.mode)
   return {
     path,
