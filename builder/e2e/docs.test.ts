@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
+import { existsSync } from 'node:fs'
 import { chmod, mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { requires } from '../../snapshotter/testing/requires.ts'
 import { CLI, PROJECT, runCommand } from './lab/cli.ts'
 import { Lab } from './lab/lab.ts'
@@ -23,6 +24,22 @@ async function documents(): Promise<string[]> {
   const docs = (await readdir(join(PROJECT, 'docs'))).filter((name) => name.endsWith('.md'))
   return ['README.md', ...docs.map((name) => join('docs', name))]
 }
+
+describe('the links of the documents', () => {
+  it('lead to files that are there', async () => {
+    const missing: string[] = []
+    for (const document of await documents()) {
+      const text = await readFile(join(PROJECT, document), 'utf8')
+      for (const [, target = ''] of text.matchAll(/\]\(([^)#\s]+)[^)]*\)/g)) {
+        if (/^[a-z]+:/.test(target)) continue
+        if (!existsSync(join(PROJECT, dirname(document), target))) {
+          missing.push(`${document}: ${target}`)
+        }
+      }
+    }
+    assert.deepEqual(missing, [])
+  })
+})
 
 describe('the code blocks of the documents', function () {
   this.timeout(300_000)
