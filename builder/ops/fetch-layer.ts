@@ -74,7 +74,8 @@ export class LayerFetcher {
     }
     await limits.network(async () => {
       const client = await registry()
-      const step = this.#begin(layer.title)
+      const title = layer.base === undefined ? 'cached layers' : layer.title
+      const step = this.#begin(title)
       try {
         const { digest, sizeBytes } = descriptor
         const onProgress = progressOf(step, digest, sizeBytes)
@@ -89,9 +90,9 @@ export class LayerFetcher {
         })
         await store.blobs.adopt(temporary, { digest, sizeBytes }, signal)
         step.progress(digest, { currentBytes: sizeBytes, totalBytes: sizeBytes, isDone: true })
-        this.#end(layer.title, 'done')
+        this.#end(title, 'done')
       } catch (error) {
-        this.#end(layer.title, signal.aborted ? 'canceled' : 'failed', error)
+        this.#end(title, signal.aborted ? 'canceled' : 'failed', error)
         throw error
       }
     })
