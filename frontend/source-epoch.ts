@@ -71,32 +71,33 @@ function sourceOf(text: string, scope: EpochScope): EpochSource {
   throw new DockerfileError('bad-argument', message, { range: undefined })
 }
 
-function stageSource(
-  { from, commands }: Stage,
-  { parsed, options, globals }: EpochScope,
-): EpochSource {
+function stageSource(stage: Stage, { parsed, options, globals }: EpochScope): EpochSource {
   const environment = globals.clone()
   environment.delete(EPOCH)
   const expand = (place: Pick<Command, 'range'>, word: string) =>
     expandOrFail(place, word, environment, { escape: parsed.escape }).text
-  if (expand(from, from.base) !== 'scratch') {
-    throw fault(from, `${EPOCH} stage must use FROM scratch`)
+  if (expand(stage.from, stage.from.base) !== 'scratch') {
+    throw fault(stage.from, `${EPOCH} stage must use FROM scratch`)
   }
-  const other = commands.find(({ kind }) => kind !== 'arg' && kind !== 'add')
-  if (other !== undefined) {
-    throw fault(other, `${EPOCH} stage cannot have ${other.name}: it is there for one remote ADD`)
-  }
-  const [add, second] = commands.filter((command) => command.kind === 'add')
-  if (add === undefined || second !== undefined) {
-    throw fault(second ?? from, `${EPOCH} stage must contain exactly one remote ADD`)
-  }
-  for (const command of commands.slice(0, commands.indexOf(add))) {
+  const add = onlyAdd(stage)
+  for (const command of stage.commands) {
+    if (command === add) break
     for (const { key, value } of command.kind === 'arg' ? command.args : []) {
       const given = options.buildArgs.get(key) ?? (value && expand(command, value))
       if (given !== undefined) environment.set(key, given)
     }
   }
   return addSource(add, (word) => expand(add, word))
+}
+
+function onlyAdd({ from, commands }: Stage): AddCommand {
+  const other = commands.find(({ kind }) => kind !== 'arg' && kind !== 'add')
+  if (other !== undefined) {
+    throw fault(other, `${EPOCH} stage cannot have ${other.name}: it is there for one remote ADD`)
+  }
+  const [add, second] = commands.filter((command) => command.kind === 'add')
+  if (add !== undefined && second === undefined) return add
+  throw fault(second ?? from, `${EPOCH} stage must contain exactly one remote ADD`)
 }
 
 function addSource(command: AddCommand, expand: (word: string) => string): EpochSource {

@@ -62,29 +62,36 @@ function readFlag(
  */
 export function splitQuotedWords(text: string, token: EscapeToken): string[] {
   const words: string[] = []
-  let word: string | undefined
+  let word = ''
   let quote = ''
-  for (let at = 0; at < text.length; at++) {
-    const char = text.charAt(at)
-    if (quote === '' && isBlank(char)) {
-      if (word !== undefined && word !== '') words.push(word)
-      word = undefined
-    } else if (char === token && quote !== "'") {
-      // An escape at the very end is dropped; elsewhere it keeps the next character from being looked at.
-      word ??= ''
-      if (at + 1 < text.length) word += char + text.charAt(++at)
-    } else if (char === '"' || char === "'") {
-      if (quote === '') quote = char
-      else if (char === quote) quote = ''
-      word = (word ?? '') + char
-    } else {
-      // What is special in no state is taken in one piece.
-      PLAIN.lastIndex = at + 1
-      const plain = char + (PLAIN.exec(text)?.[0] ?? '')
-      word = (word ?? '') + plain
-      at += plain.length - 1
+  let at = 0
+  while (at < text.length) {
+    if (quote === '' && isBlank(text.charAt(at))) {
+      if (word !== '') words.push(word)
+      word = ''
+      at++
+      continue
     }
+    const isEscape = quote !== "'" && text.charAt(at) === token
+    const piece = isEscape ? text.slice(at, at + 2) : plainPiece(text, at)
+    // An escape at the very end is dropped; elsewhere it keeps the next character from being looked at.
+    if (!isEscape || piece.length === 2) word += piece
+    if (piece === '"' || piece === "'") quote = toggled(quote, piece)
+    at += piece.length
   }
-  if (word !== undefined && word !== '') words.push(word)
+  if (word !== '') words.push(word)
   return words
+}
+
+/** A quote, or a character with those after it that are special in no state. */
+function plainPiece(text: string, at: number): string {
+  const char = text.charAt(at)
+  if (char === '"' || char === "'") return char
+  PLAIN.lastIndex = at + 1
+  return char + (PLAIN.exec(text)?.[0] ?? '')
+}
+
+function toggled(quote: string, found: string): string {
+  if (quote === '') return found
+  return quote === found ? '' : quote
 }

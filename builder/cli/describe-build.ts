@@ -10,7 +10,9 @@ import {
   type ParseOptions,
   renderCheck,
   renderOutline,
+  renderRequests,
   renderTargets,
+  requestsJson,
   targetsJson,
 } from '../../frontend/index.ts'
 import { localPlatform } from '../../registry-client/oci/index.ts'
@@ -108,6 +110,8 @@ async function describe(
         text: isJson ? targetsJson(parsed()) : renderTargets(listTargets(parsed())),
         status: 0,
       }
+    case 'subrequests.describe':
+      return { text: isJson ? requestsJson() : renderRequests(), status: 0 }
     default:
       return call.method satisfies never
   }

@@ -8,7 +8,8 @@ import { SingleFileTree } from '../context/single-file-tree.ts'
 import { digestOf } from '../../registry-client/oci/index.ts'
 import { openArchive } from './open-archive.ts'
 
-describe('openArchive', () => {
+describe('openArchive', function () {
+  this.timeout(60_000)
   let directory = ''
   let tar: Buffer
   let count = 0
@@ -17,7 +18,7 @@ describe('openArchive', () => {
     directory = mkdtempSync(join(tmpdir(), 'tsbuild-open-archive-'))
     mkdirSync(join(directory, 'in'))
     for (let index = 0; index < 10; index++) {
-      const noise = Array.from({ length: 900 }, (_, at) => digestOf(`${index} ${at}`))
+      const noise = Array.from({ length: 5000 }, (_, at) => digestOf(`${index} ${at}`))
       writeFileSync(join(directory, 'in', `f${index}`), noise.join('\n'))
     }
     tar = execFileSync('tar', ['-cf', '-', '-C', directory, 'in'], { maxBuffer: 1 << 26 })

@@ -70,7 +70,7 @@ const from = fc
       'alpine',
       'a/b:1',
       '${A:-x}',
-      'localhost:5000/x@sha256:' + '0'.repeat(64),
+      `localhost:5000/x@sha256:${'0'.repeat(64)}`,
     ),
     stageName: fc.option(fc.constantFrom('one', 'Two', 'x-1_y.z'), { nil: '' }),
     platform: fc.option(fc.constantFrom('linux/amd64', '$BUILDPLATFORM'), { nil: undefined }),
@@ -255,39 +255,39 @@ export const generatedDockerfile: fc.Arbitrary<GeneratedDockerfile> = fc
     escape: fc.constantFrom<EscapeToken>('\\', '`'),
     ending: fc.constantFrom('\n', '\r\n'),
   })
-  .map(({ drafts, gaps, casings, above, escape, ending }) => {
+  .map(({ drafts, gaps, casings, above, escape: token, ending }) => {
     const nextGap = cycle(gaps)
-    const lines: string[] = escape === '`' ? ['# escape=`\n\n'] : ['\n']
+    const lines: string[] = token === '`' ? ['# escape=`\n\n'] : ['\n']
     const expected: Readonly<Record<string, unknown>>[] = []
     drafts.forEach((draft, index) => {
       const name = (casings[index % casings.length] ?? String)(draft.name)
       const head: string[] = [name]
-      for (const flag of draft.flags) head.push(inEscape(nextGap().printed, escape), flag)
-      const rest = layOut(draft.words, nextGap, escape)
-      head.push(inEscape(nextGap().printed, escape), rest.printed)
+      for (const flag of draft.flags) head.push(inEscape(nextGap().printed, token), flag)
+      const rest = layOut(draft.words, nextGap, token)
+      head.push(inEscape(nextGap().printed, token), rest.printed)
       lines.push(above[index % above.length] ?? '', `${head.join('')}${ending}${draft.tail}`)
       expected.push(draft.read(rest.logical))
     })
-    return { text: lines.join(''), escape, expected }
+    return { text: lines.join(''), escape: token, expected }
   })
 
 function layOut(
   words: readonly string[],
   nextGap: () => { readonly printed: string; readonly logical: string },
-  escape: EscapeToken,
+  token: EscapeToken,
 ): { readonly printed: string; readonly logical: string } {
   let printed = ''
   let logical = ''
   for (const [index, word] of words.entries()) {
     const between = index === 0 ? { printed: '', logical: '' } : nextGap()
-    printed += inEscape(between.printed, escape) + word
+    printed += inEscape(between.printed, token) + word
     logical += between.logical + word
   }
   return { printed, logical }
 }
 
-function inEscape(printed: string, escape: EscapeToken): string {
-  return printed.replaceAll('\\', escape)
+function inEscape(printed: string, token: EscapeToken): string {
+  return printed.replaceAll('\\', token)
 }
 
 function cycle<T>(items: readonly T[]): () => T {

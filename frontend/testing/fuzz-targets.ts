@@ -149,7 +149,7 @@ const wordOptions = fc.record(
   { requiredKeys: [] },
 )
 
-function expandsOrRefuses([text, options, escape, a]: readonly [
+function expandsOrRefuses([text, options, token, a]: readonly [
   string,
   object,
   '\\' | '`',
@@ -160,7 +160,7 @@ function expandsOrRefuses([text, options, escape, a]: readonly [
     ['B', ''],
   ])
   try {
-    const { words } = expandWord(text, variables, { escape, ...options })
+    const { words } = expandWord(text, variables, { escape: token, ...options })
     assert.ok(words.every((one) => one !== ''))
   } catch (error) {
     if (!(error instanceof ExpansionError)) throw error
@@ -212,15 +212,19 @@ function readsGitUrl(text: string): void {
 
 /** Everything of this folder that reads what somebody else wrote. */
 export const FUZZ_TARGETS: readonly FuzzTarget[] = [
-  target('Dockerfile, printed and read', generatedDockerfile, ({ text, escape, expected }) => {
-    const parsed = parseDockerfile(text, OPTIONS)
-    assert.equal(parsed.escape, escape)
-    const read = parsed.stages.flatMap(({ from, commands }) => [from, ...commands])
-    assert.deepEqual(
-      read.map((one, index) => pick(one, expected[index] ?? {})),
-      expected,
-    )
-  }),
+  target(
+    'Dockerfile, printed and read',
+    generatedDockerfile,
+    ({ text, escape: token, expected }) => {
+      const parsed = parseDockerfile(text, OPTIONS)
+      assert.equal(parsed.escape, token)
+      const read = parsed.stages.flatMap(({ from, commands }) => [from, ...commands])
+      assert.deepEqual(
+        read.map((one, index) => pick(one, expected[index] ?? {})),
+        expected,
+      )
+    },
+  ),
   target(
     'Dockerfile, damaged',
     fc.tuple(generatedDockerfile, fc.nat(), fc.nat(9), soup),

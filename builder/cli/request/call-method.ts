@@ -4,7 +4,7 @@ import { readCsvPairs } from './csv.ts'
 
 /** `--call` and `--check` (features rows L24-L27). */
 export interface CallMethod {
-  readonly method: 'check' | 'outline' | 'targets'
+  readonly method: 'check' | 'outline' | 'targets' | 'subrequests.describe'
   readonly format: 'text' | 'json'
   /** Warnings do not make the exit status 1. */
   readonly ignoresStatus: boolean
@@ -35,10 +35,11 @@ export function readCallMethod(args: ParsedArgs): CallMethod | undefined {
       return { method: 'check', format, ignoresStatus }
     case 'outline':
     case 'targets':
+    case 'subrequests.describe':
       return { method: name, format, ignoresStatus }
     default:
       throw new UsageError(
-        `invalid argument "${text}" for "--call" flag: unknown method "${name}" (known: build, check, outline, targets)`,
+        `invalid argument "${text}" for "--call" flag: unknown method "${name}" (known: build, check, outline, targets, subrequests.describe)`,
       )
   }
 }
