@@ -1,5 +1,5 @@
 import { readFile, writeFile } from 'node:fs/promises'
-import { findBuilders } from './builders.ts'
+import { type Builder, findBuilders } from './builders.ts'
 import { compare, type Comparison } from './compare.ts'
 import { BenchError } from './errors.ts'
 import { type BenchOptions, readOptions } from './options.ts'
@@ -14,8 +14,14 @@ async function main(args: readonly string[]): Promise<void> {
   const options = readOptions(args, process.env)
   const builders = findBuilders(options)
   const comparisons: Comparison[] = []
+  const failures: string[] = []
   for (const workload of chosen(options)) {
-    const comparison = await compare(workload, builders, options)
+    const comparison = await compareOrTell(workload, builders, options)
+    if (typeof comparison === 'string') {
+      failures.push(workload.id)
+      process.stderr.write(`${workload.id}: ${comparison}\n`)
+      continue
+    }
     comparisons.push(comparison)
     const results = [...comparison.series].map(
       ([id, { seconds }]) => `${id} ${median(seconds).toFixed(2)} s`,
@@ -27,6 +33,25 @@ async function main(args: readonly string[]): Promise<void> {
   process.stdout.write(`${report}\n`)
   if (options.report !== undefined) {
     await putReport(options.report, report)
+  }
+  if (failures.length > 0) {
+    throw new BenchError('command-failed', `left out, as a builder failed: ${failures.join(', ')}`)
+  }
+}
+
+/** An hour of measurements is not lost because one builder fails at one workload: what happened then. */
+async function compareOrTell(
+  workload: Workload,
+  builders: readonly Builder[],
+  options: BenchOptions,
+): Promise<Comparison | string> {
+  try {
+    return await compare(workload, builders, options)
+  } catch (error) {
+    if (error instanceof BenchError) {
+      return error.message
+    }
+    throw error
   }
 }
 
