@@ -3,7 +3,8 @@ import type { BuildExports, SolvedPlatform } from './build-exports.ts'
 import type { BuildSession } from './build-session.ts'
 import type { CacheJournal } from './cache/journal.ts'
 import { encodeCacheDocument, INLINE_ANNOTATION } from './cache/remote/cache-document.ts'
-import type { AnnotationRequest } from './request.ts'
+import { CachedLayerUnavailable } from './errors.ts'
+import type { AnnotationRequest, CacheExport } from './request.ts'
 import type { BuildLayer } from './solver/layer.ts'
 
 /** A build whose graph is done, as far as caches are concerned. */
@@ -19,7 +20,7 @@ interface SolvedBuild {
  */
 export async function exportCaches(
   session: BuildSession,
-  { platforms, journal, exports }: SolvedBuild,
+  solved: SolvedBuild,
   signal: AbortSignal,
 ): Promise<void> {
   for (const destination of session.request.cacheTo) {
@@ -27,13 +28,7 @@ export async function exportCaches(
       continue
     }
     try {
-      // Loaded here: a build without remote caches does without the code.
-      const { exportCache } = await import('./cache/remote/export-cache.ts')
-      const own = ownLayers(platforms, journal, destination.mode)
-      const layers = await exports.inFormat(own, destination.format, signal)
-      const { services } = exports
-      const { registry } = session.services
-      await exportCache(destination, { journal, layers }, { registry, services }, signal)
+      await exportTo(destination, session, solved, signal)
     } catch (error) {
       signal.throwIfAborted()
       if (!destination.isErrorIgnored) {
@@ -41,6 +36,34 @@ export async function exportCaches(
       }
       const reason = error instanceof Error ? error.message : String(error)
       session.steps.warning(`could not export the cache: ${reason}`)
+    }
+  }
+}
+
+/** A layer that another cache promised and cannot give is left out. */
+async function exportTo(
+  destination: Exclude<CacheExport, { type: 'inline' }>,
+  { steps, services: { registry } }: BuildSession,
+  { platforms, journal, exports }: SolvedBuild,
+  signal: AbortSignal,
+): Promise<void> {
+  // Loaded here: a build without remote caches does without the code.
+  const { exportCache } = await import('./cache/remote/export-cache.ts')
+  const { services } = exports
+  const missing = new Set<string>()
+  for (;;) {
+    try {
+      const own = ownLayers(platforms, journal, destination.mode)
+      const there = own.filter((layer) => !missing.has(layer.packed?.diffId ?? ''))
+      const layers = await exports.inFormat(there, destination.format, signal)
+      await exportCache(destination, { journal, layers }, { registry, services }, signal)
+      return
+    } catch (error) {
+      if (!(error instanceof CachedLayerUnavailable) || missing.has(error.diffId)) {
+        throw error
+      }
+      missing.add(error.diffId)
+      steps.warning(`${error.message}; it is left out of the new cache`)
     }
   }
 }

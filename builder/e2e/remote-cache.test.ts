@@ -237,6 +237,18 @@ describe('a remote cache', () => {
     await lab.build(['-o', `type=local,dest=${out}`, '--target', 'make', context], { env })
     assert.equal(await readFile(join(out, 'src/source.txt'), 'utf8'), 'one\n')
     assert.match(stderr, /could not use layer .* from the cache: .* its content is/)
+    // Named by the old cache and taken by it for something else: the new cache is whole without it.
+    const fresh = join(lab.dir, 'fresh')
+    const to = [
+      '--cache-from',
+      `type=local,src=${dir}`,
+      '--cache-to',
+      `type=local,dest=${fresh},mode=max`,
+    ]
+    const copied = await buildFresh(lab, 'c', [...to, '-o', 'type=cacheonly', context])
+    assert.match(copied.stderr, /is left out of the new cache/)
+    const third = await buildFresh(lab, 'd', ['--cache-from', `type=local,src=${fresh}`, context])
+    assert.doesNotMatch(third.stderr, /could not use/)
     await prune(lab)
   })
 
