@@ -85,9 +85,10 @@ function whenChanged(name, inputs, results, work) {
 }
 
 function nativeSources() {
-  const src = join(nativeDir, 'src')
-  const top = readdirSync(nativeDir).filter((name) => /\.(gyp|gypi|c|h)$/.test(name))
-  const inner = existsSync(src) ? readdirSync(src).map((name) => join('src', name)) : []
+  const top = readdirSync(nativeDir).filter((name) => /\.(gyp|gypi)$/.test(name))
+  const inner = ['src', 'sandbox-init'].flatMap((folder) =>
+    readdirSync(join(nativeDir, folder)).map((name) => join(folder, name)),
+  )
   return [...top, ...inner]
     .sort()
     .map((name) => join(nativeDir, name))
@@ -95,7 +96,7 @@ function nativeSources() {
 }
 
 /** The headers that lie beside this very node, so that node-gyp need not download them. */
-function headersOption() {
+export function headersOption() {
   const prefix = dirname(dirname(realpathSync(process.execPath)))
   const header = join(prefix, 'include', 'node', 'node_version.h')
   if (!existsSync(header)) return []
@@ -143,8 +144,12 @@ export function prepare() {
     .sort()
   whenChanged(
     'typescript',
-    [join(root, 'tsconfig.json'), join(root, '.ci', 'bundle.mjs'), ...sources],
-    [join(root, 'dist', 'bundle', 'cli.js')],
+    [
+      join(root, 'tsconfig.json'),
+      ...['bundle.mjs', 'code-cache.cjs'].map((name) => join(root, '.ci', name)),
+      ...sources,
+    ],
+    [join(root, 'dist', 'bundle', 'cli.cjs')],
     () => {
       console.error('compiling TypeScript')
       run(process.execPath, [join(root, 'node_modules', 'typescript', 'bin', 'tsc'), '-p', root])

@@ -1,6 +1,7 @@
 # The native parts. `npx node-gyp rebuild -C snapshotter/native` needs only a C++ compiler and Node's own headers;
 # ISA-L (Debian: libisal-dev) is used for gzip when its headers are found. `--sanitize=1` builds the addon with
-# the address and undefined-behaviour sanitizers (run node with LD_PRELOAD=$(gcc -print-file-name=libasan.so)).
+# the address and undefined-behaviour sanitizers, `--sanitize=thread` with the thread sanitizer (.ci/sanitize.mjs runs the
+# tests on them).
 {
   'variables': {
     'sanitize%': '0',
@@ -23,6 +24,10 @@
         ['sanitize==1', {
           'cflags': ['-fsanitize=address,undefined', '-fno-omit-frame-pointer', '-g'],
           'ldflags': ['-fsanitize=address,undefined'],
+        }],
+        ['sanitize=="thread"', {
+          'cflags': ['-fsanitize=thread', '-fno-omit-frame-pointer', '-g'],
+          'ldflags': ['-fsanitize=thread'],
         }],
       ],
     },
