@@ -115,5 +115,7 @@ export type OutputRequest =
       readonly type: 'local' | 'tar'
       readonly dest: string
       readonly platformSplit: boolean | undefined
+      /** `local` only: what is at `dest` and not in the result goes (`mode=delete`). */
+      readonly isMirror?: boolean
     }
   | { readonly type: 'cacheonly' }

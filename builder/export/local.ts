@@ -9,6 +9,7 @@ import type { Exporter, ExportOutcome, ExportServices } from './exporter.ts'
 import { FlatImage, type FlatKernel, READ_BACK_FORMAT } from './flat-image.ts'
 import { prefetchBlob } from './layout-files.ts'
 import { type LocalKernel, writeLocalFiles } from './local-writer.ts'
+import { checkMirrorDestination, keptPaths, removeOthers } from './mirror.ts'
 
 type LocalOutput = Extract<OutputRequest, { type: 'local' | 'tar' }>
 
@@ -18,7 +19,7 @@ export interface LocalParts extends Pick<Surroundings, 'cwd' | 'stdout'> {
 
 /**
  * `type=local` (features row C68): the files of the result in a directory; several platforms go to `linux_amd64/` and so
- * on. Files that are there and not in the result stay. Errors: `destination-unusable`, `export-unsupported`.
+ * on. Files that are there and not in the result stay, unless `isMirror` says otherwise. Errors: `destination-unusable`, `export-unsupported`.
  */
 export class LocalExporter implements Exporter {
   readonly format: LayerFormat = READ_BACK_FORMAT
@@ -33,6 +34,9 @@ export class LocalExporter implements Exporter {
   /** Refuses a bad destination at once, not after the build. */
   static async open(output: LocalOutput, parts: LocalParts): Promise<LocalExporter> {
     await checkDirectoryDestination(output.dest, 'local', parts)
+    if (output.isMirror === true) {
+      checkMirrorDestination(output.dest, parts.cwd)
+    }
     return new LocalExporter(output, parts)
   }
 
@@ -50,6 +54,7 @@ export class LocalExporter implements Exporter {
     const step = services.steps.start('exporting to client directory')
     try {
       await mkdir(dest, { recursive: true, mode: 0o700 })
+      const kept = new Set<string>()
       for (const { image, directory } of placedImages(result, this.#output.platformSplit)) {
         // Below the destination: files get their place by rename.
         await using flat = await FlatImage.open(
@@ -61,7 +66,16 @@ export class LocalExporter implements Exporter {
         await mkdir(root, { recursive: true, mode: 0o755 })
         const onSkipped = (path: string, reason: string): void =>
           services.steps.warning(`could not write ${path}: ${reason}`, { step })
+        for (const path of keptPaths(
+          directory,
+          flat.nodes.map((node) => node.path),
+        )) {
+          kept.add(path)
+        }
         await writeLocalFiles(flat, { root, kernel, epochSec: result.epochSec, onSkipped, signal })
+      }
+      if (this.#output.isMirror === true) {
+        await removeOthers(dest, kept, signal)
       }
       step.end('done')
     } catch (error) {

@@ -31,7 +31,11 @@ export const BUILD_FLAGS: FlagSpecs = {
     value: 'HOST=IP',
     help: 'Line for /etc/hosts of RUN steps; host-gateway is this machine',
   },
-  allow: { kind: 'list', value: 'ENTITLEMENT', help: 'Permit network.host or security.insecure' },
+  allow: {
+    kind: 'list',
+    value: 'ENTITLEMENT',
+    help: 'Permit network.host, security.insecure or buildx.local.delete',
+  },
   annotation: {
     kind: 'list',
     value: '[TYPE:]K=V',

@@ -61,6 +61,7 @@ export async function readBuildRequest(
     parallelStepsMax: 2 * availableParallelism(),
   } satisfies Partial<BuildRequest>
   checkResultFiles(args, options.outputs)
+  checkDeletion(options)
   checkAnnotations(options)
   const secrets = await readSecrets(args.list('secret'), context)
   const namedContexts = await readNamedContexts(args.list('build-context'), context.cwd)
@@ -137,6 +138,16 @@ function buildArgs(args: ParsedArgs, env: CommandContext['env']): Map<string, st
 function sizeOf(args: ParsedArgs, flag: string): number | undefined {
   const text = args.text(flag)
   return text === undefined ? undefined : readSizeBytes(text, flag)
+}
+
+/** Removing files wants to be asked for twice, as in buildx (features row C37). */
+function checkDeletion({ outputs, allow }: Pick<BuildRequest, 'outputs' | 'allow'>): void {
+  const isDeleting = outputs.some((output) => output.type === 'local' && output.isMirror === true)
+  if (isDeleting && !allow.includes('buildx.local.delete')) {
+    throw new UsageError(
+      'mode=delete removes what is at dest and not in the result: allow it with --allow buildx.local.delete',
+    )
+  }
 }
 
 function checkResultFiles(args: ParsedArgs, outputs: BuildRequest['outputs']): void {

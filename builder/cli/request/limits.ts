@@ -76,7 +76,12 @@ export function readExtraHosts(values: readonly string[]): BuildRequest['extraHo
     })
 }
 
-const ENTITLEMENTS: ReadonlySet<string> = new Set(['network.host', 'security.insecure', 'device'])
+const ENTITLEMENTS: ReadonlySet<string> = new Set([
+  'network.host',
+  'security.insecure',
+  'device',
+  'buildx.local.delete',
+])
 
 /** `--allow` with what `--network` implies (features rows C35, C37). Throws `UsageError` for what cannot be granted. */
 export function readEntitlements(

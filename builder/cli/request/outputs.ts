@@ -184,8 +184,11 @@ function archiveOutput(
 
 function filesOutput(type: 'local' | 'tar', attributes: OutputAttributes): OutputRequest {
   const mode = attributes.text('mode')
-  if (mode !== undefined && mode !== 'copy') {
-    throw new UsageError(`output type=${type} with mode=${mode} is not supported (known: copy)`)
+  const modes = type === 'local' ? ['copy', 'delete'] : ['copy']
+  if (mode !== undefined && !modes.includes(mode)) {
+    throw new UsageError(
+      `output type=${type} with mode=${mode} is not supported (known: ${modes.join(', ')})`,
+    )
   }
   const dest = attributes.text('dest') ?? (type === 'tar' ? '-' : undefined)
   if (dest === undefined || dest === '') {
@@ -194,7 +197,10 @@ function filesOutput(type: 'local' | 'tar', attributes: OutputAttributes): Outpu
   if (type === 'local' && dest === '-') {
     throw new UsageError('dest cannot be stdout for local output: use type=tar')
   }
-  return { type, dest, platformSplit: attributes.boolean('platform-split') }
+  const platformSplit = attributes.boolean('platform-split')
+  return mode === 'delete'
+    ? { type, dest, platformSplit, isMirror: true }
+    : { type, dest, platformSplit }
 }
 
 function outputNames(
