@@ -3,7 +3,13 @@ import type { LayerDirectory } from '../../snapshotter/index.ts'
 import { BuildError } from '../errors.ts'
 import type { BuildRequest } from '../request.ts'
 import type { Step } from '../solver/steps.ts'
-import type { RunRequest, RunResult, SandboxMount, Worker } from '../worker/protocol.ts'
+import type {
+  ResourceLimits,
+  RunRequest,
+  RunResult,
+  SandboxMount,
+  Worker,
+} from '../worker/protocol.ts'
 import { missingEmulator } from './foreign-platform.ts'
 import { OutputTail } from './output-tail.ts'
 
@@ -86,7 +92,7 @@ export async function executeRun(
   )
   if (result.exitCode !== 0 || result.diff === undefined) {
     signal.throwIfAborted()
-    const reason = result.isOutOfMemory ? 'cannot allocate memory' : `exit code: ${result.exitCode}`
+    const reason = failureReason(result, run.options.limits)
     const { exitCode } = result
     const emulator = missingEmulator(run.node.platform, { exitCode, lastLine: tail.lines.at(-1) })
     throw new BuildError(
@@ -100,6 +106,26 @@ export async function executeRun(
     )
   }
   return { ...result, diff: result.diff }
+}
+
+/** Why a step failed, in BuildKit's words (features rows X16, X37), with what it had of memory and took. */
+export function failureReason(
+  result: Pick<RunResult, 'exitCode' | 'isOutOfMemory' | 'peakMemoryBytes'>,
+  limits: ResourceLimits,
+): string {
+  if (!result.isOutOfMemory) return `exit code: ${result.exitCode}`
+  const { memoryBytes } = limits
+  const facts = [
+    ...(memoryBytes === undefined ? [] : [`limit ${inMebibytes(memoryBytes)}`]),
+    ...(result.peakMemoryBytes === undefined
+      ? []
+      : [`peak ${inMebibytes(result.peakMemoryBytes)}`]),
+  ]
+  return `cannot allocate memory${facts.length === 0 ? '' : ` (${facts.join(', ')})`}`
+}
+
+function inMebibytes(bytes: number): string {
+  return `${(bytes / 1024 / 1024).toFixed(1)} MiB`
 }
 
 function requestOf({ node, layers, prepared, options, commitTo }: RunStep): RunRequest {
