@@ -9,7 +9,7 @@ import {
   TEST_SERVER_KEY,
 } from '../../registry-client/testing/certificates.ts'
 import { FakeRegistry } from '../../registry-client/testing/fake-registry.ts'
-import { CLI, type CommandResult, runCommand } from '../e2e/lab/cli.ts'
+import { CLI, type CommandOptions, type CommandResult, runCommand } from '../e2e/lab/cli.ts'
 
 const AMD64: Platform = { os: 'linux', architecture: 'amd64' }
 const ARM64: Platform = { os: 'linux', architecture: 'arm64' }
@@ -29,7 +29,11 @@ describe('the commands about registries', () => {
 
   afterEach(() => rm(directory, { recursive: true, force: true }))
 
-  function tsbuild(args: readonly string[], input?: string): Promise<CommandResult> {
+  function tsbuild(
+    args: readonly string[],
+    input?: string,
+    onStderr?: CommandOptions['onStderr'],
+  ): Promise<CommandResult> {
     return runCommand(process.execPath, [CLI, ...args], {
       cwd: directory,
       env: {
@@ -39,6 +43,7 @@ describe('the commands about registries', () => {
         DOCKER_CONFIG: join(directory, 'docker'),
       },
       ...(input === undefined ? {} : { input }),
+      ...(onStderr === undefined ? {} : { onStderr }),
     })
   }
 
@@ -90,6 +95,33 @@ describe('the commands about registries', () => {
     assert.equal(to.repository('copy').find('arm')?.digest, arm64.manifest.digest)
     const raw = await succeeded(['inspect', '--raw', `docker://${to.host}/copy`])
     assert.equal(raw, Buffer.from(repository.find('v1')?.bytes ?? []).toString())
+  })
+
+  it('send only what is missing after a push was killed', async () => {
+    await using from = await FakeRegistry.start()
+    await using to = await FakeRegistry.start()
+    const layers = [1, 2, 3, 4].map((seed) => Buffer.alloc(2000, String(seed)))
+    const image = from.repository('app').addImage({ layers, platform: AMD64, tag: 'v1' })
+    const [, , , last = assert.fail()] = image.layers
+    to.script({
+      method: 'PUT',
+      path: new RegExp(`${encodeURIComponent(last.digest)}$`),
+      act: { kind: 'hang' },
+    })
+    const args = ['copy', `${from.host}/app:v1`, `${to.host}/app:v1`]
+    const killed = await tsbuild(args, undefined, (text, signal) => {
+      if ((text.match(/ done$/gm) ?? []).length >= 4) signal('SIGKILL')
+    })
+    assert.equal(killed.signal, 'SIGKILL')
+    assert.equal(to.repository('app').find('v1'), undefined)
+    // The last upload may not even have begun.
+    to.unscript()
+    to.requests.length = 0
+    await succeeded(args)
+    const uploads = to.requestLines.filter((line) => /^PUT .*uploads/.test(line))
+    assert.equal(uploads.length, 1)
+    assert.ok(uploads[0]?.endsWith(encodeURIComponent(last.digest)))
+    assert.ok(to.repository('app').find('v1'))
   })
 
   it('copy from a layout directory, whose links lead nowhere', async () => {

@@ -100,6 +100,11 @@ export class FakeRegistry implements AsyncDisposable {
     this.#script.add(step)
   }
 
+  /** Forgets all steps that were not used up. */
+  unscript(): void {
+    this.#script.clear()
+  }
+
   /** `GET /v2/…` of all requests so far, for assertions. */
   get requestLines(): string[] {
     return this.requests.map(({ method, path }) => `${method} ${path}`)

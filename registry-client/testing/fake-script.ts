@@ -45,6 +45,11 @@ export class Script {
     this.#steps.push({ step, timesLeft: step.times ?? 1 })
   }
 
+  /** From now on everything is done as it should be. */
+  clear(): void {
+    this.#steps.length = 0
+  }
+
   /** What to do with this request: the first step that fits is used up by it. */
   take(request: ScriptedRequest): ScriptAct | undefined {
     for (const entry of this.#steps) {
