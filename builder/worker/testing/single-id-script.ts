@@ -8,7 +8,8 @@ import { SandboxLab } from './sandbox-lab.ts'
  */
 const never = new AbortController().signal
 const [user = '', script = ''] = process.argv.slice(2)
-const lab = await SandboxLab.open({ ...readHostFacts(), hasSysAdmin: false, newuidmap: undefined })
+const lacking = { hasSysAdmin: false, ownIds: undefined, newuidmap: undefined } as const
+const lab = await SandboxLab.open({ ...readHostFacts(), ...lacking })
 const first = { path: lab.path() }
 const made = await lab.run(script, { user, commitTo: first.path })
 const packed = { output: lab.path(), contents: lab.path() }
