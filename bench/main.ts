@@ -14,6 +14,7 @@ async function main(args: readonly string[]): Promise<void> {
   const options = readOptions(args, process.env)
   const builders = findBuilders(options)
   const comparisons: Comparison[] = []
+  const command = ['npm run bench --', ...args].join(' ')
   const failures: string[] = []
   for (const workload of chosen(options)) {
     const comparison = await compareOrTell(workload, builders, options)
@@ -27,13 +28,12 @@ async function main(args: readonly string[]): Promise<void> {
       ([id, { seconds }]) => `${id} ${median(seconds).toFixed(2)} s`,
     )
     process.stderr.write(`${workload.id.padEnd(22)}${results.join('  ')}\n`)
+    // After each one: whoever stops it has what was measured until then.
+    if (options.report !== undefined) {
+      await putReport(options.report, reportOf({ builders, comparisons, command }))
+    }
   }
-  const command = ['npm run bench --', ...args].join(' ')
-  const report = reportOf({ builders, comparisons, command })
-  process.stdout.write(`${report}\n`)
-  if (options.report !== undefined) {
-    await putReport(options.report, report)
-  }
+  process.stdout.write(`${reportOf({ builders, comparisons, command })}\n`)
   if (failures.length > 0) {
     throw new BenchError('command-failed', `left out, as a builder failed: ${failures.join(', ')}`)
   }
