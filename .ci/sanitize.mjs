@@ -1,7 +1,8 @@
 // `npm run test:sanitize [-- address | thread]`: builds the addon with sanitizers beside the normal one and runs its tests on
 // it. Needs gcc with libasan, libubsan and libtsan. A finding ends the tests with a report.
 import { execFileSync, spawnSync } from 'node:child_process'
-import { cpSync, mkdirSync, rmSync, symlinkSync } from 'node:fs'
+import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { headersOption, prepare } from './prepare.mjs'
@@ -35,8 +36,8 @@ function run(command, args, options = {}) {
 
 /** A package of its own, because an addon is found beside the compiled modules. */
 function makePackage(kind) {
-  const place = join(root, 'node_modules', '.tsbuild', `sanitize-${kind}`)
-  rmSync(join(place, 'dist'), { recursive: true, force: true })
+  const place = mkdtempSync(join(tmpdir(), `tsbuild-${kind}-`))
+  process.on('exit', () => rmSync(place, { recursive: true, force: true }))
   mkdirSync(join(place, 'snapshotter'), { recursive: true })
   cpSync(join(root, 'package.json'), join(place, 'package.json'))
   for (const folder of ['snapshotter', 'registry-client']) {
@@ -44,12 +45,8 @@ function makePackage(kind) {
   }
   for (const part of ['src', 'sandbox-init', 'binding.gyp']) {
     const target = join(place, 'snapshotter', 'native', part)
-    cpSync(join(root, 'snapshotter', 'native', part), target, {
-      recursive: true,
-      preserveTimestamps: true,
-    })
+    cpSync(join(root, 'snapshotter', 'native', part), target, { recursive: true })
   }
-  rmSync(join(place, 'node_modules'), { force: true })
   symlinkSync(join(root, 'node_modules'), join(place, 'node_modules'))
   return place
 }
