@@ -97,7 +97,14 @@ interface AddonFailure extends Error {
 }
 
 function isAddonFailure(error: unknown): error is AddonFailure {
-  return error instanceof Error && 'syscall' in error && 'errno' in error && 'code' in error
+  const isFinished = error instanceof KernelError
+  return (
+    error instanceof Error &&
+    !isFinished &&
+    'syscall' in error &&
+    'errno' in error &&
+    'code' in error
+  )
 }
 
 /** The KernelError of what the addon threw; `what` completes "could not". Anything else is passed through. */
