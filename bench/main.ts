@@ -14,7 +14,7 @@ async function main(args: readonly string[]): Promise<void> {
   const options = readOptions(args, process.env)
   const builders = findBuilders(options)
   const comparisons: Comparison[] = []
-  const command = ['npm run bench --', ...args].join(' ')
+  const command = ['npm run bench --', ...withoutPlaces(args)].join(' ')
   const failures: string[] = []
   for (const workload of chosen(options)) {
     const comparison = await compareOrTell(workload, builders, options)
@@ -53,6 +53,13 @@ async function compareOrTell(
     }
     throw error
   }
+}
+
+/** Where things lie on this machine says nothing to a reader. */
+function withoutPlaces(args: readonly string[]): string[] {
+  const isPlace = (arg: string | undefined): boolean =>
+    /^--(docker-host|buildx|registry|bases|data|report)$/.test(arg ?? '')
+  return args.filter((arg, index) => !isPlace(arg) && !isPlace(args[index - 1]))
 }
 
 function chosen({ only, isAll, registry }: BenchOptions): Workload[] {
