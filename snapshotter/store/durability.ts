@@ -80,7 +80,7 @@ export class Durability {
 
   /**
    * Has everything written until now confirmed by a process that outlives this one, when `note` said that it is worth
-   * it (docs/decisions/004-flush-afterwards.md).
+   * it (docs/decisions/006-flush-afterwards.md).
    */
   async flushLater(): Promise<void> {
     if (!this.#hasNews) return
