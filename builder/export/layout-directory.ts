@@ -111,8 +111,7 @@ function isSameName(old: LayoutEntry, entry: LayoutEntry): boolean {
 /** Images have a whole name; what has only a tag (a cache) is named by that. */
 function nameOf({ annotations }: LayoutEntry): string | undefined {
   return (
-    annotations?.['io.containerd.image.name'] ??
-    annotations?.['org.opencontainers.image.ref.name']
+    annotations?.['io.containerd.image.name'] ?? annotations?.['org.opencontainers.image.ref.name']
   )
 }
 
