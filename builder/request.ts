@@ -70,8 +70,22 @@ export type CacheImport =
 
 /** `mode`: the layers of the result (`min`), or of all steps (`max`). */
 export type CacheExport =
-  | { readonly type: 'registry'; readonly ref: string; readonly isInsecure: boolean; readonly mode: 'min' | 'max'; readonly format: LayerFormat; readonly isErrorIgnored: boolean }
-  | { readonly type: 'local'; readonly dest: string; readonly tag: string; readonly mode: 'min' | 'max'; readonly format: LayerFormat; readonly isErrorIgnored: boolean }
+  | {
+      readonly type: 'registry'
+      readonly ref: string
+      readonly isInsecure: boolean
+      readonly mode: 'min' | 'max'
+      readonly format: LayerFormat
+      readonly isErrorIgnored: boolean
+    }
+  | {
+      readonly type: 'local'
+      readonly dest: string
+      readonly tag: string
+      readonly mode: 'min' | 'max'
+      readonly format: LayerFormat
+      readonly isErrorIgnored: boolean
+    }
   /** In the manifests of the images themselves. */
   | { readonly type: 'inline' }
 
