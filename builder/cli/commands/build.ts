@@ -76,7 +76,9 @@ async function tellResult(
   await forResultFile(args, context, 'iidfile', (path) => writeResultFile(path, imageId))
   const hasDigest = exports.some((one) => one?.digest !== undefined)
   const names = [...new Set(exports.flatMap((one) => one?.names ?? []))]
-  const annotations = request.outputs.flatMap((one) => ('annotations' in one ? one.annotations : []))
+  const annotations = request.outputs.flatMap((one) =>
+    'annotations' in one ? one.annotations : [],
+  )
   const metadata = metadataJson(result, { hasDigest, names, annotations })
   await forResultFile(args, context, 'metadata-file', (path) =>
     writeResultFile(path, `${JSON.stringify(metadata, undefined, 2)}\n`),
