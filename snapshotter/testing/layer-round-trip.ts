@@ -163,8 +163,10 @@ async function imageOf(kernel: Kernel, root: string): Promise<TreeImage> {
   })
 }
 
+/** Without the time of a directory: one that changed in nothing else is no change (drop-unchanged.ts). */
 function comparable(entry: DiffEntry, digest: unknown): unknown {
-  const { xattrs, ...rest } = { xattrs: undefined, ...entry }
+  const { xattrs, ...all } = { xattrs: undefined, ...entry }
+  const rest = all.type === 'dir' ? { ...all, mtimeSec: undefined } : all
   const shown = xattrs?.map(({ name, value }) => `${name}=${Buffer.from(value).toString('hex')}`)
   return { ...rest, digest, xattrs: shown }
 }
