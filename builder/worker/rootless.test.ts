@@ -11,7 +11,7 @@ describe('the worker of an ordinary user', () => {
     user = await OrdinaryUser.open()
   })
   after(async () => {
-    await user[Symbol.asyncDispose]()
+    await user?.[Symbol.asyncDispose]()
   })
 
   it('runs, packs, unpacks and removes with all owners that images have', async () => {

@@ -18,7 +18,7 @@ describe('the worker of a user without subordinate ids', function () {
     user = await OrdinaryUser.open()
   })
   after(async () => {
-    await user[Symbol.asyncDispose]()
+    await user?.[Symbol.asyncDispose]()
   })
 
   async function see(script: string, as = ''): Promise<Seen> {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdir, open, readdir, readFile, stat, truncate, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, open, readdir, readFile, stat, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { type DiffId, digestOf } from '../../registry-client/oci/index.ts'
@@ -79,6 +79,8 @@ type Damage = 'truncate' | 'zero' | 'none'
 
 /** As after a power failure on a filesystem that keeps names before it keeps bytes. */
 async function damageFile(path: string, how: Damage): Promise<void> {
+  // Blobs are read-only, which holds for everybody but root; a disk asks nobody.
+  await chmod(path, 0o600)
   if (how === 'truncate') await truncate(path, 0)
   if (how !== 'zero') return
   const { size } = await stat(path)
