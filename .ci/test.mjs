@@ -24,6 +24,7 @@ const PROGRAMS = {
   setcap: 'libcap2-bin',
   getfattr: 'attr',
   setpriv: 'util-linux',
+  script: 'bsdutils',
 }
 
 const MOCHA = join(root, 'node_modules', 'mocha', 'bin', 'mocha.js')

@@ -66,7 +66,9 @@ describe('steps that share something', () => {
       await using _probe = await createCgroup({ memoryBytes: 1 << 24 }, undefined)
     } catch (error) {
       // A container whose control groups are not its own.
-      if (error instanceof SandboxError && error.code === 'sandbox-limit-unsupported') this.skip()
+      const isUnsupported =
+        error instanceof SandboxError && error.code === 'sandbox-limit-unsupported'
+      if (isUnsupported && process.env['TSBUILD_MUST_WORK'] !== '1') this.skip()
       throw error
     }
     const limits = { memoryBytes: 24 << 20, memorySwapBytes: 24 << 20 }

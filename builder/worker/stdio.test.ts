@@ -59,7 +59,8 @@ describe('a step with the stdin and stdout of its caller', () => {
   })
 
   it('has a terminal of its own when the caller has one', async function () {
-    if (!existsSync('/usr/bin/script')) this.skip()
+    const isRequired = process.env['TSBUILD_MUST_WORK'] === '1'
+    if (!isRequired && !existsSync('/usr/bin/script')) this.skip()
     const step =
       'tty; [ -t 0 ] && [ -t 1 ] && stty size; echo $TERM; read line; echo got $line; kill -INT 0; echo not killed'
     const quote = (word: string): string => `'${word.replaceAll("'", "'\\''")}'`
