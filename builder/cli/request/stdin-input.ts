@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
+import { classifyInput } from '../../context/open-context.ts'
 import { CommandError } from '../errors.ts'
 
 /** What came in on stdin for `build -`. */
@@ -16,12 +17,6 @@ export type StdinInput =
 const PEEK_BYTES = 1024
 /** A Dockerfile larger than this is a mistake (a Dockerfile is read into memory). */
 const DOCKERFILE_BYTES_MAX = 16 * 1024 * 1024
-
-const ARCHIVE_MAGICS: readonly Buffer[] = [
-  Buffer.from('BZh', 'latin1'),
-  Buffer.from([0x1f, 0x8b, 0x08]),
-  Buffer.from([0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00]),
-]
 
 /**
  * Reads a context from stdin (features rows C2, C3): a tar, plain or compressed with gzip, bzip2 or xz, or a Dockerfile
@@ -42,7 +37,7 @@ export async function readStdinInput(
       },
     )
   }
-  if (!isArchive(head)) {
+  if (classifyInput(head) === 'dockerfile') {
     const text = await readText(rest(head, chunks))
     return { kind: 'dockerfile', text, [Symbol.asyncDispose]: async () => {} }
   }
@@ -61,28 +56,6 @@ export async function readStdinInput(
 /** The whole of stdin as the text of a Dockerfile (`-f -`). */
 export function readStdinDockerfile(stdin: NodeJS.ReadableStream): Promise<string> {
   return readText(stdin)
-}
-
-/** Whether bytes begin a tar archive or a compressed file of a kind that ADD and contexts unpack. */
-export function isArchive(head: Uint8Array): boolean {
-  const bytes = Buffer.from(head)
-  return (
-    ARCHIVE_MAGICS.some((magic) => bytes.subarray(0, magic.length).equals(magic)) ||
-    isTarHeader(bytes)
-  )
-}
-
-/** POSIX ustar: the checksum field is the sum of the header's bytes with the field itself as blanks. */
-function isTarHeader(block: Buffer): boolean {
-  if (block.length < 512) {
-    return false
-  }
-  const recorded = Number.parseInt(block.toString('latin1', 148, 156).replace(/[\0 ]/g, ''), 8)
-  let sum = 0
-  for (let index = 0; index < 512; index++) {
-    sum += index >= 148 && index < 156 ? 0x20 : (block[index] ?? 0)
-  }
-  return recorded === sum
 }
 
 async function peek(chunks: AsyncIterator<string | Buffer>): Promise<Buffer> {
