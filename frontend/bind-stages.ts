@@ -127,7 +127,7 @@ function isCacheIgnored(options: ConvertOptions, name: string): boolean {
 }
 
 /** Commands that make a step of their own. */
-export function countSteps(commands: readonly Command[]): number {
+function countSteps(commands: readonly Command[]): number {
   return commands.filter(({ kind }) => ['add', 'copy', 'run', 'workdir'].includes(kind)).length
 }
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { check, checkJson, renderCheck } from './check.ts'
 import type { CheckReport } from './check.ts'
+import type { StageImageConfig } from './image-config.ts'
 import { fakeResolver, optionsWith } from './testing/convert-text.ts'
 
 function checkText(text: string, target?: string): Promise<CheckReport> {
@@ -50,6 +51,69 @@ describe('check', () => {
     assert.match(renderCheck(report), /failed to process "\$\{"[\s\S]*Dockerfile:2\n/)
     const json: unknown = JSON.parse(checkJson(report))
     assert.ok(typeof json === 'object' && json !== null && 'buildError' in json)
+  })
+
+  it('reports what was found above an instruction that cannot be read', async () => {
+    const report = await checkText('FROM a as b\nMAINTAINER c\nCOPYY d e\nFROM f as g\n')
+    assert.deepEqual(
+      report.warnings.map(({ rule }) => rule),
+      ['FromAsCasing', 'MaintainerDeprecated'],
+    )
+    assert.equal(report.error?.list[0]?.code, 'unknown-instruction')
+    assert.deepEqual((await checkText('FROM a as b\nRUN <<E\n')).warnings, [])
+  })
+
+  it('is failed by `error=true` and a warning', async () => {
+    const report = await checkText('# check=error=true\nFROM a as b\n')
+    assert.equal(report.warnings.length, 1)
+    assert.equal(report.error?.message, 'lint violation found for rules: FromAsCasing')
+    assert.equal((await checkText('# check=error=true\nFROM a AS b\n')).error, undefined)
+  })
+
+  it('takes the check directive below a shebang line too', async () => {
+    const text = '#!/usr/bin/env tsbuild\n# check=skip=FromAsCasing\nFROM a as b\n'
+    assert.deepEqual((await checkText(text)).warnings, [])
+  })
+
+  it('leaves out the triggers of a stage that the target does not need', async () => {
+    const onbuild: StageImageConfig = {
+      os: 'linux',
+      architecture: 'amd64',
+      config: { OnBuild: ['RUNN x'] },
+    }
+    const report = await check({
+      text: 'FROM onb AS other\nFROM a\n',
+      parseOptions: { name: 'Dockerfile' },
+      options: optionsWith(),
+      resolver: fakeResolver({ images: { 'docker.io/library/onb:latest': onbuild } }),
+      signal: new AbortController().signal,
+    })
+    assert.equal(report.error, undefined)
+  })
+
+  it('says nothing of the platform of an image without layers', async () => {
+    const empty: StageImageConfig = {
+      os: 'linux',
+      architecture: 'arm64',
+      config: {},
+      rootfs: { type: 'layers', diff_ids: [] },
+    }
+    const report = await check({
+      text: 'FROM empty\n',
+      parseOptions: { name: 'Dockerfile' },
+      options: optionsWith(),
+      resolver: fakeResolver({ images: { 'docker.io/library/empty:latest': empty } }),
+      signal: new AbortController().signal,
+    })
+    assert.deepEqual(report.warnings, [])
+  })
+
+  it('gives every line of an instruction a range of its own in JSON', async () => {
+    const { warnings } = JSON.parse(checkJson(await checkText('FROM a\nCMD b \\\n c\n'))) as {
+      warnings: readonly { readonly location: unknown }[]
+    }
+    const [second, third] = [2, 3].map((line) => ({ start: { line }, end: { line } }))
+    assert.deepEqual(warnings[0]?.location, { ranges: [second, third] })
   })
 
   it('gives the JSON that buildx gives', async () => {

@@ -3,13 +3,14 @@ import { withoutPlatform } from './convert-options.ts'
 import { convertStages } from './convert.ts'
 import type { Range } from './diagnostics.ts'
 import type { ParsedDockerfile, ParseOptions } from './dockerfile.ts'
-import { parseDockerfile } from './dockerfile.ts'
-import { DockerfileErrors } from './errors.ts'
+import { readDockerfile } from './dockerfile.ts'
+import { DockerfileError, DockerfileErrors } from './errors.ts'
 import { renderLocation } from './excerpt.ts'
 import type { ConversionFact } from './facts.ts'
 import { base64, jsonLocation } from './json-location.ts'
 import type { ImageResolver } from './resolver.ts'
-import { lint, lintConfigOf } from './rules/lint.ts'
+import type { LintConfig } from './rules/lint-config.ts'
+import { lint, lintAbove, lintConfigOf, lintViolation } from './rules/lint.ts'
 import type { Warning } from './rules/rule.ts'
 
 /** Result of `--check` (features row L24). Without warnings and error the exit status is 0, else 1. */
@@ -37,20 +38,45 @@ export interface CheckRequest {
  * report; only the reason of an abort is thrown.
  */
 export async function check(request: CheckRequest): Promise<CheckReport> {
-  const { text, parseOptions } = request
+  const { text, parseOptions, options, hasOwnRules } = request
   const report = { fileName: parseOptions.name, source: text }
   const facts: ConversionFact[] = []
   try {
-    const parsed = parseDockerfile(text, parseOptions)
-    const config = lintConfigOf(parsed, request.options.buildArgs)
+    const { parsed, errors } = readDockerfile(text, parseOptions)
+    const config = lintConfigOf(parsed, options.buildArgs)
+    if (errors !== undefined) {
+      return { ...report, warnings: warningsBefore(errors, { parsed, config }), error: errors }
+    }
     const error = await convertForFacts(parsed, request, facts)
-    const { hasOwnRules, options } = request
     const warnings = lint({ parsed, facts, config, ignore: options.ignore, hasOwnRules })
-    return { ...report, warnings, error }
+    return { ...report, warnings, error: error ?? violationOf(parsed, config, warnings) }
   } catch (error) {
     if (error instanceof DockerfileErrors) return { ...report, warnings: [], error }
     throw error
   }
+}
+
+/** Instructions are read one after another: what is above the first that is wrong was looked at. */
+function warningsBefore(
+  { list: [first] }: DockerfileErrors,
+  subject: Parameters<typeof lintAbove>[1],
+): readonly Warning[] {
+  // Where the lines themselves cannot be told apart, no instruction was read.
+  if (first?.range === undefined || first.code === 'syntax') return []
+  return lintAbove(first.range.startLine, subject)
+}
+
+/** The error of `error=true`. The warnings are in the report, so that it has no place of its own. */
+function violationOf(
+  parsed: ParsedDockerfile,
+  config: LintConfig,
+  warnings: readonly Warning[],
+): DockerfileErrors | undefined {
+  const violation = lintViolation(config, warnings)
+  if (violation === undefined) return undefined
+  const { code, message } = violation
+  const error = new DockerfileError(code, message, { range: undefined })
+  return new DockerfileErrors([error], parsed.name, parsed.text)
 }
 
 async function convertForFacts(

@@ -42,6 +42,21 @@ describe('chmod', () => {
     assert.equal(apply('o+s', 0o755), '755')
   })
 
+  it('takes a sticky bit without a class for all that is meant', () => {
+    // setmode(3) as BuildKit has it: expected values are those of its library.
+    assert.equal(apply('=st', 0o026, true), '1026')
+    assert.equal(apply('-Xt', 0o611), '611')
+    assert.equal(apply('+ts', 0o5053), '5053')
+    assert.equal(apply('u+st', 0o644), '5644')
+  })
+
+  it('reads a copy among letters in the order in which they stand', () => {
+    assert.equal(apply('a=uw', 0o766, true), '222')
+    assert.equal(apply('ga=ow', 0o006, true), '222')
+    assert.equal(apply('-oXt', 0o726), '100')
+    assert.equal(apply('=xu', 0o411), '111')
+  })
+
   it('refuses what is no mode', () => {
     for (const text of ['', 'u', 'x', 'u+q', 'z+x', 'u=r,', ',u=r', '+ x']) {
       assert.equal(parseChmod(text), undefined, text)

@@ -31,6 +31,13 @@ const ALL = 0o6777
 const STICKY = 0o1000
 const MODE_MAX = 0o7777
 const EXECUTE = 0o111
+/** Taking X away takes x away. */
+const PERMISSIONS: ReadonlyMap<string, number> = new Map([
+  ['r', 0o444],
+  ['w', 0o222],
+  ['x', EXECUTE],
+  ['X', EXECUTE],
+])
 
 /** Reads an octal or symbolic mode with umask 0; undefined when it is neither. */
 export function parseChmod(text: string): Chmod | undefined {
@@ -43,7 +50,7 @@ export function parseChmod(text: string): Chmod | undefined {
     const match = /^([augo]*)((?:[-+=][rwxXstugo]*)+)$/.exec(clause)
     if (match === null) return undefined
     for (const action of (match[2] ?? '').match(/[-+=][^-+=]*/g) ?? []) {
-      clauses.push(...readAction(match[1] ?? '', action))
+      clauses.push(...new ActionReader(match[1] ?? '', action.charAt(0)).read(action.slice(1)))
     }
   }
   return { kind: 'symbolic', clauses }
@@ -73,49 +80,75 @@ function copyClass(mode: number, clause: CopyClause): number {
   return result
 }
 
-/** Steps of `<who><op><permissions>`; no `who` means everyone. */
-function readAction(who: string, action: string): ChmodClause[] {
-  const op = action[0] === '-' ? '-' : action[0] === '=' ? '=' : '+'
-  const names = who === '' || who.includes('a') ? 'ugo' : who
-  const classes = Array.from(names, (name) => CLASSES.get(name) ?? OTHER)
-  const mask = classes.reduce((bits, item) => bits | item.bits, 0)
-  const letters = Array.from(action.slice(1))
-  const copies = letters.flatMap((letter): ChmodClause[] => {
-    const source = CLASSES.get(letter)
-    if (source === undefined) return []
-    const toShifts = classes.map((item) => item.shift)
-    return [{ step: 'copy', fromShift: source.shift, toShifts, op }]
-  })
-  // Taking X away takes x away.
-  const isConditional = (letter: string) => letter === 'X' && op !== '-'
-  const bits = letters
-    .filter((letter) => !isConditional(letter))
-    .reduce((sum, letter) => sum | permissionBits(letter, mask), 0)
-  const steps: ChmodClause[] = []
-  if (op === '=' && copies.length === 0) {
-    steps.push({ step: 'clear', bits: who === '' ? ALL : mask | (bits & STICKY) })
-  }
-  if (bits !== 0) steps.push({ step: op === '-' ? 'clear' : 'set', bits })
-  if (letters.some(isConditional)) steps.push({ step: 'set-if-executable', bits: EXECUTE & mask })
-  return [...steps, ...copies]
+/** Bits that `who` names; 0 for none, which means everyone. */
+function bitsOfClasses(who: string): number {
+  if (who.includes('a')) return ALL
+  return Array.from(who).reduce((bits, name) => bits | (CLASSES.get(name)?.bits ?? 0), 0)
 }
 
-function permissionBits(letter: string, mask: number): number {
-  const isOtherOnly = mask === OTHER.bits
-  switch (letter) {
-    case 'r':
-      return 0o444 & mask
-    case 'w':
-      return 0o222 & mask
-    case 'x':
-    case 'X':
-      return EXECUTE & mask
+/**
+ * Steps of one `<op><permissions>`, read from left to right as setmode(3) does, whose Go form BuildKit uses: a copied
+ * class ends what was collected before it, and a `t` without any class leaves the other letters without effect.
+ */
+class ActionReader {
+  readonly #op: '+' | '-' | '='
+  readonly #steps: ChmodClause[] = []
+  #who: number
+  #bits = 0
+  #conditional = 0
+  #isCleared = false
+
+  constructor(who: string, op: string) {
+    this.#op = op === '-' || op === '=' ? op : '+'
+    this.#who = bitsOfClasses(who)
+  }
+
+  read(letters: string): readonly ChmodClause[] {
+    for (const letter of letters) this.#readLetter(letter)
+    if (this.#bits !== 0 || (this.#op === '=' && !this.#isCleared)) this.#change()
+    this.#changeConditionally()
+    return this.#steps
+  }
+
+  #readLetter(letter: string): void {
+    const source = CLASSES.get(letter)
     // Set-id and sticky say nothing about "other".
-    case 's':
-      return isOtherOnly ? 0 : 0o6000 & mask
-    case 't':
-      return isOtherOnly ? 0 : STICKY
-    default:
-      return 0
+    const isOtherOnly = this.#who !== 0 && (this.#who & ~OTHER.bits) === 0
+    if (source !== undefined) this.#copy(source.shift)
+    else if (letter === 'X' && this.#op !== '-') this.#conditional = EXECUTE
+    else if (letter === 's') this.#bits |= isOtherOnly ? 0 : 0o6000
+    else if (letter !== 't') this.#bits |= PERMISSIONS.get(letter) ?? 0
+    else if (!isOtherOnly) {
+      this.#who |= STICKY
+      this.#bits |= STICKY
+    }
+  }
+
+  #change(): void {
+    if (this.#op === '=') this.#steps.push({ step: 'clear', bits: this.#who || ALL })
+    const bits = this.#masked(this.#bits)
+    if (bits !== 0) this.#steps.push({ step: this.#op === '-' ? 'clear' : 'set', bits })
+    this.#bits = 0
+  }
+
+  #changeConditionally(): void {
+    const bits = this.#masked(this.#conditional)
+    if (bits !== 0) this.#steps.push({ step: 'set-if-executable', bits })
+    this.#conditional = 0
+  }
+
+  #copy(fromShift: number): void {
+    if (this.#bits !== 0) this.#change()
+    this.#isCleared = true
+    this.#changeConditionally()
+    const classes = [USER, GROUP, OTHER].filter(
+      ({ shift }) => this.#who === 0 || (this.#who & (4 << shift)) !== 0,
+    )
+    const toShifts = classes.map(({ shift }) => shift)
+    this.#steps.push({ step: 'copy', fromShift, toShifts, op: this.#op })
+  }
+
+  #masked(bits: number): number {
+    return this.#who === 0 ? bits : bits & this.#who
   }
 }

@@ -115,6 +115,17 @@ describe('other metadata', () => {
     assert.deepEqual(historyOf(graph), ['MAINTAINER me'])
   })
 
+  it('keeps a backslash in single quotes, whatever stands behind it', async () => {
+    const graph = await convertText(['FROM a', `ENV a='\\"b' c='\\' d=\\`])
+    assert.deepEqual(graph.config.config.Env?.slice(1), ['a=\\"b', 'c=\\', 'd='])
+  })
+
+  it('takes an empty WORKDIR for the one before', async () => {
+    const graph = await convertText(['FROM a', 'WORKDIR /x/', 'WORKDIR $UNSET', 'WORKDIR $UNSET'])
+    assert.deepEqual(historyOf(graph), ['WORKDIR /x/', 'WORKDIR /x/', 'WORKDIR /x/'])
+    assert.deepEqual(historyOf(await convertText(['FROM a', 'WORKDIR $UNSET'])), ['WORKDIR /'])
+  })
+
   it('makes a layer of each WORKDIR but /', async () => {
     const graph = await convertText(['FROM a', 'WORKDIR /x/', 'USER u', 'WORKDIR y', 'WORKDIR /'])
     assert.deepEqual(

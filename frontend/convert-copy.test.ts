@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import type { CopyNode } from './graph.ts'
+import { fileNameOf } from './convert-remote.ts'
 import { convertText, copyNodes, faultsOf, historyOf, nodeOf } from './testing/convert-text.ts'
 
 async function copyOf(...lines: string[]): Promise<CopyNode> {
@@ -64,6 +65,8 @@ describe('COPY', () => {
 
   it('checks --chmod', async () => {
     assert.equal((await copyOf('COPY --chmod=u=rwX,go= a b')).chmod, 'u=rwX,go=')
+    // One spelling, one step in the cache.
+    assert.equal((await copyOf('COPY --chmod=0644 a b')).chmod, '644')
     assert.match(
       await fault('COPY --chmod=9x a b'),
       /^invalid chmod parameter: '9x'. it should be octal/,
@@ -75,6 +78,14 @@ describe('COPY', () => {
   it('takes neither URLs nor git repositories', async () => {
     assert.equal(await fault('COPY https://h/f /'), "source can't be a URL for COPY")
     assert.equal(await fault('COPY https://h/r.git /'), "source can't be a git ref for COPY")
+  })
+})
+
+describe('COPY --parents', () => {
+  it('wants something behind the pivot', async () => {
+    const [found] = await faultsOf(['FROM a', 'COPY --parents src/a/./ /x/'])
+    assert.match(found ?? '', /^2 bad-argument: "\/src\/a": not found: .* write "src\/a\/\.\/\*"/)
+    await convertText(['FROM a', 'COPY --parents src/./a/ src/*/./ ./b /x/'])
   })
 })
 
@@ -93,6 +104,10 @@ describe('ADD', () => {
     const graph = await convertText(['FROM a', 'ADD http://h/a/b%20c?q#f http://h http://h/d/ /x/'])
     const names = graph.nodes.flatMap((node) => (node.kind === 'http' ? [node.filename] : []))
     assert.deepEqual(names, ['b c', '__unnamed__', 'd'])
+    assert.deepEqual(
+      ['http://h/a/.', 'http://h/a/..', 'http://h/%zz', 'http://h/a%2fb'].map(fileNameOf),
+      ['__unnamed__', '__unnamed__', '__unnamed__', 'b'],
+    )
   })
 
   it('shares equal downloads', async () => {

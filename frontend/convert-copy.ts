@@ -19,7 +19,7 @@ export function convertCopy(
 ): void {
   const { conversion, environment } = context
   const copy = expandCopy(context, command)
-  checkChmod(copy)
+  const chmod = readChmod(copy)
   checkChecksum(copy)
   const lexing = { escape: conversion.parsed.escape }
   const origin = commandOrigin(
@@ -37,7 +37,7 @@ export function convertCopy(
     const text = isExpanded ? expandIn(context, command, content, options) : content
     return { type: 'inline', name, content: text }
   })
-  const { chown, chmod, dest } = copy
+  const { chown, dest } = copy
   context.node = conversion.graph.add({
     kind: 'copy',
     parent: context.node,
@@ -45,9 +45,9 @@ export function convertCopy(
     dest: joinAbsolute(workingDirectory(context), dest),
     destIsDirectory: dest === '' || dest === '.' || /\/\.?$/.test(dest),
     chown: chown === '' ? undefined : chown,
-    chmod: chmod === '' ? undefined : chmod,
+    chmod,
     // BuildKit drops --link beside --chmod, and dest symlinks are followed then (features row D108).
-    link: command.link && chmod === '',
+    link: command.link && chmod === undefined,
     parents: command.kind === 'copy' && command.parents,
     exclude: command.exclude,
     epochSec: conversion.epochSec,
@@ -68,8 +68,11 @@ function expandCopy(context: StageContext, command: AddCommand | CopyCommand): E
   }
 }
 
-function checkChmod({ command, chmod }: ExpandedCopy): void {
-  if (chmod === '' || parseChmod(chmod) !== undefined) return
+/** The mode in its one spelling: `0644` and `644` are the same step. */
+function readChmod({ command, chmod }: ExpandedCopy): string | undefined {
+  if (chmod === '') return undefined
+  const parsed = parseChmod(chmod)
+  if (parsed !== undefined) return parsed.kind === 'octal' ? parsed.mode.toString(8) : chmod
   const message = /^\d/.test(chmod)
     ? `invalid chmod parameter: '${chmod}'. it should be octal string and between 0 and 07777`
     : `invalid chmod parameter: '${chmod}': invalid syntax`
@@ -124,6 +127,7 @@ function convertSource(context: StageContext, request: SourceRequest): CopySourc
     if (isHttpUrl(path)) {
       throw commandError(command, "source can't be a URL for COPY", { focus: path })
     }
+    if (command.parents) checkPivot(command, path)
     if (command.from === '') noteContextPath(context, copy, path)
     return { type: 'path', from, pattern: path, unpack: 'never', isRemote: false }
   }
@@ -132,6 +136,18 @@ function convertSource(context: StageContext, request: SourceRequest): CopySourc
   noteContextPath(context, copy, path)
   const unpack = command.unpack === false ? 'never' : 'auto'
   return { type: 'path', from, pattern: path, unpack, isRemote: false }
+}
+
+/** `--parents` copies what is named behind `/./`; BuildKit finds nothing where nothing is. */
+function checkPivot(command: CopyCommand, path: string): void {
+  const pivot = path.indexOf('/./')
+  if (pivot < 0 || /[*?[]/.test(path) || joinAbsolute('/', path.slice(pivot + 3)) !== '/') return
+  const whole = joinAbsolute('/', path)
+  if (whole === '/') return
+  const message =
+    `${goQuote(whole)}: not found: nothing stands behind the pivot of ${goQuote(path)}; ` +
+    `write ${goQuote(`${path.slice(0, pivot)}/./*`)} for all that is in it`
+  throw commandError(command, message, { focus: path })
 }
 
 function noteContextPath(context: StageContext, { command }: ExpandedCopy, path: string): void {

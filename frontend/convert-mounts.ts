@@ -9,6 +9,8 @@ import { baseName, cleanPath, joinAbsolute } from './posix-path.ts'
 import type { StageState } from './stages.ts'
 
 const CACHE_MODE = 0o755
+/** BuildKit makes a cache directory without set-id and sticky bits. */
+const PERMISSION_BITS = 0o777
 const SECRET_MODE = 0o400
 const SOCKET_MODE = 0o600
 
@@ -54,12 +56,12 @@ interface MountRequest {
 function convertMount(context: StageContext, request: MountRequest): RunMount {
   switch (request.spec.type) {
     case 'secret':
-      return secretMount(request)
+      return secretMount(context, request)
     case 'ssh':
-      return agentMount(request)
+      return agentMount(context, request)
     case 'tmpfs': {
-      const { sizeBytes } = request.spec
-      return { type: 'tmpfs', target: mountTarget(context, request), sizeBytes }
+      const { sizeBytes, isReadonly } = request.spec
+      return { type: 'tmpfs', target: mountTarget(context, request), sizeBytes, isReadonly }
     }
     case 'bind':
       return bindMount(context, request)
@@ -100,7 +102,7 @@ function cacheMount(context: StageContext, request: MountRequest): RunMount {
     sharing: spec.sharing ?? 'shared',
     from,
     source: joinAbsolute('/', spec.source),
-    mode: spec.mode ?? CACHE_MODE,
+    mode: (spec.mode ?? CACHE_MODE) & PERMISSION_BITS,
     uid: spec.uid ?? 0,
     gid: spec.gid ?? 0,
     isReadonly: spec.isReadonly,
@@ -118,7 +120,7 @@ function mountSource(request: MountRequest): NodeId | undefined {
   throw commandError(command, message, { code: 'stage-order', focus: spec.from, related })
 }
 
-function secretMount({ command, spec, text }: MountRequest): RunMount {
+function secretMount(context: StageContext, { command, spec, text }: MountRequest): RunMount {
   const id = spec.source || spec.id || (spec.target === '' ? '' : baseName(spec.target))
   if (id === '') {
     const message = 'one of source, target required'
@@ -128,7 +130,7 @@ function secretMount({ command, spec, text }: MountRequest): RunMount {
   return {
     type: 'secret',
     secretId: id,
-    target: target === '' ? undefined : target,
+    target: target === '' ? undefined : joinAbsolute(workingDirectory(context), target),
     env: spec.env,
     isRequired: spec.isRequired,
     mode: spec.mode ?? SECRET_MODE,
@@ -137,7 +139,8 @@ function secretMount({ command, spec, text }: MountRequest): RunMount {
   }
 }
 
-function agentMount({ command, spec, text, agents }: MountRequest): RunMount {
+function agentMount(context: StageContext, request: MountRequest): RunMount {
+  const { command, spec, text, agents } = request
   if (spec.source !== '') {
     const message = 'ssh does not support source'
     throw commandError(command, message, { code: 'bad-flag', focus: text })
@@ -145,7 +148,10 @@ function agentMount({ command, spec, text, agents }: MountRequest): RunMount {
   return {
     type: 'ssh',
     sshId: spec.id || 'default',
-    target: spec.target || `/run/buildkit/ssh_agent.${agents}`,
+    target: joinAbsolute(
+      workingDirectory(context),
+      spec.target || `/run/buildkit/ssh_agent.${agents}`,
+    ),
     isRequired: spec.isRequired,
     mode: spec.mode ?? SOCKET_MODE,
     uid: spec.uid ?? 0,

@@ -9,6 +9,7 @@ import type { AddCommand } from './instructions/copy.ts'
 import { baseName } from './posix-path.ts'
 
 const UNNAMED = '__unnamed__'
+const CONTROL = /\p{Cc}/u
 const SHA256 = /^sha256:[a-f0-9]{64}$/
 
 /** A remote source of ADD. */
@@ -50,17 +51,18 @@ export function httpSource(
 
 /** Last part of the path of `url`, as a file is named after it. */
 export function fileNameOf(url: string): string {
-  const path = URL.canParse(url) ? new URL(url).pathname : ''
-  const name = baseName(decodePath(path))
-  return name === '.' || name === '/' || name === '' ? UNNAMED : name
+  // By hand: `URL` resolves dots, which are a name that cannot be used here.
+  const path = /^https?:\/\/[^/?#]*([^?#]*)/.exec(url)?.[1] ?? ''
+  const name = URL.canParse(url) && !CONTROL.test(url) ? baseName(decodePath(path)) : ''
+  return ['', '.', '..', '/'].includes(name) ? UNNAMED : name
 }
 
 function decodePath(path: string): string {
   try {
     return decodeURIComponent(path)
   } catch {
-    // A stray `%`: the name is taken as it stands.
-    return path
+    // A stray `%`: for Go the whole is no URL.
+    return ''
   }
 }
 

@@ -18,6 +18,11 @@ const mountFault = async (text: string): Promise<string> => {
 }
 
 describe('RUN', () => {
+  it('shows expansions that only a shell knows in its title, beside those that are known', async () => {
+    const graph = await convertText(['FROM a', 'ENV A=1', 'RUN echo $A ${none:0:3}'])
+    assert.equal(runNodes(graph)[0]?.origin.title, '[2/2] RUN echo 1 ${none:0:3}')
+  })
+
   it('takes user, workdir, network and shell from the stage', async () => {
     const run = await runOf(
       ['USER u:g', 'WORKDIR /w/', 'WORKDIR x', 'SHELL ["/bin/bash", "-ec"]', 'RUN a  b'],
@@ -111,6 +116,7 @@ describe('RUN --mount', () => {
       type: 'tmpfs',
       target: '/t',
       sizeBytes: 1536,
+      isReadonly: false,
     })
   })
 

@@ -24,6 +24,7 @@ export function convertRun(context: StageContext, command: RunCommand, bound: Bo
     kind: 'run',
     parent: context.node,
     args,
+    shell: shellOf(context),
     env: withAgentSocket(environment.toList(), mounts),
     cwd: workingDirectory(context),
     user: config.config.User ?? '',

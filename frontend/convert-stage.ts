@@ -82,7 +82,10 @@ function startStage(conversion: Conversion, state: StageState): StageContext {
 function applyBaseConfig(context: StageContext): void {
   const { config, environment } = context
   const list = [...(config.config.Env ?? [])]
-  if (config.os !== 'windows' && !list.some((entry) => entry.startsWith('PATH='))) {
+  if (
+    context.state.platform?.os !== 'windows' &&
+    !list.some((entry) => entry.startsWith('PATH='))
+  ) {
     list.push(`PATH=${DEFAULT_PATH}`)
   }
   if (list.length > 0) config.config.Env = list

@@ -5,8 +5,9 @@ import { joinAbsolute } from './posix-path.ts'
 import type { BoundCommand } from './stages.ts'
 import { commandOrigin, titleText } from './titles.ts'
 
-/** A workdir as it is stored: absolute; a relative one begins at `current`. */
+/** A workdir as it is stored: absolute; a relative one begins at `current`, an empty one (`WORKDIR $UNSET`) is `current`. */
 export function normalizeWorkdir(current: string, path: string): string {
+  if (path === '' && current.startsWith('/')) return current
   if (path.startsWith('/')) return path
   return joinAbsolute(current === '' ? '/' : current, path)
 }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import { parseDockerfile } from './dockerfile.ts'
+import type { BuildGraph } from './graph.ts'
 import type { EpochSource, ImageResolver } from './resolver.ts'
 import { DockerfileErrors } from './errors.ts'
 import { convert } from './convert.ts'
@@ -14,7 +15,28 @@ import {
   runNodes,
 } from './testing/convert-text.ts'
 
+/** Parents come before children, and no history is about what comes after the target. */
+function checkOrder(graph: BuildGraph): void {
+  for (const node of graph.nodes) if ('parent' in node) assert.ok(node.parent < node.id)
+  for (const { node } of graph.history) assert.ok((node ?? 0) <= graph.target)
+}
+
 const PATH = 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
+
+describe('faults of a conversion', () => {
+  it('are reported together with all that no value can mend', async () => {
+    const lines = ['FROM a', 'LABEL x="', 'VOLUME "', 'FROM b AS b', 'EXPOSE x', 'LABEL y="']
+    assert.deepEqual(
+      (await faultsOf([...lines, 'FROM b'])).map((fault) => fault.split(' ', 1)[0]),
+      ['2', '3', '5', '6'],
+    )
+    const ports = ['FROM a', 'EXPOSE 80 y $A', 'FROM b', 'EXPOSE $A "1"', 'LABEL y="']
+    assert.deepEqual(
+      (await faultsOf(ports)).map((fault) => fault.split(' ', 1)[0]),
+      ['2', '5'],
+    )
+  })
+})
 
 describe('convert: stages', () => {
   it('resolves only the images that the target needs, each once', async () => {
@@ -339,20 +361,21 @@ describe('convert: bases', () => {
       'docker.io/library/a:latest': {
         os: 'linux',
         architecture: 'amd64',
-        config: { OnBuild: ['COPY --from=tool /t /t', 'RUN trigger'] },
+        config: { OnBuild: ['COPY --from=tool /t /t', 'ENV t=1', 'RUN trigger'] },
       },
     }
     const resolver = fakeResolver({ images })
     const graph = await convertText(['FROM a AS x', 'RUN own', 'FROM x', 'RUN last'], {}, resolver)
     assert.deepEqual(historyOf(graph), [
       'COPY /t /t # buildkit',
+      'ENV t=1',
       'RUN /bin/sh -c trigger # buildkit',
       'RUN /bin/sh -c own # buildkit',
       'RUN /bin/sh -c last # buildkit',
     ])
     assert.equal(graph.config.config.OnBuild, undefined)
     assert.ok(resolver.asked.includes('docker.io/library/tool:latest linux/amd64'))
-    assert.equal(runNodes(graph)[0]?.origin.title, '[x 3/4] ONBUILD RUN trigger')
+    assert.equal(runNodes(graph)[0]?.origin.title, '[x 3/5] ONBUILD RUN trigger')
   })
 
   it('points to FROM when a trigger cannot be read', async () => {
@@ -539,9 +562,7 @@ describe('convert: any file', () => {
       fc.asyncProperty(file, fc.boolean(), async (lines, isReplaced) => {
         const namedContexts = new Set(isReplaced ? ['s', 'a'] : [])
         try {
-          const graph = await convertText(lines, { namedContexts })
-          for (const node of graph.nodes) if ('parent' in node) assert.ok(node.parent < node.id)
-          for (const { node } of graph.history) assert.ok((node ?? 0) <= graph.target)
+          checkOrder(await convertText(lines, { namedContexts }))
         } catch (error) {
           assert.ok(error instanceof DockerfileErrors, String(error))
         }

@@ -19,6 +19,7 @@ import type { Warning } from './rules/rule.ts'
 import type { StageResult, StageState, StageTable } from './stages.ts'
 import { dependenciesOf } from './stages.ts'
 import { resolveEpoch } from './source-epoch.ts'
+import { withStaticFaults } from './static-faults.ts'
 import { suggest } from './suggest.ts'
 import { addTriggers } from './triggers.ts'
 
@@ -116,8 +117,10 @@ export interface ConvertedStages {
 export async function convertStages(request: ConversionRequest): Promise<ConvertedStages> {
   const { parsed, options } = request
   const errors: DockerfileError[] = []
+  const fail = (all: readonly DockerfileError[]) =>
+    new DockerfileErrors(withStaticFaults(parsed, all), parsed.name, parsed.text)
   const failIfAny = () => {
-    if (errors.length > 0) throw new DockerfileErrors(errors, parsed.name, parsed.text)
+    if (errors.length > 0) throw fail(errors)
   }
   try {
     const predefined = predefinedArgs(parsed, options)
@@ -152,7 +155,7 @@ export async function convertStages(request: ConversionRequest): Promise<Convert
     return { conversion, globals, target, result }
   } catch (error) {
     if (!(error instanceof DockerfileError)) throw error
-    throw new DockerfileErrors([...errors, error], parsed.name, parsed.text)
+    throw fail([...errors, error])
   }
 }
 
@@ -185,8 +188,12 @@ async function resolveNeeded(
     const inOrder = table.all.filter((state) => needed.has(state))
     const errors = await resolver.resolve(inOrder)
     if (errors.length > 0) throw new DockerfileErrors(errors, parsed.name, parsed.text)
+    // A check of all stages leaves out the triggers that no build of the target would run, as BuildKit does.
+    const built = table.reachableFrom([target])
     let hasNew = false
-    for (const state of inOrder) hasNew = addTriggers(table, state) || hasNew
+    for (const state of inOrder) {
+      if (built.has(state)) hasNew = addTriggers(table, state) || hasNew
+    }
     if (!hasNew) return needed
   }
 }

@@ -62,24 +62,38 @@ export function parseDirective(line: string, mark: string, number: number): Dire
  * JSON with a `syntax` key; a leading `#!` line is skipped (features row D8). Undefined when it asks for none.
  */
 export function detectSyntax(text: string): string | undefined {
-  const body = text.replace(/^\ufeff/, '').replace(/^#!.*(\n|$)/, '')
-  const value =
-    directiveValue(body, '#', 'syntax') ?? directiveValue(body, '//', 'syntax') ?? jsonSyntax(body)
+  const found = findDirective(text, 'syntax') ?? findDirective(text, 'syntax', '//')
+  const value = found?.value ?? jsonSyntax(withoutShebang(text).body)
   return value?.split(' ', 1)[0]
 }
 
-/** Value of the directive `name` at the top of `text`, where the lines begin with `mark`. */
-function directiveValue(text: string, mark: string, name: DirectiveName): string | undefined {
+/**
+ * The directive `name` at the top of `text`, where the lines begin with `mark`. Unlike for the parser, which reads `escape`,
+ * a leading `#!` line is no end of the directives (features row D8).
+ */
+export function findDirective(
+  text: string,
+  name: DirectiveName,
+  mark: string = '#',
+): Directive | undefined {
+  const { body, lines } = withoutShebang(text)
+  let number = lines
   let at = 0
-  while (at < text.length) {
-    const end = text.indexOf('\n', at)
-    const line = text.slice(at, end < 0 ? text.length : end).replace(/\r$/, '')
-    const directive = parseDirective(line, mark, 1)
-    if (directive === undefined) return undefined
-    if (directive.name === name) return directive.value
-    at = end < 0 ? text.length : end + 1
+  while (at < body.length) {
+    number++
+    const end = body.indexOf('\n', at)
+    const line = body.slice(at, end < 0 ? body.length : end).replace(/\r$/, '')
+    const directive = parseDirective(line, mark, number)
+    if (directive === undefined || directive.name === name) return directive
+    at = end < 0 ? body.length : end + 1
   }
   return undefined
+}
+
+function withoutShebang(text: string): { readonly body: string; readonly lines: number } {
+  const body = text.replace(/^\ufeff/, '')
+  const shebang = /^#!.*(?:\n|$)/.exec(body)?.[0]
+  return shebang === undefined ? { body, lines: 0 } : { body: body.slice(shebang.length), lines: 1 }
 }
 
 function jsonSyntax(text: string): string | undefined {

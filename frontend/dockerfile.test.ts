@@ -45,6 +45,18 @@ describe('parseDockerfile', () => {
     ])
   })
 
+  it('reports with them what only an expansion finds', () => {
+    const lines = ['FROM a', "LABEL x=it's", 'RUN --mount=type=x,target=/t y', 'QQQQQQ', 'ENV A=${']
+    assert.deepEqual(faults(lines.join('\n')), [
+      '2: failed to process "it\'s": unexpected end of statement while looking for matching single-quote',
+      '3: unsupported mount type "x"',
+      '4: dockerfile parse error on line 4: unknown instruction: QQQQQQ',
+      '5: failed to process "${": syntax error: missing \'}\'',
+    ])
+    // What depends on values is no fault yet.
+    assert.equal(faults('FROM a\nENV A=${B:?none}\nRUN --mount=type=$C c\nFOO').length, 1)
+  })
+
   it('takes what follows a bad FROM for its stage', () => {
     assert.deepEqual(faults('FROM a b\nRUN c\n').length, 1)
   })
@@ -131,7 +143,9 @@ describe('parseDockerfile', () => {
     assert.equal(fault('HEALTHCHECK BLAH x'), 'Unknown type "BLAH" in HEALTHCHECK (try CMD)')
     assert.equal(fault('HEALTHCHECK NONE x'), 'HEALTHCHECK NONE takes no arguments')
     assert.equal(fault('HEALTHCHECK CMD'), 'Missing command after HEALTHCHECK CMD')
-    assert.match(fault('HEALTHCHECK --timeout=5 CMD x'), /time: invalid duration "5"/)
+    assert.match(fault('HEALTHCHECK --timeout=5 CMD x'), /time: missing unit in duration "5"/)
+    assert.match(fault('HEALTHCHECK --timeout=1h2d CMD x'), /unknown unit "d" in duration "1h2d"/)
+    assert.match(fault('HEALTHCHECK --timeout=x CMD x'), /time: invalid duration "x"/)
     assert.match(fault('HEALTHCHECK --timeout=1us CMD x'), /cannot be less than 1ms/)
     assert.match(fault('HEALTHCHECK --retries=-1 CMD x'), /cannot be negative/)
   })

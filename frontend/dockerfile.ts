@@ -7,6 +7,7 @@ import type { Command } from './instructions/parse-instruction.ts'
 import { parseInstruction } from './instructions/parse-instruction.ts'
 import type { LogicalLine } from './lines.ts'
 import { scanLines } from './lines.ts'
+import { withStaticFaults } from './static-faults.ts'
 import type { EscapeToken } from './words.ts'
 
 /** A stage: FROM and what follows it. */
@@ -45,21 +46,28 @@ const OFFICIAL_SYNTAX =
  * (features rows D2-D29); a `# syntax=` that names another frontend is `unsupported`.
  */
 export function parseDockerfile(text: string, options: ParseOptions): ParsedDockerfile {
-  const fail = (errors: readonly DockerfileError[]) =>
-    new DockerfileErrors(errors, options.name, text)
+  const { parsed, errors } = readDockerfile(text, options)
+  if (errors !== undefined) throw errors
+  return parsed
+}
+
+/** As `parseDockerfile`, but a file with errors is given too, without the instructions that are wrong. */
+export function readDockerfile(
+  text: string,
+  options: ParseOptions,
+): { readonly parsed: ParsedDockerfile; readonly errors: DockerfileErrors | undefined } {
   const syntaxFault = checkSyntax(text, options.syntax)
-  if (syntaxFault !== undefined) throw fail([syntaxFault])
-  if (text === '') throw fail([plain('no-stage', 'the Dockerfile cannot be empty')])
-  const scanned = scanLines(text)
+  const scanned = scanLines(syntaxFault === undefined ? text : '')
   const errors = [...scanned.errors]
   const assembler = new StageAssembler(errors)
   for (const line of scanned.lines) assembler.add(line, scanned.escape)
-  if (scanned.lines.length === 0) errors.push(plain('no-stage', 'file with no instructions'))
+  if (syntaxFault !== undefined) errors.push(syntaxFault)
+  else if (text === '') errors.push(plain('no-stage', 'the Dockerfile cannot be empty'))
+  else if (scanned.lines.length === 0) errors.push(plain('no-stage', 'file with no instructions'))
   else if (errors.length === 0 && assembler.stages.length === 0) {
     errors.push(plain('no-stage', 'dockerfile contains no stages to build'))
   }
-  if (errors.length > 0) throw fail(errors.sort(byPlace))
-  return {
+  const parsed = {
     name: options.name,
     text,
     escape: scanned.escape,
@@ -68,6 +76,9 @@ export function parseDockerfile(text: string, options: ParseOptions): ParsedDock
     stages: assembler.stages,
     emptyContinuationLines: scanned.lines.flatMap((line) => line.emptyContinuationLine ?? []),
   }
+  if (errors.length === 0) return { parsed, errors: undefined }
+  const all = withStaticFaults(parsed, errors)
+  return { parsed, errors: new DockerfileErrors(all, options.name, text) }
 }
 
 class StageAssembler {
@@ -108,10 +119,6 @@ class StageAssembler {
 
 function plain(code: 'no-stage', message: string): DockerfileError {
   return new DockerfileError(code, message, { range: undefined })
-}
-
-function byPlace(a: DockerfileError, b: DockerfileError): number {
-  return (a.range?.startLine ?? 0) - (b.range?.startLine ?? 0)
 }
 
 function checkSyntax(text: string, override: string | undefined): DockerfileError | undefined {

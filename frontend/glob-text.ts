@@ -8,7 +8,10 @@ export type GlobText = readonly (readonly GlobItem[])[]
 /** A literal character, or undefined for `?`. */
 type GlobItem = string | undefined
 
-const ESCAPABLE: ReadonlySet<string> = new Set(['*', '?', '\\'])
+/** `}` and `/` are escaped for the sake of `${}`: their backslash is no part of the pattern. */
+const ESCAPABLE: ReadonlySet<string> = new Set(['*', '?', '\\', '}', '/'])
+/** A character, with the backslash before it. */
+const ITEM = /\\?./gsu
 
 interface GlobMatch {
   readonly start: number
@@ -18,19 +21,11 @@ interface GlobMatch {
 /** Pieces between the stars of `pattern`, or the bad escape in it. */
 export function parseGlobText(pattern: string): GlobText | { readonly badEscape: string } {
   const pieces: GlobItem[][] = [[]]
-  const chars = Array.from(pattern)
-  for (let i = 0; i < chars.length; i++) {
-    const char = chars[i] ?? ''
-    if (char === '*') {
-      pieces.push([])
-      continue
-    }
-    const next = chars[i + 1] ?? ''
-    // `}` and `/` are escaped for the sake of `${}`; their backslash is no part of the pattern.
-    if (char === '\\' && '}/'.includes(next) && next !== '') continue
-    if (char === '\\' && !ESCAPABLE.has(next)) return { badEscape: `\\${next}` }
-    if (char === '\\') i++
-    pieces.at(-1)?.push(char === '\\' ? next : char === '?' ? undefined : char)
+  for (const item of pattern.match(ITEM) ?? []) {
+    if (item === '*') pieces.push([])
+    else if (!item.startsWith('\\')) pieces.at(-1)?.push(item === '?' ? undefined : item)
+    else if (ESCAPABLE.has(item.slice(1))) pieces.at(-1)?.push(item.slice(1))
+    else return { badEscape: item }
   }
   return pieces
 }

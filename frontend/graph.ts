@@ -87,6 +87,8 @@ export interface RunNode extends NodeBase {
   readonly parent: NodeId
   /** argv after SHELL was applied. */
   readonly args: readonly string[]
+  /** SHELL in force here: what a shell in this step is. */
+  readonly shell: readonly string[]
   /** `NAME=value`, in order, later wins; ENV + ARG in scope; without proxies. */
   readonly env: readonly string[]
   readonly cwd: string
@@ -128,7 +130,12 @@ export type RunMount =
       readonly gid: number
       readonly isReadonly: boolean
     }
-  | { readonly type: 'tmpfs'; readonly target: string; readonly sizeBytes: number | undefined }
+  | {
+      readonly type: 'tmpfs'
+      readonly target: string
+      readonly sizeBytes: number | undefined
+      readonly isReadonly: boolean
+    }
   | {
       readonly type: 'secret'
       readonly secretId: string

@@ -27,6 +27,13 @@ describe('parseImageReference', () => {
     assert.equal(both(`x@sha256:${HEX}`)[0], `docker.io/library/x@sha256:${HEX}`)
   })
 
+  it('knows the algorithms of digests and how many digits they have', () => {
+    assert.equal(both(`x@sha256:${HEX.slice(1)}`), 'invalid checksum digest length')
+    assert.equal(both(`x@sha512:${HEX}`), 'invalid checksum digest length')
+    assert.equal(both(`x@sha256:${HEX.toUpperCase()}`), 'invalid checksum digest format')
+    assert.equal(both(`x@md5:${HEX}`), 'unsupported digest algorithm')
+  })
+
   it('refuses what no registry could hold', () => {
     assert.match(String(both('A')), /repository name \(library\/A\) must be lowercase/)
     assert.match(String(both(HEX)), /cannot specify 64-byte hexadecimal strings/)

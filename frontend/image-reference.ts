@@ -13,6 +13,11 @@ const DOMAIN = new RegExp(`^(?:${LABEL}(?:\\.${LABEL})*|\\[[a-fA-F0-9:]+\\])${PO
 const PATH_PART = /^[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*$/
 const TAG = /^\w[\w.-]{0,127}$/
 const DIGEST = /^[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,}$/
+const DIGEST_LENGTHS: ReadonlyMap<string, number> = new Map([
+  ['sha256', 64],
+  ['sha384', 96],
+  ['sha512', 128],
+])
 const NAME_LENGTH_MAX = 255
 
 /** Why a text is no image name. */
@@ -43,10 +48,22 @@ export function parseImageReference(text: string): ImageReference | ReferenceFau
     (tag === undefined || TAG.test(tag)) &&
     (digest === undefined || DIGEST.test(digest))
   if (!isValid) return { fault: 'invalid reference format' }
+  const digestFault = digest === undefined ? undefined : checkDigest(digest)
+  if (digestFault !== undefined) return { fault: digestFault }
   if (path.length > NAME_LENGTH_MAX) {
     return { fault: `repository name must not be more than ${NAME_LENGTH_MAX} characters` }
   }
   return { domain, path, tag, digest }
+}
+
+/** What the grammar leaves open: the algorithm is a known one, with its number of digits in lower case. */
+function checkDigest(digest: string): string | undefined {
+  const colon = digest.indexOf(':')
+  const length = DIGEST_LENGTHS.get(digest.slice(0, colon))
+  const digits = digest.slice(colon + 1)
+  if (length === undefined) return 'unsupported digest algorithm'
+  if (digits.length !== length) return 'invalid checksum digest length'
+  return digits === digits.toLowerCase() ? undefined : 'invalid checksum digest format'
 }
 
 /** A first part is a host when it looks like one: a dot, a port, `localhost`, or an upper-case letter. */

@@ -1,6 +1,6 @@
 import type { Range } from './diagnostics.ts'
 
-/** A place as BuildKit's JSON results give it: whole lines. */
+/** A place as BuildKit's JSON results give it: one range for each line. */
 export interface JsonLocation {
   readonly ranges: readonly {
     readonly start: { readonly line: number }
@@ -9,7 +9,9 @@ export interface JsonLocation {
 }
 
 export function jsonLocation(range: Range): JsonLocation {
-  return { ranges: [{ start: { line: range.startLine }, end: { line: range.endLine } }] }
+  const { startLine, endLine } = range
+  const lines = Array.from({ length: endLine - startLine + 1 }, (_, index) => startLine + index)
+  return { ranges: lines.map((line) => ({ start: { line }, end: { line } })) }
 }
 
 export function base64(text: string): string {

@@ -67,6 +67,14 @@ describe('scanLines', () => {
     assert.deepEqual([line?.range.startLine, line?.range.endLine], [1, 5])
   })
 
+  it('finds the heredoc of a line with expansions that only a shell knows', () => {
+    // What is not set passes through, `${x:0:3}` too; `${x^^}` ends the search, as in BuildKit.
+    const bodies = (line: string) => scanLines(`${line}\nx\nE\n`).lines[0]?.heredocs.length
+    assert.equal(bodies('RUN cat <<E > ${x:0:3}'), 1)
+    assert.equal(bodies('RUN cat <<E > ${x:-${y:1}}'), 1)
+    assert.equal(bodies('RUN cat <<E > ${x^^}'), 0)
+  })
+
   it('keeps carriage returns and comments in heredoc bodies', () => {
     const [line] = scanLines('RUN <<E\r\n# a\r\nE\r\n').lines
     assert.equal(line?.heredocs[0]?.content, '# a\r\n')

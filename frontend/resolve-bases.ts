@@ -120,8 +120,8 @@ export class BaseResolver {
             isOnbuild: false,
             variables: { get: () => undefined, names: () => [] },
           })
-    const place = { range, comments: state.stage?.from.comments ?? [] }
-    if (origin.kind === 'image') {
+    const place = { range, comments: [] }
+    if (origin.kind === 'image' && hasLayers(image.config)) {
       const actual = platformOfConfig(config)
       facts({ kind: 'base-platform', place, name: origin.name, expected: platform, actual })
     }
@@ -182,6 +182,12 @@ function inheritedConfig(source: StageImageConfig): StageImageConfig {
   const config: StageContainerConfig = copy.config ?? {}
   for (const key of Object.keys(config)) if (config[key] === null) delete config[key]
   return { ...copy, config }
+}
+
+/** False when the image says that it has none: it is as good as `scratch` then, for any platform (features row D59). */
+function hasLayers({ rootfs }: StageImageConfig): boolean {
+  if (typeof rootfs !== 'object' || rootfs === null || !('diff_ids' in rootfs)) return true
+  return !Array.isArray(rootfs.diff_ids) || rootfs.diff_ids.length > 0
 }
 
 function platformOfConfig(config: StageImageConfig): GraphPlatform {

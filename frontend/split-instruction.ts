@@ -74,9 +74,9 @@ export function splitQuotedWords(text: string, token: EscapeToken): string[] {
     }
     const isEscape = quote !== "'" && text.charAt(at) === token
     const piece = isEscape ? text.slice(at, at + 2) : plainPiece(text, at)
-    // An escape at the very end is dropped; elsewhere it keeps the next character from being looked at.
-    if (!isEscape || piece.length === 2) word += piece
-    if (piece === '"' || piece === "'") quote = toggled(quote, piece)
+    // An escape keeps the next character from being looked at; at the very end it is dropped.
+    if (!isEscape || piece !== token) word += piece
+    quote = toggled(quote, piece)
     at += piece.length
   }
   if (word !== '') words.push(word)
@@ -91,7 +91,9 @@ function plainPiece(text: string, at: number): string {
   return char + (PLAIN.exec(text)?.[0] ?? '')
 }
 
-function toggled(quote: string, found: string): string {
-  if (quote === '') return found
-  return quote === found ? '' : quote
+/** The quote that is open behind `piece`. */
+function toggled(quote: string, piece: string): string {
+  if (piece !== '"' && piece !== "'") return quote
+  if (quote === '') return piece
+  return quote === piece ? '' : quote
 }

@@ -26,7 +26,7 @@ export function suggest(
       bestDistance = distance
     }
   }
-  return best
+  return best === '' ? undefined : best
 }
 
 function matchCase(text: string, model: string): string {

@@ -33,6 +33,10 @@ describe('expandWord', () => {
     assert.equal(expand('trailing\\'), 'trailing')
   })
 
+  it('drops a byte order mark before a word, as BuildKit does', () => {
+    assert.equal(expand('\ufeff$x\ufeff'), 'value\ufeff')
+  })
+
   it('uses the escape character of the file', () => {
     assert.equal(expand('C:\\dir`$x', { escape: '`' }), 'C:\\dir$x')
   })
@@ -77,6 +81,8 @@ describe('expandWord', () => {
     assert.equal(fault('${x/a'), "syntax error: missing '/' in ${}")
     assert.equal(fault('${x=a}'), 'unsupported modifier (=) in substitution')
     assert.equal(fault('${x:#a}'), 'unsupported modifier (:#) in substitution')
+    assert.equal(fault('${x:0:3}'), 'unsupported modifier (:0) in substitution')
+    assert.equal(fault('${none:0:3}'), 'unsupported modifier (:0) in substitution')
     assert.match(fault("it's"), /matching single-quote/)
     assert.match(fault('"it'), /matching double-quote/)
     assert.match(fault('${x#\\a}'), /invalid escape '\\a'/)

@@ -40,17 +40,19 @@ const NEVER_SPECIAL = /^[^$'"\\`<\s]*$/
 const NOTHING: ReadonlySet<string> = new Set()
 
 /**
- * Expands variables in `word` and removes quotes and escapes, like a shell that knows a little (features rows D30-D35).
+ * Expands variables in a word and removes quotes and escapes, like a shell that knows a little (features rows D30-D35).
  * Throws ExpansionError.
  */
-export function expandWord(word: string, variables: Variables, options: WordOptions): Expansion {
+export function expandWord(text: string, variables: Variables, options: WordOptions): Expansion {
+  // Files that were put together have byte order marks inside; BuildKit's scanner drops one before a word.
+  const word = text.startsWith('\ufeff') ? text.slice(1) : text
   if (NEVER_SPECIAL.test(word)) {
     return { text: word, words: word === '' ? [] : [word], used: NOTHING, missing: NOTHING }
   }
   const lexer = new WordLexer(word, variables, options)
   try {
-    const { text, words } = lexer.readUntil(undefined, options.keepsEscapes ?? false)
-    return { text, words, used: lexer.used, missing: lexer.missing }
+    const result = lexer.readUntil(undefined, options.keepsEscapes ?? false)
+    return { ...result, used: lexer.used, missing: lexer.missing }
   } catch (error) {
     if (!(error instanceof ExpansionError)) throw error
     throw new ExpansionError(`failed to process ${goQuote(word)}: ${error.message}`)

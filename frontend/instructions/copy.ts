@@ -84,8 +84,8 @@ function sourcesAndDest(instruction: Instruction): readonly string[] {
   if (words.length >= 2) return words
   throw instructionError(
     instruction,
-    `${instruction.name.toUpperCase()} requires at least two arguments, but only ` +
-      `${words.length === 0 ? 'none' : 'one'} was provided. Destination could not be determined`,
+    `${instruction.name.toUpperCase()} requires at least two arguments, but ` +
+      `${words.length === 0 ? 'none' : 'only one'} was provided. Destination could not be determined`,
   )
 }
 

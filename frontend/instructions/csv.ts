@@ -1,32 +1,31 @@
 /** Fields of one CSV line as Go's reader takes it, or undefined when its quotes are wrong. */
 export function csvFields(text: string): string[] | undefined {
   const fields: string[] = []
-  let at = 0
-  for (;;) {
-    if (text[at] === '"') {
-      const quoted = readQuoted(text, at + 1)
-      if (quoted === undefined) return undefined
-      fields.push(quoted.value)
-      at = quoted.end
-      if (at < text.length && text[at] !== ',') return undefined
-    } else {
-      const comma = text.indexOf(',', at)
-      const end = comma < 0 ? text.length : comma
-      const field = text.slice(at, end)
-      if (field.includes('"')) return undefined
-      fields.push(field)
-      at = end
-    }
+  for (let at = 0; ; at++) {
+    const field = text[at] === '"' ? readQuoted(text, at + 1) : readPlain(text, at)
+    if (field === undefined) return undefined
+    fields.push(field.value)
+    at = field.end
     if (at >= text.length) return fields
-    at++
+    if (text[at] !== ',') return undefined
   }
 }
 
+interface CsvField {
+  readonly value: string
+  readonly end: number
+}
+
+/** A field without quotes, up to the next comma. */
+function readPlain(text: string, start: number): CsvField | undefined {
+  const comma = text.indexOf(',', start)
+  const end = comma < 0 ? text.length : comma
+  const value = text.slice(start, end)
+  return value.includes('"') ? undefined : { value, end }
+}
+
 /** A quoted field from behind its first quote; `""` is a quote. */
-function readQuoted(
-  text: string,
-  start: number,
-): { readonly value: string; readonly end: number } | undefined {
+function readQuoted(text: string, start: number): CsvField | undefined {
   let value = ''
   let at = start
   for (;;) {

@@ -1,4 +1,4 @@
-import { goQuote, parseGoDuration } from '../go-format.ts'
+import { goDurationFault, goQuote, parseGoDuration } from '../go-format.ts'
 import { trimStartBlanks } from '../blanks.ts'
 import type { Flags } from '../flags.ts'
 import type { StageHealthcheck } from '../image-config.ts'
@@ -62,7 +62,7 @@ function readInterval(instruction: Instruction, flags: Flags, name: string): num
   if (text === '') return 0
   const nanoseconds = parseGoDuration(text)
   if (nanoseconds === undefined) {
-    throw instructionError(instruction, `time: invalid duration ${goQuote(text)} for --${name}`, {
+    throw instructionError(instruction, `${goDurationFault(text)} for --${name}`, {
       code: 'bad-flag',
       focus: text,
     })

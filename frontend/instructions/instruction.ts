@@ -1,3 +1,4 @@
+import { trimBlanks } from '../blanks.ts'
 import type { Range } from '../diagnostics.ts'
 import type { DockerfileErrorCode } from '../errors.ts'
 import { DockerfileError } from '../errors.ts'
@@ -33,7 +34,7 @@ export interface CommandBase {
 
 export function commandBase(instruction: Instruction): CommandBase {
   const { name, range, comments } = instruction
-  return { name, code: instruction.code.trim(), range, comments }
+  return { name, code: trimBlanks(instruction.code), range, comments }
 }
 
 export interface FaultDetails {

@@ -74,7 +74,9 @@ function missingFromVariable({ place, name, known }: FactOf<'missing-from-variab
 function defaultBase({ from, name }: FactOf<'default-base'>): Finding[] {
   if (!('fault' in parseImageReference(name))) return []
   const detail = `Default value for ARG ${from.base} results in empty or invalid base image name`
-  return [{ rule: INVALID_DEFAULT_ARG_IN_FROM, detail, place: from }]
+  // Comments above a FROM silence neither this nor the rule about its platform, as in BuildKit.
+  const place = { range: from.range, comments: [] }
+  return [{ rule: INVALID_DEFAULT_ARG_IN_FROM, detail, place }]
 }
 
 function fromPlatform(fact: FactOf<'from-platform'>): Finding[] {

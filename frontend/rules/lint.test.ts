@@ -183,6 +183,11 @@ describe('lint directives', () => {
 
   it('count for one instruction when they stand above it', async () => {
     assert.deepEqual(
+      await rulesOf(['FROM a', '# check=skip=all', 'Cmd ["m"]', 'RUN n']),
+      ['ConsistentInstructionCasing:3'],
+      'a rule that compares instructions',
+    )
+    assert.deepEqual(
       await rulesOf(['FROM a', '# check=skip=all', 'MAINTAINER m', 'MAINTAINER n']),
       ['MaintainerDeprecated:4'],
     )

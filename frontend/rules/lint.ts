@@ -1,3 +1,4 @@
+import { findDirective } from '../directives.ts'
 import type { ParsedDockerfile } from '../dockerfile.ts'
 import { DockerfileError, DockerfileErrors } from '../errors.ts'
 import type { ConversionFact } from '../facts.ts'
@@ -7,7 +8,7 @@ import { casingFindings, fileFindings } from './file-rules.ts'
 import type { LintConfig } from './lint-config.ts'
 import { isEnabled, parseLintConfig, withComments } from './lint-config.ts'
 import { ownFindings } from './own/own-findings.ts'
-import type { Warning } from './rule.ts'
+import type { Finding, Warning } from './rule.ts'
 import { stageNameFindings } from './stage-rules.ts'
 
 const OVERRIDE = 'BUILDKIT_DOCKERFILE_CHECK'
@@ -20,7 +21,7 @@ export function lintConfigOf(
   parsed: ParsedDockerfile,
   buildArgs: ReadonlyMap<string, string>,
 ): LintConfig {
-  const directive = parsed.directives.find(({ name }) => name === 'check')
+  const directive = findDirective(parsed.text, 'check')
   // A directive's value ends at the first blank: `skip=A, B` loses B, as in BuildKit.
   const text = buildArgs.get(OVERRIDE) ?? directive?.value.split(' ', 1)[0] ?? ''
   const config = parseLintConfig(text)
@@ -46,13 +47,29 @@ export interface LintSubject {
 
 /** Warnings of all enabled rules: those about the text first, then in the order of the conversion. */
 export function lint({ parsed, facts, config, ignore, hasOwnRules }: LintSubject): Warning[] {
-  const findings = [
+  return enabledWarnings(config, [
     ...fileFindings(parsed),
-    ...stageNameFindings(parsed),
-    ...casingFindings(parsed),
+    ...[...stageNameFindings(parsed), ...casingFindings(parsed)].map(aboutWholeFile),
     ...facts.flatMap((fact) => factFindings(fact, ignore)),
     ...(hasOwnRules === true ? ownFindings(parsed) : []),
-  ]
+  ])
+}
+
+/** Warnings about the instructions above `line`, in a file that cannot be read as a whole. */
+export function lintAbove(
+  line: number,
+  { parsed, config }: Pick<LintSubject, 'parsed' | 'config'>,
+): Warning[] {
+  const findings = fileFindings(parsed).filter(({ place }) => place.range.startLine < line)
+  return enabledWarnings(config, findings)
+}
+
+/** What compares instructions with each other is not silenced by a comment above one of them (as in BuildKit). */
+function aboutWholeFile({ place: { range }, ...finding }: Finding): Finding {
+  return { ...finding, place: { range, comments: [] } }
+}
+
+function enabledWarnings(config: LintConfig, findings: readonly Finding[]): Warning[] {
   return findings
     .filter(({ rule, place }) => isEnabled(withComments(config, place.comments), rule))
     .map(({ rule, detail, place }) => ({

@@ -27,7 +27,9 @@ function versionOf(name: string): string | undefined {
   if (name === 'scratch' || name.includes('$')) return undefined
   const reference = parseImageReference(name)
   if ('fault' in reference) return undefined
-  const { digest, tag = 'latest' } = reference
+  const { digest, domain, path, tag = 'latest' } = reference
+  // No official image has `_` in its name: compose or a script makes this one here.
+  if (domain === 'docker.io' && /^library\/.*_/.test(path)) return undefined
   if (digest !== undefined) return digest
   // `golang:alpine` names a variant, and no version.
   return tag === 'latest' || /\d/.test(tag) ? tag : undefined

@@ -82,6 +82,10 @@ describe('SecretFileCopied', () => {
 })
 
 describe('FloatingBaseImage', () => {
+  it('leaves out what only this machine can have', () => {
+    assert.deepEqual(found('FROM golang:1.22', 'FROM web_base'), [])
+  })
+
   it('finds a base without a version beside one with', () => {
     assert.deepEqual(
       found('FROM golang:1.22 AS b', 'FROM alpine', 'FROM debian:latest', 'FROM b'),
