@@ -1,12 +1,12 @@
 import { randomBytes } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { type FileHandle, open, rename, rm } from 'node:fs/promises'
+import { BatchedFile } from './batched-file.ts'
 import type { BlobSink, BlobSource } from './blob-stream.ts'
 import type { Descriptor } from './oci/index.ts'
 
 /** Larger reads than node's 64 KiB: fewer turns of the event loop per megabyte. */
 const READ_BYTES = 1024 * 1024
-const WRITE_BYTES = 1024 * 1024
 
 /** A sink that makes `path` from a temporary file beside it, once the blob is known to be right. */
 export async function blobFileSink(path: string): Promise<BlobSink> {
@@ -22,59 +22,38 @@ export function blobFileSource(path: string, descriptor: Descriptor): BlobSource
   }
 }
 
-/** Collects small chunks and writes while the next ones arrive; never more than two batches are held. */
 class FileSink implements BlobSink {
   readonly #path: string
   readonly #temporary: string
   readonly #file: FileHandle
-  #batch: Uint8Array[] = []
-  #batchBytes = 0
-  #writing: Promise<void> = Promise.resolve()
+  readonly #batches: BatchedFile
 
   constructor(path: string, temporary: string, file: FileHandle) {
     this.#path = path
     this.#temporary = temporary
     this.#file = file
+    this.#batches = new BatchedFile(file)
   }
 
   write(chunk: Uint8Array): Promise<void> | void {
-    this.#batch.push(chunk)
-    this.#batchBytes += chunk.byteLength
-    if (this.#batchBytes >= WRITE_BYTES) return this.#writeBatch()
-    return undefined
+    return this.#batches.write(chunk)
   }
 
   async commit(): Promise<void> {
     try {
-      await this.#writeBatch()
-      await this.#writing
+      await this.#batches.flush()
       await this.#file.sync()
-      await this.#file.close()
       await rename(this.#temporary, this.#path)
     } catch (error) {
-      await rm(this.#temporary, { force: true })
+      await this.abort()
       throw error
     }
+    await this.#file.close()
   }
 
   async abort(): Promise<void> {
-    // Whether the last write failed no longer matters, only that it has ended.
-    await this.#writing.catch(() => undefined)
+    await this.#batches.settled()
     await this.#file.close()
     await rm(this.#temporary, { force: true })
-  }
-
-  async #writeBatch(): Promise<void> {
-    await this.#writing
-    const batch = this.#batch
-    this.#batch = []
-    this.#batchBytes = 0
-    this.#writing = this.#writeAll(batch)
-    // Whoever waits for it next gets the failure; until then it is nobody's unhandled rejection.
-    this.#writing.catch(() => undefined)
-  }
-
-  async #writeAll(batch: readonly Uint8Array[]): Promise<void> {
-    if (batch.length > 0) await this.#file.writeFile(Buffer.concat(batch))
   }
 }

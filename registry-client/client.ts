@@ -233,6 +233,16 @@ export class RegistryClient implements AsyncDisposable {
       origin: { registry, repository },
       top: (signal) => this.fetchManifest(reference, { signal }),
       manifest: ({ digest }, signal) => this.fetchManifest(place(digest), { signal }),
+      referrers: (subject, signal) => this.referrers(reference, subject, { signal }),
+      tagged: async (tag, signal) => {
+        const beside = { registry, repository, tag, digest: undefined }
+        try {
+          return await this.fetchManifest(beside, { signal })
+        } catch (error) {
+          if (error instanceof RegistryError && error.code === 'not-found') return undefined
+          throw error
+        }
+      },
       blob: (descriptor, signal) => {
         const places: PullPlaces = (work) => this.#pulling(reference, (tryAll) => tryAll(work))
         return blobStreamSource(places, descriptor, signal)

@@ -3,6 +3,7 @@ import type { RegistryClient } from './client.ts'
 import type { CopyOptions } from './copy.ts'
 import {
   type Descriptor,
+  digestHex,
   type ManifestBytes,
   OCI_MANIFEST,
   type Platform,
@@ -169,5 +170,82 @@ describe('copy', () => {
     repository.addManifest(manifest, 'v1')
     await copy()
     assert.ok(to.repository('moved').find('v2'))
+  })
+
+  describe('with referrers', () => {
+    beforeEach(async () => {
+      await from[Symbol.asyncDispose]()
+      await to[Symbol.asyncDispose]()
+      from = await FakeRegistry.start({ hasReferrers: true })
+      to = await FakeRegistry.start({ hasReferrers: true })
+    })
+
+    function addReferrer(subject: Descriptor, seed: number): ManifestBytes {
+      const repository = from.repository('app')
+      const layer = repository.addBlob(noise(20, seed))
+      const { mediaType, digest, sizeBytes } = subject
+      const manifest = serializeManifest({
+        mediaType: OCI_MANIFEST,
+        artifactType: 'text/test',
+        config: layer,
+        layers: [layer],
+        subject: { mediaType, digest, sizeBytes },
+      })
+      repository.addManifest(manifest)
+      return manifest
+    }
+
+    function asDescriptor({ mediaType, digest, bytes }: ManifestBytes): Descriptor {
+      return { mediaType, digest, sizeBytes: bytes.byteLength }
+    }
+
+    it('brings what refers to the index, to its images and to referrers, and tags of cosign', async () => {
+      const { index, arm64 } = addIndex()
+      const ofIndex = addReferrer(index, 11)
+      const ofImage = addReferrer(arm64.descriptor, 12)
+      const ofReferrer = addReferrer(asDescriptor(ofImage), 13)
+      const other = from.repository('app').addImage({ layers: [noise(5, 9)], platform: AMD64 })
+      const ofOther = addReferrer(other.descriptor, 14)
+      const signature = addReferrer(other.descriptor, 15)
+      const tag = `sha256-${digestHex(index.digest)}.sig`
+      from.repository('app').tags.set(tag, signature.digest)
+      await copy()
+      assert.equal(to.repository('moved').find(ofIndex.digest), undefined)
+      const told: string[] = []
+      await copy('moved:v2', { withReferrers: true, onReferrer: ({ digest }) => told.push(digest) })
+      const target = to.repository('moved')
+      const expected = [ofIndex, ofImage, ofReferrer, signature].map(({ digest }) => digest)
+      for (const digest of expected) assert.ok(target.find(digest), digest)
+      assert.deepEqual(told.sort(), [...expected].sort())
+      assert.equal(target.find(tag)?.digest, signature.digest)
+      assert.equal(target.find(ofOther.digest), undefined)
+    })
+
+    it('keeps the list where the target has no such API, and has it before the name', async () => {
+      await to[Symbol.asyncDispose]()
+      to = await FakeRegistry.start({ hasReferrers: false })
+      const { index } = addIndex()
+      const referrer = addReferrer(index, 11)
+      await copy('moved:v2', { withReferrers: true })
+      const place = referenceTo(to, 'moved')
+      const listed = await client.referrers(place, index.digest, { signal })
+      assert.deepEqual(
+        listed.map(({ digest }) => digest),
+        [referrer.digest],
+      )
+      const puts = to.requestLines.filter((line) => /^PUT .*manifests/.test(line))
+      assert.match(puts.at(-1) ?? '', /manifests\/v2$/)
+    })
+
+    it('ends with referrers that go on for ever', async () => {
+      const { index } = addIndex()
+      let subject = asDescriptor(addReferrer(index, 20))
+      for (let depth = 0; depth < 10; depth += 1) {
+        subject = asDescriptor(addReferrer(subject, 21 + depth))
+      }
+      const work = copy('moved:v2', { withReferrers: true })
+      await rejectsWith(work, 'bad-manifest', /more than 8 levels deep/)
+      assert.equal(to.repository('moved').find('v2'), undefined)
+    })
   })
 })

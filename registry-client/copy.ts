@@ -5,6 +5,8 @@ import {
   bestPlatform,
   CONFIG_BYTES_MAX,
   type Descriptor,
+  type Digest,
+  digestHex,
   formatPlatform,
   type ImageManifest,
   isIndexType,
@@ -27,6 +29,10 @@ export interface CopySource {
   manifest(descriptor: Descriptor, signal: AbortSignal): Promise<FetchedManifest>
   /** A blob, as often as it takes. */
   blob(descriptor: Descriptor, signal: AbortSignal): BlobSource
+  /** The manifests that name `subject` as theirs: signatures, attestations, lists of parts. */
+  referrers(subject: Digest, signal: AbortSignal): Promise<readonly Descriptor[]>
+  /** What another tag of the same place means; undefined when there is none. */
+  tagged(tag: string, signal: AbortSignal): Promise<FetchedManifest | undefined>
   /** The repository that holds it all; within one registry its blobs are mounted. */
   readonly origin: Pick<Reference, 'registry' | 'repository'> | undefined
 }
@@ -35,6 +41,13 @@ export interface CopyOptions {
   readonly signal: AbortSignal
   /** Only the image for this platform, without the index around it. Default: everything. */
   readonly platform?: Platform
+  /**
+   * Also what refers to the image, to images of its index, and to referrers; and what cosign keeps
+   * under tags made of digests (`sha256-<hex>.sig`). Default: none of it.
+   */
+  readonly withReferrers?: boolean
+  /** For each of these, when the target has it. */
+  readonly onReferrer?: (referrer: Pick<Descriptor, 'mediaType' | 'digest'>) => void
   /** For each blob, while it moves. */
   readonly onProgress?: (blob: Descriptor, movedBytes: Parameters<BlobProgress>[0]) => void
   /** For each blob, when the target has it. */
@@ -56,6 +69,11 @@ export async function copyImage(
   return copy.run()
 }
 
+/** Signatures of signatures of ... end somewhere. */
+const REFERRER_DEPTH_MAX = 8
+/** cosign's signatures, attestations and bills of material, where registries know no referrers. */
+const COSIGN_TAGS = ['sig', 'att', 'sbom'] as const
+
 class ImageCopy {
   readonly #source: CopySource
   readonly #host: HostClient
@@ -64,6 +82,7 @@ class ImageCopy {
   readonly #stop = new AbortController()
   /** By digest: images of one index share layers, which one transfer serves. */
   readonly #blobs = new Map<string, Promise<void>>()
+  readonly #referrers = new Set<string>()
 
   constructor(
     source: CopySource,
@@ -87,6 +106,8 @@ class ImageCopy {
       throw new RegistryError('digest-mismatch', reason)
     }
     if (!(await this.#isThere(root))) await this.#content(root, 0)
+    // Before the name: who looks for signatures when a name changes finds them.
+    if (this.#options.withReferrers === true) await this.#companions(subjectsIn(root), 0)
     const { mediaType, bytes } = root
     const manifest = { mediaType, digest: root.digest, bytes }
     const tagOrDigest = digest === undefined ? (tag ?? 'latest') : (tag ?? digest)
@@ -147,6 +168,38 @@ class ImageCopy {
     await pushManifest(this.#host, place, child, signal)
   }
 
+  async #companions(subjects: readonly Digest[], depth: number): Promise<void> {
+    if (depth === REFERRER_DEPTH_MAX) {
+      const reason = `referrers refer to each other more than ${REFERRER_DEPTH_MAX} levels deep`
+      throw new RegistryError('bad-manifest', reason)
+    }
+    const { signal } = this.#options
+    for (const subject of subjects) {
+      const found = await this.#source.referrers(subject, signal)
+      const others = found.filter(({ digest }) => !this.#referrers.has(digest))
+      for (const referrer of others) {
+        this.#referrers.add(referrer.digest)
+        await this.#child(referrer, 0)
+        this.#options.onReferrer?.(referrer)
+      }
+      await this.#companions(
+        others.map(({ digest }) => digest),
+        depth + 1,
+      )
+      for (const kind of COSIGN_TAGS) await this.#tagged(`sha256-${digestHex(subject)}.${kind}`)
+    }
+  }
+
+  async #tagged(tag: string): Promise<void> {
+    const { signal, onReferrer } = this.#options
+    const manifest = await this.#source.tagged(tag, signal)
+    if (manifest === undefined) return
+    await this.#content(manifest, 0)
+    const place = { repository: this.#target.repository, tagOrDigest: tag }
+    await pushManifest(this.#host, place, manifest, signal)
+    onReferrer?.(manifest)
+  }
+
   /** Registries take a manifest only when they have all that it names. */
   async #isThere({ digest }: Pick<Descriptor, 'digest'>): Promise<boolean> {
     const place = { repository: this.#target.repository, tagOrDigest: digest }
@@ -191,6 +244,15 @@ class ImageCopy {
     )
     onBlob?.(descriptor, result)
   }
+}
+
+/** A manifest and the images of an index. */
+function subjectsIn({ digest, parsed }: FetchedManifest): Digest[] {
+  if (parsed.kind === 'manifest') return [digest]
+  const images = parsed.index.manifests.filter(
+    ({ mediaType }) => isIndexType(mediaType) || isManifestType(mediaType),
+  )
+  return [digest, ...images.map((image) => image.digest)]
 }
 
 /** Windows base layers and the like, which registries do not hold (features row R38). */

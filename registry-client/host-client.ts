@@ -73,6 +73,8 @@ export class HostClient {
   #baseUrl: URL
   #firstContact: Promise<void> | undefined
   #isContacted = false
+  /** Since this client began. */
+  #hasAnswered = false
 
   constructor(options: HostClientOptions) {
     const { endpoint, transport, source, clock } = options
@@ -131,7 +133,7 @@ export class HostClient {
         }
       } catch (error) {
         signal.throwIfAborted()
-        if (deadline?.aborted !== true) throw error
+        if (deadline?.aborted !== true) throw this.#hasAnswered ? afterAnswers(error) : error
         const { host } = this.#baseUrl
         throw new RegistryError(
           'timeout',
@@ -230,6 +232,7 @@ export class HostClient {
           isForeign: url.hostname !== this.#baseUrl.hostname,
         },
       )
+      this.#hasAnswered = true
       if (!isRedirect(request.method, response) || request.expect.includes(response.status))
         return response
       await discard(response)
@@ -294,6 +297,17 @@ function isOtherProtocol(error: unknown): boolean {
     error instanceof RegistryError &&
     (error.code === 'tls-failed' || error.code === 'registry-unreachable')
   )
+}
+
+/** At first these mean a wrong address; where somebody answered a moment ago, a restart. */
+const NOBODY_THERE = new Set(['ECONNREFUSED', 'UND_ERR_CONNECT_TIMEOUT'])
+
+function afterAnswers(error: unknown): unknown {
+  if (!(error instanceof RegistryError)) return error
+  const { code, cause, reason, host } = error
+  const known = cause instanceof Error && 'code' in cause ? String(cause.code) : ''
+  if (!NOBODY_THERE.has(known)) return error
+  return new RegistryError(code, reason, { host, cause, isTemporary: true })
 }
 
 function httpRequest(

@@ -24,6 +24,7 @@ export {
   storeCredentials,
 } from './auth/login.ts'
 export { dockerConfigPath, storedCredentials } from './auth/stored-credentials.ts'
+export { BatchedFile } from './batched-file.ts'
 export { blobFileSink, blobFileSource } from './blob-file.ts'
 export type { BlobProgress, BlobSink, BlobSource } from './blob-stream.ts'
 export { RegistryClient, type RegistryClientOptions } from './client.ts'

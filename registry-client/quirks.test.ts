@@ -21,6 +21,11 @@ function errorBody(code: string, message: string): string {
   return JSON.stringify({ errors: [{ code, message }] })
 }
 
+/** What a registry with tokens says to one that it does not take any more. */
+function expired({ host }: FakeRegistry): string {
+  return `Bearer realm="http://${host}/token",service="fake",error="invalid_token"`
+}
+
 describe('the ways of', () => {
   let registry: FakeRegistry
   let client: RegistryClient
@@ -54,8 +59,15 @@ describe('the ways of', () => {
     assert.ok(sink.bytes.equals(layer))
   }
 
-  function pushBlob(): ReturnType<RegistryClient['pushBlob']> {
-    const source = new MemorySource(noise(300_000, 3))
+  /** The chunks that were sent, by their answers. */
+  function chunks(): [range: unknown, status: number | undefined][] {
+    return registry.requests
+      .filter(({ method }) => method === 'PATCH')
+      .map(({ headers, status }) => [headers['content-range'], status()])
+  }
+
+  function pushBlob(sizeBytes = 300_000): ReturnType<RegistryClient['pushBlob']> {
+    const source = new MemorySource(noise(sizeBytes, 3), 256 * 1024)
     return client.pushBlob(referenceTo(registry, 'team/app'), source, { signal })
   }
 
@@ -135,6 +147,22 @@ describe('the ways of', () => {
     })
   })
 
+  describe('GitHub, to large parts,', () => {
+    it('say 416 when they mean that a part is too large', async () => {
+      await start()
+      const message = 'the request body is too large and exceeds the maximum permissible limit'
+      const body = errorBody('UNKNOWN', message)
+      registry.script({ method: 'PUT', act: { kind: 'reply', status: 405 } })
+      registry.script({ method: 'PATCH', act: { kind: 'reply', status: 416, body } })
+      assert.deepEqual(await pushBlob(20_000_000), { kind: 'uploaded' })
+      assert.deepEqual(chunks().slice(0, 3), [
+        ['0-16777215', 416],
+        ['0-4194303', 202],
+        ['4194304-8388607', 202],
+      ])
+    })
+  })
+
   describe('Amazon', () => {
     const aws = { username: 'AWS', password: 'e'.repeat(2700) }
 
@@ -152,6 +180,29 @@ describe('the ways of', () => {
       await client.fetchBlob(referenceTo(registry, 'team/app'), layer, sink, { signal })
       assert.equal(storage.requests[0]?.headers['authorization'], undefined)
       assert.match(storage.requests[0]?.path ?? '', /X-Amz-Signature=s%2Fx$/)
+    })
+
+    it('answer every part with the end of the first one', async () => {
+      await start()
+      registry.script({ method: 'PUT', act: { kind: 'reply', status: 405 } })
+      const headers = { range: '0-16777215' }
+      registry.script({ method: 'PATCH', times: 3, act: { kind: 'headers', headers } })
+      assert.deepEqual(await pushBlob(40_000_000), { kind: 'uploaded' })
+      assert.deepEqual(chunks(), [
+        ['0-16777215', 202],
+        ['16777216-33554431', 202],
+        ['33554432-39999999', 202],
+      ])
+    })
+
+    it('do not know after a cut how much they have, so it begins anew', async () => {
+      await start()
+      registry.script({ method: 'PUT', act: { kind: 'cut-request', afterBytes: 200_000 } })
+      const headers = { range: '0-99999' }
+      const path = /uploads/
+      registry.script({ method: 'GET', path, times: FOREVER, act: { kind: 'headers', headers } })
+      assert.deepEqual(await pushBlob(), { kind: 'uploaded' })
+      assert.deepEqual(chunks(), [['100000-299999', 416]])
     })
 
     it('have no repository that nobody made, and say so', async () => {
@@ -258,6 +309,29 @@ describe('the ways of', () => {
     })
   })
 
+  describe('Docker Hub', () => {
+    it('limit pulls, and say so', async () => {
+      await start()
+      const message = 'You have reached your pull rate limit.'
+      const body = errorBody('TOOMANYREQUESTS', message)
+      registry.script({ times: FOREVER, act: { kind: 'reply', status: 429, body } })
+      const work = client.fetchManifest(referenceTo(registry, 'app'), { signal })
+      await rejectsWith(work, 'rate-limited', /429 .*pull rate limit\. \(tried 4 times\)/)
+    })
+  })
+
+  describe('GitLab', () => {
+    it('have tokens of minutes: one that ends during a push is renewed', async () => {
+      const account = { username: 'gitlab-ci-token', password: 'glcbt-64_x' }
+      await start({ auth: { kind: 'bearer', ...account } }, account)
+      registry.script({
+        method: 'PUT',
+        act: { kind: 'reply', status: 401, headers: { 'www-authenticate': expired(registry) } },
+      })
+      await roundTrip()
+    })
+  })
+
   describe('Artifactory', () => {
     it('name themselves in absolute Locations', async () => {
       await start()
@@ -268,6 +342,14 @@ describe('the ways of', () => {
       named.script({ method: 'PUT', act: { kind: 'reply', status: 201 } })
       assert.deepEqual(await pushBlob(), { kind: 'uploaded' })
       assert.match(named.requests[0]?.path ?? '', /\?a=b&_state=%2F&digest=sha256%3A/)
+    })
+
+    it('know no upload that is a single PUT', async () => {
+      await start()
+      const body = errorBody('BLOB_UNKNOWN', 'blob unknown to registry')
+      registry.script({ method: 'PUT', path: /uploads/, act: { kind: 'reply', status: 404, body } })
+      assert.deepEqual(await pushBlob(), { kind: 'uploaded' })
+      assert.deepEqual(chunks(), [['0-299999', 202]])
     })
 
     it('have errors of their own form', async () => {

@@ -4,8 +4,8 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { localPlatform } from './oci/index.ts'
-import { programPath, requireProgram, type TestProgram } from './testing/program.ts'
+import { localPlatform, serializeManifest } from './oci/index.ts'
+import { notInstalled, programPath, requireProgram, type TestProgram } from './testing/program.ts'
 import { pushTestImage } from './testing/push-test-image.ts'
 import {
   type RealRegistry,
@@ -17,6 +17,84 @@ import { noise, RecordingSink, referenceTo, testClient } from './testing/test-cl
 const SKOPEO: TestProgram = { name: 'skopeo', debianPackage: 'skopeo' }
 const signal = new AbortController().signal
 const LAYERS = [noise(400_000), noise(2000, 2)]
+
+const LOCAL = ['--plain-http'] as const
+
+/** Programs that copy between repositories and print manifests; Debian has crane and oras since its version 13. */
+const PEERS: readonly {
+  readonly program: TestProgram
+  copy(from: string, to: string): readonly string[]
+  manifest(name: string): readonly string[]
+  tags(repository: string): readonly string[]
+}[] = [
+  {
+    program: { name: 'crane', debianPackage: 'crane' },
+    copy: (from, to) => ['copy', '--insecure', from, to],
+    manifest: (name) => ['manifest', '--insecure', name],
+    tags: (repository) => ['ls', '--insecure', repository],
+  },
+  {
+    program: { name: 'oras', debianPackage: 'oras' },
+    copy: (from, to) => ['cp', '-r', '--from-plain-http', '--to-plain-http', from, to],
+    manifest: (name) => ['manifest', 'fetch', ...LOCAL, name],
+    tags: (repository) => ['repo', 'tags', ...LOCAL, repository],
+  },
+]
+
+for (const peer of PEERS) {
+  describe(`beside ${peer.program.name} on the same registry`, () => {
+    let registry: RealRegistry
+
+    before(async function () {
+      requireRealRegistry(this)
+      const path = programPath(peer.program)
+      if (path === undefined) {
+        process.stderr.write(`skipped: ${notInstalled(peer.program).message}\n`)
+        this.skip()
+      }
+      registry = await startRealRegistry()
+    })
+
+    after(() => registry?.[Symbol.asyncDispose]())
+
+    async function run(args: readonly string[]): Promise<string> {
+      const { stdout } = await promisify(execFile)(programPath(peer.program) ?? '', args)
+      return stdout
+    }
+
+    it('what we push it reads and copies, with referrers, and we read what it copied', async () => {
+      await using client = testClient()
+      const ours = referenceTo(registry, 'ours:v1')
+      const { manifest, image } = await pushTestImage(client, ours, LAYERS)
+      const { mediaType, digest, bytes } = manifest
+      const signature = serializeManifest({
+        ...image,
+        artifactType: 'text/test',
+        subject: { mediaType, digest, sizeBytes: bytes.byteLength },
+      })
+      await client.pushManifest({ ...ours, tag: undefined }, signature, { signal })
+      const raw = await run(peer.manifest(`${registry.host}/ours:v1`))
+      assert.equal(raw.trimEnd(), Buffer.from(bytes).toString())
+      await run(peer.copy(`${registry.host}/ours:v1`, `${registry.host}/theirs:v1`))
+      const theirs = referenceTo(registry, 'theirs:v1')
+      const found = await client.resolve(theirs, { platform: localPlatform(), signal })
+      assert.equal(found.manifest.digest, digest)
+      if (peer.program.name === 'oras') {
+        const referrers = await client.referrers(theirs, digest, { signal })
+        assert.deepEqual(
+          referrers.map((referrer) => referrer.digest),
+          [signature.digest],
+        )
+      }
+      const again = referenceTo(registry, 'again:v2')
+      await client.copy(client.repositorySource(theirs), again, { signal, withReferrers: true })
+      const tags = (await run(peer.tags(`${registry.host}/again`))).trim().split('\n')
+      assert.ok(tags.includes('v2'), tags.join())
+      const last = await run(peer.manifest(`${registry.host}/again:v2`))
+      assert.equal(last.trimEnd(), Buffer.from(bytes).toString())
+    })
+  })
+}
 
 describe('beside skopeo on the same registry', () => {
   let registry: RealRegistry

@@ -19,6 +19,7 @@ import {
   testClient,
 } from './testing/test-client.ts'
 import { systemClock } from './transport/clock.ts'
+import { DEFAULT_RETRY_POLICY } from './transport/retry.ts'
 
 const signal = new AbortController().signal
 const LAYER = noise(6_000_000)
@@ -107,6 +108,41 @@ describe("against Debian's docker-registry behind nginx", () => {
     await roundTrip(nginx.host, 'dropped/app:v1', [noise(100_000, 30), noise(50_000, 31)])
   })
 
+  it('takes its time with one that is slow, as long as bytes come', async () => {
+    // A quarter of a second without a byte would end it; the whole layer takes longer.
+    const timeouts = { connectMs: 5000, answerMs: 5000, storeMs: 5000, bodyIdleMs: 1500 }
+    await using patient = testClient({
+      timeouts,
+      retryPolicy: { ...DEFAULT_RETRY_POLICY, triesMax: 1 },
+    })
+    await using nginx = await startNginx({
+      server: `client_max_body_size 0;
+        location / {
+          proxy_pass http://${registry.host}; proxy_set_header Host $http_host;
+          limit_rate 400k; proxy_buffer_size 4k; proxy_buffers 8 4k; sendfile_max_chunk 16k;
+        }`,
+    })
+    const source = new MemorySource(noise(900_000, 40))
+    await patient.pushBlob(referenceTo(nginx, 'slow/app'), source, { signal })
+    const sink = new RecordingSink()
+    const startedMs = performance.now()
+    await patient.fetchBlob(referenceTo(nginx, 'slow/app'), source.descriptor, sink, { signal })
+    assert.ok(performance.now() - startedMs > timeouts.bodyIdleMs, 'nginx was not slow')
+    assert.ok(sink.bytes.equals(noise(900_000, 40)))
+  })
+
+  it('outlives a proxy that closes connections after every second answer', async () => {
+    await using nginx = await startNginx({
+      http: 'keepalive_requests 2; keepalive_timeout 1s;',
+      server: `client_max_body_size 0;
+        location / { proxy_pass http://${registry.host}; proxy_set_header Host $http_host; }`,
+    })
+    await using own = testClient()
+    const layers = Array.from({ length: 12 }, (_, index) => noise(2000, 50 + index))
+    await pushTestImage(own, referenceTo(nginx, 'closing/app:v1'), layers)
+    assert.ok(await own.head(referenceTo(registry, 'closing/app:v1'), { signal }))
+  })
+
   it('names the gateway that has nothing behind it', async () => {
     await using nginx = await startNginx({ server: 'location / { return 502; }' })
     await using own = testClient()
@@ -166,6 +202,26 @@ describe("against Debian's docker-registry over connections that break", () => {
     assert.equal(first, 0)
     assert.ok(later.filter((startByte) => startByte === 0).length <= 1, source.opened.join(', '))
     assert.ok(later.includes(16 * 1024 * 1024), source.opened.join(', '))
+  })
+
+  it('goes on when the registry is down for a moment', async () => {
+    const source = new MemorySource(LAYER)
+    await client.pushBlob(referenceTo(registry, 'restarted'), source, { signal })
+    const host = proxy.host
+    let waits = 0
+    const sleep = async (): Promise<void> => {
+      waits += 1
+      if (waits === 1) await proxy[Symbol.asyncDispose]()
+      if (waits === 3) proxy = await CuttingProxy.start(registry.host, Number(host.split(':')[1]))
+    }
+    await using own = testClient({ clock: { now: Date.now, random: () => 0, sleep } })
+    proxy.cuts.push({ side: 'answer', afterBytes: 3_000_000 })
+    const sink = new RecordingSink()
+    await own.fetchBlob(referenceTo({ host }, 'restarted'), source.descriptor, sink, { signal })
+    assert.ok(sink.bytes.equals(LAYER))
+    assert.equal(waits, 3)
+    const typo = own.ping('127.0.0.1:9', { signal })
+    await rejectsWith(typo, 'registry-unreachable', /connection refused: nothing listens there$/)
   })
 
   it('pulls the rest after a cut', async () => {

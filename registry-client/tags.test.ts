@@ -68,4 +68,11 @@ describe('tags', () => {
     const work = client.deleteManifest(referenceTo(registry, 'app:c'), { signal })
     await rejectsWith(work, 'not-found', /^could not delete .*app:c: .*MANIFEST_UNKNOWN/)
   })
+
+  it('are said not to be deleted where a registry takes a tag for a broken digest', async () => {
+    const body = '{"errors":[{"code":"DIGEST_INVALID","message":"did not match"}]}'
+    registry.script({ method: 'DELETE', act: { kind: 'reply', status: 400, body } })
+    const work = client.deleteManifest(referenceTo(registry, 'app:c'), { signal })
+    await rejectsWith(work, 'unsupported', /removes no single tags: .* 400 .*DIGEST_INVALID/)
+  })
 })

@@ -1,6 +1,7 @@
 import { repositoryScope } from './auth/scope.ts'
 import { RegistryError } from './errors.ts'
 import type { HostClient } from './host-client.ts'
+import { parseDigest } from './oci/index.ts'
 import { nextPage, PagesSeen } from './pages.ts'
 import { JSON_BODY_BYTES_MAX, readBounded } from './transport/limits.ts'
 import type { ManifestTarget } from './pull/manifest.ts'
@@ -43,7 +44,22 @@ export async function deleteManifest(
     expect: [202, 200, 204],
     lane: 'call',
   } as const
-  await host.call(request, signal, async () => undefined)
+  try {
+    await host.call(request, signal, async () => undefined)
+  } catch (error) {
+    // distribution before version 3 takes every name here for a digest.
+    const isTag = parseDigest(tagOrDigest) === undefined
+    if (!(error instanceof RegistryError) || !isTag || error.registryCode !== 'DIGEST_INVALID')
+      throw error
+    const { host: name, reason: said, status, registryCode } = error
+    const reason = `${name} removes no single tags: ${said}`
+    throw new RegistryError('unsupported', reason, {
+      host: name,
+      status,
+      registryCode,
+      cause: error,
+    })
+  }
 }
 
 interface TagPage {

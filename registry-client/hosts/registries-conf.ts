@@ -47,7 +47,7 @@ function sourcesFor(rules: readonly Rule[], reference: Reference): PullSource[] 
   const rule = rules.find(({ prefix }) => isPrefix(prefix, name, whole))
   if (rule === undefined) return [originOf(reference)]
   if (rule.isBlocked) {
-    throw new RegistryError('denied', `${rule.prefix} is blocked in registries.conf`, {
+    throw new RegistryError('bad-configuration', `${rule.prefix} is blocked in registries.conf`, {
       host: reference.registry,
     })
   }

@@ -6,6 +6,7 @@ import { parseDigest } from '../oci/index.ts'
 import type { HttpResponse, RequestBody } from '../transport/http-message.ts'
 import { retrying } from '../transport/retry.ts'
 import { hasBlob } from './has-blob.ts'
+import { isRefused, isTooLarge, isWrongDigest, wantsChunks, worthAnother } from './refusals.ts'
 import {
   beginUpload,
   closingUrl,
@@ -60,6 +61,8 @@ export class BlobUpload {
   /** The most that one request took before it broke. */
   #sentBytes = 0
   #shortAnswers = 0
+  /** Where the registry would not go on, whatever it had said. */
+  #refusedAt: number | undefined
   #triesBefore = 0
 
   constructor(options: BlobUploadOptions) {
@@ -113,7 +116,9 @@ export class BlobUpload {
     const { descriptor } = source
     if (await hasBlob(host, { repository, descriptor, access }, signal)) return true
     const before = this.#areChunksRefused ? undefined : this.#session
-    this.#session = before && (await uploadStatus(host, before, { access, signal }))
+    const status = before && (await uploadStatus(host, before, { access, signal }))
+    this.#session = status?.receivedBytes === this.#refusedAt ? undefined : status
+    this.#refusedAt = undefined
     const isAllLost = this.#session === undefined && this.#sentBytes >= CHUNK_BYTES
     if (isAllLost && !this.#areChunksRefused) this.#chunkBytes ??= CHUNK_BYTES
     return false
@@ -170,37 +175,51 @@ export class BlobUpload {
       headers: { ...blobHeaders(length), 'content-range': `${start}-${start + length - 1}` },
       body: this.#body(start, length),
       access,
-      expect: [202, 201, 204, 416],
+      expect: [202, 201, 204],
       lane: 'upload',
     } as const
     try {
       this.#session = await host.exchange(request, signal, async (response) => {
-        if (response.status === 416) throw outOfStep(response)
         return sessionOf(response, this.#heldAfter(response, start, length), session)
       })
     } catch (error) {
       if (!(error instanceof RegistryError)) throw error
-      if (!this.#isWholeRefused && isRefused(error)) {
-        this.#areChunksRefused = true
-        this.#chunkBytes = undefined
-        throw worthAnother(error)
-      }
-      if (error.code !== 'too-large') throw error
-      const smaller = Math.floor(length / CHUNK_SHRINK)
-      if (smaller < Math.max(CHUNK_BYTES_MIN, session.chunkBytesMin)) throw error
-      this.#chunkBytes = smaller
+      this.#adapt(error, { start, length, chunkBytesMin: session.chunkBytesMin })
     }
   }
 
+  /** What a refused chunk leads to: a smaller one, at once, or by a retry another place or form. */
+  #adapt(
+    error: RegistryError,
+    chunk: { readonly start: number; readonly length: number; readonly chunkBytesMin: number },
+  ): void {
+    const { start, length, chunkBytesMin } = chunk
+    const smaller = Math.floor(length / CHUNK_SHRINK)
+    const isSmallest = smaller < Math.max(CHUNK_BYTES_MIN, chunkBytesMin)
+    if (isTooLarge(error, start) && !isSmallest) {
+      this.#chunkBytes = smaller
+      return
+    }
+    if (error.status === 416 && start > 0) {
+      this.#refusedAt = start
+      throw worthAnother(error)
+    }
+    if (this.#isWholeRefused || !isRefused(error)) throw error
+    this.#areChunksRefused = true
+    this.#chunkBytes = undefined
+    throw worthAnother(error)
+  }
+
   /**
-   * The server may have taken less than was sent, never more, and never nothing: that would go on
-   * for ever.
+   * The server may have taken less than was sent, never more. Amazon's answers stay at the end of
+   * the first chunk, whatever was taken (aws/containers-roadmap#2831): what is no progress is no
+   * news, and if the chunk was not taken, the next one or the digest tells.
    */
   #heldAfter(response: HttpResponse, start: number, length: number): number {
-    const held = heldBytes(response) ?? start + length
+    const told = heldBytes(response) ?? start + length
+    const held = told <= start ? start + length : told
     if (held < start + length) this.#shortAnswers += 1
-    const isNearWhole = this.#shortAnswers <= SHORT_ANSWERS_MAX
-    if (held > start && held <= start + length && isNearWhole) return held
+    if (held <= start + length && this.#shortAnswers <= SHORT_ANSWERS_MAX) return held
     const { host } = response.url
     throw new RegistryError(
       'bad-response',
@@ -273,41 +292,4 @@ async function* countedPart(
 
 function blobHeaders(sizeBytes: number): Record<string, string> {
   return { 'content-type': 'application/octet-stream', 'content-length': String(sizeBytes) }
-}
-
-/** Too large for one request, or a registry that knows chunks only. */
-function wantsChunks(error: unknown): boolean {
-  if (!(error instanceof RegistryError)) return false
-  if (error.code === 'too-large' || error.code === 'unsupported') return true
-  return error.status === 400 && error.registryCode === 'BLOB_UPLOAD_INVALID'
-}
-
-/** The registry does not know of PATCH, or not of it in this place. */
-function isRefused({ code, status }: RegistryError): boolean {
-  return code === 'unsupported' || status === 400 || status === 404
-}
-
-function isWrongDigest(error: unknown): error is RegistryError {
-  return error instanceof RegistryError && error.registryCode === 'DIGEST_INVALID'
-}
-
-/** The same failure, which another try in another way may not meet. */
-function worthAnother(error: RegistryError): RegistryError {
-  return new RegistryError(error.code, error.reason, {
-    host: error.host,
-    status: error.status,
-    registryCode: error.registryCode,
-    isTemporary: true,
-    cause: error,
-  })
-}
-
-/** The retry asks how much is there. */
-function outOfStep(response: HttpResponse): RegistryError {
-  const { host } = response.url
-  return new RegistryError('bad-response', `${host} has another part of the upload than was sent`, {
-    host,
-    status: 416,
-    isTemporary: true,
-  })
 }

@@ -22,10 +22,10 @@ export class CuttingProxy implements AsyncDisposable {
     this.#server = createServer((client) => this.#serve(client))
   }
 
-  /** `target` is `ADDRESS:PORT`. */
-  static async start(target: string): Promise<CuttingProxy> {
+  /** `target` is `ADDRESS:PORT`; `port` is that of an earlier one, to take its place. */
+  static async start(target: string, port = 0): Promise<CuttingProxy> {
     const proxy = new CuttingProxy(target)
-    await new Promise<void>((resolve) => proxy.#server.listen(0, '127.0.0.1', resolve))
+    await new Promise<void>((resolve) => proxy.#server.listen(port, '127.0.0.1', resolve))
     return proxy
   }
 

@@ -23,10 +23,23 @@ describe('describeConnectionError', () => {
   it('says what to do about certificates', () => {
     const untrusted = described('DEPTH_ZERO_SELF_SIGNED_CERT')
     assert.equal(untrusted.code, 'tls-untrusted')
-    assert.match(untrusted.message, /\/etc\/docker\/certs\.d\/registry\.example:5000\/ca\.crt/)
+    assert.match(untrusted.message, /docker\/certs\.d\/registry\.example:5000\/ca\.crt$/)
     assert.match(described('CERT_HAS_EXPIRED').message, /has expired$/)
     const refused = described('ERR_SSL_SSLV3_ALERT_BAD_CERTIFICATE')
     assert.match(refused.message, /client\.cert and client\.key/)
+  })
+
+  it('says when the authority at hand is another one, and which names a certificate has', () => {
+    const error = Object.assign(new Error('x'), { code: 'SELF_SIGNED_CERT_IN_CHAIN' })
+    const found = describeConnectionError(error, URL_ASKED, {
+      proxy: undefined,
+      hasOwnAuthorities: true,
+    })
+    assert.match(String(found), /unknown authority, by none of those set up for this host/)
+    const cert = { subjectaltname: 'DNS:other.example, DNS:\u001b[2J' }
+    const other = Object.assign(new Error('x'), { code: 'ERR_TLS_CERT_ALTNAME_INVALID', cert })
+    const named = String(describeConnectionError(other, URL_ASKED))
+    assert.match(named, /for another host name \(DNS:other\.example, DNS:\?\?2J\)$/)
   })
 
   it('recognises an answer in plain http, whatever code it comes with', () => {

@@ -1,4 +1,5 @@
 import { RegistryError, type RegistryErrorCode } from '../errors.ts'
+import { certificateDirectory } from './tls.ts'
 
 interface KnownFailure {
   readonly code: RegistryErrorCode
@@ -41,7 +42,7 @@ const KNOWN_FAILURES: ReadonlyMap<string, KnownFailure> = new Map([
   ['UND_ERR_SOCKET', CUT],
   ['UND_ERR_RES_CONTENT_LENGTH_MISMATCH', CUT],
   ['ETIMEDOUT', SILENT],
-  ['UND_ERR_CONNECT_TIMEOUT', SILENT],
+  ['UND_ERR_CONNECT_TIMEOUT', { ...SILENT, isTemporary: false }],
   ['UND_ERR_HEADERS_TIMEOUT', SILENT],
   ['UND_ERR_BODY_TIMEOUT', SILENT],
   [
@@ -70,11 +71,22 @@ const CA_FIXABLE = new Set([
   'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
 ])
 
+/** How a connection was to be made. */
+export interface ConnectionWay {
+  readonly proxy: URL | undefined
+  /** Whether authorities were set up for this host in particular. */
+  readonly hasOwnAuthorities: boolean
+}
+
 /**
  * The RegistryError for a connection to `url` that failed, with what to do where we know it
  * (features row R58); anything that is not a known failure of a connection is returned as it came.
  */
-export function describeConnectionError(error: unknown, url: URL): unknown {
+export function describeConnectionError(
+  error: unknown,
+  url: URL,
+  way: ConnectionWay = { proxy: undefined, hasOwnAuthorities: false },
+): unknown {
   if (error instanceof RegistryError) return error
   const code = errorCode(error)
   if (code === undefined) return error
@@ -91,15 +103,9 @@ export function describeConnectionError(error: unknown, url: URL): unknown {
     )
   }
   const known = isPlainHttpAnswer(error) ? NOT_TLS : KNOWN_FAILURES.get(code)
-  if (known !== undefined) {
-    const hint = CA_FIXABLE.has(code)
-      ? `; put its CA certificate in /etc/docker/certs.d/${host}/ca.crt`
-      : ''
-    const details = { host, isTemporary: known.isTemporary, cause: error }
-    return new RegistryError(known.code, `${host}: ${known.reason}${hint}`, details)
-  }
+  if (known !== undefined) return knownFailure(known, { code, error, url, way })
   if (/ALERT_(?:CERTIFICATE_REQUIRED|BAD_CERTIFICATE|UNKNOWN_CA)$/.test(code)) {
-    const files = `/etc/docker/certs.d/${host}/client.cert and client.key`
+    const files = `${certificateDirectory(url)}/client.cert and client.key`
     const reason = `${host} wants another client certificate: ${files}`
     return new RegistryError('tls-failed', reason, { host, cause: error })
   }
@@ -116,6 +122,41 @@ export function describeConnectionError(error: unknown, url: URL): unknown {
     })
   }
   return error
+}
+
+function knownFailure(
+  known: KnownFailure,
+  found: {
+    readonly code: string
+    readonly error: unknown
+    readonly url: URL
+    readonly way: ConnectionWay
+  },
+): RegistryError {
+  const { error, url, way } = found
+  const by = way.proxy === undefined ? '' : ` by the proxy ${way.proxy.host}`
+  const hint = CA_FIXABLE.has(found.code)
+    ? authorityHint(url, way.hasOwnAuthorities)
+    : otherNames(error)
+  return new RegistryError(known.code, `${url.host}${by}: ${known.reason}${hint}`, {
+    host: url.host,
+    isTemporary: known.isTemporary,
+    cause: error,
+  })
+}
+
+function authorityHint(url: URL, hasOwnAuthorities: boolean): string {
+  const found = hasOwnAuthorities ? ', by none of those set up for this host' : ''
+  return `${found}; put its CA certificate in ${certificateDirectory(url)}/ca.crt`
+}
+
+/** Which names a certificate has instead of the one that was asked for: `DNS:a.example, IP Address:…`. */
+function otherNames(error: unknown): string {
+  if (!(error instanceof Error) || !('cert' in error)) return ''
+  const { cert } = error
+  if (typeof cert !== 'object' || cert === null || !('subjectaltname' in cert)) return ''
+  const names = String(cert.subjectaltname).replaceAll(/[^\w.:*, -]/g, '?')
+  return ` (${names.slice(0, 200)})`
 }
 
 /**

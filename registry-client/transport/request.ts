@@ -9,7 +9,7 @@ import { describeConnectionError } from './failure.ts'
 import { isForbiddenAddress } from './forbidden-address.ts'
 import type { HttpRequest, HttpResponse } from './http-message.ts'
 import { type Environment, proxyFor } from './proxy.ts'
-import type { CertificateStore } from './tls.ts'
+import { certificateName, type CertificateStore } from './tls.ts'
 
 /** Nothing waits for ever: each of these ends in RegistryError `timeout`. */
 export interface TransportTimeouts {
@@ -93,7 +93,9 @@ export class HttpTransport implements AsyncDisposable {
     } catch (error) {
       signal.throwIfAborted()
       deadline.signal.throwIfAborted()
-      throw describeConnectionError(error, url)
+      const { certificates, env } = this.#options
+      const hasOwnAuthorities = certificates.hasAuthorities(certificateName(url))
+      throw describeConnectionError(error, url, { proxy: proxyFor(url, env), hasOwnAuthorities })
     }
   }
 
@@ -164,11 +166,6 @@ export class HttpTransport implements AsyncDisposable {
       )
     }
   }
-}
-
-/** The name of the host's directory in `certs.d`: Docker Hub's is that of its references. */
-function certificateName(url: URL): string {
-  return url.host === 'registry-1.docker.io' ? 'docker.io' : url.host
 }
 
 function bodyOf(request: HttpRequest, deadline: AnswerDeadline): Uint8Array | Readable | null {

@@ -4,6 +4,7 @@ import type { HttpResponse } from './http-message.ts'
 import { ERROR_BODY_BYTES_MAX, readStart } from './limits.ts'
 import { redactText } from './redact.ts'
 import { parseRetryAfter } from './retry.ts'
+import { certificateDirectory } from './tls.ts'
 
 /** Statuses after which the same request may well succeed (features row R36). */
 const TEMPORARY = new Set([408, 425, 429, 500, 502, 503, 504])
@@ -59,7 +60,7 @@ export async function responseError(
 function hintFor({ status, url }: HttpResponse, wantsTls: boolean): string {
   if (status === 429 && url.host.endsWith('docker.io')) return '; a login raises the limit'
   if (wantsTls)
-    return `; it wants TLS: put its CA certificate in /etc/docker/certs.d/${url.host}/ca.crt`
+    return `; it wants TLS: put its CA certificate in ${certificateDirectory(url)}/ca.crt`
   return ''
 }
 
@@ -70,6 +71,7 @@ function codeOf(
   // Statuses differ: 400 with Amazon, 412 with Harbor.
   if (status < 500 && /\bimmutable\b/i.test(message ?? '')) return 'tag-immutable'
   if (registryCode === 'TOOMANYREQUESTS') return 'rate-limited'
+  if (registryCode === 'UNSUPPORTED') return 'unsupported'
   const code = CODES.get(status)
   if (code !== undefined) return code
   if (status >= 500) return 'server-failed'

@@ -69,7 +69,7 @@ describe('TLS', () => {
     await rejectsWith(
       ping(),
       'tls-untrusted',
-      /unknown authority; put its CA certificate in \/etc\/docker\/certs\.d\/127\.0\.0\.1:\d+\/ca\.crt/,
+      /unknown authority; put its CA certificate in \S+docker\/certs\.d\/127\.0\.0\.1:\d+\/ca\.crt/,
     )
   })
 
@@ -189,5 +189,14 @@ describe('proxies', () => {
       proxy.closeAllConnections()
       await new Promise((resolve) => proxy.close(resolve))
     }
+  })
+
+  it('are named, without their login, when it is they that cannot be reached', async () => {
+    const env = { HTTPS_PROXY: 'http://user:hunter2@127.0.0.1:9' }
+    await using client = testClient({ env })
+    const work = client.ping('secure.example', { signal })
+    const reason = /secure\.example by the proxy 127\.0\.0\.1:9: connection refused/
+    const error = await rejectsWith(work, 'registry-unreachable', reason)
+    assert.doesNotMatch(error.message, /hunter2/)
   })
 })

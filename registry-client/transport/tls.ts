@@ -31,6 +31,17 @@ interface HostCertificates {
   readonly key: string | undefined
 }
 
+/** The name of the host's directory in `certs.d`: Docker Hub's is that of its references. */
+export function certificateName(url: URL): string {
+  return url.host === 'registry-1.docker.io' ? 'docker.io' : url.host
+}
+
+/** Where this user may put certificates for a host; one of several places that are read. */
+export function certificateDirectory(url: URL): string {
+  const parent = process.getuid?.() === 0 ? '/etc/docker' : '~/.docker'
+  return `${parent}/certs.d/${certificateName(url)}`
+}
+
 /**
  * Which certificates are trusted for a host, and which one we show (features row R6): the system's
  * authorities (or SSL_CERT_FILE, SSL_CERT_DIR), NODE_EXTRA_CA_CERTS, `--registry-ca` files, and
@@ -65,6 +76,11 @@ export class CertificateStore {
   hasCertificates(host: string): boolean {
     const { authorities, certificate } = this.#certificatesOf(host)
     return authorities.length > 0 || certificate !== undefined
+  }
+
+  /** Whether an authority was set up for this host in particular. */
+  hasAuthorities(host: string): boolean {
+    return this.#certificatesOf(host).authorities.length > 0
   }
 
   /**
