@@ -104,6 +104,7 @@ function kernelCalls(): ConstructorParameters<typeof CopySnapshotter>[0]['kernel
     removeTree: (path, signal) => kernel.removeTree(path, signal),
     copyTree: (source, dest, signal) => kernel.copyTree(source, dest, signal),
     setXattr: (path, name, value) => kernel.setXattr(path, name, value),
+    spreadChildren: (path) => kernel.spreadChildren(path),
     makeNode: (path, type, options) => kernel.makeNode(path, type, options),
   }
 }

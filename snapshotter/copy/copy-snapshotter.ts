@@ -19,7 +19,10 @@ import { materialize } from './materialize.ts'
 import type { Ownership } from './tree-files.ts'
 
 export interface CopySnapshotterOptions {
-  readonly kernel: Pick<Kernel, 'scanTree' | 'removeTree' | 'copyTree' | 'setXattr' | 'makeNode'>
+  readonly kernel: Pick<
+    Kernel,
+    'scanTree' | 'removeTree' | 'copyTree' | 'setXattr' | 'makeNode' | 'spreadChildren'
+  >
   /** For snapshots in use; on the filesystem of the layer directories, so that a commit moves files. */
   readonly workDir: string
   /** `none`: all files belong to the one user there is; layers then say root (0:0). */
@@ -45,8 +48,10 @@ export class CopySnapshotter implements Snapshotter {
 
   async prepare(parents: readonly LayerDirectory[], signal: AbortSignal): Promise<ActiveSnapshot> {
     const { kernel, workDir, ownership } = this.#options
-    const top = (await checkParents(parents)).at(-1)
+    const top = checkParents(parents).at(-1)
     const left = this.#take(parents)
+    // See openStore.
+    kernel.spreadChildren(workDir)
     const directory = left?.directory ?? (await mkdtemp(join(workDir, 'copy-')))
     await using scope = new DisposableScope()
     scope.defer(() => kernel.removeTree(directory, new AbortController().signal))

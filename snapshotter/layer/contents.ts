@@ -39,18 +39,33 @@ export async function* readContents(path: string): AsyncGenerator<readonly Layer
   for await (const line of readLines(path)) {
     const value = parseLine(path, line)
     if (isFirst) checkHeader(path, value)
-    else if (isComplete) throw damaged(path, 'it goes on after its end')
+    else if (isComplete) throw damagedContents(path, 'it goes on after its end')
     else if (Array.isArray(value)) {
       count += value.length
       yield value.map((item: unknown) => decodeEntry(path, item))
     } else {
       if (!isRecord(value) || value['count'] !== count)
-        throw damaged(path, `it does not hold ${count} entries`)
+        throw damagedContents(path, `it does not hold ${count} entries`)
       isComplete = true
     }
     isFirst = false
   }
-  if (!isComplete) throw damaged(path, 'it is cut short')
+  if (!isComplete) throw damagedContents(path, 'it is cut short')
+}
+
+/** The entries of one line between the first and the last. Errors: `contents-damaged`. */
+export function parseContentsBatch(path: string, line: string): LayerEntry[] {
+  const value = parseLine(path, line)
+  if (!Array.isArray(value)) throw damagedContents(path, 'a line holds no entries')
+  return value.map((item: unknown) => decodeEntry(path, item))
+}
+
+/** Checks the first and the last line of a table. Errors: `contents-damaged`. */
+export function checkContentsEnds(path: string, first: string, last: string): void {
+  checkHeader(path, parseLine(path, first))
+  const end = parseLine(path, last)
+  if (!isRecord(end) || typeof end['count'] !== 'number')
+    throw damagedContents(path, 'it is cut short')
 }
 
 async function* batchesOf(
@@ -90,7 +105,7 @@ async function* readLines(path: string): AsyncGenerator<string> {
     }
     rest = pending
   }
-  if (rest.length > 0) throw damaged(path, 'its last line is cut short')
+  if (rest.length > 0) throw damagedContents(path, 'its last line is cut short')
 }
 
 type Xattrs = readonly (readonly [name: string, base64: string])[]
@@ -135,7 +150,8 @@ function encodeMetadata(
 
 function decodeEntry(file: string, value: unknown): LayerEntry {
   const entry = Array.isArray(value) ? decodeFields(value) : undefined
-  if (entry === undefined) throw damaged(file, `${JSON.stringify(value).slice(0, 200)} is no entry`)
+  if (entry === undefined)
+    throw damagedContents(file, `${JSON.stringify(value).slice(0, 200)} is no entry`)
   return entry
 }
 
@@ -212,22 +228,23 @@ function parseLine(path: string, line: string): unknown {
   try {
     return JSON.parse(line)
   } catch (error) {
-    throw damaged(path, 'a line is not JSON', error)
+    throw damagedContents(path, 'a line is not JSON', error)
   }
 }
 
 function checkHeader(path: string, value: unknown): void {
   if (!isRecord(value) || value['format'] !== HEADER.format)
-    throw damaged(path, 'it is no table of contents')
+    throw damagedContents(path, 'it is no table of contents')
   if (value['version'] !== HEADER.version)
-    throw damaged(path, `its version is ${String(value['version'])}, not ${HEADER.version}`)
+    throw damagedContents(path, `its version is ${String(value['version'])}, not ${HEADER.version}`)
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
-function damaged(path: string, reason: string, cause?: unknown): StoreError {
+/** The error that every reader of tables of contents gives. */
+export function damagedContents(path: string, reason: string, cause?: unknown): StoreError {
   return new StoreError(
     'contents-damaged',
     `could not read the table of contents ${path}: ${reason}`,

@@ -246,6 +246,6 @@ function sortedChildren<E extends DiffEntry>(node: Inner<E> | undefined): Inner<
 }
 
 /** What unpacking makes of a directory that no entry describes. */
-function impliedDirectory(path: LayerPath): DirEntry {
+export function impliedDirectory(path: LayerPath): DirEntry {
   return { type: 'dir', path, mode: 0o755, uid: 0, gid: 0, mtimeSec: 0 }
 }

@@ -30,7 +30,14 @@ export interface Addon {
     level: number,
     cancellation: Cancellation,
     drained: () => void,
+    contents: string,
   ): AddonPacker
+  createMaker(
+    root: string,
+    userXattr: boolean,
+    withOwners: boolean,
+    cancellation: Cancellation,
+  ): AddonMaker
   readLayer(options: AddonReadOptions, cancellation: Cancellation): Promise<AddonReadResult>
   recompress(
     blob: string,
@@ -48,6 +55,7 @@ export interface Addon {
   openInRoot(root: string, path: string): number
   getXattr(path: string, name: string): Uint8Array | undefined
   setXattr(path: string, name: string, value: Uint8Array): void
+  spreadChildren(path: string): boolean
   makeNode(path: string, type: number, mode: number, major: number, minor: number): void
 }
 
@@ -56,6 +64,11 @@ export interface AddonPacker {
   add(batch: PackColumns): boolean
   end(): void
   readonly done: Promise<AddonPackResult>
+}
+
+export interface AddonMaker {
+  add(batch: PackColumns): Promise<void>
+  finish(): Promise<void>
 }
 
 export interface AddonPackResult {
@@ -70,6 +83,9 @@ export interface AddonPackResult {
 
 export interface AddonReadOptions {
   readonly blob: string
+  /** Empty, and 0: the blob is whole. */
+  readonly arrivingPath: string
+  readonly arrivingSize: number
   readonly compression: string
   readonly extractTo: string
   readonly whiteouts: string

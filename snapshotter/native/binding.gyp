@@ -17,16 +17,18 @@
       'cflags_cc!': ['-fno-exceptions', '-std=gnu++17', '-std=gnu++20'],
       # node-addon-api's headers leave parameters unused.
       'cflags!': ['-Wno-unused-parameter'],
+      # A release has ISA-L beside the addon (.ci/release.mjs).
+      'ldflags': ['-Wl,-rpath,\'$$ORIGIN\''],
       'libraries': [
         '<!@(echo "#include <isa-l/igzip_lib.h>" | ${CXX:-c++} -E -x c++ - >/dev/null 2>&1 && echo -lisal || true)',
       ],
       'conditions': [
         ['sanitize==1', {
-          'cflags': ['-fsanitize=address,undefined', '-fno-omit-frame-pointer', '-g'],
+          'cflags': ['-O1', '-fsanitize=address,undefined', '-fno-omit-frame-pointer', '-g1'],
           'ldflags': ['-fsanitize=address,undefined'],
         }],
         ['sanitize=="thread"', {
-          'cflags': ['-fsanitize=thread', '-fno-omit-frame-pointer', '-g'],
+          'cflags': ['-O1', '-fsanitize=thread', '-fno-omit-frame-pointer', '-g1'],
           'ldflags': ['-fsanitize=thread'],
         }],
       ],

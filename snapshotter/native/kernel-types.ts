@@ -64,6 +64,11 @@ export interface PackOptions {
   readonly compression: Compression
   /** gzip 0-9, zstd 1-22; undefined: the default. */
   readonly level: number | undefined
+  /**
+   * File to create (O_EXCL) for the table of contents; then entries have to come in its order, and are not held.
+   * Undefined: `finish` gives the entries.
+   */
+  readonly contents?: string | undefined
   readonly signal: AbortSignal
 }
 
@@ -80,13 +85,45 @@ export interface PackResult {
 /** Entries are added in the order of the tar; `add` resolves when the queue has room (bounded memory). */
 export interface LayerPacker extends AsyncDisposable {
   add(entries: readonly PackEntry[]): Promise<void>
-  /** The entries as packed, with digests, for the table of contents, in batches as they are done. */
+  /** `entries`: as packed, with digests; none when there is a table of contents. */
   finish(): Promise<PackResult & { readonly entries: readonly LayerEntry[] }>
+}
+
+export interface MakeOptions {
+  /** Directory to fill: exists, and is empty. */
+  readonly root: string
+  /** As in ReadLayerOptions. */
+  readonly userXattr: boolean
+  /** As in ReadLayerOptions. */
+  readonly ownership: 'owners' | 'none'
+  readonly signal: AbortSignal
+}
+
+/**
+ * Makes the directory of a layer, in overlay form, of the entries that its tar is packed of: equal to what `readLayer` makes
+ * of that tar, with the bytes shared or copied from where they lie (reflink, copy_file_range). `expect` is not looked at:
+ * whoever packs the directory compares it. Fails with `content-changed` when a file is no longer what its entry says.
+ */
+export interface LayerMaker extends AsyncDisposable {
+  /** In the order of the tar. */
+  add(entries: readonly PackEntry[]): Promise<void>
+  /** Gives directories their times. */
+  finish(): Promise<void>
+}
+
+/** A blob file that is being written, by this or another process. */
+export interface ArrivingBlob {
+  /** Where it lies until it is whole and renamed. */
+  readonly path: string
+  /** How long it will be; reading waits for that many bytes, or to be cancelled. */
+  readonly sizeBytes: number
 }
 
 export interface ReadLayerOptions {
   /** Blob file. */
   readonly blob: string
+  /** Undefined: `blob` is whole. */
+  readonly arriving?: ArrivingBlob | undefined
   /** Told by magic bytes when `auto`; archives of ADD also allow bzip2 and xz. */
   readonly compression: Compression | 'auto'
   /** Directory to unpack into (must exist, may hold entries); undefined: only the contents are read. */
@@ -158,6 +195,7 @@ export interface Kernel {
     signal: AbortSignal,
   ): Promise<(Digest | Error)[]>
   createPacker(options: PackOptions): LayerPacker
+  createMaker(options: MakeOptions): LayerMaker
   /** Verifies nothing by itself: the caller compares digest and diffId. Refuses hostile archives (code `bad-archive`). */
   readLayer(options: ReadLayerOptions): Promise<ReadLayerResult>
   /** Writes the tar of a blob in another compression; its bytes stay. The caller compares the diffId. */
@@ -175,6 +213,11 @@ export interface Kernel {
   openInRoot(root: string, path: string): number
   getXattr(path: string, name: string): Uint8Array | undefined
   setXattr(path: string, name: string, value: Uint8Array): void
+  /**
+   * Asks the filesystem to place each directory that is made in `path` in a part of the disk of its own, as ext4 does in
+   * the root directory (chattr(1), `T`). A hint: false where there is no such thing. Fails only when `path` is no directory.
+   */
+  spreadChildren(path: string): boolean
   makeNode(
     path: string,
     type: 'char' | 'block' | 'fifo',

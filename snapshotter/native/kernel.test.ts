@@ -91,6 +91,17 @@ describe('attributes and nodes', () => {
   })
 })
 
+describe('spreading the children of a directory', () => {
+  it('is done where the filesystem can, any number of times, and a hint elsewhere', async () => {
+    await using directory = await temporaryDirectory()
+    const isDone = kernel.spreadChildren(directory.path)
+    assert.equal(kernel.spreadChildren(directory.path), isDone)
+    assert.equal(kernel.spreadChildren('/proc'), false)
+    throwsWith(() => kernel.spreadChildren(join(directory.path, 'gone')), 'ENOENT')
+    throwsWith(() => kernel.spreadChildren('/proc/version'), 'ENOTDIR')
+  })
+})
+
 describe('syncing a filesystem', () => {
   it('takes any path on it', async () => {
     await using directory = await temporaryDirectory()

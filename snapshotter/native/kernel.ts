@@ -7,8 +7,10 @@ import { decodeLayerEntries, decodeScanned, joinList } from './entry-columns.ts'
 import { KernelError } from './kernel-error.ts'
 import type {
   Kernel,
+  LayerMaker,
   LayerPacker,
   ListOptions,
+  MakeOptions,
   PackOptions,
   PackResult,
   ReadLayerOptions,
@@ -17,6 +19,7 @@ import type {
   ScannedEntry,
   TreeStateOptions,
 } from './kernel-types.ts'
+import { NativeMaker } from './native-maker.ts'
 import { NativePacker } from './native-packer.ts'
 import { packageFile } from './package-file.ts'
 
@@ -132,8 +135,12 @@ async function hashFiles(
 }
 
 async function readLayer(options: ReadLayerOptions): Promise<ReadLayerResult> {
-  const { blob, extractTo, limits, signal } = options
+  const { blob, arriving, extractTo, limits, signal } = options
   checkHostPath(blob, 'the blob')
+  if (arriving !== undefined) {
+    checkHostPath(arriving.path, 'the arriving blob')
+    check(Number.isSafeInteger(arriving.sizeBytes), 'the size of the blob is no whole number')
+  }
   if (extractTo !== undefined) {
     checkHostPath(extractTo, 'the directory to unpack into')
   }
@@ -141,6 +148,8 @@ async function readLayer(options: ReadLayerOptions): Promise<ReadLayerResult> {
   check(Number.isSafeInteger(limits.entryCountMax), 'the limit of entries is no whole number')
   const settings = {
     blob,
+    arrivingPath: arriving?.path ?? '',
+    arrivingSize: arriving?.sizeBytes ?? 0,
     compression: options.compression,
     extractTo: extractTo ?? '',
     whiteouts: options.whiteouts,
@@ -213,6 +222,7 @@ export const kernel: Kernel = {
   treeState,
   hashFiles,
   createPacker: (options: PackOptions): LayerPacker => new NativePacker(addon(), options),
+  createMaker: (options: MakeOptions): LayerMaker => new NativeMaker(addon(), options),
   readLayer,
   recompress,
   removeTree,
@@ -240,6 +250,10 @@ export const kernel: Kernel = {
     checkHostPath(path, 'the path')
     checkHostPath(name, 'the attribute')
     callNow(`set the attribute ${name} of`, () => addon().setXattr(path, name, value))
+  },
+  spreadChildren(path: string): boolean {
+    checkHostPath(path, 'the directory')
+    return callNow('spread what is in', () => addon().spreadChildren(path))
   },
   makeNode(
     path: string,

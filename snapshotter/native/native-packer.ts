@@ -24,6 +24,9 @@ export class NativePacker implements LayerPacker {
     if (options.output !== undefined) {
       checkHostPath(options.output, 'the output')
     }
+    if (options.contents !== undefined) {
+      checkHostPath(options.contents, 'the table of contents')
+    }
     check(
       options.level === undefined || Number.isInteger(options.level),
       `level ${options.level} is no whole number`,
@@ -39,6 +42,7 @@ export class NativePacker implements LayerPacker {
       level,
       this.#cancellation,
       () => this.#room?.(),
+      options.contents ?? '',
     )
     this.#packer.done
       .catch((error: unknown) => {
@@ -66,7 +70,7 @@ export class NativePacker implements LayerPacker {
       const drained = new Promise<void>((resolve) => {
         this.#room = resolve
       })
-      this.#entries.push(...batch)
+      if (this.#options.contents === undefined) this.#entries.push(...batch)
       if (!this.#packer.add(encodePackEntries(batch))) {
         await drained
       }

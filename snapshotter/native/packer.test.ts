@@ -142,7 +142,7 @@ describe('packing a layer', () => {
     const given = process.env['TSBUILD_NATIVE_THREADS']
     const digests = new Set<string | undefined>()
     try {
-      for (const threads of ['1', '2', '7']) {
+      for (const threads of ['1', '2', '7', '8']) {
         process.env['TSBUILD_NATIVE_THREADS'] = threads
         for (const level of [undefined, 1, 6]) {
           for (const compression of ['gzip', 'zstd'] as const) {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { writeFile } from 'node:fs/promises'
+import { appendFile, rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { temporaryDirectory } from '../testing/temporary-directory.ts'
@@ -267,5 +267,37 @@ describe('a hostile archive', () => {
     await limit(archive.length, 2)
     await rejectsWith(limit(archive.length, 1), 'bad-archive', 'b')
     await rejectsWith(limit(archive.length - 1, 2), 'bad-archive')
+  })
+})
+
+describe('a blob that is still arriving', () => {
+  const archive = rawTar({ name: 'a', body: 'x'.repeat(300_000) }, { name: 'b', body: 'end' })
+
+  it('is read as it grows, and under its later name when it was whole before', async () => {
+    await using directory = await temporaryDirectory()
+    const [path, blob] = ['arriving', 'blob'].map((name) => join(directory.path, name))
+    assert.ok(path !== undefined && blob !== undefined)
+    const expected = await readBytes(archive)
+    const arriving = { path, sizeBytes: archive.length }
+    await writeFile(path, archive.subarray(0, 1000))
+    const reading = read(blob, { arriving })
+    await appendFile(path, archive.subarray(1000, 200_000))
+    await appendFile(path, archive.subarray(200_000))
+    await rename(path, blob)
+    assert.deepEqual(await reading, expected)
+    assert.deepEqual(await read(blob, { arriving }), expected)
+  })
+
+  it('ends with its reader when that is cancelled, and when it is nowhere', async () => {
+    await using directory = await temporaryDirectory()
+    const path = join(directory.path, 'arriving')
+    await writeFile(path, archive.subarray(0, 1000))
+    const controller = new AbortController()
+    const arriving = { path, sizeBytes: archive.length }
+    const reading = read(join(directory.path, 'blob'), { arriving, signal: controller.signal })
+    controller.abort(new Error('enough'))
+    await assert.rejects(reading, /enough/)
+    const nowhere = { path: `${path}-not`, sizeBytes: 1 }
+    await rejectsWith(read(join(directory.path, 'blob'), { arriving: nowhere }), 'ENOENT')
   })
 })

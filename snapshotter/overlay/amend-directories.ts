@@ -24,6 +24,11 @@ type Found =
 export interface AmendOptions {
   readonly kernel: Pick<Kernel, 'getXattr'>
   readonly userXattr: boolean
+  /**
+   * What layers imply, by their paths; filled here. A layer never changes, and each step of a build asks for all that lie
+   * below it.
+   */
+  readonly known: Map<string, ReadonlySet<LayerPath>>
 }
 
 /**
@@ -36,12 +41,12 @@ export async function amendDirectories(
   target: string,
   options: AmendOptions,
 ): Promise<boolean> {
-  const layers: Layer[] = await Promise.all(
-    parents.map(async (parent) => ({
-      root: join(parent.path, 'fs'),
-      implied: new Set(await readImpliedDirectories(parent)),
-    })),
-  )
+  const layers: Layer[] = []
+  for (const parent of parents) {
+    const implied = options.known.get(parent.path) ?? new Set(await readImpliedDirectories(parent))
+    options.known.set(parent.path, implied)
+    layers.push({ root: join(parent.path, 'fs'), implied })
+  }
   const paths = new Set<LayerPath>()
   for (const { implied } of layers) {
     for (const path of implied) for (let at = path; at !== ''; at = parentOf(at)) paths.add(at)

@@ -1,5 +1,16 @@
 import assert from 'node:assert/strict'
-import { chmod, copyFile, link, mkdir, mkdtemp, rm, utimes, writeFile } from 'node:fs/promises'
+import {
+  chmod,
+  copyFile,
+  link,
+  lutimes,
+  mkdir,
+  mkdtemp,
+  rm,
+  symlink,
+  utimes,
+  writeFile,
+} from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { kernel } from '../native/kernel.ts'
@@ -38,7 +49,8 @@ describe('dropUnchanged', () => {
     const scanned = await kernel.scanTree({ root: upperDir, withXattrs: true, signal: never })
     const options = { kernel, userXattr: false, upperDir }
     const lowers = lowerDirs.length === 0 ? [lower] : lowerDirs
-    return dropUnchanged(scanned, { ...options, lowerDirs: lowers }).map(({ path }) => path)
+    const left = await dropUnchanged(scanned, { ...options, lowerDirs: lowers }, never)
+    return left.map(({ path }) => path)
   }
 
   it('drops what equals the layer below, with the directories that only led there', async () => {
@@ -60,6 +72,37 @@ describe('dropUnchanged', () => {
     it(`keeps a file that has ${name}, with its directory`, async () => {
       await change()
       assert.deepEqual((await kept()).slice(0, 2), ['d', 'd/f'])
+    })
+  }
+
+  const nodes: readonly (readonly [string, (root: string, other: boolean) => Promise<void>])[] = [
+    [
+      'a device with another number',
+      async (root, other) =>
+        kernel.makeNode(join(root, 'd/node'), 'char', {
+          mode: 0o600,
+          major: 1,
+          minor: other ? 0x1_0003 : 3,
+        }),
+    ],
+    [
+      'a link with another target of the same length',
+      (root, other) => symlink(other ? 'b' : 'a', join(root, 'd/node')),
+    ],
+  ]
+  for (const [name, make] of nodes) {
+    it(`keeps ${name}, drops it unchanged`, async () => {
+      for (const isOther of [false, true]) {
+        for (const [root, other] of [
+          [lower, false],
+          [upperDir, isOther],
+        ] as const) {
+          await rm(join(root, 'd/node'), { force: true })
+          await make(root, other)
+          await lutimes(join(root, 'd/node'), LONG_AGO, LONG_AGO)
+        }
+        assert.deepEqual(await kept(), isOther ? ['d', 'd/node'] : [])
+      }
     })
   }
 

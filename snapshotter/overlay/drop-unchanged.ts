@@ -1,4 +1,5 @@
-import { type BigIntStats, closeSync, lstatSync, openSync, readSync } from 'node:fs'
+import { type BigIntStats, lstatSync, readlinkSync } from 'node:fs'
+import type { Digest } from '../../registry-client/oci/index.ts'
 import type { LayerPath } from '../layer/entry.ts'
 import { parentOf } from '../layer/order.ts'
 import { encodePath } from '../layer/path-bytes.ts'
@@ -6,7 +7,7 @@ import { isOverlayXattr, isWhiteoutDevice, opaqueXattr } from '../layer/whiteout
 import type { Kernel, ScannedEntry } from '../native/kernel-types.ts'
 
 export interface DropOptions {
-  readonly kernel: Pick<Kernel, 'getXattr'>
+  readonly kernel: Pick<Kernel, 'getXattr' | 'hashFiles'>
   readonly userXattr: boolean
   /** The directory that was scanned. */
   readonly upperDir: string
@@ -28,22 +29,27 @@ const TYPES: Readonly<Record<number, ScannedEntry['type']>> = {
 }
 
 /**
- * The scan of an upper directory without what overlayfs copied up but nobody changed: equal type, mode, owner, attributes
- * and, but for directories, size and modification time, as BuildKit's differ leaves it out (`chmod` to the mode that it has,
- * `>>` without a write; features row O20). A directory stays when something in it does.
+ * The scan of an upper directory without what overlayfs copied up but nobody changed: equal type, mode, owner, attributes,
+ * target, device number and, but for directories, size and modification time, as BuildKit's differ leaves it out (`chmod`
+ * to the mode that it has, `>>` without a write; features row O20). A directory stays when something in it does.
  */
-export function dropUnchanged(
+export async function dropUnchanged(
   scanned: readonly ScannedEntry[],
   options: DropOptions,
-): readonly ScannedEntry[] {
+  signal: AbortSignal,
+): Promise<readonly ScannedEntry[]> {
   const below = new Below(options)
   const unchanged = new Set<LayerPath>()
-  const needed = new Set<LayerPath>()
   for (const entry of scanned) {
     if (!isWhiteoutDevice(entry) && below.has(entry)) unchanged.add(entry.path)
-    else for (let at = entry.path; !needed.has(at); at = parentOf(at)) needed.add(at)
   }
+  for (const path of await below.withOtherBytes(signal)) unchanged.delete(path)
   if (unchanged.size === 0) return scanned
+  const needed = new Set<LayerPath>()
+  for (const { path } of scanned) {
+    if (unchanged.has(path)) continue
+    for (let at = path; !needed.has(at); at = parentOf(at)) needed.add(at)
+  }
   return scanned.filter(({ path }) => !unchanged.has(path) || needed.has(path))
 }
 
@@ -57,13 +63,18 @@ class Below {
   readonly #options: DropOptions
   /** For each directory of the upper one the layers that show through in it. */
   readonly #layersOf = new Map<LayerPath, readonly string[]>()
+  /** By the layer below: files that are the same unless their bytes differ. */
+  readonly #undecided = new Map<string, LayerPath[]>()
 
   constructor(options: DropOptions) {
     this.#options = options
     this.#layersOf.set('', options.lowerDirs)
   }
 
-  /** Whether the same is there without the upper directory. Parents are to be asked for before what is in them. */
+  /**
+   * Whether the same is there without the upper directory, but for what `withOtherBytes` finds later. Parents are to be asked
+   * for before what is in them.
+   */
   has(entry: ScannedEntry): boolean {
     const isOpaque = entry.type === 'dir' && isMarkedOpaque(entry)
     const found = isOpaque ? [] : this.#find(entry)
@@ -76,6 +87,20 @@ class Below {
         directories.map(({ root }) => root),
       )
     return this.#isSame(entry, top.stats, top.root)
+  }
+
+  /** Files that `has` took for the same. All are hashed together, on threads: layers have files of gigabytes. */
+  async withOtherBytes(signal: AbortSignal): Promise<LayerPath[]> {
+    const { kernel, upperDir } = this.#options
+    const found: LayerPath[] = []
+    for (const [root, paths] of this.#undecided) {
+      const lower = await kernel.hashFiles(root, paths, signal)
+      const upper = await kernel.hashFiles(upperDir, paths, signal)
+      for (const [index, path] of paths.entries()) {
+        if (checked(lower[index]) !== checked(upper[index])) found.push(path)
+      }
+    }
+    return found
   }
 
   /** What is visible at its path, top first: one thing, or a directory of several layers. */
@@ -107,10 +132,15 @@ class Below {
     if (Number(stats.uid) !== entry.uid || Number(stats.gid) !== entry.gid) return false
     // Links between changed and unchanged names have to stay together.
     if (entry.type !== 'dir' && (entry.nlink > 1 || !isSameContent(entry, stats))) return false
-    if (!this.#hasSameXattrs(entry, `${root}/${entry.path}`)) return false
+    const place = `${root}/${entry.path}`
+    if (!isSameNode(entry, stats, place) || !this.#hasSameXattrs(entry, place)) return false
     // A time without a fraction may have been cut off by a tar: then only the bytes tell.
-    if (entry.type !== 'file' || entry.mtimeNsec !== 0 || entry.sizeBytes === 0) return true
-    return hasSameBytes(entry.path, root, this.#options.upperDir)
+    if (entry.type === 'file' && entry.mtimeNsec === 0 && entry.sizeBytes > 0) {
+      const paths = this.#undecided.get(root) ?? []
+      paths.push(entry.path)
+      this.#undecided.set(root, paths)
+    }
+    return true
   }
 
   #hasSameXattrs({ xattrs = [] }: ScannedEntry, place: string): boolean {
@@ -125,23 +155,9 @@ class Below {
   }
 }
 
-const CHUNK_BYTES = 1024 * 1024
-
-/** Compares two files of one size, a piece at a time: layers have files of gigabytes. */
-function hasSameBytes(path: LayerPath, ...roots: readonly [string, string]): boolean {
-  const open = (root: string): number => openSync(encodePath(`${root}/${path}`), 'r')
-  const files = [open(roots[0]), open(roots[1])] as const
-  const pieces = [Buffer.alloc(CHUNK_BYTES), Buffer.alloc(CHUNK_BYTES)] as const
-  try {
-    for (;;) {
-      const counts = [readSync(files[0], pieces[0]), readSync(files[1], pieces[1])] as const
-      if (counts[0] !== counts[1]) return false
-      if (counts[0] === 0) return true
-      if (pieces[0].compare(pieces[1], 0, counts[0], 0, counts[0]) !== 0) return false
-    }
-  } finally {
-    for (const fd of files) closeSync(fd)
-  }
+function checked(hashed: Digest | Error | undefined): Digest | undefined {
+  if (hashed instanceof Error) throw hashed
+  return hashed
 }
 
 function isMarkedOpaque({ xattrs = [] }: ScannedEntry): boolean {
@@ -151,4 +167,22 @@ function isMarkedOpaque({ xattrs = [] }: ScannedEntry): boolean {
 function isSameContent(entry: ScannedEntry, stats: BigIntStats): boolean {
   const mtimeNs = BigInt(entry.mtimeSec) * 1_000_000_000n + BigInt(entry.mtimeNsec)
   return stats.mtimeNs === mtimeNs && Number(stats.size) === entry.sizeBytes
+}
+
+/** What a link names and which device a node is. A time that was set afterwards does not tell. */
+function isSameNode(entry: ScannedEntry, stats: BigIntStats, place: string): boolean {
+  if (entry.type === 'symlink') {
+    const target = readlinkSync(encodePath(place), 'buffer')
+    return target.equals(Buffer.from(encodePath(entry.target ?? '')))
+  }
+  if (entry.type !== 'char' && entry.type !== 'block') return true
+  return stats.rdev === deviceNumber(entry.major ?? 0, entry.minor ?? 0)
+}
+
+/** As stat(2) gives it to programs, major and minor each in two parts (makedev(3)). */
+function deviceNumber(major: number, minor: number): bigint {
+  const [high, low] = [BigInt(major), BigInt(minor)]
+  return (
+    ((high & ~0xfffn) << 32n) | ((high & 0xfffn) << 8n) | ((low & ~0xffn) << 12n) | (low & 0xffn)
+  )
 }

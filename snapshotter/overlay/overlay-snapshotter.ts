@@ -1,4 +1,4 @@
-import { chmod, chown, mkdir, mkdtemp, rename } from 'node:fs/promises'
+import { chmodSync, chownSync, mkdirSync, mkdtempSync, renameSync } from 'node:fs'
 import { join } from 'node:path'
 import { overlayDiff } from '../layer/diff.ts'
 import { checkParents } from '../layer/parents.ts'
@@ -11,11 +11,14 @@ import type {
   Snapshotter,
 } from '../snapshotter.ts'
 import { DisposableScope } from '../store/scope.ts'
-import { amendDirectories } from './amend-directories.ts'
+import { amendDirectories, type AmendOptions } from './amend-directories.ts'
 import { dropUnchanged } from './drop-unchanged.ts'
 
 export interface OverlaySnapshotterOptions {
-  readonly kernel: Pick<Kernel, 'scanTree' | 'removeTree' | 'getXattr'>
+  readonly kernel: Pick<
+    Kernel,
+    'scanTree' | 'removeTree' | 'getXattr' | 'spreadChildren' | 'hashFiles'
+  >
   /** For snapshots in use; on the filesystem of the layer directories, so that a commit is a rename. */
   readonly workDir: string
   /** Mounts are made in a user namespace: overlayfs's attributes are `user.overlay.*`. */
@@ -31,6 +34,7 @@ export interface OverlaySnapshotterOptions {
 export class OverlaySnapshotter implements Snapshotter {
   readonly driver = 'overlay'
   readonly #options: OverlaySnapshotterOptions
+  readonly #known: AmendOptions['known'] = new Map()
 
   constructor(options: OverlaySnapshotterOptions) {
     this.#options = options
@@ -38,21 +42,25 @@ export class OverlaySnapshotter implements Snapshotter {
 
   async prepare(parents: readonly LayerDirectory[], signal: AbortSignal): Promise<ActiveSnapshot> {
     const { kernel, workDir, userXattr } = this.#options
-    const top = (await checkParents(parents)).at(-1)
+    const top = checkParents(parents).at(-1)
     signal.throwIfAborted()
-    const directory = await mkdtemp(join(workDir, 'overlay-'))
+    // See openStore.
+    kernel.spreadChildren(workDir)
+    // These calls take microseconds each; by the thread pool a step would wait ten times as long for them.
+    const directory = mkdtempSync(join(workDir, 'overlay-'))
     await using scope = new DisposableScope()
     scope.defer(() => kernel.removeTree(directory, new AbortController().signal))
     const upperDir = join(directory, 'fs')
     const overlayWorkDir = join(directory, 'work')
-    await mkdir(upperDir)
-    await mkdir(overlayWorkDir)
+    mkdirSync(upperDir)
+    mkdirSync(overlayWorkDir)
     // The upper root is what a process sees as `/`: it starts as the root below it.
-    if (top !== undefined) await chown(upperDir, top.uid, top.gid)
-    await chmod(upperDir, top === undefined ? 0o755 : top.mode & 0o7777)
+    if (top !== undefined) chownSync(upperDir, top.uid, top.gid)
+    chmodSync(upperDir, top === undefined ? 0o755 : top.mode & 0o7777)
     const lowerDirs = topmostFirst(parents.map(({ path }) => join(path, 'fs')))
     const amendments = join(directory, 'directories')
-    if (await amendDirectories(parents, amendments, this.#options)) lowerDirs.unshift(amendments)
+    const known = { ...this.#options, known: this.#known }
+    if (await amendDirectories(parents, amendments, known)) lowerDirs.unshift(amendments)
     scope.release()
     // overlayfs wants a lower directory; over nothing, the upper one is all there is.
     const root: RootMount =
@@ -78,15 +86,16 @@ class OverlaySnapshot implements ActiveSnapshot {
   async commit(signal: AbortSignal, directory?: LayerDirectory): Promise<CommittedSnapshot> {
     if (this.#isEnded) throw new TypeError('a snapshot is committed or disposed once')
     const { kernel, workDir } = this.#options
-    const target = directory ?? { path: await mkdtemp(join(workDir, 'layer-')) }
+    const target = directory ?? { path: mkdtempSync(join(workDir, 'layer-')) }
     await using scope = new DisposableScope()
-    if (directory !== undefined) await mkdir(directory.path, { mode: 0o700 })
+    if (directory !== undefined) mkdirSync(directory.path, { mode: 0o700 })
     scope.defer(() => kernel.removeTree(target.path, new AbortController().signal))
     const root = join(target.path, 'fs')
-    await rename(join(this.#directory, 'fs'), root)
+    renameSync(join(this.#directory, 'fs'), root)
     const scanned = await kernel.scanTree({ root, withXattrs: true, signal })
     const lowerDirs = this.root.type === 'overlay' ? this.root.lowerDirs : []
-    const kept = dropUnchanged(scanned, { ...this.#options, upperDir: root, lowerDirs })
+    const places = { ...this.#options, upperDir: root, lowerDirs }
+    const kept = await dropUnchanged(scanned, places, signal)
     const changes = overlayDiff(kept)
     await this[Symbol.asyncDispose]()
     scope.release()

@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto'
-import { createReadStream } from 'node:fs'
-import { chmod, open, readFile, readdir, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { createReadStream, statSync } from 'node:fs'
+import { chmod, open, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { type Digest, digestHex, digestOf, parseDigest } from '../../registry-client/oci/index.ts'
-import { StoreError, errnoOf } from './errors.ts'
+import { StoreError, errnoOf, writeFailure } from './errors.ts'
 import { type Hold, holdBlob } from './leases.ts'
 import type { Checkpoint } from './records.ts'
 import type { StateRoot } from './root.ts'
@@ -52,7 +52,7 @@ export class BlobStore implements BlobReader {
 
   async size(digest: Digest, signal: AbortSignal): Promise<number | undefined> {
     await this.#options.lease.hold([holdBlob(digest)], signal)
-    return (await sizeOf(this.path(digest))) ?? this.#restoreUnverified(digest, signal)
+    return sizeOf(this.path(digest)) ?? this.#restoreUnverified(digest, signal)
   }
 
   /** True when it is there with this size. One of another size is removed: it is damaged. */
@@ -115,7 +115,12 @@ export class BlobStore implements BlobReader {
   async ingestBytes(bytes: Uint8Array | string, signal: AbortSignal): Promise<Digest> {
     const digest = digestOf(bytes)
     const temporary = this.#options.lease.temporaryPath()
-    await writeFile(temporary, bytes, { flag: 'wx', signal })
+    try {
+      await writeFile(temporary, bytes, { flag: 'wx', signal })
+    } catch (error) {
+      await rm(temporary, { force: true })
+      throw writeFailure(`blob ${digest}`, temporary, error)
+    }
     await this.#finish(temporary, digest, signal)
     return digest
   }
@@ -129,7 +134,7 @@ export class BlobStore implements BlobReader {
     blob: { readonly digest: Digest; readonly sizeBytes: number },
     signal: AbortSignal,
   ): Promise<void> {
-    const sizeBytes = await sizeOf(temporary)
+    const sizeBytes = sizeOf(temporary)
     if (sizeBytes !== blob.sizeBytes) {
       throw new StoreError(
         'blob-mismatch',
@@ -164,7 +169,11 @@ export class BlobStore implements BlobReader {
         throw mismatch(expected, `more than the ${expected.sizeBytes} bytes that were announced`)
       }
       hash.update(chunk)
-      await file.writeFile(chunk)
+      try {
+        await file.writeFile(chunk)
+      } catch (error) {
+        throw writeFailure(`blob ${expected.digest}`, temporary, error)
+      }
     }
     await this.#options.checkpoint?.('written')
     if (expected.sizeBytes !== undefined && sizeBytes !== expected.sizeBytes) {
@@ -199,7 +208,7 @@ export class BlobStore implements BlobReader {
   /** A blob that a crash of the machine may have damaged (durability.ts): good ones get their place back. */
   async #restoreUnverified(digest: Digest, signal: AbortSignal): Promise<number | undefined> {
     const path = join(this.#options.root.path, 'blobs/unverified', digestHex(digest))
-    const sizeBytes = await sizeOf(path)
+    const sizeBytes = sizeOf(path)
     if (sizeBytes === undefined) return undefined
     if ((await digestOfFile(path, signal)) !== digest) {
       await rm(path, { force: true })
@@ -236,13 +245,9 @@ async function digestOfFile(path: string, signal: AbortSignal): Promise<string> 
   return `sha256:${hash.digest('hex')}`
 }
 
-async function sizeOf(path: string): Promise<number | undefined> {
-  try {
-    return (await stat(path)).size
-  } catch (error) {
-    if (errnoOf(error) === 'ENOENT') return undefined
-    throw error
-  }
+/** At once, as records are read: a build asks for each of its blobs. */
+function sizeOf(path: string): number | undefined {
+  return statSync(path, { throwIfNoEntry: false })?.size
 }
 
 function missing(digest: Digest): StoreError {

@@ -30,3 +30,24 @@ export function errnoOf(error: unknown): string | undefined {
   if (!(error instanceof Error) || !('code' in error)) return undefined
   return typeof error.code === 'string' ? error.code : undefined
 }
+
+/** A write that failed. `code` is the errno name, so that callers treat it like the system call's own error. */
+class WriteError extends Error {
+  override readonly name = 'WriteError'
+  readonly code: string
+
+  constructor(code: string, message: string, cause: unknown) {
+    super(message, { cause })
+    this.code = code
+  }
+}
+
+/**
+ * The error to throw when writing failed: it says what and where, which Node's own does not (`ENOSPC: no space left on device,
+ * write`). What is no failed system call is returned as it is.
+ */
+export function writeFailure(what: string, path: string, cause: unknown): unknown {
+  const code = errnoOf(cause)
+  if (code === undefined || !(cause instanceof Error) || !('syscall' in cause)) return cause
+  return new WriteError(code, `could not write ${what} to ${path}: ${cause.message}`, cause)
+}

@@ -27,7 +27,7 @@ export interface GcSource {
 }
 
 export interface GcPolicy {
-  /** Also records whose layers an image shares, as `docker builder prune --all`. */
+  /** Also records that have nothing but layers which an image shares, as `docker builder prune --all`. */
   readonly all: boolean
   /** Only records not used since. */
   readonly usedBeforeMs?: number
@@ -45,7 +45,9 @@ export function chooseRecords(
     records.filter((record) => record.isPinned).flatMap((record) => record.layers),
   )
   const isShared = (record: GcRecord): boolean =>
-    record.layers.length > 0 && record.layers.every((layer) => pinned.has(layer))
+    record.trees.length === 0 &&
+    record.layers.length > 0 &&
+    record.layers.every((layer) => pinned.has(layer))
   const candidates = records
     .filter((record) => !record.isPinned && !found.holds.has(`record:${record.name}`))
     .filter((record) => policy.all || !isShared(record))

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
-import { access, readdir, rename, writeFile } from 'node:fs/promises'
+import { statSync } from 'node:fs'
+import { readdir, rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import {
   type Compression,
@@ -11,7 +12,6 @@ import {
 } from '../../registry-client/oci/index.ts'
 import type { LayerDirectory } from '../snapshotter.ts'
 import type { BlobExpectation, BlobStore } from './blobs.ts'
-import { errnoOf } from './errors.ts'
 import { type Hold, holdLayer } from './leases.ts'
 import type { HeldLock, NamedLocks } from './locks.ts'
 import { RecordStore, type RecordStoreOptions } from './records.ts'
@@ -87,13 +87,12 @@ export class LayerStore {
     await this.#options.lease.hold([holdLayer(diffId)], signal)
     const record = await this.#records.get(digestHex(diffId))
     if (record === undefined) return undefined
-    const [contents, directory, blobs] = await Promise.all([
-      record.hasContents ? ifPresent(this.#contentsPath(diffId)) : undefined,
+    const blobs = await this.#presentBlobs(record.blobs, signal)
+    const contents = record.hasContents ? ifPresent(this.#contentsPath(diffId)) : undefined
+    const directory =
       record.directory === undefined
         ? undefined
-        : ifPresent(join(this.#directoryPath(record.directory), 'fs')),
-      this.#presentBlobs(record.blobs, signal),
-    ])
+        : ifPresent(join(this.#directoryPath(record.directory), 'fs'))
     return {
       diffId,
       uncompressedSizeBytes: record.uncompressedSizeBytes,
@@ -246,12 +245,6 @@ function isSize(value: unknown): value is number {
   return Number.isSafeInteger(value) && Number(value) >= 0
 }
 
-async function ifPresent(path: string): Promise<string | undefined> {
-  try {
-    await access(path)
-    return path
-  } catch (error) {
-    if (errnoOf(error) === 'ENOENT') return undefined
-    throw error
-  }
+function ifPresent(path: string): string | undefined {
+  return statSync(path, { throwIfNoEntry: false }) === undefined ? undefined : path
 }

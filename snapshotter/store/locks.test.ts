@@ -36,6 +36,18 @@ describe('named locks', () => {
     assert.deepEqual(await readdir(place.path), [])
   })
 
+  it('that are shared leave no file behind either, when the last holder goes', async () => {
+    await using place = await temporaryDirectory()
+    const locks = new NamedLocks(kernel, place.path)
+    const one = await locks.acquire('a', never, 'shared')
+    const two = await locks.acquire('a', never, 'shared')
+    await one[Symbol.asyncDispose]()
+    assert.deepEqual(await readdir(place.path), ['a'])
+    assert.equal(await locks.tryAcquire('a'), undefined)
+    await two[Symbol.asyncDispose]()
+    assert.deepEqual(await readdir(place.path), [])
+  })
+
   it('that a killed holder left are removed, those that are held stay', async () => {
     await using place = await temporaryDirectory()
     const locks = new NamedLocks(kernel, place.path)

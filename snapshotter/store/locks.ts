@@ -16,7 +16,7 @@ export interface HeldLock extends AsyncDisposable {
 
 export interface LockOptions {
   readonly mode: LockMode
-  /** The file is of no use without a holder: it is removed by the last exclusive one. */
+  /** The file is of no use without a holder: it is removed by the last one. */
   readonly removeAfter: boolean
 }
 
@@ -39,7 +39,7 @@ export async function tryLockFile(
       // file without a name excludes nobody.
       if (!(await isSameFile(handle, path))) continue
       isHeld = true
-      return heldLock(handle, path, options)
+      return heldLock(locker, handle, path, options)
     } finally {
       if (!isHeld) await handle.close()
     }
@@ -133,15 +133,23 @@ async function isSameFile(handle: FileHandle, path: string): Promise<boolean> {
   }
 }
 
-function heldLock(handle: FileHandle, path: string, options: LockOptions): HeldLock {
+function heldLock(
+  locker: Locker,
+  handle: FileHandle,
+  path: string,
+  options: LockOptions,
+): HeldLock {
   let isReleased = false
   return {
     path,
     [Symbol.asyncDispose]: async () => {
       if (isReleased) return
       isReleased = true
-      // Removing while holding it exclusively: whoever waits notices that its file lost the name.
-      if (options.removeAfter && options.mode === 'exclusive') await rm(path, { force: true })
+      // Removing while holding it exclusively: whoever waits notices that its file lost the name. The last of several
+      // sharers gets it exclusively.
+      const isLast = (): boolean =>
+        options.mode === 'exclusive' || locker.tryLock(handle.fd, 'exclusive')
+      if (options.removeAfter && isLast()) await rm(path, { force: true })
       await handle.close()
     },
   }

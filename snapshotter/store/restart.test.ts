@@ -9,6 +9,7 @@ import { temporaryDirectory } from '../testing/temporary-directory.ts'
 import { openStore, type Store } from './store.ts'
 
 const never = new AbortController().signal
+const RUNS = Number(process.env['TSBUILD_PROPERTY_RUNS'] ?? 15)
 
 interface Note {
   readonly number: number
@@ -90,7 +91,7 @@ async function damageFile(path: string, how: Damage): Promise<void> {
 
 describe('a state root after a crash of the machine', () => {
   it('serves what was flushed and nothing that is damaged', async function () {
-    this.timeout(60_000)
+    this.timeout(60_000 + RUNS * 4000)
     const flushedLayers = [0, 1]
     const laterLayers = [2, 3, 4]
     const damages = fc.array(fc.constantFrom<Damage>('truncate', 'zero', 'none'), {
@@ -123,7 +124,7 @@ describe('a state root after a crash of the machine', () => {
         assert.equal(await checkLayer(store, number), true)
       }
     })
-    await fc.assert(property, { numRuns: 15 })
+    await fc.assert(property, { numRuns: RUNS })
   })
 
   it('is as good as before when a process of its own flushed it in the background', async function () {

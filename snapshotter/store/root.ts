@@ -102,7 +102,8 @@ async function createStateRoot(root: string): Promise<void> {
   try {
     await makeDirectory(root)
     // What an earlier creation left when it was killed is ours; anything else may be somebody's data.
-    const known = new Set<string>(['lost+found', ...DIRECTORIES])
+    // `flushed` comes from a process that outlived its build and the removal of the root (background-flush.ts).
+    const known = new Set<string>(['lost+found', 'flushed', ...DIRECTORIES])
     const foreign = (await readdir(root)).find((name) => !known.has(name))
     if (foreign !== undefined && foreign !== FORMAT_FILE) {
       throw unusable(

@@ -21,7 +21,10 @@ import { type StateRoot, openStateRoot } from './root.ts'
 import { DisposableScope } from './scope.ts'
 
 /** What the store needs of the kernel. */
-export type StoreKernel = Pick<Kernel, 'tryLock' | 'unlock' | 'removeTree' | 'syncFilesystem'>
+export type StoreKernel = Pick<
+  Kernel,
+  'tryLock' | 'unlock' | 'removeTree' | 'syncFilesystem' | 'spreadChildren'
+>
 
 export interface OpenStoreOptions {
   /** See `defaultStateRoot`. */
@@ -54,6 +57,9 @@ export async function openStore(options: OpenStoreOptions, signal: AbortSignal):
   const { kernel, checkpoint } = options
   const root = await openStateRoot(options.path)
   const durability = await Durability.open(root, kernel, options.bootId)
+  // An ext4 without journal looks at every inode freed lately of a block group before it gives one of them away: files made
+  // where a layer was removed cost twenty times as much as elsewhere (docs/benchmarks.md).
+  await writing(root, () => kernel.spreadChildren(join(root.layersDir, 'directories')))
   const holds = await writing(root, () => recoverOnce(root, kernel, durability))
   await using scope = new DisposableScope()
   const lease = scope.use(await writing(root, () => Lease.open(root, kernel, signal)))
@@ -86,7 +92,7 @@ export async function openStore(options: OpenStoreOptions, signal: AbortSignal):
 }
 
 /** The first things written to a root tell whether it can be written at all. */
-async function writing<T>(root: StateRoot, work: () => Promise<T>): Promise<T> {
+async function writing<T>(root: StateRoot, work: () => T | Promise<T>): Promise<T> {
   try {
     return await work()
   } catch (error) {

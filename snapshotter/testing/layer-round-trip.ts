@@ -5,6 +5,7 @@ import { expandOpaque } from '../layer/diff.ts'
 import type { LayerEntry } from '../layer/entry.ts'
 import { EntryMaker } from '../layer/scanned.ts'
 import { LayerTree } from '../layer/tree.ts'
+import { isWhiteoutDevice } from '../layer/whiteout.ts'
 import type { Kernel, PackEntry, ReadLayerResult } from '../native/kernel-types.ts'
 import type { CommittedSnapshot, DiffEntry, LayerDirectory, Snapshotter } from '../snapshotter.ts'
 import { type TreeChange, applyChanges } from './random-changes.ts'
@@ -12,6 +13,8 @@ import { temporaryDirectory } from './temporary-directory.ts'
 import { mountRoot } from './test-mounts.ts'
 
 const never = new AbortController().signal
+/** One for each layer in turn. */
+const COMPRESSIONS = ['gzip', 'zstd', 'uncompressed'] as const
 
 /** Everything that two equal trees share, by path; hardlinks as the files that they are. */
 type TreeImage = readonly unknown[]
@@ -22,12 +25,14 @@ interface Step {
   readonly seen: TreeImage
   readonly blob: string
   readonly entries: readonly LayerEntry[]
+  /** What the blob was packed of. */
+  readonly packed: readonly PackEntry[]
 }
 
 /**
  * Makes layers of `steps` (random changes, each over the ones before), packs them, and checks that every way to get the tree back
  * gives the tree that the last step saw: unpacking on one directory, unpacked layers mounted, the layers as they
- * were committed, and the tables of contents alone.
+ * were committed, and the tables of contents alone. A layer that is made of the entries is the one that is unpacked.
  */
 export async function checkRoundTrip(
   steps: readonly (readonly TreeChange[])[],
@@ -75,6 +80,13 @@ export async function checkRoundTrip(
     await mkdir(join(directory.path, 'fs'), { recursive: true })
     await unpack(kernel, step.blob, join(directory.path, 'fs'), 'overlay')
     unpacked.push(directory)
+    const made = join(place.path, `made-${index}`)
+    await makeLayer(kernel, step.packed, made)
+    assert.deepEqual(
+      await exactImageOf(kernel, made),
+      await exactImageOf(kernel, join(directory.path, 'fs')),
+      'made and unpacked',
+    )
   }
   assert.deepEqual(await merged(parts, snapshotter, unpacked), expected, 'unpacked layers')
 
@@ -106,15 +118,51 @@ async function runStep(
   const blob = `${directory}.tar`
   await using packer = kernel.createPacker({
     output: blob,
-    compression: 'uncompressed',
+    compression: COMPRESSIONS[below.length % COMPRESSIONS.length] ?? 'gzip',
     level: undefined,
     signal: never,
   })
-  await packer.add(
-    expandOpaque(committed.changes, lower).map((entry) => toPack(entry, join(directory, 'fs'))),
+  const packed = expandOpaque(committed.changes, lower).map((entry) =>
+    toPack(entry, join(directory, 'fs')),
   )
+  await packer.add(packed)
   const { entries } = await packer.finish()
-  return { committed, seen, blob, entries }
+  return { committed, seen, blob, entries, packed }
+}
+
+async function makeLayer(
+  kernel: Kernel,
+  entries: readonly PackEntry[],
+  root: string,
+): Promise<void> {
+  await mkdir(root)
+  await using maker = kernel.createMaker({
+    root,
+    userXattr: false,
+    ownership: 'owners',
+    signal: never,
+  })
+  // Two calls: a hardlink may name a file of an earlier one.
+  const half = Math.floor(entries.length / 2)
+  await maker.add(entries.slice(0, half))
+  await maker.add(entries.slice(half))
+  await maker.finish()
+}
+
+/** All that a scan tells of a tree, but for what tells one copy from another; names of one file by its first. */
+async function exactImageOf(kernel: Kernel, root: string): Promise<TreeImage> {
+  const scanned = await kernel.scanTree({ root, withXattrs: true, signal: never })
+  const files = scanned.filter(({ type }) => type === 'file').map(({ path }) => path)
+  const digests = await kernel.hashFiles(root, files, never)
+  const firstNames = new Map<number, string>()
+  return scanned.map(({ ino, dev: _dev, ctimeSec: _sec, ctimeNsec: _nsec, ...rest }) => {
+    const first = firstNames.get(ino) ?? rest.path
+    firstNames.set(ino, first)
+    const sizeBytes = rest.type === 'dir' ? undefined : rest.sizeBytes
+    // When a whiteout was made means nothing.
+    const times = isWhiteoutDevice(rest) ? { mtimeSec: undefined, mtimeNsec: undefined } : {}
+    return { ...rest, ...times, sizeBytes, first, digest: digests[files.indexOf(rest.path)] }
+  })
 }
 
 function toPack(entry: DiffEntry, root: string): PackEntry {
@@ -131,7 +179,7 @@ async function unpack(
 ): Promise<ReadLayerResult> {
   return kernel.readLayer({
     blob,
-    compression: 'uncompressed',
+    compression: 'auto',
     extractTo,
     whiteouts,
     userXattr: false,

@@ -23,6 +23,7 @@ struct placed {
   int parent;
   const char *name;
   char *origin; /* where it is moved back to; NULL: it ends with the step */
+  bool is_file; /* the origin */
   bool has_aside; /* what was there before lies in the aside directory */
   unsigned number;
   struct timespec before, after; /* mtime of the parent */
@@ -58,7 +59,9 @@ static struct placed *make_room(int root_dir, const char *target) {
   char *slash = strrchr(path, '/');
   place->name = target + (slash - path) + 1;
   *slash = '\0';
-  struct walk_options options = {.step = "mount", .create = true, .leaf = LEAF_DIRECTORY, .on_created = note_stub};
+  /* What is in /dev ends with it. */
+  bool is_device = strncmp(target, "/dev/", 5) == 0;
+  struct walk_options options = {.step = "mount", .create = true, .leaf = LEAF_DIRECTORY, .on_created = is_device ? NULL : note_stub};
   int found = walk_in_root(root_dir, path, &options);
   place->parent = openat(found, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (place->parent < 0) fail("mount", "could not open %s in the image", path);
@@ -88,6 +91,8 @@ static void write_file(const struct placed *place, const struct sandbox_mount *m
 static void move_in(struct placed *place, const char *origin, const char *target) {
   place->origin = strdup(origin);
   if (place->origin == NULL) fail("memory", "for %s", target);
+  struct stat stat;
+  place->is_file = lstat(origin, &stat) == 0 && S_ISREG(stat.st_mode);
   if (renameat(AT_FDCWD, origin, place->parent, place->name) != 0)
     fail("mount", "without mounts %s has to be moved to %s", origin, target);
 }
@@ -123,14 +128,35 @@ static void place_one(int root_dir, const struct sandbox_mount *mount) {
   place->after = mtime_of(place->parent, mount->target);
 }
 
-static void place_device(int root_dir, const char *target, unsigned major, unsigned minor) {
-  struct placed *place = make_room(root_dir, target);
-  bool is_made = mknodat(place->parent, place->name, S_IFCHR | 0666, makedev(major, minor)) == 0;
-  if (!is_made && errno != EPERM) fail("device", "could not make %s", target);
+static void make_device(int dev_dir, const char *name, unsigned major, unsigned minor) {
+  bool is_made = mknodat(dev_dir, name, S_IFCHR | 0666, makedev(major, minor)) == 0;
+  if (!is_made && errno != EPERM) fail("device", "could not make /dev/%s", name);
   /* A rootless container cannot make devices. An empty file does what most want of /dev/null; the others are absent. */
-  if (!is_made && minor == 3) is_made = mknodat(place->parent, place->name, S_IFREG | 0666, 0) == 0;
-  if (is_made && fchmodat(place->parent, place->name, 0666, 0) != 0) fail("device", "%s", target);
-  place->after = mtime_of(place->parent, target);
+  if (!is_made && minor == 3) is_made = mknodat(dev_dir, name, S_IFREG | 0666, 0) == 0;
+  if (is_made && fchmodat(dev_dir, name, 0666, 0) != 0) fail("device", "/dev/%s", name);
+}
+
+/* As on the other rungs, the image has these three ever after. */
+static void make_system_directory(int root_dir, const char *path) {
+  struct walk_options options = {.step = "root", .create = true, .leaf = LEAF_DIRECTORY};
+  close(walk_in_root(root_dir, path, &options));
+}
+
+/* A /dev of this step alone: what the step makes in it is in no layer and in no later step. */
+static void place_devices(int root_dir) {
+  struct placed *place = make_room(root_dir, "/dev");
+  if (mkdirat(place->parent, place->name, 0755) != 0) fail("dev", "/dev");
+  int dev_dir = openat(place->parent, place->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  if (dev_dir < 0) fail("dev", "/dev");
+  make_device(dev_dir, "null", 1, 3);
+  make_device(dev_dir, "zero", 1, 5);
+  make_device(dev_dir, "full", 1, 7);
+  make_device(dev_dir, "random", 1, 8);
+  make_device(dev_dir, "urandom", 1, 9);
+  make_device(dev_dir, "tty", 5, 0);
+  if (mkdirat(dev_dir, "shm", 0700) != 0 || fchmodat(dev_dir, "shm", 01777, 0) != 0) fail("dev", "/dev/shm");
+  close(dev_dir);
+  place->after = mtime_of(place->parent, "/dev");
 }
 
 void place_mounts(int root_dir, const struct spec *spec) {
@@ -140,12 +166,10 @@ void place_mounts(int root_dir, const struct spec *spec) {
   if (mkdir(path, 0700) != 0) fail("root", "%s", path);
   aside = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (aside < 0) fail("root", "%s", path);
-  place_device(root_dir, "/dev/null", 1, 3);
-  place_device(root_dir, "/dev/zero", 1, 5);
-  place_device(root_dir, "/dev/full", 1, 7);
-  place_device(root_dir, "/dev/random", 1, 8);
-  place_device(root_dir, "/dev/urandom", 1, 9);
-  place_device(root_dir, "/dev/tty", 5, 0);
+  make_system_directory(root_dir, "/proc");
+  make_system_directory(root_dir, "/dev");
+  make_system_directory(root_dir, "/sys");
+  place_devices(root_dir);
   for (uint32_t i = 0; i < spec->mount_count; i++) place_one(root_dir, &spec->mounts[i]);
 }
 
@@ -160,7 +184,8 @@ static void take_back(const struct placed *place) {
   /* A file may be a secret, which does not wait for the aside to be removed. */
   else if ((gone = unlinkat(place->parent, place->name, 0)) != 0) gone = renameat(place->parent, place->name, aside, out);
   /* A mount cannot be removed, but what only was moved there can: then it is begun anew. */
-  if (gone != 0 && errno == ENOENT && place->origin != NULL) gone = mkdir(place->origin, 0755);
+  if (gone != 0 && errno == ENOENT && place->origin != NULL)
+    gone = place->is_file ? mknod(place->origin, S_IFREG | 0644, 0) : mkdir(place->origin, 0755);
   if (gone != 0 && errno != ENOENT) fail("mount", "could not take back %s", place->name);
   if (place->has_aside && renameat(aside, in, place->parent, place->name) != 0) fail("mount", "could not restore %s", place->name);
   bool is_untouched = now.st_mtim.tv_sec == place->after.tv_sec && now.st_mtim.tv_nsec == place->after.tv_nsec;

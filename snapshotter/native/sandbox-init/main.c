@@ -9,7 +9,8 @@
  */
 int main(int argc, char **argv) {
   if (argc == 2 && strcmp(argv[1], "run") == 0) return supervise_run();
+  if (argc >= 4 && strcmp(argv[1], "network") == 0) return carry_network(strcmp(argv[2], "byte") == 0, argv + 3);
   if (argc >= 2 && strcmp(argv[1], "worker") == 0) return hold_worker(argc - 2, argv + 2);
-  fprintf(stderr, "usage: sandbox-init run | worker [OPTION...] -- PROGRAM [ARG...]\nThis program is started by tsbuild.\n");
+  fprintf(stderr, "usage: sandbox-init run | network exit|byte PROGRAM [ARG...] | worker [OPTION...] -- PROGRAM [ARG...]\nThis program is started by tsbuild.\n");
   return 2;
 }

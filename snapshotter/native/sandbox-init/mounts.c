@@ -96,6 +96,22 @@ static int hold_host_path(const struct sandbox_mount *mount) {
 static const char *const no_options[] = {NULL};
 
 /*
+ * Where a container's runtime covers files of /proc, the kernel lets no user namespace mount one that shows them. The
+ * container's own is bound then, covers and all: the step sees the processes around it and gets no power over them.
+ */
+static int hold_proc(bool *is_shared) {
+  const unsigned attributes = K_MOUNT_ATTR_NOSUID | K_MOUNT_ATTR_NOEXEC | PLAIN;
+  int proc = try_mount_filesystem("proc", attributes, no_options);
+  if (proc >= 0) return proc;
+  if (errno != EPERM) fail("proc", "could not mount proc");
+  proc = k_open_tree(AT_FDCWD, "/proc", K_OPEN_TREE_CLONE | K_OPEN_TREE_CLOEXEC | K_AT_RECURSIVE);
+  if (proc < 0) fail("proc", "could not bind /proc");
+  set_mount_attributes("proc", proc, attributes, K_AT_RECURSIVE);
+  *is_shared = true;
+  return proc;
+}
+
+/*
  * sysfs shows a network namespace, so a user namespace may mount it only beside one of its own. Else the host's is
  * bound, which shows the same; its control groups are covered, as they are not the step's.
  */
@@ -112,9 +128,59 @@ static void hold_sys(const struct spec *spec, struct held_mounts *held) {
   if (held->cgroup < 0) held->cgroup = mount_filesystem("sys", "tmpfs", attributes | K_MOUNT_ATTR_RDONLY, no_options);
 }
 
+/* Where the root is attached before it is entered; any directory would do. */
+static int open_root_place(const struct tree *tree) {
+  const char *path = tree->kind == ROOT_OVERLAY ? tree->upper : tree->dir;
+  int place = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (place < 0) fail("root", "could not open %s", path);
+  return place;
+}
+
+static int hold_file(int files_dir, uint32_t index, const struct sandbox_mount *mount) {
+  char name[16];
+  snprintf(name, sizeof name, "%u", index);
+  int fd = openat(files_dir, name, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600);
+  if (fd < 0) fail("file", "for %s", mount->target);
+  if (write_all(fd, mount->content, mount->content_length) != 0) fail("file", "could not write %s", mount->target);
+  if (give_owner(fd, mount->uid, mount->gid) != 0) fail("file", "owner %u:%u of %s", mount->uid, mount->gid, mount->target);
+  if (fchmod(fd, mount->mode) != 0) fail("file", "mode of %s", mount->target);
+  close(fd);
+  int place = openat(files_dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+  if (place < 0) fail("file", "for %s", mount->target);
+  int mount_fd = clone_mount("file", place, mount->target);
+  close(place);
+  /* Secrets are data; a heredoc script has the execute bit and is run from its mount. */
+  unsigned noexec = (mount->mode & 0111) == 0 ? K_MOUNT_ATTR_NOEXEC : 0;
+  set_mount_attributes("file", mount_fd, K_MOUNT_ATTR_RDONLY | K_MOUNT_ATTR_NOSUID | PLAIN | noexec, 0);
+  return mount_fd;
+}
+
+/*
+ * All files of one run share a tmpfs: attached where the root will be, because only an attached mount can be cloned from. It
+ * goes with the host's file systems, so the step never sees it; each file lives on through its own mount.
+ */
+static void hold_files(const struct spec *spec, struct held_mounts *held) {
+  static const char *const options[] = {"mode", "700", NULL};
+  int files_dir = -1;
+  for (uint32_t i = 0; i < spec->mount_count; i++) {
+    if (spec->mounts[i].kind != MOUNT_FILE) continue;
+    if (files_dir < 0) {
+      int files = mount_filesystem("file", "tmpfs", K_MOUNT_ATTR_NOSUID | PLAIN, options);
+      files_dir = openat(files, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+      int place = open_root_place(&spec->root);
+      if (files_dir < 0) fail("file", "tmpfs");
+      move("file", files, place, "the place of the root");
+      close(place);
+      close(files);
+    }
+    held->fds[i] = hold_file(files_dir, i, &spec->mounts[i]);
+  }
+  if (files_dir >= 0) close(files_dir);
+}
+
 struct held_mounts hold_host_side(const struct spec *spec) {
   struct held_mounts held = {.fds = must_allocate(spec->mount_count * sizeof *held.fds)};
-  held.proc = mount_filesystem("proc", "proc", K_MOUNT_ATTR_NOSUID | K_MOUNT_ATTR_NOEXEC | PLAIN, no_options);
+  held.proc = hold_proc(&held.is_proc_shared);
   hold_sys(spec, &held);
   char path[32];
   for (int i = 0; i < 6; i++) {
@@ -127,16 +193,14 @@ struct held_mounts hold_host_side(const struct spec *spec) {
                   : mount->kind == MOUNT_SOCKET ? hold_host_path(mount)
                                                 : -1;
   }
+  hold_files(spec, &held);
   return held;
 }
 
 int enter_root(const struct step *step) {
-  const struct tree *tree = &step->spec->root;
-  const char *place = tree->kind == ROOT_OVERLAY ? tree->upper : tree->dir;
-  int place_fd = open(place, O_PATH | O_DIRECTORY | O_CLOEXEC);
-  if (place_fd < 0) fail("root", "could not open %s", place);
-  move("root", step->root_mount, place_fd, place);
-  close(place_fd);
+  int place = open_root_place(&step->spec->root);
+  move("root", step->root_mount, place, "its place");
+  close(place);
   if (fchdir(step->root_mount) != 0) fail("root", "could not enter the root filesystem");
   /* pivot_root(2), NOTES: the same directory twice stacks the old root on the new one, to be detached at once. */
   if (syscall(SYS_pivot_root, ".", ".") != 0) fail("root", "pivot_root");
@@ -236,49 +300,16 @@ static int mount_tmpfs(const struct sandbox_mount *mount) {
   snprintf(size, sizeof size, "%llu", (unsigned long long)mount->size_bytes);
   const char *const sized[] = {"mode", "1777", "size", size, NULL};
   const char *const unsized[] = {"mode", "1777", NULL};
-  return mount_filesystem("tmpfs", "tmpfs", K_MOUNT_ATTR_NOSUID | PLAIN, mount->size_bytes ? sized : unsized);
-}
-
-/*
- * All files of one run share a tmpfs: attached for the moment on /dev/shm, where nothing is yet, because only an attached
- * mount can be cloned from. It is gone from the tree before the step runs; each file lives on through its own mount.
- */
-static int mount_file(int files_dir, uint32_t index, const struct sandbox_mount *mount) {
-  char name[16];
-  snprintf(name, sizeof name, "%u", index);
-  int fd = openat(files_dir, name, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600);
-  if (fd < 0) fail("file", "for %s", mount->target);
-  if (write_all(fd, mount->content, mount->content_length) != 0) fail("file", "could not write %s", mount->target);
-  if (give_owner(fd, mount->uid, mount->gid) != 0) fail("file", "owner %u:%u of %s", mount->uid, mount->gid, mount->target);
-  if (fchmod(fd, mount->mode) != 0) fail("file", "mode of %s", mount->target);
-  close(fd);
-  int place = openat(files_dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-  if (place < 0) fail("file", "for %s", mount->target);
-  int mount_fd = clone_mount("file", place, mount->target);
-  close(place);
-  /* Secrets are data; a heredoc script has the execute bit and is run from its mount. */
-  unsigned noexec = (mount->mode & 0111) == 0 ? K_MOUNT_ATTR_NOEXEC : 0;
-  set_mount_attributes("file", mount_fd, K_MOUNT_ATTR_RDONLY | K_MOUNT_ATTR_NOSUID | PLAIN | noexec, 0);
-  return mount_fd;
+  unsigned attributes = K_MOUNT_ATTR_NOSUID | PLAIN | (mount->is_readonly ? K_MOUNT_ATTR_RDONLY : 0);
+  return mount_filesystem("tmpfs", "tmpfs", attributes, mount->size_bytes ? sized : unsized);
 }
 
 void mount_requested(int root, const struct spec *spec, const struct held_mounts *held) {
-  static const char *const files_options[] = {"mode", "700", NULL};
-  int files_dir = -1;
-  for (uint32_t i = 0; i < spec->mount_count && files_dir < 0; i++) {
-    if (spec->mounts[i].kind != MOUNT_FILE) continue;
-    int files = mount_filesystem("file", "tmpfs", K_MOUNT_ATTR_NOSUID | PLAIN, files_options);
-    files_dir = openat(files, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (files_dir < 0) fail("file", "tmpfs");
-    attach("file", root, files, "/dev/mqueue", false);
-  }
   int *ready = must_allocate(spec->mount_count * sizeof *ready);
   for (uint32_t i = 0; i < spec->mount_count; i++) {
     const struct sandbox_mount *mount = &spec->mounts[i];
-    ready[i] = mount->kind == MOUNT_FILE ? mount_file(files_dir, i, mount) : mount->kind == MOUNT_TMPFS ? mount_tmpfs(mount) : held->fds[i];
+    ready[i] = mount->kind == MOUNT_TMPFS ? mount_tmpfs(mount) : held->fds[i];
   }
-  if (files_dir >= 0 && umount2("/dev/mqueue", MNT_DETACH) != 0) fail("file", "could not detach the files");
-  if (files_dir >= 0) close(files_dir);
   for (uint32_t i = 0; i < spec->mount_count; i++) {
     const struct sandbox_mount *mount = &spec->mounts[i];
     attach("mount", root, ready[i], mount->target, true);

@@ -3,12 +3,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/keyctl.h>
-#include <net/if.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -33,22 +31,6 @@ static void join_cgroups(const struct spec *spec) {
   if (spec->new_cgroup_namespace && unshare(CLONE_NEWCGROUP) != 0) fail("cgroup", "could not make a cgroup namespace");
 }
 
-static void bring_up_loopback(void) {
-  int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  if (fd < 0) fail("network", "socket");
-  struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
-  if (ioctl(fd, SIOCSIFFLAGS, &request) != 0) fail("network", "could not bring up the loopback device");
-  close(fd);
-}
-
-static void enter_network(const struct spec *spec) {
-  if (spec->network == NETWORK_NONE) bring_up_loopback();
-  if (spec->network != NETWORK_JOIN) return;
-  int fd = open(spec->network_namespace, O_RDONLY | O_CLOEXEC);
-  if (fd < 0 || setns(fd, CLONE_NEWNET) != 0) fail("network", "could not join the build's network at %s", spec->network_namespace);
-  close(fd);
-}
-
 static int open_working_directory(int root, const char *path, const struct user *user) {
   struct walk_options options = {.step = "workdir", .create = true, .leaf = LEAF_DIRECTORY, .uid = user->uid, .gid = user->gid};
   return walk_in_root(root, path, &options);
@@ -56,11 +38,15 @@ static int open_working_directory(int root, const char *path, const struct user 
 
 /* A service manager may have made this build the last to be killed; its steps shall not be. */
 static void reset_oom_score(void) {
-  int fd = open("/proc/self/oom_score_adj", O_RDWR | O_CLOEXEC);
+  char text[16] = "";
+  int fd = open("/proc/self/oom_score_adj", O_RDONLY | O_CLOEXEC);
   if (fd < 0) fail("oom", "/proc/self/oom_score_adj");
-  char text[16];
   ssize_t length = read(fd, text, sizeof text);
-  if (length > 0 && text[0] == '-' && write(fd, "0", 1) != 1) fail("oom", "/proc/self/oom_score_adj");
+  close(fd);
+  if (length <= 0 || text[0] != '-') return;
+  /* Only then, as /proc may be read-only (hold_proc). */
+  fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+  if (fd < 0 || write(fd, "0", 1) != 1) fail("oom", "/proc/self/oom_score_adj");
   close(fd);
 }
 
@@ -108,6 +94,7 @@ static int enter_as_mount(const struct step *step, struct user *user) {
   /* Again, as mounts may lie over it; by descriptor, so that no link leads elsewhere (CVE-2024-21626). */
   int cwd = open_working_directory(root, spec->cwd, user);
   if (fchdir(cwd) != 0) fail("workdir", "%s", spec->cwd);
+  if (held.is_proc_shared) fence_processes(spec);
   return root;
 }
 

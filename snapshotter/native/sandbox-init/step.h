@@ -25,11 +25,15 @@ __attribute__((noreturn)) void run_step(const struct step *step);
 struct held_mounts {
   int *fds; /* one per spec mount, -1 where there is no host side */
   int proc;
+  bool is_proc_shared; /* of the container around; the step sees its processes */
   int sys;
   int cgroup; /* -1: none can be had */
   int devices[6];
 };
 struct held_mounts hold_host_side(const struct spec *spec);
+
+/* Brings up a network of its own, or joins the one that the steps of the build share (carry_network). */
+void enter_network(const struct spec *spec);
 
 /* Attaches the root and makes it this process's whole view; returns a descriptor of "/". */
 int enter_root(const struct step *step);
@@ -41,6 +45,9 @@ void mount_system(int root, const struct spec *spec, const struct held_mounts *h
 void mount_requested(int root, const struct spec *spec, const struct held_mounts *held);
 
 void hide_paths(int root, const struct spec *spec);
+
+/* For a step that sees other processes: keeps it from their memory, environment, descriptors and roots, and reports whether. */
+void fence_processes(const struct spec *spec);
 
 /* Puts a detached mount on `target` inside the root, which is made when missing. */
 void attach(const char *step, int root, int mount_fd, const char *target, bool reports_stub);

@@ -135,6 +135,9 @@ static void handle_report(struct supervisor *run) {
       report_frame(FRAME_FAILURE, payload, length);
       kill_step(run);
       return;
+    case FRAME_SHARED_PROC:
+      report_frame(FRAME_SHARED_PROC, payload, length);
+      return;
     case FRAME_NOT_EXECUTED:
       run->not_executed = (int32_t)get_u32(payload);
       stop_terminal(run);
@@ -258,6 +261,17 @@ static int block_signals(void) {
   return fd;
 }
 
+/*
+ * Held open until this process ends: else the step's first process takes its mounts down before its end is told, and each
+ * waits for all processors once (RCU).
+ */
+static void keep_mounts(pid_t child) {
+  char path[32];
+  snprintf(path, sizeof path, "/proc/%d/ns/mnt", (int)child);
+  /* Without it the step only ends later. */
+  (void)open(path, O_RDONLY | O_CLOEXEC);
+}
+
 /* Starts the step's process in its namespaces. */
 static void start_step(struct supervisor *run, const struct spec *spec, int root_mount) {
   int reports[2], out[2] = {-1, -1}, err[2] = {-1, -1};
@@ -279,6 +293,7 @@ static void start_step(struct supervisor *run, const struct spec *spec, int root
     run_step(&step);
   }
   run->child = (pid_t)child;
+  if (!spec->is_chroot) keep_mounts(run->child);
   run->is_captured = is_captured;
   run->is_chroot = spec->is_chroot != 0;
   run->reports = reports[0];
@@ -304,6 +319,7 @@ int supervise_run(void) {
   if (run.root_dir < 0) fail("root", "could not open the root filesystem");
   if (spec->is_chroot) {
     if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0) fail("supervise", "PR_SET_CHILD_SUBREAPER");
+    umask(0);
     place_mounts(run.root_dir, spec);
   }
   start_step(&run, spec, root_mount);
@@ -314,8 +330,8 @@ int supervise_run(void) {
   if (run.has_failed) return 1;
   finish_owners(&run);
   remove_stubs(run.root_dir);
-  close(run.root_dir);
   drop_copied_parents(&spec->root);
   report_exit(&run);
+  /* What is left to take down, the kernel does behind the report: nothing can write to the root any more. */
   return 0;
 }

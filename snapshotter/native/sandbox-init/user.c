@@ -92,7 +92,8 @@ static struct account find_account(char *passwd, const char *wanted, struct user
   for (char *cursor = passwd; next_account(&cursor, fields);) {
     uint32_t uid, gid;
     if (!parse_id(fields[2], &uid) || !parse_id(fields[3], &gid)) continue;
-    if (strcmp(fields[0], wanted) != 0 && !(is_numeric && uid == wanted_id)) continue;
+    /* A number is an id, also where an account has it for a name. */
+    if (is_numeric ? uid != wanted_id : strcmp(fields[0], wanted) != 0) continue;
     user->uid = uid;
     user->home = fields[5];
     return (struct account){.is_found = true, .name = fields[0], .gid = gid};
@@ -109,7 +110,7 @@ static uint32_t find_group(char *groups, const char *wanted) {
   for (char *cursor = groups; next_account(&cursor, fields);) {
     uint32_t gid;
     if (!parse_id(fields[2], &gid)) continue;
-    if (strcmp(fields[0], wanted) == 0 || (is_numeric && gid == wanted_id)) return gid;
+    if (is_numeric ? gid == wanted_id : strcmp(fields[0], wanted) == 0) return gid;
   }
   if (!is_numeric) fail_with(0, "user", "unable to find group %s: no matching entries in group file", wanted);
   return wanted_id;
@@ -137,22 +138,23 @@ static void add_memberships(struct user *user, char *groups, const char *name) {
 
 struct user find_user(int root, const char *text) {
   struct user user = {0};
-  char *name = strdup(*text == '\0' ? "0" : text);
+  char *name = strdup(text);
   if (name == NULL) fail("memory", "for the user");
   char *group = strchr(name, ':');
   if (group != NULL) *group++ = '\0';
+  const char *wanted = *name == '\0' ? "0" : name; /* `USER :group` */
 
   char *passwd = read_accounts(root, "/etc/passwd");
   uint32_t uid, gid;
-  if (group != NULL && parse_id(name, &uid) && parse_id(group, &gid)) {
+  if (group != NULL && parse_id(wanted, &uid) && parse_id(group, &gid)) {
     /* Both numeric: taken as they are. HOME is still the account's, if there is one (X20). */
-    find_account(passwd, name, &user);
+    find_account(passwd, wanted, &user);
     user.uid = uid;
     user.gid = gid;
     add_group(&user, gid);
     return user;
   }
-  struct account account = find_account(passwd, name, &user);
+  struct account account = find_account(passwd, wanted, &user);
   user.gid = account.gid;
   char *groups = read_accounts(root, "/etc/group");
   if (group != NULL && *group != '\0') user.gid = find_group(groups, group);

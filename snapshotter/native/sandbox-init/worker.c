@@ -27,6 +27,7 @@
  * kills everything below init: nothing survives any of them, set-user-id programs included.
  */
 #define WRITABLE_MAX 64
+#define NETWORK_WORDS_MAX 64
 
 struct options {
   bool new_user_namespace;
@@ -39,6 +40,8 @@ struct options {
   const char *probe; /* directory for trying overlayfs */
   const char *writable[WRITABLE_MAX];
   int writable_count;
+  char *network[NETWORK_WORDS_MAX + 1]; /* arguments of carry_network, or none */
+  int network_count;
   char **argv;
 };
 
@@ -66,6 +69,7 @@ static struct options parse(int argc, char **argv) {
     else if (strcmp(name, "--gid-map") == 0) options.gid_map = value;
     else if (strcmp(name, "--probe") == 0) options.probe = value;
     else if (strcmp(name, "--writable") == 0 && options.writable_count < WRITABLE_MAX) options.writable[options.writable_count++] = value;
+    else if (strcmp(name, "--network") == 0 && options.network_count < NETWORK_WORDS_MAX) options.network[options.network_count++] = value;
     else fail_with(EINVAL, "usage", "unknown option %s", name);
   }
   if (at + 1 >= argc) fail_with(EINVAL, "usage", "no program given");
@@ -171,6 +175,27 @@ static int reap_until(pid_t worker) {
   }
 }
 
+/*
+ * The network of the steps, made while the worker starts: by the time it is asked for it is there. The worker reads its
+ * path from a descriptor; when nothing comes, it tries itself, and learns why.
+ */
+static void start_network(const struct options *options) {
+  int answer[2];
+  if (pipe(answer) != 0) fail("worker", "pipe");
+  pid_t child = fork();
+  if (child < 0) fail("worker", "fork");
+  if (child == 0) {
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (null < 0 || dup2(null, 0) < 0 || dup2(answer[1], 1) < 0 || dup2(null, 2) < 0) _exit(1);
+    k_close_range(3, ~0u, 0);
+    _exit(carry_network(strcmp(options->network[0], "byte") == 0, (char **)options->network + 1));
+  }
+  close(answer[1]);
+  char text[16];
+  snprintf(text, sizeof text, "%d", answer[0]);
+  if (setenv("TSBUILD_WORKER_NETWORK", text, 1) != 0) fail("memory", "setenv");
+}
+
 static int run_init(const struct options *options, int go) {
   char byte;
   if (read(go, &byte, 1) != 1) _exit(1); /* the maps are written */
@@ -190,6 +215,7 @@ static int run_init(const struct options *options, int go) {
     if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0) fail("mounts", "could not make the mounts private");
     tell_overlay(options->probe);
     protect_host(options);
+    if (options->network_count > 1) start_network(options);
   }
   pid_t worker = fork();
   if (worker < 0) fail("worker", "fork");

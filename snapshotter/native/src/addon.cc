@@ -11,6 +11,7 @@ static Napi::Object init(Napi::Env env, Napi::Object exports) {
   defineTreeState(env, exports);
   defineHashFiles(env, exports);
   definePacker(env, exports);
+  defineMaker(env, exports);
   defineReadLayer(env, exports);
   defineRecompress(env, exports);
   defineTrees(env, exports);

@@ -19,12 +19,37 @@ BlobWriter::BlobWriter(const std::string& output, std::unique_ptr<Encoding> enco
     : outputPath_(output),
       encoding_(std::move(encoding)),
       blockSize_(encoding_ ? encoding_->blockSize() : storedBlockSize),
+      buffers_(std::make_shared<Buffers>(blockSize_)),
       toHash_(4),
       toEncode_(2),
       toWrite_(processorThreads() + 2) {
   if (outputPath_.empty()) return;
   output_.reset(open(outputPath_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
   if (!output_) failErrno("open", outputPath_);
+}
+
+Bytes BlobWriter::Buffers::take() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (spare_.empty()) return Bytes(capacity_);
+  Bytes buffer = std::move(spare_.back());
+  spare_.pop_back();
+  return buffer;
+}
+
+void BlobWriter::Buffers::giveBack(Bytes buffer) {
+  buffer.size = 0;
+  std::lock_guard<std::mutex> lock(mutex_);
+  spare_.push_back(std::move(buffer));
+}
+
+BlobWriter::BlockPtr BlobWriter::newBlock() {
+  const auto buffers = buffers_;
+  BlockPtr block(new Block, [buffers](Block* used) {
+    buffers->giveBack(std::move(used->raw));
+    delete used;
+  });
+  block->raw = buffers->take();
+  return block;
 }
 
 void BlobWriter::start(ThreadGroup& group) {
@@ -43,8 +68,7 @@ void BlobWriter::append(const void* data, size_t size) {
   const auto* from = static_cast<const uint8_t*>(data);
   while (size > 0) {
     if (!current_) {
-      current_ = std::make_shared<Block>();
-      current_->raw = Bytes(blockSize_);
+      current_ = newBlock();
     }
     Bytes& raw = current_->raw;
     const size_t part = std::min(size, raw.capacity - raw.size);

@@ -4,6 +4,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <vector>
 
 #include "bytes.h"
 #include "codec.h"
@@ -55,6 +56,22 @@ class BlobWriter {
   };
   using BlockPtr = std::shared_ptr<Block>;
 
+  // Buffers of blocks, used again and again: given back to malloc they stay in the arena of whichever thread was last, and
+  // the process grows with the number of threads and layers instead of with the queues.
+  class Buffers {
+   public:
+    explicit Buffers(size_t capacity) : capacity_(capacity) {}
+    Bytes take();
+    void giveBack(Bytes buffer);
+
+   private:
+    const size_t capacity_;
+    std::mutex mutex_;
+    std::vector<Bytes> spare_;
+  };
+
+  BlockPtr newBlock();
+
   void pushBlock();
   void hashBlocks();
   void encodeBlocks();
@@ -67,6 +84,8 @@ class BlobWriter {
   Descriptor output_;
   bool isWhole_ = false;
 
+  // Shared with the blocks, which may outlive the queues.
+  const std::shared_ptr<Buffers> buffers_;
   BlockPtr current_;
   std::string before_;
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -16,6 +17,14 @@ struct Bytes {
   size_t size = 0;
   size_t capacity = 0;
 };
+
+// A copy that takes no more room than it needs.
+inline Bytes copyOf(const uint8_t* data, size_t size) {
+  Bytes out(size);
+  std::copy(data, data + size, out.data.get());
+  out.size = size;
+  return out;
+}
 
 using SharedBytes = std::shared_ptr<const Bytes>;
 

@@ -1,7 +1,9 @@
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <linux/openat2.h>
 #include <napi.h>
 #include <sys/file.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
@@ -122,6 +124,29 @@ Napi::Value makeNode(const Napi::CallbackInfo& info) {
   });
 }
 
+// What a filesystem answers that has no such flag, or does not let us set it.
+bool isRefusedHint(int error) {
+  return error == ENOTTY || error == EOPNOTSUPP || error == ENOSYS || error == EINVAL || error == EPERM ||
+         error == EACCES || error == EROFS;
+}
+
+// spreadChildren(path) -> whether the filesystem does it
+Napi::Value spreadChildren(const Napi::CallbackInfo& info) {
+  return callNow(info, [&]() -> Napi::Value {
+    const std::string path = pathFromJs(info[0]);
+    const Descriptor directory(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!directory) failErrno("open", path);
+    int flags = 0;
+    bool isSet = ioctl(directory.get(), FS_IOC_GETFLAGS, &flags) == 0;
+    if (isSet && (flags & FS_TOPDIR_FL) == 0) {
+      flags |= FS_TOPDIR_FL;
+      isSet = ioctl(directory.get(), FS_IOC_SETFLAGS, &flags) == 0;
+    }
+    if (!isSet && !isRefusedHint(errno)) failErrno("ioctl", path);
+    return Napi::Boolean::New(info.Env(), isSet);
+  });
+}
+
 }  // namespace
 
 void defineCalls(Napi::Env env, Napi::Object exports) {
@@ -131,6 +156,7 @@ void defineCalls(Napi::Env env, Napi::Object exports) {
   exports.Set("openInRoot", Napi::Function::New(env, openInRoot, "openInRoot"));
   exports.Set("getXattr", Napi::Function::New(env, getXattr, "getXattr"));
   exports.Set("setXattr", Napi::Function::New(env, setXattr, "setXattr"));
+  exports.Set("spreadChildren", Napi::Function::New(env, spreadChildren, "spreadChildren"));
   exports.Set("makeNode", Napi::Function::New(env, makeNode, "makeNode"));
 }
 

@@ -60,13 +60,16 @@ class ZstdEncoder : public BlockEncoder {
   ~ZstdEncoder() override { zstd().freeCCtx(context_); }
 
   Bytes encode(const Bytes& block, const std::string&) override {
-    Bytes out(zstd().compressBound(block.size));
-    out.size = zstd().compress2(context_, out.data.get(), out.capacity, block.data.get(), block.size);
-    if (zstd().isError(out.size)) failCode("internal", "", std::string("zstd: ") + zstd().errorName(out.size));
-    return out;
+    if (scratch_.capacity == 0) scratch_ = Bytes(zstd().compressBound(zstdBlockSize));
+    const size_t size =
+        zstd().compress2(context_, scratch_.data.get(), scratch_.capacity, block.data.get(), block.size);
+    if (zstd().isError(size)) failCode("internal", "", std::string("zstd: ") + zstd().errorName(size));
+    return copyOf(scratch_.data.get(), size);
   }
 
  private:
+  // As large as a block that cannot be compressed; what waits to be written has only its own size.
+  Bytes scratch_;
   ZSTD_CCtx_s* const context_;
 };
 

@@ -14,6 +14,8 @@ namespace tsbuild {
 
 namespace {
 
+// A call of copy_file_range for a file of this size takes longer than reading and writing it.
+constexpr uint64_t smallFileMax = 64 * 1024;
 constexpr uint64_t kernelPart = 64 * 1024 * 1024;
 
 bool isUnsupported(int error) {
@@ -37,6 +39,21 @@ uint64_t copyInKernel(int from, int to, uint64_t at, uint64_t end, std::string_v
   return at;
 }
 
+// How much there was.
+size_t copySmall(int from, int to, size_t size, std::string_view path) {
+  uint8_t buffer[smallFileMax];
+  size_t done = 0;
+  while (done < size) {
+    const ssize_t part = read(from, buffer + done, size - done);
+    if (part < 0 && errno == EINTR) continue;
+    if (part < 0) failErrno("read", path);
+    if (part == 0) break;
+    done += static_cast<size_t>(part);
+  }
+  writeBytes(to, buffer, done, path);
+  return done;
+}
+
 void copyByHand(int from, int to, uint64_t at, uint64_t end, std::string_view path, const Cancellation& cancellation) {
   Bytes buffer(256 * 1024);
   while (at < end) {
@@ -58,8 +75,22 @@ void copyByHand(int from, int to, uint64_t at, uint64_t end, std::string_view pa
 
 }  // namespace
 
+void writeBytes(int to, const uint8_t* data, size_t size, std::string_view path) {
+  while (size > 0) {
+    const ssize_t part = write(to, data, size);
+    if (part < 0 && errno == EINTR) continue;
+    if (part < 0) failErrno("write", path);
+    data += part;
+    size -= static_cast<size_t>(part);
+  }
+}
+
 void copyFileBytes(int from, int to, uint64_t size, std::string_view path, const Cancellation& cancellation) {
-  if (size == 0) return;
+  if (size <= smallFileMax) {
+    const size_t done = copySmall(from, to, size, path);
+    if (done < size && ftruncate(to, static_cast<off_t>(size)) != 0) failErrno("ftruncate", path);
+    return;
+  }
   if (ioctl(to, FICLONE, from) == 0) return;
   // Parts with data, one after the other; a filesystem that knows no holes calls the whole file one.
   for (uint64_t at = 0; at < size;) {

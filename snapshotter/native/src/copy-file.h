@@ -11,4 +11,7 @@ namespace tsbuild {
 // else by reading and writing. Holes stay holes. Throws Failure naming `path`.
 void copyFileBytes(int from, int to, uint64_t size, std::string_view path, const Cancellation& cancellation);
 
+// Writes all of `data` where the file stands.
+void writeBytes(int to, const uint8_t* data, size_t size, std::string_view path);
+
 }  // namespace tsbuild

@@ -9,6 +9,7 @@
 #include <climits>
 #include <cstring>
 
+#include "copy-file.h"
 #include "failure.h"
 #include "remove.h"
 #include "resolve.h"
@@ -20,16 +21,6 @@ namespace {
 
 constexpr size_t openParentsMax = 128;
 constexpr uint32_t implicitDirectoryMode = 0755;
-
-void writeFully(int fd, const uint8_t* data, size_t size, const std::string& path) {
-  while (size > 0) {
-    const ssize_t written = write(fd, data, size);
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) failErrno("write", path);
-    data += written;
-    size -= static_cast<size_t>(written);
-  }
-}
 
 bool isZero(const uint8_t* data, size_t size) {
   return data[0] == 0 && std::memcmp(data, data + 1, size - 1) == 0;
@@ -104,6 +95,24 @@ int Extractor::parentOf(std::string_view path) {
 }
 
 void Extractor::apply(const TarEntry& entry, TarReader& reader, const ByteSink& copied) {
+  apply(entry, [&](int file) {
+    bool endsInHole = false;
+    reader.readContent([&](const uint8_t* data, size_t size) {
+      cancellation_.check();
+      copied(data, size);
+      endsInHole = size >= 4096 && isZero(data, size);
+      if (endsInHole) {
+        // Zeros stay holes: a sparse file of a few blocks must not fill the disk.
+        if (lseek(file, static_cast<off_t>(size), SEEK_CUR) < 0) failErrno("lseek", entry.path);
+      } else {
+        writeBytes(file, data, size, entry.path);
+      }
+    });
+    if (endsInHole && ftruncate(file, static_cast<off_t>(entry.size)) != 0) failErrno("ftruncate", entry.path);
+  });
+}
+
+void Extractor::apply(const TarEntry& entry, const FileFill& fill) {
   if (entry.type == EntryType::whiteout) return applyWhiteout(entry);
   if (entry.type == EntryType::opaque) return applyOpaque(entry);
   // A path's own directory is its parent and "." its name.
@@ -114,7 +123,7 @@ void Extractor::apply(const TarEntry& entry, TarReader& reader, const ByteSink& 
       makeDirectory(parent, base, entry);
       break;
     case EntryType::file:
-      makeFile(parent, base, entry, reader, copied);
+      makeFile(parent, base, entry, fill);
       break;
     case EntryType::symlink:
       makeEntry(parent, base, entry, "symlink", [&](int at) { return symlinkat(entry.target.c_str(), at, base.c_str()); });
@@ -127,8 +136,8 @@ void Extractor::apply(const TarEntry& entry, TarReader& reader, const ByteSink& 
       break;
   }
   if (settings_.whiteouts == Whiteouts::apply) unpacked_[entry.path] = true;
-  // The metadata of a hard link is its target's.
-  if (entry.type != EntryType::hardlink && entry.type != EntryType::dir) {
+  // The metadata of a hard link is its target's; files and directories have got theirs.
+  if (entry.type != EntryType::hardlink && entry.type != EntryType::dir && entry.type != EntryType::file) {
     setMetadata(parentOf(entry.path), base, entry);
   }
 }
@@ -174,26 +183,15 @@ void Extractor::makeDirectory(int parent, const std::string& base, const TarEntr
   directories_[entry.path] = {entry.mode, entry.mtimeSec};
 }
 
-void Extractor::makeFile(int parent, const std::string& base, const TarEntry& entry, TarReader& reader,
-                         const ByteSink& copied) {
+void Extractor::makeFile(int parent, const std::string& base, const TarEntry& entry, const FileFill& fill) {
   Descriptor file;
   makeEntry(parent, base, entry, "open", [&](int at) {
     file.reset(openat(at, base.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
     return file ? 0 : -1;
   });
-  bool endsInHole = false;
-  reader.readContent([&](const uint8_t* data, size_t size) {
-    cancellation_.check();
-    copied(data, size);
-    endsInHole = size >= 4096 && isZero(data, size);
-    if (endsInHole) {
-      // Zeros stay holes: a sparse file of a few blocks must not fill the disk.
-      if (lseek(file.get(), static_cast<off_t>(size), SEEK_CUR) < 0) failErrno("lseek", entry.path);
-    } else {
-      writeFully(file.get(), data, size, entry.path);
-    }
-  });
-  if (endsInHole && ftruncate(file.get(), static_cast<off_t>(entry.size)) != 0) failErrno("ftruncate", entry.path);
+  fill(file.get());
+  // Not by `parent`: where something was in the way it is another descriptor now.
+  setFileMetadata(file.get(), parentOf(entry.path), base, entry);
 }
 
 void Extractor::makeHardlink(int parent, const std::string& base, const TarEntry& entry) {
@@ -318,6 +316,17 @@ void Extractor::setMetadata(int parent, const std::string& base, const TarEntry&
   }
   const struct timespec times[2] = {{0, UTIME_OMIT}, {static_cast<time_t>(entry.mtimeSec), 0}};
   if (utimensat(parent, base.c_str(), times, AT_SYMLINK_NOFOLLOW) != 0) failErrno("utimensat", entry.path);
+}
+
+// The same through the open descriptor, which spares the kernel three look-ups of the name.
+void Extractor::setFileMetadata(int file, int parent, const std::string& base, const TarEntry& entry) {
+  if (settings_.withOwners) {
+    if (fchown(file, static_cast<uid_t>(entry.uid), static_cast<gid_t>(entry.gid)) != 0) failErrno("fchown", entry.path);
+    if (!entry.xattrs.empty()) setXattrs(parent, base, entry);
+  }
+  if (fchmod(file, entry.mode) != 0) failErrno("fchmod", entry.path);
+  const struct timespec times[2] = {{0, UTIME_OMIT}, {static_cast<time_t>(entry.mtimeSec), 0}};
+  if (futimens(file, times) != 0) failErrno("futimens", entry.path);
 }
 
 void Extractor::finish() {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <map>
 #include <string>
 #include <unordered_map>
@@ -38,6 +39,10 @@ class Extractor {
 
   // A file's bytes come from `reader` and go to `copied` as well.
   void apply(const TarEntry& entry, TarReader& reader, const ByteSink& copied);
+  // Writes the bytes of a new, empty file.
+  using FileFill = std::function<void(int file)>;
+  // A file's bytes are what `fill` writes.
+  void apply(const TarEntry& entry, const FileFill& fill);
   // Times and last modes of directories: what was made in them has changed them.
   void finish();
 
@@ -58,7 +63,7 @@ class Extractor {
   template <typename Make>
   void makeEntry(int parent, const std::string& base, const TarEntry& entry, const char* syscall, Make make);
   void makeDirectory(int parent, const std::string& base, const TarEntry& entry);
-  void makeFile(int parent, const std::string& base, const TarEntry& entry, TarReader& reader, const ByteSink& copied);
+  void makeFile(int parent, const std::string& base, const TarEntry& entry, const FileFill& fill);
   void makeHardlink(int parent, const std::string& base, const TarEntry& entry);
   bool makeNode(int parent, const std::string& base, const TarEntry& entry);
   void clearWay(int parent, const std::string& base, const TarEntry& entry);
@@ -70,6 +75,7 @@ class Extractor {
   void removeOlder(const std::string& path, bool withItself);
 
   void setMetadata(int parent, const std::string& base, const TarEntry& entry);
+  void setFileMetadata(int file, int parent, const std::string& base, const TarEntry& entry);
   void setXattrs(int parent, const std::string& base, const TarEntry& entry);
 
   const ExtractSettings settings_;

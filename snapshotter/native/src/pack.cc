@@ -1,10 +1,10 @@
 #include "pack.h"
 
 #include <fcntl.h>
-#include <sys/stat.h>
+
+#include <optional>
 
 #include "failure.h"
-#include "resolve.h"
 #include "tar-write.h"
 
 namespace tsbuild {
@@ -17,10 +17,6 @@ constexpr size_t heldBytesMax = 16 * 1024 * 1024;
 constexpr size_t queueHigh = 16384;
 constexpr size_t queueLow = 4096;
 constexpr size_t claimMax = 16;
-
-[[noreturn]] void failChanged(const PackItem& item, const std::string& how) {
-  failCode("content-changed", item.sourcePath, "it " + how + " while it was packed");
-}
 
 bool isHeld(const PackItem& item) {
   return item.entry.type == EntryType::file && !item.sourceRoot.empty() && item.entry.size <= heldFileMax;
@@ -49,11 +45,14 @@ Packer::Packer(PackSettings settings, CancellationPtr cancellation, std::functio
     : settings_(std::move(settings)), cancellation_(std::move(cancellation)), drained_(std::move(drained)) {}
 
 bool Packer::add(std::vector<PackItem> items) {
-  std::lock_guard<std::mutex> lock(mutex_);
+  std::vector<ItemPtr> added;
+  added.reserve(items.size());
   for (auto& item : items) {
     item.isReady = !isHeld(item);
-    items_.push_back(std::make_shared<PackItem>(std::move(item)));
+    added.push_back(std::make_shared<PackItem>(std::move(item)));
   }
+  std::lock_guard<std::mutex> lock(mutex_);
+  items_.insert(items_.end(), added.begin(), added.end());
   readable_.notify_all();
   ready_.notify_all();
   isFull_ = items_.size() >= queueHigh;
@@ -72,25 +71,6 @@ void Packer::stop() {
   isStopped_ = true;
   readable_.notify_all();
   ready_.notify_all();
-}
-
-int Packer::rootOf(const std::string& path) {
-  std::lock_guard<std::mutex> lock(rootsMutex_);
-  const auto known = roots_.find(path);
-  if (known != roots_.end()) return known->second.get();
-  return roots_.emplace(path, openRoot(path)).first->second.get();
-}
-
-Descriptor Packer::openSource(const PackItem& item) {
-  // O_NONBLOCK: a fifo that took the file's place must not hold us up.
-  Descriptor file = openBeneath(rootOf(item.sourceRoot), item.sourcePath, O_RDONLY | O_NONBLOCK | O_NOCTTY);
-  if (!file && errno == ELOOP) failChanged(item, "became a symbolic link");
-  if (!file) failErrno("open", item.sourcePath);
-  struct stat stat;
-  if (fstat(file.get(), &stat) != 0) failErrno("fstat", item.sourcePath);
-  if (!S_ISREG(stat.st_mode)) failChanged(item, "stopped being a regular file");
-  if (static_cast<uint64_t>(stat.st_size) != item.entry.size) failChanged(item, "changed its size");
-  return file;
 }
 
 // Takes some files that nobody reads yet, several at once because most are small. False: no more will come.
@@ -115,7 +95,7 @@ bool Packer::claim(std::vector<ItemPtr>* out) {
 }
 
 void Packer::load(PackItem& item, Sha256& hash) {
-  const Descriptor file = openSource(item);
+  const Descriptor file = sources_.open(item);
   const size_t size = static_cast<size_t>(item.entry.size);
   // One byte more tells whether it grew.
   item.content = Bytes(size + 1);
@@ -169,7 +149,7 @@ Packer::ItemPtr Packer::takeFront() {
 }
 
 void Packer::copyLarge(PackItem& item, BlobWriter& writer) {
-  const Descriptor file = openSource(item);
+  const Descriptor file = sources_.open(item);
   posix_fadvise(file.get(), 0, 0, POSIX_FADV_SEQUENTIAL);
   Bytes buffer(512 * 1024);
   Sha256 hash;
@@ -188,14 +168,17 @@ void Packer::copyLarge(PackItem& item, BlobWriter& writer) {
   checkExpected(item);
 }
 
-void Packer::assemble(BlobWriter& writer, PackOutcome* outcome) {
+void Packer::assemble(BlobWriter& writer, ContentsWriter* contents, PackOutcome* outcome) {
   Sha256 hash;
   while (const ItemPtr item = takeFront()) {
     cancellation_->check();
     if (item->failure) std::rethrow_exception(item->failure);
     const std::string header = tarHeader(item->entry);
     writer.append(header.data(), header.size());
-    if (item->entry.type != EntryType::file) continue;
+    if (item->entry.type != EntryType::file) {
+      if (contents != nullptr) contents->add(item->entry, "");
+      continue;
+    }
     if (!item->sourceRoot.empty() && !isHeld(*item)) {
       copyLarge(*item, writer);
     } else {
@@ -208,7 +191,8 @@ void Packer::assemble(BlobWriter& writer, PackOutcome* outcome) {
       writer.append(item->content.data.get(), size);
     }
     writer.appendZeros(tarPadding(item->entry.size));
-    outcome->fileDigests += item->digest;
+    if (contents != nullptr) contents->add(item->entry, item->digest);
+    else outcome->fileDigests += item->digest;
   }
   // Two zero blocks end an archive.
   writer.appendZeros(2 * tarBlockSize);
@@ -221,6 +205,8 @@ PackOutcome Packer::run() {
   outcome.engine = encoding ? encoding->engine() : "none";
   // Declared before the group, whose destructor waits for threads that use it.
   BlobWriter writer(settings_.output, std::move(encoding));
+  std::optional<ContentsWriter> contents;
+  if (!settings_.contents.empty()) contents.emplace(settings_.contents);
   const auto stopAll = [&] {
     stop();
     writer.stop();
@@ -229,9 +215,10 @@ PackOutcome Packer::run() {
   Cancellation::Subscription cancelled(*cancellation_, stopAll);
   writer.start(group);
   for (unsigned i = 0; i < processorThreads(); i++) group.start([this] { readAhead(); });
-  group.start([&] { assemble(writer, &outcome); });
+  group.start([&] { assemble(writer, contents ? &*contents : nullptr, &outcome); });
   group.join();
   cancellation_->check();
+  if (contents) contents->finish();
   outcome.blob = writer.finish();
   return outcome;
 }

@@ -3,7 +3,6 @@
 #include <condition_variable>
 #include <deque>
 #include <functional>
-#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -11,38 +10,25 @@
 
 #include "blob-writer.h"
 #include "cancellation.h"
-#include "descriptor.h"
-#include "tar-entry.h"
+#include "contents-writer.h"
+#include "pack-item.h"
+#include "source-files.h"
 
 namespace tsbuild {
-
-// An entry to pack, with the place of its bytes when it is a file.
-struct PackItem {
-  TarEntry entry;
-  // Host directory and path below it; an empty root means that the bytes are in `content`.
-  std::string sourceRoot;
-  std::string sourcePath;
-  // Digest that the bytes must have; empty: whatever they are.
-  std::string expect;
-
-  // Filled while packing. A file that is too large to be held is read by the thread that writes the tar.
-  Bytes content;
-  std::string digest;
-  std::exception_ptr failure;
-  bool isReady = false;
-};
 
 struct PackSettings {
   std::string output;
   // uncompressed, gzip or zstd.
   std::string compression;
   int level = defaultLevel;
+  // File for the table of contents; empty: none is wanted.
+  std::string contents;
 };
 
 struct PackOutcome {
   BlobResult blob;
   std::string engine;
-  // Of the files, in the order added, one after the other.
+  // Of the files, in the order added, one after the other; empty when there is a table of contents.
   std::string fileDigests;
 };
 
@@ -65,12 +51,10 @@ class Packer {
   void readAhead();
   bool claim(std::vector<ItemPtr>* out);
   void load(PackItem& item, Sha256& hash);
-  void assemble(BlobWriter& writer, PackOutcome* outcome);
+  void assemble(BlobWriter& writer, ContentsWriter* contents, PackOutcome* outcome);
   ItemPtr takeFront();
   void copyLarge(PackItem& item, BlobWriter& writer);
   void stop();
-  Descriptor openSource(const PackItem& item);
-  int rootOf(const std::string& path);
 
   const PackSettings settings_;
   const CancellationPtr cancellation_;
@@ -87,8 +71,7 @@ class Packer {
   bool isStopped_ = false;
   bool isFull_ = false;
 
-  std::mutex rootsMutex_;
-  std::map<std::string, Descriptor> roots_;
+  SourceFiles sources_;
 };
 
 }  // namespace tsbuild

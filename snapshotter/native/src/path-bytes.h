@@ -20,6 +20,9 @@ std::string pathFromJs(const Napi::Value& value);
 // Lists of strings cross the boundary as one string with NUL after each element: one call instead of thousands.
 std::vector<std::string> splitList(std::string_view joined);
 
+// Length of the well-formed UTF-8 sequence at `at` (Unicode table 3-7), 0 when there is none.
+size_t utf8SequenceLength(std::string_view s, size_t at);
+
 bool isAscii(std::string_view bytes);
 
 }  // namespace tsbuild

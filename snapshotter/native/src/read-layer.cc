@@ -3,6 +3,9 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
+#include <exception>
+#include <thread>
 
 #include "codec.h"
 #include "extract.h"
@@ -18,8 +21,20 @@ namespace tsbuild {
 
 namespace {
 
+// A blob that somebody still writes.
+struct Arriving {
+  // Where it is until it is whole; then it has the name of the blob. Empty: it is whole.
+  std::string path;
+  uint64_t size = 0;
+};
+
+// How often a file is asked whether it has grown. inotify(7) would tell, but has few instances for each user and none
+// on some network filesystems.
+constexpr auto growthInterval = std::chrono::milliseconds(5);
+
 struct ReadSettings {
   std::string blob;
+  Arriving arriving;
   std::string compression;
   bool extracts;
   ExtractSettings extract;
@@ -88,16 +103,33 @@ class LayerReading {
   }
 
  private:
-  void readBlob() {
-    const Descriptor file(open(settings_.blob.c_str(), O_RDONLY | O_CLOEXEC));
+  Descriptor openBlob() const {
+    const std::string& arriving = settings_.arriving.path;
+    Descriptor file;
+    if (!arriving.empty()) {
+      file.reset(open(arriving.c_str(), O_RDONLY | O_CLOEXEC));
+      if (!file && errno != ENOENT) failErrno("open", arriving);
+    }
+    // Whole meanwhile.
+    if (!file) file.reset(open(settings_.blob.c_str(), O_RDONLY | O_CLOEXEC));
     if (!file) failErrno("open", settings_.blob);
+    return file;
+  }
+
+  void readBlob() {
+    const Descriptor file = openBlob();
     posix_fadvise(file.get(), 0, 0, POSIX_FADV_SEQUENTIAL);
     Sha256 hash;
     for (;;) {
+      cancellation_->check();
       auto bytes = std::make_shared<Bytes>(256 * 1024);
       const ssize_t size = read(file.get(), bytes->data.get(), bytes->capacity);
       if (size < 0 && errno == EINTR) continue;
       if (size < 0) failErrno("read", settings_.blob);
+      if (size == 0 && outcome_->size < settings_.arriving.size) {
+        std::this_thread::sleep_for(growthInterval);
+        continue;
+      }
       if (size == 0) break;
       bytes->size = static_cast<size_t>(size);
       hash.update(bytes->data.get(), bytes->size);
@@ -108,7 +140,21 @@ class LayerReading {
     compressed_.finish();
   }
 
+  // A failure is passed on behind what was decoded before it, so that what is found of a broken archive does not depend on
+  // which thread is ahead.
   void decompress() {
+    try {
+      decodeBlob();
+    } catch (const Stopped&) {
+      throw;
+    } catch (...) {
+      decodeFailure_ = std::current_exception();
+    }
+    toHash_.finish();
+    toTar_.finish();
+  }
+
+  void decodeBlob() {
     std::unique_ptr<Decoder> decoder;
     bool isFirst = true;
     while (const auto popped = compressed_.pop()) {
@@ -129,8 +175,13 @@ class LayerReading {
     // An empty blob of a stated format is damaged too.
     if (isFirst) decoder = newDecoder(settings_.compression, nullptr, 0);
     if (decoder) decoder->finish();
-    toHash_.finish();
-    toTar_.finish();
+  }
+
+  // Nothing at the end.
+  std::optional<SharedBytes> takeDecoded() {
+    auto next = toTar_.pop();
+    if (!next && decodeFailure_) std::rethrow_exception(decodeFailure_);
+    return next;
   }
 
   void passOn(const SharedBytes& bytes) {
@@ -153,7 +204,7 @@ class LayerReading {
     size_t done = 0;
     while (done < size) {
       if (!current_ || currentAt_ == current_->size) {
-        auto next = toTar_.pop();
+        auto next = takeDecoded();
         if (!next) break;
         current_ = std::move(*next);
         currentAt_ = 0;
@@ -189,7 +240,7 @@ class LayerReading {
       outcome_->skipped = extractor->skipped();
     }
     // What follows the end of the archive belongs to the diffId and means nothing.
-    while (toTar_.pop()) continue;
+    while (takeDecoded()) continue;
     outcome_->uncompressedSize = uncompressedSize_;
   }
 
@@ -214,6 +265,8 @@ class LayerReading {
   BoundedQueue<SharedBytes> compressed_;
   BoundedQueue<SharedBytes> toHash_;
   BoundedQueue<SharedBytes> toTar_;
+  // Written before the queues are finished, read after.
+  std::exception_ptr decodeFailure_;
   std::atomic<uint64_t> uncompressedSize_{0};
   SharedBytes current_;
   size_t currentAt_ = 0;
@@ -243,12 +296,15 @@ Napi::Value outcomeToJs(Napi::Env env, const ReadOutcome& outcome) {
   return out;
 }
 
-// readLayer({ blob, compression, extractTo, whiteouts, userXattr, withOwners, contentSizeMax, entryCountMax }, cancellation)
+// readLayer({ blob, arrivingPath, arrivingSize, compression, extractTo, whiteouts, userXattr, withOwners, contentSizeMax,
+// entryCountMax }, cancellation)
 Napi::Value readLayer(const Napi::CallbackInfo& info) {
   const auto options = info[0].As<Napi::Object>();
   const auto cancellation = cancellationFromJs(info[1]);
   ReadSettings settings;
   settings.blob = pathFromJs(options.Get("blob"));
+  settings.arriving.path = pathFromJs(options.Get("arrivingPath"));
+  settings.arriving.size = static_cast<uint64_t>(options.Get("arrivingSize").As<Napi::Number>().Int64Value());
   settings.compression = pathFromJs(options.Get("compression"));
   settings.extract.root = pathFromJs(options.Get("extractTo"));
   settings.extracts = !settings.extract.root.empty();

@@ -37,9 +37,14 @@ class TreeScan {
     if (statx(root_, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &stat) != 0) failErrno("statx", "");
     deviceMajor_ = stat.stx_dev_major;
     deviceMinor_ = stat.stx_dev_minor;
-    waiting_.push_back(&all_.emplace_back());
-    runOnThreads(processorThreads(), [this] { work(); });
-    return all_.front();
+    cancellation_.check();
+    Directory& root = all_.emplace_back();
+    root.children = readChildren(root_, root.path, withXattrs_);
+    busy_ = 1;
+    done(root);
+    // What a step writes is mostly a file or two: threads would take longer to start than that to read.
+    if (!waiting_.empty()) runOnThreads(processorThreads(), [this] { work(); });
+    return root;
   }
 
  private:

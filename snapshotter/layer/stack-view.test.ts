@@ -1,0 +1,132 @@
+import assert from 'node:assert/strict'
+import { appendFile, truncate, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import fc from 'fast-check'
+import type { DiffEntry } from '../snapshotter.ts'
+import { dir, file, hardlink, opaque, symlink, whiteout } from '../testing/entries.ts'
+import { temporaryDirectory } from '../testing/temporary-directory.ts'
+import { ContentsPages } from './contents-pages.ts'
+import { writeContents } from './contents.ts'
+import type { LayerEntry } from './entry.ts'
+import { type EntryPages, LayerIndex } from './layer-index.ts'
+import { normalizeEntries } from './normalize.ts'
+import { StackView } from './stack-view.ts'
+import { LayerTree } from './tree.ts'
+
+/** Pages of a few entries, so that a search has something to do; counts how often it asked. */
+function smallPages(entries: readonly DiffEntry[], size: number): EntryPages & { asked: number } {
+  return {
+    asked: 0,
+    count: Math.ceil(entries.length / size),
+    async page(index) {
+      this.asked += 1
+      return entries.slice(index * size, (index + 1) * size)
+    },
+  }
+}
+
+const names = fc.constantFrom('a', 'b', 'c', 'a-', '\udcff')
+const paths = fc.array(names, { minLength: 1, maxLength: 3 }).map((parts) => parts.join('/'))
+const entry: fc.Arbitrary<LayerEntry> = fc.oneof(
+  { weight: 3, arbitrary: paths.map((path) => dir(path)) },
+  { weight: 3, arbitrary: fc.tuple(paths, fc.string()).map(([path, text]) => file(path, text)) },
+  paths.map((path) => symlink(path, 'a')),
+  paths.map((path) => whiteout(path)),
+  fc.oneof(paths, fc.constant('')).map((path) => opaque(path)),
+  fc.constant({ ...dir('', { mode: 0o700 }) }),
+)
+/** No layer has a file and something below it, and links name files of their own layer: neither can be made. */
+const layer = fc.array(entry, { maxLength: 12 }).map((entries) => {
+  const sorted = normalizeEntries(entries)
+  const files = sorted.filter(({ type }) => type === 'file')
+  const links = files.map(({ path }) => hardlink(`${path}-link`, path))
+  const blocked = new Set(
+    sorted.filter(({ type }) => type === 'file' || type === 'symlink').map(({ path }) => path),
+  )
+  const isPossible = ({ path }: LayerEntry): boolean =>
+    path.split('/').every((_, length, parts) => !blocked.has(parts.slice(0, length).join('/')))
+  return normalizeEntries([...sorted, ...links].filter(isPossible))
+})
+
+describe('the view of a stack', () => {
+  it('finds at every path what the merged tree has there', async () => {
+    const all = [...new Set(fc.sample(paths, 500))].flatMap((path) => [path, `${path}-link`])
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(layer, { maxLength: 5 }),
+        fc.integer({ min: 1, max: 4 }),
+        async (layers, pageSize) => {
+          const tree = LayerTree.of<DiffEntry>(layers)
+          const view = new StackView(
+            layers.map((entries) => new LayerIndex(smallPages(entries, pageSize))),
+          )
+          for (const path of ['', ...all]) {
+            const wanted = tree.lookup(path)
+            const found = await view.lookup(path)
+            assert.deepEqual(
+              found && { entry: found.entry, layer: found.layer, source: found.source },
+              wanted && { entry: wanted.entry, layer: wanted.layer, source: wanted.source },
+              JSON.stringify(path),
+            )
+          }
+        },
+      ),
+      { numRuns: Number(process.env['TSBUILD_PROPERTY_RUNS'] ?? 100) },
+    )
+  })
+
+  it('reads of a large layer only what a search by halves takes', async () => {
+    const entries = Array.from({ length: 10_000 }, (_, i) =>
+      file(`d/${String(i).padStart(5, '0')}`),
+    )
+    const pages = smallPages(normalizeEntries([dir('d'), ...entries]), 10)
+    const view = new StackView([new LayerIndex(pages)])
+    assert.equal((await view.lookup('d/07321'))?.entry.type, 'file')
+    assert.equal(await view.lookup('d/07321x'), undefined)
+    assert.ok(pages.asked < 60, `${pages.asked} pages`)
+  })
+})
+
+describe('pages of a table of contents', () => {
+  const entries = normalizeEntries([
+    dir('d'),
+    ...Array.from({ length: 2000 }, (_, i) => file(`d/${i}`)),
+  ])
+
+  let directory: Awaited<ReturnType<typeof temporaryDirectory>>
+  beforeEach(async () => {
+    directory = await temporaryDirectory()
+  })
+  afterEach(async () => {
+    await directory[Symbol.asyncDispose]()
+  })
+
+  async function writeTable(all: readonly LayerEntry[]): Promise<string> {
+    const path = join(directory.path, 'contents')
+    await writeContents(path, all)
+    return path
+  }
+
+  it('hold together what was written', async () => {
+    const pages = await ContentsPages.open(await writeTable(entries))
+    const read: LayerEntry[] = []
+    for (let index = 0; index < pages.count; index += 1) read.push(...(await pages.page(index)))
+    assert.deepEqual(read, entries)
+    assert.ok(pages.count > 3)
+  })
+
+  it('find nothing in a layer without entries', async () => {
+    const index = new LayerIndex(await ContentsPages.open(await writeTable([])))
+    assert.equal((await index.find('a')).entry, undefined)
+  })
+
+  it('refuse a table that was cut short or goes on after its end', async () => {
+    const path = await writeTable(entries)
+    await appendFile(path, '[]\n')
+    await assert.rejects(ContentsPages.open(path), { code: 'contents-damaged' })
+    await truncate(path, (await stat(path)).size - 10)
+    await assert.rejects(ContentsPages.open(path), { code: 'contents-damaged' })
+    await truncate(path, 3)
+    await assert.rejects(ContentsPages.open(path), { code: 'contents-damaged' })
+  })
+})

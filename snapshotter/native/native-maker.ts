@@ -1,0 +1,62 @@
+import { type Addon, type AddonMaker, type Cancellation, toKernelError } from './addon.ts'
+import { checkHostPath, checkPackEntry } from './check-arguments.ts'
+import { encodePackEntries } from './entry-columns.ts'
+import type { LayerMaker, MakeOptions, PackEntry } from './kernel-types.ts'
+
+/** Entries for one crossing of the boundary. */
+const BATCH_SIZE = 2048
+
+/** A maker of the addon; its calls go one after the other. */
+export class NativeMaker implements LayerMaker {
+  readonly #maker: AddonMaker
+  readonly #cancellation: Cancellation
+  readonly #signal: AbortSignal
+  readonly #cancel: () => void
+  #work: Promise<void> = Promise.resolve()
+
+  constructor(addon: Addon, options: MakeOptions) {
+    options.signal.throwIfAborted()
+    checkHostPath(options.root, 'the directory to make')
+    this.#signal = options.signal
+    this.#cancellation = new addon.Cancellation()
+    this.#cancel = () => this.#cancellation.cancel()
+    options.signal.addEventListener('abort', this.#cancel, { once: true })
+    this.#maker = addon.createMaker(
+      options.root,
+      options.userXattr,
+      options.ownership === 'owners',
+      this.#cancellation,
+    )
+  }
+
+  async add(entries: readonly PackEntry[]): Promise<void> {
+    for (const entry of entries) checkPackEntry(entry)
+    for (let at = 0; at < entries.length; at += BATCH_SIZE) {
+      const batch = encodePackEntries(entries.slice(at, at + BATCH_SIZE))
+      await this.#next(() => this.#maker.add(batch))
+    }
+  }
+
+  async finish(): Promise<void> {
+    await this.#next(() => this.#maker.finish())
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#signal.removeEventListener('abort', this.#cancel)
+    this.#cancellation.cancel()
+    // Whoever asked for the work was told how it ended.
+    await Promise.allSettled([this.#work])
+  }
+
+  async #next(run: () => Promise<void>): Promise<void> {
+    this.#signal.throwIfAborted()
+    const work = this.#work.then(run)
+    this.#work = work
+    try {
+      await work
+    } catch (error) {
+      this.#signal.throwIfAborted()
+      throw toKernelError(error, 'make the layer, at')
+    }
+  }
+}
