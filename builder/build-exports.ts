@@ -9,6 +9,7 @@ import type { LayerVariants } from './ops/layer-variant.ts'
 import type { AnnotationRequest, BuildRequest, LayerFormat } from './request.ts'
 import type { BuildLayer, LayerStack } from './solver/layer.ts'
 import type { StepReporter } from './solver/steps.ts'
+import { isMultiPlatform } from './steering-args.ts'
 
 /** What `docker buildx build` writes when nothing else is asked for (features rows C72, C73). */
 export const FORMAT_DEFAULT: LayerFormat = {
@@ -124,7 +125,7 @@ export class BuildExports {
     return {
       format: exporter?.format ?? FORMAT_DEFAULT,
       annotations: [...request.annotations, ...(exporter?.annotations ?? []), ...annotations],
-      isIndexForced: /^(1|t|true)$/i.test(request.buildArgs.get('BUILDKIT_MULTI_PLATFORM') ?? ''),
+      isIndexForced: isMultiPlatform(request),
     }
   }
 

@@ -5,7 +5,8 @@ import type { ExportOutcome, Exporter } from './export/exporter.ts'
 import type { BuildResult } from './image/built-image.ts'
 import type { ImageStore } from './image/image-store.ts'
 import type { RegistrySource } from './ops/image-source.ts'
-import type { Worker } from './worker/protocol.ts'
+import type { FailedStepKeeper } from './ops/keep-failed.ts'
+import type { FirstUse, Worker } from './worker/protocol.ts'
 
 /** What `build(request, services)` works with; the command line makes it, tests pass fakes. */
 export interface BuildServices {
@@ -14,11 +15,13 @@ export interface BuildServices {
   readonly images: ImageStore
   readonly kernel: Kernel
   /** Called at most once, when something must execute or unpack; `build` disposes the worker. */
-  readonly startWorker: (signal: AbortSignal) => Promise<Worker>
+  readonly startWorker: (signal: AbortSignal, use: FirstUse) => Promise<Worker>
   readonly registry: () => Promise<RegistrySource & CachePushClient>
   /** In the order of the request's outputs. */
   readonly exporters: readonly Exporter[]
   readonly events: BuildEventSink
+  /** Keeps what a failed RUN left, for a shell in it; without it nothing is kept. */
+  readonly failedSteps?: FailedStepKeeper
   /** Environment of the command: SSH_AUTH_SOCK and `--secret env=`. */
   readonly env: Readonly<Record<string, string | undefined>>
   readonly signal: AbortSignal

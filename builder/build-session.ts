@@ -19,6 +19,7 @@ import { LayerFetcher } from './ops/fetch-layer.ts'
 import type { GraphExecutorParts } from './ops/graph-executor.ts'
 import { ImageResolver } from './ops/image.ts'
 import { LayerAccess } from './ops/layer-access.ts'
+import type { BaseView } from './ops/base-view.ts'
 import { accountFiles } from './ops/layer-file.ts'
 import { LayerVariants } from './ops/layer-variant.ts'
 import { LazyWorker } from './ops/lazy-worker.ts'
@@ -32,6 +33,7 @@ import { type LayerStack, packedDiffIds } from './solver/layer.ts'
 import { createLimits, type Limits } from './solver/limits.ts'
 import { readLogLimits } from './solver/log-limits.ts'
 import { StepReporter } from './solver/steps.ts'
+import type { FirstUse } from './worker/protocol.ts'
 
 /** What one build has while it runs; disposing it ends the worker. */
 export class BuildSession implements AsyncDisposable {
@@ -66,7 +68,7 @@ export class BuildSession implements AsyncDisposable {
     this.#access = new LayerAccess({
       ...shared,
       worker: () => this.#worker.get(signal),
-      fetchBlob: (layer, inner) => fetcher.fetch(layer, inner),
+      fetchBlob: (layer, inner, onArrival) => fetcher.fetch(layer, inner, onArrival),
       readContents: (path, layer, blob, inner) =>
         readLayerContents(path, layer, blob, { store, kernel }, inner),
     })
@@ -81,11 +83,12 @@ export class BuildSession implements AsyncDisposable {
       ...shared,
       images: services.images,
       blobs: store.blobs,
+      isForBuild: true,
       isPullForced: request.pull,
       nowMs: this.#nowMs,
     })
     this.remoteCaches = openRemoteCaches(this.steps, request, services)
-    this.#secrets = new Secrets(request, services.env)
+    this.#secrets = new Secrets(request, services.env, () => store.lease.temporaryPath())
     this.contexts = new LocatedContexts(request, {
       kernel,
       contextsDirectory: store.root.contextsDir,
@@ -126,6 +129,8 @@ export class BuildSession implements AsyncDisposable {
     readonly format: LayerFormat
     readonly signal: AbortSignal
     readonly background: (work: Promise<unknown>) => void
+    readonly isReadByRun: GraphExecutorParts['isReadByRun']
+    readonly located: GraphExecutorParts['located']
     readonly project: string
     readonly journal: CacheJournal
     readonly allowsNamesOnly: boolean
@@ -156,7 +161,11 @@ export class BuildSession implements AsyncDisposable {
         background: run.background,
       }),
       openStack: this.#stackOpener(run.signal),
-      accounts: (tree: StackTree) => accountFiles(tree, layerFiles, run.signal),
+      accounts: (view: BaseView) => accountFiles(view, layerFiles, run.signal),
+      workerFor: (use: FirstUse) => this.#worker.get(run.signal, use),
+      packSignal: this.services.signal,
+      background: run.background,
+      located: run.located,
       nowMs: this.#nowMs,
       access: this.#access,
     }
@@ -173,13 +182,14 @@ export class BuildSession implements AsyncDisposable {
           await writeEntries([root], directory, copyParts, signal)
         },
       },
-      packSignal: this.services.signal,
+      failedSteps: this.services.failedSteps,
       now: () => new Date(this.#nowMs()).toISOString(),
       resolver: this.resolver,
       steps: this.steps,
       openContext: (name) => this.contexts.open(name),
       openHttp: (node) => this.contexts.openHttp(node),
       openGit: (node) => this.contexts.openGit(node),
+      isReadByRun: run.isReadByRun,
       project: run.project,
     }
   }
@@ -187,6 +197,7 @@ export class BuildSession implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#worker[Symbol.asyncDispose]()
     await this.contexts[Symbol.asyncDispose]()
+    await this.#secrets[Symbol.asyncDispose]()
   }
 
   #openRecords(): CacheRecords {

@@ -8,6 +8,7 @@ import { CachedLayerUnavailable, StepError } from './errors.ts'
 import { GraphExecutor, type NodeResult } from './ops/graph-executor.ts'
 import { definitionKeys } from './solver/definition-key.ts'
 import type { BuildLayer } from './solver/layer.ts'
+import { readByRuns } from './solver/read-by-runs.ts'
 import { type NodeExecutor, Scheduler } from './solver/schedule.ts'
 import { targetChain } from './solver/target-chain.ts'
 
@@ -81,6 +82,7 @@ function prepare(
   const { request, services } = session
   const exports = session.openExports(graphs[0]?.epochSec)
   const chains = new Set(graphs.flatMap((graph) => targetChain(graph).map((id) => graph.nodes[id])))
+  const readByRun = new Set(graphs.flatMap((graph) => [...readByRuns(graph)]))
   const execute: NodeExecutor<NodeResult> = async (task, inputs, signal) => {
     try {
       const result = await executor.execute(task, inputs, signal)
@@ -97,6 +99,8 @@ function prepare(
     session.executorParts({
       ...options,
       format: exports.packFormat,
+      isReadByRun: (node) => readByRun.has(node),
+      located: (error, node) => located(error, node, dockerfile, scheduler.signal),
       signal: scheduler.signal,
       background: (work) => scheduler.background(work),
       project: `${session.contexts.identity('context')} ${dockerfile.name} ${request.target ?? ''}`,

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { chmod, mkdir, mkdtemp, readdir, rm, utimes, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, mkdtemp, readFile, readdir, rm, utimes, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import {
@@ -18,6 +18,7 @@ import type { BuildEvent } from './events.ts'
 import { ImageStore, readStoredImage } from './image/image-store.ts'
 import type { BuildRequest } from './request.ts'
 import type {
+  MakeLayerRequest,
   PackRunRequest,
   PackTarget,
   RunRequest,
@@ -30,6 +31,7 @@ class RecordingWorker implements Worker {
   readonly info = { rung: 'root', driver: 'copy', notice: undefined } as const
   readonly commands: string[] = []
   readonly requests: RunRequest[] = []
+  unpackCount = 0
   readonly #written = new Map<string, string>()
   isDisposed = false
 
@@ -42,6 +44,7 @@ class RecordingWorker implements Worker {
       isOutOfMemory: false,
       cpuTimeMs: 0,
       peakMemoryBytes: undefined,
+      hidesDirectories: false,
     }
     if (command.startsWith('exit ')) {
       return { ...ended, exitCode: Number(command.slice(5)), diff: undefined }
@@ -62,6 +65,23 @@ class RecordingWorker implements Worker {
     return await pack([{ ...file, source: { kind: 'bytes', bytes } }], request, signal)
   }
 
+  /** As if it were packed already. */
+  async readDiff(): Promise<undefined> {
+    return undefined
+  }
+
+  async makeLayer(
+    entries: AsyncIterable<readonly PackEntry[]>,
+    { directory }: MakeLayerRequest,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const root = join(directory, 'fs')
+    await mkdir(root, { recursive: true })
+    await using maker = kernel.createMaker({ root, userXattr: false, ownership: 'none', signal })
+    for await (const batch of entries) await maker.add(batch)
+    await maker.finish()
+  }
+
   async packEntries(
     entries: AsyncIterable<readonly PackEntry[]>,
     request: PackTarget,
@@ -78,6 +98,7 @@ class RecordingWorker implements Worker {
     request: Parameters<Worker['unpackLayer']>[0],
     signal: AbortSignal,
   ): ReturnType<Worker['unpackLayer']> {
+    this.unpackCount += 1
     const fs = join(request.directory, 'fs')
     await mkdir(fs, { recursive: true })
     const read = await kernel.readLayer({
@@ -99,6 +120,10 @@ class RecordingWorker implements Worker {
   }
 
   async removeTrees(): Promise<void> {}
+
+  async treeSizes(): Promise<readonly number[]> {
+    return []
+  }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.isDisposed = true
@@ -206,6 +231,7 @@ const REQUEST: BuildRequest = {
   namedContexts: new Map(),
   labels: new Map(),
   platforms: [{ os: 'linux', architecture: 'amd64' }],
+  repeatedPlatforms: [],
   isPlatformExplicit: false,
   noCache: false,
   noCacheFilter: [],
@@ -302,6 +328,18 @@ describe('build', () => {
     assert.deepEqual(third?.layers[0], second?.layers[0])
     await bench.build()
     assert.equal(bench.workerStarts, 0)
+  })
+
+  it('makes what a RUN sees of COPY and WORKDIR of their sources, and unpacks nothing', async () => {
+    await using bench = await Bench.open({
+      Dockerfile: 'FROM scratch\nCOPY a /x/a\nWORKDIR /w\nRUN ["make", "one"]\nCOPY a /b\n',
+      a: '1',
+    })
+    await bench.build()
+    assert.equal(bench.worker.unpackCount, 0)
+    const [copied, made] = bench.worker.requests[0]?.layers ?? []
+    assert.equal(await readFile(join(copied?.path ?? '', 'fs/x/a'), 'utf8'), '1')
+    assert.deepEqual(await readdir(join(made?.path ?? '', 'fs')), ['w'])
   })
 
   it('runs again with --no-cache, and what it made is then the cache', async () => {

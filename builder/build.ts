@@ -5,6 +5,7 @@ import {
   type ConvertOptions,
   type ParsedDockerfile,
   parseDockerfile,
+  renderLocation,
 } from '../frontend/index.ts'
 import { formatPlatform, localPlatform, type Platform } from '../registry-client/oci/index.ts'
 import { exportCaches } from './build-caches.ts'
@@ -15,6 +16,7 @@ import { readContextIgnore } from './context/context-ignore.ts'
 import { BuildError } from './errors.ts'
 import { frontendResolver } from './ops/frontend-resolver.ts'
 import type { BuildRequest } from './request.ts'
+import { isMultiPlatform } from './steering-args.ts'
 
 /**
  * Builds what the request says and hands it to the exporters. Nothing is left running when it returns or throws. Errors:
@@ -31,7 +33,9 @@ export async function build(request: BuildRequest, services: BuildServices): Pro
     syntax: request.buildArgs.get('BUILDKIT_SYNTAX'),
   })
   const graphs = await convertAll(parsed, session, signal)
-  tellWarnings(graphs, session)
+  tellWarnings(graphs, session, dockerfile)
+  for (const platform of request.repeatedPlatforms)
+    session.steps.warning(`Duplicate platform result requested "${formatPlatform(platform)}"`)
   const { solved, result, exports } = await solveAndExport(session, graphs, dockerfile)
   await exportCaches(session, solved, solved.signal)
   return { summary: summaryOf(result, exports), result, exports }
@@ -71,13 +75,19 @@ async function convertAll(
 }
 
 /** Lint findings (features row L23), each once however many platforms there are. */
-function tellWarnings(graphs: readonly BuildGraph[], session: BuildSession): void {
+function tellWarnings(
+  graphs: readonly BuildGraph[],
+  session: BuildSession,
+  dockerfile: { readonly name: string; readonly text: string },
+): void {
   const told = new Set<string>()
   for (const { rule, detail, range, description, url } of graphs.flatMap((one) => one.warnings)) {
     const text = `${rule}: ${detail} (line ${range.startLine})`
     if (!told.has(text)) {
       told.add(text)
-      session.steps.warning(text, { rule: { description, url, range } })
+      const place = { ...range, startColumn: 0 }
+      const excerpt = renderLocation(dockerfile.name, dockerfile.text, place)
+      session.steps.warning(text, { rule: { description, url, range, excerpt } })
     }
   }
 }
@@ -89,13 +99,13 @@ function convertOptions(request: BuildRequest, targetPlatform: Platform): Conver
     buildPlatform: localPlatform(),
     targetPlatform,
     isPlatformExplicit: request.isPlatformExplicit,
-    isMultiPlatform: request.platforms.length > 1,
+    isMultiPlatform: isMultiPlatform(request),
     namedContexts: new Set(request.namedContexts.keys()),
     labels: request.labels,
     noCache: request.noCache,
     noCacheFilter: request.noCacheFilter,
     network: request.network,
-    hostname: request.buildArgs.get('BUILDKIT_SANDBOX_HOSTNAME'),
+    hostname: request.buildArgs.get('BUILDKIT_SANDBOX_HOSTNAME') || undefined,
   }
 }
 

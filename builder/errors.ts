@@ -38,6 +38,8 @@ export interface BuildErrorDetails {
   readonly exitCode?: number
   /** Last lines that the step printed. */
   readonly outputTail?: readonly string[]
+  /** Of a RUN whose files may have been kept: its name for FailedStepKeeper. */
+  readonly failedStep?: string
 }
 
 /** The failure of a build; callers branch on `code`, never on the text. */

@@ -59,6 +59,8 @@ export interface BrokenRule {
   /** Page about the rule; '' without one. */
   readonly url: string
   readonly range: { readonly startLine: number; readonly endLine: number }
+  /** The lines of the Dockerfile, as errors show them. */
+  readonly excerpt: string
 }
 
 export type BuildEventSink = (event: BuildEvent) => void

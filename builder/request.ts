@@ -12,6 +12,8 @@ export interface BuildRequest {
   readonly labels: ReadonlyMap<string, string>
   /** At least one; the machine's own when none was asked for. */
   readonly platforms: readonly Platform[]
+  /** Those of `platforms` that were asked for again: not built again, but whoever asks for several gets an index. */
+  readonly repeatedPlatforms: readonly Platform[]
   readonly isPlatformExplicit: boolean
   readonly noCache: boolean
   readonly noCacheFilter: readonly string[]

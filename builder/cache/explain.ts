@@ -45,6 +45,7 @@ const FIELD_NAMES: Readonly<Record<string, string>> = {
   dest: 'the destination',
   chown: '--chown',
   chmod: '--chmod',
+  exclude: '--exclude',
   path: 'the directory',
   epochSec: 'SOURCE_DATE_EPOCH',
   extraHosts: 'the extra hosts',

@@ -14,6 +14,14 @@ export interface StepRecord {
   readonly createdAt: string
   readonly title: string
   readonly inputs: KeyInputs
+  /** What executing it took; absent for what was not executed here, or is no process. */
+  readonly usage?: StepUsage
+}
+
+export interface StepUsage {
+  readonly cpuTimeMs: number
+  /** Undefined where it could not be measured. */
+  readonly peakMemoryBytes?: number
 }
 
 /** The content key that an alias key stood for last time. */
@@ -105,7 +113,17 @@ export function readStepRecord(value: unknown): StepRecord | undefined {
   ) {
     return undefined
   }
-  return { diffId, inputs, createdAt, title }
+  const usage = readUsage(value['usage'])
+  return { diffId, inputs, createdAt, title, ...(usage === undefined ? {} : { usage }) }
+}
+
+/** Only shown: what is not one is as good as none. */
+function readUsage(value: unknown): StepUsage | undefined {
+  if (!isObject(value) || typeof value['cpuTimeMs'] !== 'number') {
+    return undefined
+  }
+  const { cpuTimeMs, peakMemoryBytes } = value
+  return { cpuTimeMs, ...(typeof peakMemoryBytes === 'number' ? { peakMemoryBytes } : {}) }
 }
 
 /**

@@ -53,6 +53,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./commands/copy.ts')).copyCommand,
   },
   {
+    name: 'tags',
+    summary: 'List the tags of a repository in a registry',
+    load: async () => (await import('./commands/tags.ts')).tagsCommand,
+  },
+  {
     name: 'save',
     summary: 'Write images to an archive',
     load: async () => (await import('./commands/save.ts')).saveCommand,
@@ -66,6 +71,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     name: 'run',
     summary: 'Run a command in an image, to try it',
     load: async () => (await import('./commands/run.ts')).runCommand,
+  },
+  {
+    name: 'shell',
+    summary: 'Open a shell in a step that failed, as it was left',
+    load: async () => (await import('./commands/shell.ts')).shellCommand,
   },
   {
     name: 'prune',

@@ -1,3 +1,4 @@
+import { join, normalize } from 'node:path'
 import {
   check,
   checkJson,
@@ -19,7 +20,7 @@ import { localPlatform } from '../../registry-client/oci/index.ts'
 import { BuildSession } from '../build-session.ts'
 import { frontendResolver } from '../ops/frontend-resolver.ts'
 import type { BuildRequest } from '../request.ts'
-import { startWorker } from '../worker/client.ts'
+import { startWorker } from '../worker/start-worker.ts'
 import type { ParsedArgs } from './args.ts'
 import type { CommandContext } from './command.ts'
 import { readContextIgnore } from '../context/context-ignore.ts'
@@ -40,9 +41,9 @@ export async function describeBuild(
 ): Promise<number> {
   const { signal, stdout } = context
   const answer = await withSession(request, args, context, (session) =>
-    describe(request, call, session, signal),
+    describe(request, call, session, { placeName: dockerfilePlace(request, args), signal }),
   )
-  stdout.write(answer.text.endsWith('\n') ? answer.text : `${answer.text}\n`)
+  stdout.write(answer.text === '' || answer.text.endsWith('\n') ? answer.text : `${answer.text}\n`)
   return call.ignoresStatus ? 0 : answer.status
 }
 
@@ -83,7 +84,7 @@ async function describe(
   request: BuildRequest,
   call: CallMethod,
   session: BuildSession,
-  signal: AbortSignal,
+  { placeName, signal }: { readonly placeName: PlaceName; readonly signal: AbortSignal },
 ): Promise<{ readonly text: string; readonly status: number }> {
   const file = await session.contexts.dockerfile()
   const parseOptions: ParseOptions = {
@@ -99,7 +100,8 @@ async function describe(
       const options = { ...convertOptions(request), ignore: await readContextIgnore(request) }
       const report = await check({ text: file.text, parseOptions, options, resolver, signal })
       const status = report.warnings.length > 0 || report.error !== undefined ? 1 : 0
-      return { text: isJson ? checkJson(report) : renderCheck(report), status }
+      const shown = { ...report, fileName: placeName(report.fileName) }
+      return { text: isJson ? checkJson(report) : renderCheck(shown), status }
     }
     case 'outline': {
       const data = await outline(parsed(), convertOptions(request), resolver, signal)
@@ -120,6 +122,18 @@ async function describe(
   }
 }
 
+/** What stands before the line of a warning, for the name that the Dockerfile has in JSON. */
+type PlaceName = (fileName: string) => string
+
+/** As buildx has it: the path from where the user is, so that editors and terminals find it. */
+function dockerfilePlace({ context, dockerfile }: BuildRequest, args: ParsedArgs): PlaceName {
+  const file = args.text('file') ?? ''
+  const [contextText = ''] = args.positionals
+  if (file === '-') return () => 'stdin'
+  if (dockerfile.kind !== 'path' || context.kind !== 'directory') return (fileName) => fileName
+  return (fileName) => (file === '' ? join(contextText, fileName) : normalize(file))
+}
+
 /** What the frontend is told of a request when nothing is built. */
 export function convertOptions(request: BuildRequest): ConvertOptions {
   const local = localPlatform()
@@ -129,7 +143,7 @@ export function convertOptions(request: BuildRequest): ConvertOptions {
     buildPlatform: local,
     targetPlatform: request.platforms[0] ?? local,
     isPlatformExplicit: request.isPlatformExplicit,
-    isMultiPlatform: request.platforms.length > 1,
+    isMultiPlatform: request.platforms.length + request.repeatedPlatforms.length > 1,
     namedContexts: new Set(request.namedContexts.keys()),
     labels: request.labels,
     noCache: request.noCache,

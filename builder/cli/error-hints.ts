@@ -38,7 +38,8 @@ const HINTS: Readonly<Record<FailureCode, string | undefined>> = {
   'layout-invalid': undefined,
   'reference-invalid': undefined,
   'secret-missing': 'give it with --secret id=ID,src=FILE or --secret id=ID,env=VAR',
-  'ssh-missing': 'give it with --ssh default, with SSH_AUTH_SOCK set, or with --ssh ID=SOCKET',
+  'ssh-missing':
+    'give it with --ssh default, with SSH_AUTH_SOCK set, or with --ssh ID=SOCKET or KEY',
   'entitlement-missing': undefined,
   'layer-missing': undefined,
   'name-missing': "'tsbuild images' lists what is there; 'tsbuild pull' fetches from a registry",
@@ -83,7 +84,7 @@ const HINTS: Readonly<Record<FailureCode, string | undefined>> = {
   timeout: 'try again; if it stays, check the network and HTTPS_PROXY',
   'tls-untrusted': undefined,
   'tls-failed': 'for a registry without TLS give --insecure-registry HOST:PORT',
-  unauthorized: "log in with 'tsbuild login HOST', or check the stored password",
+  unauthorized: undefined,
   denied: 'check that this account may do it, and quotas and policies of the project',
   'not-found': undefined,
   'tag-immutable': 'push under another tag, or allow this one to change in the registry',
@@ -98,14 +99,14 @@ const HINTS: Readonly<Record<FailureCode, string | undefined>> = {
   'bad-platform': undefined,
   'no-platform-match': 'give a --platform that the image has',
   'server-failed': 'the registry has a problem: try again later',
-  'bad-response': 'check that the name leads to a registry and not to a web page',
+  'bad-response': undefined,
   'bad-configuration': undefined,
   // The sandbox
   'sandbox-unavailable': undefined,
   'sandbox-setup-failed': undefined,
   'sandbox-user-unknown': 'create the user in an earlier RUN, or give numbers (USER 1000:1000)',
   'sandbox-mount-invalid': undefined,
-  'sandbox-limit-unsupported': 'leave the limit out, or run as root with cgroup v2',
+  'sandbox-limit-unsupported': 'leave the limit out, or run as root',
   'sandbox-died': 'most often the machine ran out of memory: see dmesg',
   'worker-died': 'most often the machine ran out of memory: see dmesg',
   // State on disk
@@ -129,6 +130,8 @@ const HINTS: Readonly<Record<FailureCode, string | undefined>> = {
   'archive-unreadable': undefined,
   'config-invalid': undefined,
   'login-failed': undefined,
+  'shell-missing': undefined,
+  'step-missing': undefined,
   'not-supported': undefined,
 }
 

@@ -38,4 +38,6 @@ export type CommandErrorCode =
   | 'config-invalid'
   | 'engine-failed'
   | 'login-failed'
+  | 'shell-missing'
+  | 'step-missing'
   | 'not-supported'

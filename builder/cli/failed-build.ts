@@ -7,10 +7,13 @@ export class FailedBuild extends Error {
   override readonly name = 'FailedBuild'
   /** Ends with a line end, or is empty. */
   readonly excerpt: string
+  /** The RUN that failed: its name for `tsbuild shell` when its files were kept, and what to say about that. */
+  readonly step: { readonly id: string | undefined; readonly advice: string } | undefined
 
-  constructor(cause: unknown, excerpt: string) {
+  constructor(cause: unknown, excerpt: string, step?: FailedBuild['step']) {
     super(messageOf(cause), { cause })
     this.excerpt = excerpt
+    this.step = step
   }
 }
 
@@ -21,9 +24,11 @@ export class FailedBuild extends Error {
 export async function describeFailedBuild(
   error: unknown,
   isLogShown: boolean,
+  step?: FailedBuild['step'],
 ): Promise<FailedBuild> {
   if (error instanceof StepError) {
-    return new FailedBuild(error.cause, `${isLogShown ? '' : stepOutput(error)}${place(error)}`)
+    const excerpt = `${isLogShown ? '' : stepOutput(error)}${place(error)}`
+    return new FailedBuild(error.cause, excerpt, step)
   }
   if (error instanceof DockerfileErrors) {
     return new FailedBuild(error, await faults(error))

@@ -26,11 +26,14 @@ function readings(file: string, seen: Set<string> = new Set()): Reading[] {
   const helpers = [
     ...text.matchAll(/\b(?:sizeOf|forResultFile)\(args,(?: context,)? '([\w-]+)'/g),
   ].map(([, flag]) => ({ flag, how: 'text' }) as Reading)
+  const lists = [...text.matchAll(/\bwritten\(args, '([\w-]+)'/g)].map(
+    ([, flag]) => ({ flag, how: 'list' }) as Reading,
+  )
   const imports = [...text.matchAll(/(?:from |import\()'(\.[^']+)'/g)].map(([, path]) =>
     join(dirname(file), path ?? ''),
   )
   const own = imports.filter((path) => path.startsWith(SOURCES))
-  return [...found, ...helpers, ...own.flatMap((path) => readings(path, seen))]
+  return [...found, ...helpers, ...lists, ...own.flatMap((path) => readings(path, seen))]
 }
 
 /** Read by their names in a table; --debug is for whoever reports errors, before any flag can be read. */

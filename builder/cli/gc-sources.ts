@@ -1,7 +1,7 @@
 import { readdir, readFile, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Digest, digestHex, parseManifest } from '../../registry-client/oci/index.ts'
-import type { GcRecord, GcSource, Kernel, RecordStore, Store } from '../../snapshotter/index.ts'
+import type { GcRecord, GcSource, RecordStore, Store } from '../../snapshotter/index.ts'
 import { readAliasRecord, readPositionRecord, readStepRecord } from '../cache/records.ts'
 import {
   ImageStore,
@@ -10,10 +10,11 @@ import {
   type StoredImage,
 } from '../image/image-store.ts'
 import { readClampRecord } from '../ops/clamp-layer.ts'
+import { failedRecordName, FailedSteps } from '../ops/failed-steps.ts'
 import type { CommandServices } from './services.ts'
 
 /** What a record is, as `du` and `prune` call it. */
-export type CacheKind = 'image' | 'step' | 'cache-mount' | 'download' | 'index'
+export type CacheKind = 'image' | 'step' | 'failed-step' | 'cache-mount' | 'download' | 'index'
 
 /** A record with what people want to know of it. */
 export interface CacheRecord extends GcRecord {
@@ -21,20 +22,25 @@ export interface CacheRecord extends GcRecord {
   readonly description: string
 }
 
+/** Which images count as cache: those that only builds pulled, or all. */
+export type PrunedImages = 'unnamed' | 'bases' | 'all'
+
 /** Everything that keeps blobs and layers, and small things that only get old: what makes looking up faster. */
-export function cacheSources({
-  store,
-  kernel,
-}: CommandServices): { records(): AsyncIterable<CacheRecord> }[] {
+export function cacheSources(
+  { store }: CommandServices,
+  pruned: PrunedImages,
+  mountSizes: ReadonlyMap<string, number>,
+): { records(): AsyncIterable<CacheRecord> }[] {
   const blobs = peekingBlobs(store)
   const images = new ImageStore(store.records(store.root.imagesDir, readStoredImage), blobs)
   return [
-    { records: () => imageRecords(images, blobs) },
+    { records: () => imageRecords(images, blobs, pruned) },
     { records: () => stepRecords(store) },
     { records: () => clampRecords(store) },
     { records: () => indexRecords(store) },
     { records: () => contextRecords(store) },
-    { records: () => mountRecords(store, kernel) },
+    { records: () => mountRecords(store, mountSizes) },
+    { records: () => failedRecords(store) },
   ] satisfies GcSource[]
 }
 
@@ -56,8 +62,12 @@ function ifAbsent(error: unknown): undefined {
   throw error
 }
 
-/** Named images are pinned. One without a name goes like cache: it was replaced by a newer build. */
-async function* imageRecords(images: ImageStore, peeking: SmallBlobs): AsyncGenerator<CacheRecord> {
+/** Named images are pinned, but for those that count as cache. One without a name goes like cache: it was replaced by a newer build. */
+async function* imageRecords(
+  images: ImageStore,
+  peeking: SmallBlobs,
+  pruned: PrunedImages,
+): AsyncGenerator<CacheRecord> {
   const signal = new AbortController().signal
   for (const image of await images.list()) {
     const platforms = await images.platforms(image, signal)
@@ -66,7 +76,7 @@ async function* imageRecords(images: ImageStore, peeking: SmallBlobs): AsyncGene
       description: image.name ?? 'image without a name',
       name: `image-${image.name ?? image.target.digest}`,
       lastUsedMs: Date.parse(image.storedAt),
-      isPinned: image.name !== undefined,
+      isPinned: image.name !== undefined && !isCache(image, pruned),
       blobs: [
         ...(await manifestDigests(image, peeking, signal)),
         ...platforms.flatMap(({ manifest }) => [
@@ -98,6 +108,10 @@ async function manifestDigests(
     target.digest,
     ...(parsed.kind === 'index' ? parsed.index.manifests.map(({ digest }) => digest) : []),
   ]
+}
+
+function isCache({ isBase }: StoredImage, pruned: PrunedImages): boolean {
+  return pruned === 'all' || (pruned === 'bases' && isBase === true)
 }
 
 async function* stepRecords(store: Store): AsyncGenerator<CacheRecord> {
@@ -208,7 +222,10 @@ async function* contextRecords({ root }: Store): AsyncGenerator<CacheRecord> {
   }
 }
 
-async function* mountRecords(store: Store, kernel: Kernel): AsyncGenerator<CacheRecord> {
+async function* mountRecords(
+  store: Store,
+  sizes: ReadonlyMap<string, number>,
+): AsyncGenerator<CacheRecord> {
   for (const name of await readdir(store.root.mountsDir)) {
     const path = join(store.root.mountsDir, name)
     yield {
@@ -220,17 +237,30 @@ async function* mountRecords(store: Store, kernel: Kernel): AsyncGenerator<Cache
       blobs: [],
       layers: [],
       trees: [path],
-      sizeBytes: await treeSize(path, kernel),
+      // One that a build made since they were measured counts as empty.
+      sizeBytes: sizes.get(path) ?? 0,
       drop: async () => {},
     }
   }
 }
 
-async function treeSize(root: string, kernel: Kernel): Promise<number> {
-  const entries = await kernel.scanTree({
-    root,
-    withXattrs: false,
-    signal: new AbortController().signal,
-  })
-  return entries.reduce((sum, entry) => sum + (entry.type === 'file' ? entry.sizeBytes : 0), 0)
+/** What failed RUNs left for `tsbuild shell`. */
+async function* failedRecords(store: Store): AsyncGenerator<CacheRecord> {
+  for (const { id, path, step } of await new FailedSteps(store).list()) {
+    yield {
+      kind: 'failed-step',
+      description: `${step?.title ?? 'not usable any more'} (tsbuild shell ${id})`,
+      name: failedRecordName(id),
+      lastUsedMs: step === undefined ? 0 : Date.parse(step.failedAt),
+      isPinned: false,
+      blobs: [],
+      layers: [
+        ...(step?.layers ?? []),
+        ...(step?.mounts.flatMap(({ layers }) => layers ?? []) ?? []),
+      ],
+      trees: [path],
+      sizeBytes: step?.sizeBytes ?? 0,
+      drop: async () => {},
+    }
+  }
 }

@@ -75,7 +75,7 @@ export async function findImage(
 ): Promise<StoredImage> {
   const name = normalisedName(text)
   const named = name === undefined ? undefined : await images.get(name)
-  return named ?? (await images.resolve(idOf(text) ?? name ?? text, signal))
+  return named ?? (await images.resolve(idOf(text) ?? name ?? text, signal, text))
 }
 
 function idOf(text: string): string | undefined {

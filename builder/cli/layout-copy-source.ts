@@ -1,8 +1,14 @@
 import { createReadStream } from 'node:fs'
 import type { BlobSource, CopySource } from '../../registry-client/index.ts'
-import { type Descriptor, digestHex, parseManifest } from '../../registry-client/oci/index.ts'
+import {
+  type Descriptor,
+  digestHex,
+  isIndexType,
+  isManifestType,
+  parseManifest,
+} from '../../registry-client/oci/index.ts'
 import type { Kernel } from '../../snapshotter/index.ts'
-import { OciLayout } from '../ops/oci-layout.ts'
+import { OciLayout, tagOf } from '../ops/oci-layout.ts'
 import { CommandError } from './errors.ts'
 
 type FetchedManifest = Awaited<ReturnType<CopySource['top']>>
@@ -25,6 +31,21 @@ export function layoutCopySource(
     origin: undefined,
     top: async () => manifest(await layout.find(location.reference)),
     manifest,
+    // A layout lists referrers beside what they refer to (image-spec, image-layout.md).
+    referrers: async (subject) => {
+      const found: Descriptor[] = []
+      for (const entry of await layout.entries()) {
+        if (!isIndexType(entry.mediaType) && !isManifestType(entry.mediaType)) continue
+        const { parsed } = await manifest(entry)
+        const own = parsed.kind === 'index' ? parsed.index.subject : parsed.manifest.subject
+        if (own?.digest === subject) found.push(entry)
+      }
+      return found
+    },
+    tagged: async (tag) => {
+      const entry = (await layout.entries()).find((one) => tagOf(one) === tag)
+      return entry && (await manifest(entry))
+    },
     blob: (descriptor) => blobSource(location.path, descriptor, kernel),
   }
 }
@@ -39,6 +60,9 @@ function blobSource(
     try {
       fd = kernel.openInRoot(directory, `blobs/sha256/${digestHex(descriptor.digest)}`)
     } catch (cause) {
+      // Without its errno it is no failure of the file: the addon is missing, for one.
+      const isAboutFile = cause instanceof Error && 'errno' in cause && cause.errno !== 0
+      if (!isAboutFile) throw cause
       throw new CommandError(
         'archive-unreadable',
         `could not read OCI layout ${directory}: blob ${descriptor.digest} is missing or no file`,

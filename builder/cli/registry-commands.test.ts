@@ -2,7 +2,14 @@ import assert from 'node:assert/strict'
 import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { digestHex, type Platform } from '../../registry-client/oci/index.ts'
+import {
+  digestHex,
+  OCI_MANIFEST,
+  parseManifest,
+  type Platform,
+  serializeIndex,
+  serializeManifest,
+} from '../../registry-client/oci/index.ts'
 import {
   TEST_CA,
   TEST_SERVER_CERT,
@@ -73,9 +80,9 @@ describe('the commands about registries', () => {
     registry.requests.length = 0
     await succeeded(['push', '-q', `${name}:v1`])
     assert.deepEqual(
-      [...new Set(registry.requests.map(({ method }) => method))].sort(),
-      ['HEAD', 'PUT'],
-      'an unchanged image is asked for, not sent',
+      registry.requests.map(({ method }) => method),
+      ['HEAD', 'HEAD', 'PUT'],
+      'an unchanged image is asked for, layer and config, not sent',
     )
   })
 
@@ -149,7 +156,7 @@ describe('the commands about registries', () => {
     const { host } = registry
     registry.repository('app').addImage({ layers: [LAYER], platform: AMD64, tag: 'v1' })
     const inspect = ['inspect', '--raw', `docker://${host}/app:v1`]
-    const advice = `signed by an unknown authority; put its CA .* /etc/docker/certs.d/${host}/ca.crt`
+    const advice = `signed by an unknown authority.*; put its CA .* (?:/etc/|~/\\.)docker/certs.d/${host}/ca.crt`
     await failed(inspect, new RegExp(advice))
     await writeFile(join(directory, 'ca.pem'), TEST_CA)
     await writeFile(join(directory, 'other.pem'), TEST_SERVER_CERT)
@@ -192,5 +199,72 @@ describe('the commands about registries', () => {
     const { status, stderr } = await tsbuild(['pull', 'app:v1'])
     assert.equal(status, 0, stderr)
     assert.match(stderr, new RegExp(`app comes from the mirror ${mirror.host}/hub/library/app`))
+  })
+
+  it('list tags and remove them from a registry', async () => {
+    await using registry = await FakeRegistry.start({ pageSizeMax: 2 })
+    const repository = registry.repository('team/app')
+    for (const [seed, tag] of ['v1', 'v2', 'v3'].entries()) {
+      repository.addImage({ layers: [Buffer.alloc(10, `${seed}`)], platform: AMD64, tag })
+    }
+    const name = `${registry.host}/team/app`
+    assert.equal(await succeeded(['tags', name]), 'v1\nv2\nv3\n')
+    const removed = await succeeded(['rmi', `docker://${name}:v2`])
+    assert.equal(removed, `Untagged: ${name}:v2\n`)
+    assert.equal(await succeeded(['tags', `docker://${name}`]), 'v1\nv3\n')
+    const digest = repository.find('v3')?.digest
+    await succeeded(['rmi', `docker://${name}@${digest}`])
+    assert.equal(repository.find(digest ?? ''), undefined)
+    await failed(['rmi', `docker://${name}:v9`], /could not delete .*:v9: .* 404/)
+    assert.equal(await succeeded(['rmi', '-f', `docker://${name}:v9`]), '')
+    assert.equal((await tsbuild(['rmi', `docker://${name}`])).status, 2)
+    assert.equal((await tsbuild(['tags', `${name}:v1`])).status, 2)
+  })
+
+  it('say how to remove an image where tags cannot be removed', async () => {
+    await using registry = await FakeRegistry.start()
+    const repository = registry.repository('app')
+    const { manifest } = repository.addImage({ layers: [LAYER], platform: AMD64, tag: 'v1' })
+    const body = '{"errors":[{"code":"UNSUPPORTED","message":"The operation is unsupported."}]}'
+    registry.script({ method: 'DELETE', act: { kind: 'reply', status: 405, body } })
+    const advice = `tsbuild rmi docker://${registry.host}/app@${manifest.digest}`
+    await failed(
+      ['rmi', `docker://${registry.host}/app:v1`],
+      new RegExp(`UNSUPPORTED.*\n.*${advice}`),
+    )
+    assert.ok(repository.find('v1'))
+  })
+
+  it('copy signatures from a layout, when they are asked for', async () => {
+    await using from = await FakeRegistry.start()
+    await using to = await FakeRegistry.start()
+    await succeeded(['-q', '-t', 'app:v1', '-o', 'type=oci,tar=false,dest=layout', 'ctx'])
+    const index: unknown = JSON.parse(await readFile(join(directory, 'layout/index.json'), 'utf8'))
+    const manifests = parseManifest(Buffer.from(JSON.stringify(index)), undefined)
+    assert.ok(manifests.kind === 'index')
+    const [subject = assert.fail()] = manifests.index.manifests
+    const blob = from.repository('x').addBlob(Buffer.from('signature'))
+    const { mediaType, digest, sizeBytes } = subject
+    const signature = serializeManifest({
+      mediaType: OCI_MANIFEST,
+      config: blob,
+      layers: [blob],
+      subject: { mediaType, digest, sizeBytes },
+    })
+    const entry = {
+      mediaType: OCI_MANIFEST,
+      digest: signature.digest,
+      sizeBytes: signature.bytes.byteLength,
+    }
+    const blobs = join(directory, 'layout/blobs/sha256')
+    await writeFile(join(blobs, digestHex(blob.digest)), 'signature')
+    await writeFile(join(blobs, digestHex(signature.digest)), signature.bytes)
+    const more = serializeIndex({ ...manifests.index, manifests: [subject, entry] })
+    await writeFile(join(directory, 'layout/index.json'), more.bytes)
+    const target = `${to.host}/app:v1`
+    await succeeded(['copy', '-q', 'oci:layout:v1', target])
+    assert.equal(to.repository('app').find(signature.digest), undefined)
+    await succeeded(['copy', '-q', '--referrers', 'oci:layout:v1', target])
+    assert.ok(to.repository('app').find(signature.digest))
   })
 })

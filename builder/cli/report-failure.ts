@@ -30,9 +30,8 @@ export function reportFailure(
   const shown = build ?? failure
   const message = shown instanceof Error ? shown.message : String(shown)
   stderr.write(`ERROR: ${build === undefined ? '' : 'failed to build: '}${safe(message)}\n`)
-  const hint = hintOf(failure)
-  if (hint !== undefined) {
-    stderr.write(`HINT: ${safe(hint)}\n`)
+  for (const hint of [hintOf(failure), build?.step?.advice]) {
+    if (hint !== undefined) stderr.write(`HINT: ${safe(hint)}\n`)
   }
   if (options.isDebug || isUnexpected(failure)) {
     stderr.write(`${safe(traceOf(failure))}\n`)

@@ -5,22 +5,33 @@ import type { BuildEventSink } from '../events.ts'
 import { createExporter, type RegistryNeeds } from '../export/create-exporter.ts'
 import type { Exporter } from '../export/exporter.ts'
 import type { BuildRequest } from '../request.ts'
-import { startWorker } from '../worker/client.ts'
+import { emptyTrash } from '../../snapshotter/index.ts'
+import { FailedSteps } from '../ops/failed-steps.ts'
+import { FailedStepKeeper } from '../ops/keep-failed.ts'
+import { startWorker } from '../worker/start-worker.ts'
 import type { ParsedArgs } from './args.ts'
 import type { CommandContext } from './command.ts'
-import { openServices, Registries } from './services.ts'
+import { type FailedStepNews, newsOf, type OnFailure } from './failed-step-advice.ts'
+import { type CommandServices, openServices, Registries } from './services.ts'
+
+/** Who is told what of a build. */
+export interface BuildReactions {
+  readonly events: BuildEventSink
+  readonly onFailure: OnFailure
+  /** Called before the build rejects, when it was for a step whose files may have been kept. */
+  readonly tellFailedStep: (news: FailedStepNews) => void
+}
 
 /** Builds with everything that a build needs of this machine: state root, worker, registries, exporters. */
 export async function runBuild(
   request: BuildRequest,
   args: ParsedArgs,
   context: CommandContext,
-  events: BuildEventSink,
+  { events, onFailure, tellFailedStep }: BuildReactions,
 ): Promise<BuildOutcome> {
   await using services = await openServices(args, context)
-  await using registries = new Registries(args, context, (text) =>
-    events({ type: 'notice', atMs: 0, text }),
-  )
+  const notice = (text: string): void => events({ type: 'notice', atMs: 0, text })
+  await using registries = new Registries(args, context, notice)
   const { kernel, store, images } = services
   const registry = ({ isInsecure, names }: RegistryNeeds): ReturnType<typeof registries.client> =>
     registries.client(isInsecure ? names.map((name) => parseReference(name).registry) : [])
@@ -37,17 +48,38 @@ export async function runBuild(
       }),
     )
   }
-  return await build(request, {
-    store,
-    images,
-    kernel,
-    registry: () => registries.client(insecureCaches(request)),
-    startWorker: (signal) => startWorker({ store }, signal),
-    exporters,
-    events,
-    env: context.env,
-    signal: context.signal,
-  })
+  const failedSteps = new FailedSteps(store)
+  const keeper = onFailure === 'discard' ? undefined : new FailedStepKeeper(failedSteps)
+  try {
+    return await build(request, {
+      store,
+      images,
+      kernel,
+      registry: () => registries.client(insecureCaches(request)),
+      startWorker: (signal, use) => startWorker({ store, onNotice: notice, ...use }, signal),
+      exporters,
+      events,
+      ...(keeper === undefined ? {} : { failedSteps: keeper }),
+      env: context.env,
+      signal: context.signal,
+    })
+  } catch (error) {
+    const news = newsOf(error, keeper)
+    if (news !== undefined) tellFailedStep(news)
+    throw error
+  } finally {
+    await removeExpired(failedSteps, services, context.signal)
+  }
+}
+
+/** Failed steps get old whatever builds come after them. Files of sub-ids stay in the trash until a worker is there. */
+async function removeExpired(
+  failedSteps: FailedSteps,
+  { kernel }: CommandServices,
+  signal: AbortSignal,
+): Promise<void> {
+  const graves = await failedSteps.expire()
+  if (!signal.aborted) await emptyTrash(graves, kernel, signal)
 }
 
 /** Registries that a cache says are without TLS or a known certificate. */

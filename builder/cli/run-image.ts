@@ -12,7 +12,7 @@ import { readLayerContents } from '../ops/read-contents.ts'
 import type { BuildRequest } from '../request.ts'
 import { BuildLayer } from '../solver/layer.ts'
 import { createLimits } from '../solver/limits.ts'
-import { startWorker } from '../worker/client.ts'
+import { startWorker } from '../worker/start-worker.ts'
 import type { RunRequest, Worker } from '../worker/protocol.ts'
 import type { ParsedArgs } from './args.ts'
 import type { CommandContext } from './command.ts'
@@ -112,6 +112,7 @@ async function prepare(
       registry,
       limits,
       steps,
+      isForBuild: false,
       isPullForced: false,
       nowMs: Date.now,
     })
@@ -131,10 +132,11 @@ async function prepare(
   }
   const fetcher = new LayerFetcher({ store, registry, limits, steps })
   const access = new LayerAccess({
+    steps,
     store,
     limits,
     worker: () => worker.get(signal),
-    fetchBlob: (layer, inner) => fetcher.fetch(layer, inner),
+    fetchBlob: (layer, inner, onArrival) => fetcher.fetch(layer, inner, onArrival),
     readContents: (path, layer, blob, inner) =>
       readLayerContents(path, layer, blob, { store, kernel }, inner),
   })

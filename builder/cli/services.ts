@@ -72,6 +72,10 @@ export class Registries implements AsyncDisposable {
 
   async #open(insecure: readonly string[]): Promise<RegistryClient> {
     const { RegistryClient, systemRouting } = await import('../../registry-client/index.ts')
+    const { setFlagsFromString } = await import('node:v8')
+    // undici reads HTTP by WebAssembly. V8's optimizing compiler would be at it from the first answer on, for a tenth of a
+    // second of processor time: as much as all else that a push of a known image takes.
+    setFlagsFromString('--wasm-tiering-budget=2000000000')
     return new RegistryClient({
       routing: systemRouting(this.#context.env),
       insecureRegistries: [...this.#args.list('insecure-registry'), ...insecure],
@@ -80,6 +84,11 @@ export class Registries implements AsyncDisposable {
       onNotice: this.#onNotice,
     })
   }
+}
+
+/** For commands without progress: what a registry has to say is written to stderr. */
+export function noticingRegistries(args: ParsedArgs, context: CommandContext): Registries {
+  return new Registries(args, context, (notice) => context.stderr.write(`NOTE: ${notice}\n`))
 }
 
 /** `--registry-ca [HOST=]FILE`: for one registry, or for all. */

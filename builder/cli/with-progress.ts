@@ -17,7 +17,9 @@ export async function withProgress<T>(
   work: (services: MovingServices) => Promise<T>,
 ): Promise<T> {
   const mode = args.boolean('quiet') === true ? 'quiet' : 'auto'
-  const printer = await createProgressPrinter(mode, context.stderr, context.env, 'Working')
+  const printer = await createProgressPrinter(mode, context.stderr, context.env, {
+    activity: 'Working',
+  })
   try {
     const steps = new StepReporter((event) => printer.handle(event))
     await using registries = new Registries(args, context, (text) => steps.notice(text))

@@ -43,7 +43,7 @@ describe('LocatedContexts', () => {
       ['image', { kind: 'image', reference: 'x' }],
     ])
     return new LocatedContexts(
-      { context, namedContexts, dockerfile },
+      { context, namedContexts, dockerfile, buildArgs: new Map() },
       {
         kernel,
         contextsDirectory: join(directory, 'contexts'),

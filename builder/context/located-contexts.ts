@@ -5,6 +5,7 @@ import type { BuildContexts } from '../ops/build-contexts.ts'
 import type { SourceTree } from '../ops/copy-source.ts'
 import type { BuildRequest, ContextLocation } from '../request.ts'
 import { SingleFlight } from '../solver/single-flight.ts'
+import { keepsGitDirectory } from '../steering-args.ts'
 import { type DockerfileText, hostReader, readDockerfile } from './dockerfile.ts'
 import { GitTree } from './git-tree.ts'
 import {
@@ -22,7 +23,7 @@ import {
  * named contexts, and what ADD downloads.
  */
 export class LocatedContexts implements BuildContexts {
-  readonly #request: Pick<BuildRequest, 'context' | 'namedContexts' | 'dockerfile'>
+  readonly #request: Pick<BuildRequest, 'context' | 'namedContexts' | 'dockerfile' | 'buildArgs'>
   readonly #parts: ContextParts
   readonly #contexts = new SingleFlight<OpenContext>()
   readonly #trees = new SingleFlight<SourceTree>()
@@ -31,7 +32,7 @@ export class LocatedContexts implements BuildContexts {
   #dockerfile: Promise<DockerfileText> | undefined
 
   constructor(
-    request: Pick<BuildRequest, 'context' | 'namedContexts' | 'dockerfile'>,
+    request: Pick<BuildRequest, 'context' | 'namedContexts' | 'dockerfile' | 'buildArgs'>,
     parts: ContextParts,
   ) {
     this.#request = request
@@ -127,9 +128,10 @@ export class LocatedContexts implements BuildContexts {
         : undefined
     return await this.#contexts.run(name, async () => {
       const description = isMain ? 'the build context' : `context ${name}`
+      const keepsGit = isMain && keepsGitDirectory(this.#request.buildArgs)
       const opened = await openContext(
         location,
-        { description, ignoreText, isNamed: !isMain },
+        { description, ignoreText, isNamed: !isMain, keepsGitDirectory: keepsGit },
         this.#parts,
       )
       this.#opened.push(opened)

@@ -52,6 +52,8 @@ export interface OpenOptions {
   readonly ignoreText: string | undefined
   /** The main context unpacks an archive behind a URL; a named one is the file itself (features rows C9, C12). */
   readonly isNamed: boolean
+  /** A repository keeps its `.git` also where the URL does not ask for it (features row D50). */
+  readonly keepsGitDirectory?: boolean
 }
 
 /** A context that can be copied from. */
@@ -206,7 +208,8 @@ async function openGit(
   }
   // `github.com/owner/name` has no scheme: for git itself it would be a local path.
   const remote = source.looksLocal ? `https://${source.remote}` : source.remote
-  const { ref, subdir, checksum, keepGitDir = false, submodules = true } = source
+  const { ref, subdir, checksum, submodules = true } = source
+  const keepGitDir = source.keepGitDir === true || options.keepsGitDirectory === true
   const { mtime = 'checkout', fetchByCommit } = source
   const tree = await GitTree.open(
     { remote, ref, subdir, checksum, keepGitDir, submodules, mtime, fetchByCommit },

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict'
-import { chmod, writeFile } from 'node:fs/promises'
+import { chmod, readFile, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { requires } from '../../snapshotter/testing/requires.ts'
 import { assertFails } from './lab/assert-fails.ts'
+import { mustRun } from './lab/cli.ts'
 import { Lab } from './lab/lab.ts'
 import { labRegistry } from './lab/registry.ts'
 
@@ -37,6 +38,35 @@ describe('bad input', () => {
       /--targt/,
       /--target/,
     )
+  })
+
+  it('takes flags with empty values, as of variables that are not set, for not given', async () => {
+    await using lab = await Lab.open()
+    const context = await lab.context({ Dockerfile: 'FROM scratch\nCOPY Dockerfile /\n' })
+    const flags = ['cache-from', 'cache-to', 'ssh', 'add-host', 'secret', 'progress']
+    await lab.build([...flags.map((flag) => `--${flag}=`), '-t', 'x', context])
+  })
+
+  it('says that there is no place for temporary files', async () => {
+    await using lab = await Lab.open()
+    const context = await lab.context({ Dockerfile: 'FROM scratch\n' })
+    const archive = join(lab.dir, 'context.tar')
+    await mustRun('tar', ['-C', context, '-cf', archive, '.'])
+    const input = await readFile(archive)
+    const result = await lab.tsbuild(['build', '-'], { input, env: { TMPDIR: '/no/such' } })
+    await assertFails(lab, result, 1, /temporary files/, /set TMPDIR/)
+  })
+
+  it('refuses to annotate the index of one platform, which has none', async () => {
+    await using lab = await Lab.open()
+    const context = await lab.context({ Dockerfile: 'FROM scratch\nCOPY Dockerfile /\n' })
+    for (const flags of [
+      ['--annotation', 'index:a=b'],
+      ['-o', `type=oci,dest=${join(lab.dir, 'o.tar')},annotation-index.a=b`],
+    ]) {
+      const result = await lab.tsbuild(['build', ...flags, context])
+      await assertFails(lab, result, 2, /index:a/, /several platforms/)
+    }
   })
 
   it('names an unknown target stage and the nearest one', async () => {

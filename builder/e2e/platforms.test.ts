@@ -106,6 +106,39 @@ describe('an image for several platforms', () => {
     assert.equal((await fetchJson<Index>(host, 'several/other/manifests/1')).manifests.length, 2)
   })
 
+  it('is an index, and a folder of its own, also when one platform is given twice, with a warning', async () => {
+    await using lab = await Lab.open()
+    const context = await lab.context({ Dockerfile: 'FROM scratch\nCOPY Dockerfile /\n' })
+    const saved = join(lab.dir, 'saved.tar')
+    const out = join(lab.dir, 'out')
+    const outputs = ['-o', `type=oci,dest=${saved}`, '-o', out]
+    const twice = ['--platform', 'linux/amd64,linux/x86_64', '--progress=plain']
+    const built = await lab.build([...twice, ...outputs, context])
+    assert.match(built.text, /Duplicate platform result requested "linux\/amd64"/)
+    assert.deepEqual(await readdir(out), ['linux_amd64'])
+    const { stdout } = await runCommand('tar', ['xOf', saved, 'index.json'])
+    const index = JSON.parse(stdout)
+    assert.match(index.manifests[0].mediaType, /image\.index/)
+  })
+
+  it('refuses a platform that is empty, and both ways of ignoring the cache at once', async () => {
+    await using lab = await Lab.open()
+    const context = await lab.context({ Dockerfile: 'FROM scratch\nCOPY Dockerfile /\n' })
+    for (const empty of ['', 'linux/amd64,']) {
+      const result = await lab.tsbuild(['build', '--platform', empty, context])
+      assert.notEqual(result.status, 0)
+      assert.match(result.stderr, /invalid platform: /)
+    }
+    const flags = ['--no-cache', '--no-cache-filter', 'made']
+    const both = await lab.tsbuild(['build', ...flags, context])
+    assert.notEqual(both.status, 0)
+    assert.match(both.stderr, /--no-cache and --no-cache-filter cannot be used together/)
+    assert.equal(
+      (await lab.tsbuild(['build', '--no-cache', '--no-cache-filter', '', context])).status,
+      0,
+    )
+  })
+
   it('says which emulator is missing when a step cannot run here', async () => {
     await using lab = await Lab.open()
     const header = Buffer.alloc(512)

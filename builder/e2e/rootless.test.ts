@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { chown, mkdir, readFile } from 'node:fs/promises'
+import { chown, mkdir, readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { requires } from '../../snapshotter/testing/requires.ts'
 import { CLI, type CommandOptions, type CommandResult, mustRun, runCommand } from './lab/cli.ts'
@@ -57,6 +57,24 @@ describe('a build by an ordinary user with subordinate ids', function () {
     assert.equal(await readFile(join(out, 'tmp', 'uid'), 'utf8'), '1000\n')
     const left = await asUser(lab, user, ['prune', '-af'])
     assert.equal(left.status, 0, left.text)
+  })
+
+  it('measures and removes a cache mount that only its owner in a step may read', async () => {
+    await using lab = await Lab.open()
+    const user = await ordinaryUser()
+    const { host } = await labRegistry()
+    const cache = '--mount=type=cache,id=private,target=/c,uid=1000,gid=1000,mode=0700'
+    const context = await lab.context({
+      Dockerfile: `FROM ${host}/library/busybox\nUSER 1000\nRUN ${cache} head -c 5000 /dev/zero > /c/x\n`,
+    })
+    const built = await asUser(lab, user, ['build', context])
+    assert.equal(built.status, 0, built.text)
+    const used = await asUser(lab, user, ['du', '--verbose'])
+    assert.match(used.stdout, /^cache-mount +true +5(\.00)?kB /m, used.text)
+    const left = await asUser(lab, user, ['prune', '-af'])
+    assert.equal(left.status, 0, left.text)
+    const mounts = join(lab.dir, 'home', '.local', 'share', 'tsbuild', 'mounts')
+    assert.deepEqual(await readdir(mounts), [])
   })
 
   it('installs Debian packages and pushes the image', async () => {

@@ -119,6 +119,23 @@ describe('ArchiveExporter', () => {
     )
   })
 
+  it('calls what has no name the latest of a directory', async () => {
+    for (const layers of [LAYERS, LAYERS.slice(0, 1)]) {
+      const exporter = await ArchiveExporter.open(
+        output('layout', { isTar: false, names: [] }),
+        surroundings(),
+      )
+      await exporter.export(await maker.result(layers), maker.services, SIGNAL)
+    }
+    const index: { manifests: { annotations: Record<string, string> }[] } = JSON.parse(
+      await readFile(join(maker.directory, 'layout/index.json'), 'utf8'),
+    )
+    const names = index.manifests.map(
+      ({ annotations }) => annotations['org.opencontainers.image.ref.name'],
+    )
+    assert.deepEqual(names, ['latest'])
+  })
+
   it('refuses a bad destination before anything is built', async () => {
     await writeFile(join(maker.directory, 'file'), '')
     await maker.workDirectory('dir')

@@ -15,6 +15,7 @@ import {
   blobFiles,
   dockerManifestFile,
   type LayoutFile,
+  type LayoutEntry,
   layoutEntries,
   layoutHead,
   prefetchBlob,
@@ -79,7 +80,7 @@ export class ArchiveExporter implements Exporter {
         await writeLayoutDirectory(
           resolve(this.#surroundings.cwd, dest),
           [...docker, ...blobs],
-          entries,
+          names.length === 0 ? entries.map(asLatest) : entries,
           signal,
         )
       }
@@ -90,6 +91,12 @@ export class ArchiveExporter implements Exporter {
     }
     return { digest: rootManifest(result).digest, names }
   }
+}
+
+/** What has no name is the `latest` of a directory, as BuildKit writes it: the next one takes its place. */
+function asLatest(entry: LayoutEntry): LayoutEntry {
+  const annotations = { ...entry.annotations, 'org.opencontainers.image.ref.name': 'latest' }
+  return { ...entry, annotations }
 }
 
 /** Tells about layers; configs and manifests are too small to tell about. */

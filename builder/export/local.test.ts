@@ -104,6 +104,23 @@ describe('LocalExporter', () => {
     assert.deepEqual(await readdir(join(maker.directory, 'out')), [])
   })
 
+  it('puts several platforms into one directory, unless one replaces a file of another', async () => {
+    const parts = { kernel, cwd: maker.directory, stdout: new PassThrough() }
+    const exporter = await LocalExporter.open(
+      { type: 'local', dest: 'dst', platformSplit: false },
+      parts,
+    )
+    const platforms = ['amd64', 'arm64'].map((architecture) => ({ os: 'linux', architecture }))
+    const both = await maker.result([[{ name: 'f', content: 'x' }]], platforms)
+    await assert.rejects(exporter.export(both, maker.services, SIGNAL), {
+      code: 'export-unsupported',
+      message: /cannot overwrite \/f from linux\/amd64 with linux\/arm64/,
+    })
+    const directories = await maker.result([[{ name: 'd/', type: 'directory' }]], platforms)
+    await exporter.export(directories, maker.services, SIGNAL)
+    assert.ok((await readdir(join(maker.directory, 'dst'))).includes('d'))
+  })
+
   it('says that the destination is a file', async () => {
     await writeFile(join(maker.directory, 'dst'), '')
     const parts = { kernel, cwd: maker.directory, stdout: new PassThrough() }

@@ -1,6 +1,6 @@
 import { mkdir } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
-import type { Platform } from '../../registry-client/oci/index.ts'
+import { formatPlatform, type Platform } from '../../registry-client/oci/index.ts'
 import type { BuildResult, ImageLayer } from '../image/built-image.ts'
 import type { LayerFormat, OutputRequest } from '../request.ts'
 import { checkDirectoryDestination, type Surroundings } from './destination.ts'
@@ -55,13 +55,16 @@ export class LocalExporter implements Exporter {
     try {
       await mkdir(dest, { recursive: true, mode: 0o700 })
       const kept = new Set<string>()
-      for (const { image, directory } of placedImages(result, this.#output.platformSplit)) {
+      const places = placedImages(result, this.#output.platformSplit)
+      const owners = new Map<string, string>()
+      for (const { image, directory } of places) {
         // Below the destination: files get their place by rename.
         await using flat = await FlatImage.open(
           image,
           { kernel, services, workDirectory: dest },
           signal,
         )
+        if (places.length > 1) claimPaths(flat, formatPlatform(image.platform), directory, owners)
         const root = directory === '' ? dest : join(dest, directory)
         await mkdir(root, { recursive: true, mode: 0o755 })
         const onSkipped = (path: string, reason: string): void =>
@@ -86,22 +89,37 @@ export class LocalExporter implements Exporter {
   }
 }
 
-/** Images with the directory that each one's files go to; '' is the root (features row C68). */
+/** Images with the directory that each one's files go to; '' is the root (features row C68). What has an index is split. */
 export function placedImages(
-  { images }: BuildResult,
+  { images, index }: BuildResult,
   platformSplit: boolean | undefined,
 ): { readonly image: BuildResult['images'][number]; readonly directory: string }[] {
-  const isSplit = platformSplit ?? images.length > 1
-  if (!isSplit && images.length > 1) {
-    throw new ExportError(
-      'export-unsupported',
-      'could not export several platforms into one directory: leave platform-split=false out',
-    )
-  }
+  const isSplit = platformSplit ?? index !== undefined
   return images.map((image) => ({
     image,
     directory: isSplit ? platformDirectory(image.platform) : '',
   }))
+}
+
+/** Platforms may share a directory as long as none replaces a file of another, as in BuildKit. */
+function claimPaths(
+  flat: FlatImage,
+  platform: string,
+  directory: string,
+  owners: Map<string, string>,
+): void {
+  for (const { path, entry } of flat.nodes) {
+    if (entry.type === 'dir') continue
+    const place = join('/', directory, path)
+    const owner = owners.get(place)
+    if (owner !== undefined) {
+      throw new ExportError(
+        'export-unsupported',
+        `could not export: cannot overwrite ${place} from ${owner} with ${platform}; leave platform-split=false out`,
+      )
+    }
+    owners.set(place, platform)
+  }
 }
 
 function platformDirectory({ os, architecture, variant }: Platform): string {

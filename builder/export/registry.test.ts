@@ -32,13 +32,15 @@ describe('RegistryExporter', () => {
       [
         ['blob', 'digest'],
         ['blob', 'digest'],
-        ['manifest', 'digest'],
         ['manifest', 'v1'],
         ['manifest', 'v2'],
       ],
     )
-    const ofB = calls.find(({ place }) => place.repository === 'b')
-    assert.deepEqual(ofB?.mountFrom, ['a'])
+    const ofB = calls.filter(({ place }) => place.repository === 'b')
+    assert.deepEqual(
+      ofB.flatMap(({ mountFrom }) => mountFrom ?? []),
+      ['a'],
+    )
   })
 
   it('touches no tag when it pushes by digest', async () => {
@@ -72,6 +74,24 @@ describe('RegistryExporter', () => {
         (event) => event.type === 'notice' && event.text.includes('good.example/a:v1'),
       ),
     )
+  })
+
+  it('lets the other repositories have theirs when one takes no layer', async () => {
+    const { client, calls } = recordingClient((place: Reference) => {
+      if (place.repository === 'a') throw new Error('no')
+    })
+    const exporter = new RegistryExporter(
+      { format: DEFAULT_FORMAT, names: NAMES, pushByDigest: false },
+      async () => client,
+    )
+    const result = await maker.result([[{ name: 'a', content: 'a' }]])
+    await assert.rejects(
+      exporter.export(result, maker.services, new AbortController().signal),
+      /no/,
+    )
+    assert.ok(calls.some(({ place }) => formatReference(place) === 'reg.example/b:v1'))
+    const mounts = calls.flatMap(({ mountFrom }) => mountFrom ?? [])
+    assert.deepEqual(mounts, [], 'nothing is mounted from where it could not be pushed')
   })
 
   it('does not download a base layer that the registry can mount', async () => {

@@ -41,7 +41,7 @@ export class RegistryExporter implements Exporter {
   readonly #options: RegistryExporterOptions
   readonly #client: () => Promise<PushClient & Pick<RegistryClient, 'pushManifest'>>
   readonly #targets: readonly Target[]
-  /** By layer digest: settles when every repository has the layer. */
+  /** By repository and digest of the layer: settles when it is there. */
   readonly #uploads = new Map<string, Promise<void>>()
   #step: Step | undefined
 
@@ -56,8 +56,10 @@ export class RegistryExporter implements Exporter {
   }
 
   layerReady(layer: ImageLayer, services: ExportServices, signal: AbortSignal): void {
-    // Thrown again by `export`, which waits for the same promise.
-    this.#upload(layer, services, signal).catch(() => undefined)
+    for (const target of this.#targets) {
+      // Thrown again by `export`, which waits for the same promise.
+      this.#upload(layer, target, services, signal).catch(() => undefined)
+    }
   }
 
   async export(
@@ -67,10 +69,8 @@ export class RegistryExporter implements Exporter {
   ): Promise<ExportOutcome> {
     const step = this.#begin(services, signal)
     try {
-      const layers = result.images.flatMap((image) => image.layers)
-      await Promise.all(layers.map((layer) => this.#upload(layer, services, signal)))
       const settled = await Promise.allSettled(
-        this.#targets.map((target) => this.#finish(result, target, step, signal)),
+        this.#targets.map((target) => this.#push(result, target, services, signal)),
       )
       const failures = settled.flatMap((one) =>
         one.status === 'rejected' ? [one.reason as unknown] : [],
@@ -110,72 +110,81 @@ export class RegistryExporter implements Exporter {
     return this.#step
   }
 
-  #upload(layer: ImageLayer, services: ExportServices, signal: AbortSignal): Promise<void> {
-    const { digest } = layer.descriptor
-    const known = this.#uploads.get(digest)
+  #upload(
+    layer: ImageLayer,
+    target: Target,
+    services: ExportServices,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const key = `${target.registry}/${target.repository} ${layer.descriptor.digest}`
+    const known = this.#uploads.get(key)
     if (known !== undefined) {
       return known
     }
-    const step = this.#begin(services, signal)
-    const upload = this.#uploadToAll(layer, step, services, signal)
-    this.#uploads.set(digest, upload)
+    const upload = this.#uploadOnce(layer, target, services, signal)
+    this.#uploads.set(key, upload)
     // A build that begins again (a cached layer was none) aborted it; `export` asks again.
-    upload.catch(() => this.#uploads.delete(digest))
+    upload.catch(() => this.#uploads.delete(key))
     return upload
   }
 
   /** Registries side by side; within one, the second repository mounts from the first. */
-  async #uploadToAll(
+  async #uploadOnce(
     layer: ImageLayer,
-    step: Step,
+    target: Target,
     services: ExportServices,
     signal: AbortSignal,
   ): Promise<void> {
+    const step = this.#begin(services, signal)
+    const { registry, repository } = target
+    const holders: string[] = []
+    for (const before of this.#targets.slice(0, this.#targets.indexOf(target))) {
+      if (before.registry !== registry) continue
+      // Why it does not have the layer is told where that repository is pushed to.
+      const isThere = await this.#upload(layer, before, services, signal).then(
+        () => true,
+        () => false,
+      )
+      if (isThere) holders.push(before.repository)
+    }
     const client = await this.#client()
-    await Promise.all(
-      [...new Set(this.#targets.map(({ registry }) => registry))].map(async (registry) => {
-        const holders: string[] = []
-        for (const { repository } of this.#targets.filter(
-          (target) => target.registry === registry,
-        )) {
-          await pushLayer(client, { layer, registry, repository, holders, step, services, signal })
-          holders.push(repository)
-        }
-      }),
-    )
+    await pushLayer(client, { layer, registry, repository, holders, step, services, signal })
   }
 
-  /** Everything after the layers. */
-  async #finish(
+  /** Blobs side by side, then manifests, then names. */
+  async #push(
     result: BuildResult,
     target: Target,
-    step: Step,
+    services: ExportServices,
     signal: AbortSignal,
   ): Promise<void> {
+    const { registry, repository } = target
+    const place: Reference = { registry, repository, tag: undefined, digest: undefined }
     const client = await this.#client()
-    const place: Reference = {
-      registry: target.registry,
-      repository: target.repository,
-      tag: undefined,
-      digest: undefined,
-    }
     const configOf = this.#options.configOf ?? configBytes
-    for (const image of result.images) {
-      await client.pushBlob(place, bytesSource(image.configDescriptor, configOf(image)), { signal })
-      await client.pushManifest({ ...place, digest: image.manifest.digest }, image.manifest, {
-        signal,
-      })
-    }
+    await Promise.all(
+      result.images.flatMap((image) => [
+        ...image.layers.map((layer) => this.#upload(layer, target, services, signal)),
+        client.pushBlob(place, bytesSource(image.configDescriptor, configOf(image)), { signal }),
+      ]),
+    )
+    const names = this.#options.pushByDigest ? [] : target.names
     const root = rootManifest(result)
-    if (result.index !== undefined) {
+    for (const { manifest } of result.images) {
+      // A name brings the manifest with it.
+      if (manifest.digest === root.digest && names.length > 0) continue
+      await client.pushManifest({ ...place, digest: manifest.digest }, manifest, { signal })
+    }
+    if (result.index !== undefined && names.length === 0) {
       await client.pushManifest({ ...place, digest: root.digest }, root, { signal })
     }
-    for (const name of this.#options.pushByDigest ? [] : target.names) {
+    const step = this.#begin(services, signal)
+    for (const name of names) {
       await client.pushManifest({ ...name, digest: undefined }, root, { signal })
       tellManifest(step, familiarReference(name), root)
     }
-    if (this.#options.pushByDigest) {
-      tellManifest(step, `${target.registry}/${target.repository}`, root)
+    if (names.length === 0) {
+      tellManifest(step, `${registry}/${repository}`, root)
     }
   }
 

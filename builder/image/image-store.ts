@@ -24,6 +24,8 @@ export interface StoredImage {
   }
   /** When it was put here, RFC 3339. */
   readonly storedAt: string
+  /** A build pulled it because of a FROM or --from; nobody asked for it by its name. */
+  readonly isBase?: boolean
   /** Registries it was pulled from: blobs that are not here yet are fetched there. */
   readonly origins: readonly LayerOrigin[]
 }
@@ -105,7 +107,7 @@ export class ImageStore {
     signal: AbortSignal,
   ): Promise<StoredImage> {
     const image = await this.resolve(source, signal)
-    const tagged = { ...image, name, storedAt }
+    const tagged = { ...image, name, storedAt, isBase: false }
     await this.put(tagged)
     return tagged
   }
@@ -119,9 +121,9 @@ export class ImageStore {
 
   /**
    * The image that a person means: a normalised name, the digest of a manifest or index, or (a prefix of) an image id.
-   * Errors: `name-missing`, `name-ambiguous`.
+   * `typed`: what stood on the command line. Errors: `name-missing`, `name-ambiguous`.
    */
-  async resolve(text: string, signal: AbortSignal): Promise<StoredImage> {
+  async resolve(text: string, signal: AbortSignal, typed: string = text): Promise<StoredImage> {
     const named = await this.get(text)
     if (named !== undefined) {
       return named
@@ -133,7 +135,7 @@ export class ImageStore {
     if (first === undefined) {
       throw new BuildError(
         'name-missing',
-        `could not find image ${text}: the store holds no such name or id`,
+        `could not find image ${typed}${typed === text ? '' : ` (${text})`}: the store holds no such name or id`,
       )
     }
     if (targets.size > 1) {
@@ -236,6 +238,7 @@ export function readStoredImage(value: unknown): StoredImage | undefined {
     name,
     target,
     storedAt,
+    ...(value['isBase'] === true ? { isBase: true } : {}),
     origins: Array.isArray(origins) ? origins.flatMap(readOrigin) : [],
   }
 }

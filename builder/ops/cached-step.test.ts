@@ -132,7 +132,7 @@ function makeStep(
       const diffId = diffIdOf(`layer ${executions}`)
       world.present.add(diffId)
       return {
-        directory: undefined,
+        unpacked: undefined,
         packing: Promise.resolve({ diffId, createdAt: '2025-01-01T00:00:00Z' }),
       }
     },
@@ -201,7 +201,13 @@ describe('StepCache', () => {
     })
     const step = makeStep(world, {
       inputs: undefined,
-      execute: async () => ({ directory: { path: '/layer' }, packing }),
+      execute: async () => ({
+        unpacked: {
+          directory: { path: '/layer' },
+          changes: { page: async () => undefined },
+        },
+        packing,
+      }),
     })
     const layer = await world.cache().run(step, signal)
     assert.equal(layer.packed, undefined)

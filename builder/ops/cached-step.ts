@@ -3,11 +3,11 @@ import type { NamedLocks, Store } from '../../snapshotter/index.ts'
 import { explainMiss } from '../cache/explain.ts'
 import { findStep } from '../cache/find-step.ts'
 import type { CacheJournal } from '../cache/journal.ts'
-import type { CacheRecords } from '../cache/records.ts'
+import type { CacheRecords, StepUsage } from '../cache/records.ts'
 import type { RemoteCaches } from '../cache/remote/remote-caches.ts'
 import { CachedLayerUnavailable } from '../errors.ts'
 import { cacheKeyOf, type KeyInputs } from '../solver/cache-key.ts'
-import { BuildLayer, type PackedLayer } from '../solver/layer.ts'
+import { BuildLayer, type PackedLayer, type UnpackedLayer } from '../solver/layer.ts'
 import type { Step, StepReporter } from '../solver/steps.ts'
 
 /** A step that leaves one layer, as the cache sees it. */
@@ -27,9 +27,11 @@ export interface CacheableStep {
 }
 
 export interface ExecutedStep {
-  /** Set when the next step can use what was written at once. */
-  readonly directory: BuildLayer['directory']
+  /** Set when the next step need not wait for the packing. */
+  readonly unpacked: UnpackedLayer | undefined
   readonly packing: Promise<PackedLayer>
+  /** Of the process; undefined when there was none. */
+  readonly usage?: StepUsage
 }
 
 export interface StepCacheParts {
@@ -71,11 +73,11 @@ export class StepCache {
         return meanwhile
       }
       const executed = await this.#execute(step, signal)
-      const finished = this.#finish(step, executed.packing, lock)
+      const finished = this.#finish(step, executed, lock)
       isHandedOn = true
       this.#parts.background(finished)
-      if (executed.directory !== undefined) {
-        return BuildLayer.ofRun(step.title, executed.directory, finished)
+      if (executed.unpacked !== undefined) {
+        return BuildLayer.ofStep(step.title, executed.unpacked, finished)
       }
       return BuildLayer.ofRecord(step.title, await finished)
     } finally {
@@ -141,7 +143,7 @@ export class StepCache {
   /** Ends the step's lock, whatever becomes of the packing. */
   async #finish(
     step: CacheableStep,
-    packing: Promise<PackedLayer>,
+    { packing, usage }: ExecutedStep,
     lock: AsyncDisposable,
   ): Promise<PackedLayer> {
     await using _lock = lock
@@ -155,7 +157,10 @@ export class StepCache {
       const layer = BuildLayer.ofRecord(title, { diffId, createdAt })
       journal.step({ key, diffId, createdAt, inputs, layer })
       await Promise.all([
-        records.writeStep(key, { diffId, createdAt, title, inputs }),
+        records.writeStep(key, {
+          ...{ diffId, createdAt, title, inputs },
+          ...(usage === undefined ? {} : { usage }),
+        }),
         records.writePosition(step.position, inputs),
       ])
     }

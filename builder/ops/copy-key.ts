@@ -9,10 +9,11 @@ const PIECE_LENGTH = 1 << 16
 /**
  * Digest of what a source selected: names below it, types, modes, ids, link targets, device numbers, xattrs and bytes,
  * and which files are one (features rows K4, K5). Times are not in it, nor is where the source was found: the same
- * selection from elsewhere is the same content. A directory's own name and metadata are left out because only its
- * contents are copied; a file's name is in, since it may become the name of the copy.
+ * selection from elsewhere is the same content. A directory's own metadata is left out because only its contents are
+ * copied; a file's name is in, since it may become the name of the copy. That of a directory is in the key of a COPY
+ * too, as BuildKit has it. Neither is where a mount reads: it shows them by its target.
  */
-export function contentDigest(selected: SelectedSource): Digest {
+export function contentDigest(selected: SelectedSource, reader: 'copy' | 'mount'): Digest {
   const writer = new KeyWriter()
   if (selected.type === 'inline') {
     writer.fields('inline', selected.name, selected.content)
@@ -26,19 +27,21 @@ export function contentDigest(selected: SelectedSource): Digest {
       // The names are what --exclude left.
       writer.fields('tree', identity, match.entry.path, ...match.items.map((item) => item.relative))
     } else {
-      writeMatch(writer, match)
+      writeMatch(writer, match, reader === 'copy' ? match.name : '')
     }
   }
   return writer.finish()
 }
 
-function writeMatch(writer: KeyWriter, match: SelectedMatch): void {
+function writeMatch(writer: KeyWriter, match: SelectedMatch, name: string): void {
   if (match.entry.type !== 'dir') {
-    writer.fields('match', match.name)
+    writer.fields('match', name)
     writeEntry(writer, match.entry, match.digest, undefined)
     return
   }
-  writer.fields('directory', String(match.items.length))
+  // The whole of a source has no name.
+  const named = name === '' ? [] : ['named', name]
+  writer.fields(...named, 'directory', String(match.items.length))
   const firstNames = new Map<string, string>()
   for (const item of match.items) {
     writer.fields(item.relative, String(item.isImplied))

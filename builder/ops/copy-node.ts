@@ -1,4 +1,5 @@
-import type { CopyNode, NodeId } from '../../frontend/index.ts'
+import type { CopyNode, Node, NodeId } from '../../frontend/index.ts'
+import type { DiffId } from '../../registry-client/oci/index.ts'
 import type { Kernel, PackEntry } from '../../snapshotter/index.ts'
 import type { CacheJournal } from '../cache/journal.ts'
 import type { CacheRecords } from '../cache/records.ts'
@@ -11,7 +12,8 @@ import {
   parentName,
 } from '../solver/cache-key.ts'
 import type { KeyValue } from '../solver/canonical.ts'
-import { type BuildLayer, type LayerStack, packedDiffIds } from '../solver/layer.ts'
+import { type BuildLayer, knownDiffIds, type LayerStack, packedDiffIds } from '../solver/layer.ts'
+import { BaseView } from './base-view.ts'
 import type { AccountFileReader } from './copy-owner.ts'
 import { contentDigest } from './copy-key.ts'
 import { EMPTY_VIEW } from './copy-place.ts'
@@ -19,22 +21,27 @@ import { planCopy } from './copy-plan.ts'
 import { type SelectedSource, selectSources } from './copy-select.ts'
 import type { SourceTree } from './copy-source.ts'
 import type { StepCache } from './cached-step.ts'
+import type { LayerAccess } from './layer-access.ts'
+import { madeStep, type MadeStepParts } from './made-step.ts'
 import { splitPattern } from './match.ts'
 import { openArchive } from './open-archive.ts'
-import { packPlanned, type PackEntriesParts } from './pack-entries.ts'
 import { StackTree } from './stack-tree.ts'
 import type { StepPlace } from './step-place.ts'
 
-export interface CopyNodeParts extends PackEntriesParts {
+export interface CopyNodeParts extends MadeStepParts {
   readonly cache: StepCache
   readonly records: CacheRecords
   readonly remote: RemoteCaches | undefined
   readonly journal: CacheJournal
   readonly kernel: Pick<Kernel, 'createPacker' | 'readLayer'>
+  readonly access: Pick<LayerAccess, 'index'>
   /** The filesystem of a stack as a tree; waits until it is packed. */
   readonly openStack: (stack: LayerStack, description: string) => Promise<StackTree>
-  readonly accounts: (tree: StackTree) => AccountFileReader
-  readonly nowMs: () => number
+  readonly accounts: (view: BaseView) => AccountFileReader
+  /** Watches work that outlives its step (Scheduler.background). */
+  readonly background: (work: Promise<unknown>) => void
+  /** An error with its place in the Dockerfile. */
+  readonly located: (error: unknown, node: Node) => unknown
 }
 
 /** A source of COPY: layers of a stage or image, or files on the host. */
@@ -49,56 +56,83 @@ export async function copyNode(
     readonly parent: LayerStack
     readonly sources: ReadonlyMap<NodeId, CopyInput>
     readonly place: StepPlace
+    /** A RUN that will be executed sees the layer. */
+    readonly isReadByRun: boolean
   },
   parts: CopyNodeParts,
   signal: AbortSignal,
 ): Promise<BuildLayer> {
   // --link makes a layer that does not depend on what is below it (features row D108).
-  const parent = node.link ? 'scratch' : parentName(await packedDiffIds(inputs.parent))
-  const alias = await aliasOf(node, parent, inputs.sources)
-  const recorded = alias && (await parts.records.readAlias(alias.key))
-  const known = await knownInputs(alias, recorded, parts)
-  let selection: SelectedSource[] | undefined
-  const select = async (): Promise<SelectedSource[]> => {
-    selection ??= await selectSources({
-      node,
-      treeOf: (source) => treeOf(source.from, inputs.sources, parts),
-    })
-    return selection
-  }
-  const keyInputs = known ?? copyInputs(node, parent, await select())
+  const below = node.link ? [] : inputs.parent
+  // Before anything is selected: what changes from now on is not what the names stand for.
+  const names = await aliasNames(node, inputs.sources)
+  const selection = new Selection(node, inputs.sources, parts)
+  const knownBelow = knownDiffIds(below)
+  const recorded = knownBelow && (await recordedCopy(node, knownBelow, names, parts))
+  const inputsOver = async (diffIds: readonly DiffId[]): Promise<CopyInputs> =>
+    recorded?.inputs ?? copyInputs(node, parentName(diffIds), await selection.contents())
+  // Over a layer that is being packed there can be no record: nobody else has that filesystem.
+  const keyInputs = knownBelow && (await inputsOver(knownBelow))
   const layer = await parts.cache.run(
     {
       ...inputs.place,
       title: node.origin.title,
       ignoreCache: node.origin.ignoreCache,
       inputs: keyInputs,
-      finalInputs: async () => keyInputs,
+      finalInputs: async () => await inputsOver(await packedDiffIds(below)),
       execute: async (_step, inner) => {
-        const entries = await plan(node, await select(), inputs.parent, parts, inner)
-        const createdAt = new Date(parts.nowMs()).toISOString()
-        const packing = packPlanned(entries, createdAt, parts, inner)
-        await packing
-        return { directory: undefined, packing }
+        const entries = await plan(node, await selection.take(), inputs.parent, parts, inner)
+        const named = (error: unknown): unknown => parts.located(error, node)
+        return await madeStep(entries, { isReadByRun: inputs.isReadByRun, named }, parts, inner)
       },
     },
     signal,
   )
-  if (alias !== undefined) {
-    const key = cacheKeyOf(keyInputs)
-    if (!alias.isLocal) {
-      parts.journal.alias(alias.key, key)
-    }
-    if (recorded !== key) {
-      await parts.records.writeAlias(alias.key, key)
+  if (names !== undefined) {
+    const remember = async (diffIds: readonly DiffId[]): Promise<void> =>
+      await rememberAlias(node, diffIds, names, await inputsOver(diffIds), parts)
+    if (knownBelow === undefined) {
+      parts.background(layer.packing.then(() => packedDiffIds(below)).then(remember))
+    } else {
+      await remember(knownBelow)
     }
   }
   return layer
 }
 
-interface Alias {
-  readonly key: CacheKey
-  /** Made of files of this host: it means nothing elsewhere. */
+/** What the sources select, looked for once; what the key needs of it is kept, the rest only until it is taken. */
+class Selection {
+  readonly #find: () => Promise<SelectedSource[]>
+  #selected: Promise<SelectedSource[]> | undefined
+  #contents: CopyInputs['sources'] | undefined
+
+  constructor(node: CopyNode, sources: ReadonlyMap<NodeId, CopyInput>, parts: CopyNodeParts) {
+    this.#find = async () =>
+      await selectSources({ node, treeOf: (source) => treeOf(source.from, sources, parts) })
+  }
+
+  async contents(): Promise<CopyInputs['sources']> {
+    this.#selected ??= this.#find()
+    const selected = await this.#selected
+    this.#contents ??= selected.map((source) => ({
+      pattern: source.type === 'path' ? source.source.pattern : source.name,
+      content: contentDigest(source, 'copy'),
+    }))
+    return this.#contents
+  }
+
+  async take(): Promise<SelectedSource[]> {
+    await this.contents()
+    const selected = (await this.#selected) ?? []
+    this.#selected = undefined
+    return selected
+  }
+}
+
+interface AliasNames {
+  /** One for each source: what it holds. */
+  readonly names: readonly string[]
+  /** Made of files of this host: they mean nothing elsewhere. */
   readonly isLocal: boolean
 }
 
@@ -107,11 +141,10 @@ interface Alias {
  * contents; one from a context that did not change since an earlier build has one too, so it reads no list of files.
  * Undefined when the sources have to be looked at.
  */
-async function aliasOf(
+async function aliasNames(
   node: CopyNode,
-  parent: string,
   sources: ReadonlyMap<NodeId, CopyInput>,
-): Promise<Alias | undefined> {
+): Promise<AliasNames | undefined> {
   const names: string[] = []
   let isLocal = false
   for (const source of node.sources) {
@@ -129,6 +162,10 @@ async function aliasOf(
     names.push(isFiles ? `files ${name}` : name)
     isLocal ||= isFiles
   }
+  return { names, isLocal }
+}
+
+function aliasOf(node: CopyNode, below: readonly DiffId[], { names }: AliasNames): CacheKey {
   const { id: _id, origin: _origin, parent: _parent, sources: written, ...options } = node
   const definition: KeyValue = {
     ...options,
@@ -136,7 +173,24 @@ async function aliasOf(
       source.type === 'path' ? { ...source, from: 0 } : { ...source },
     ),
   }
-  return { key: aliasKeyOf({ parent, definition, sources: names }), isLocal }
+  return aliasKeyOf({ parent: parentName(below), definition, sources: names })
+}
+
+async function rememberAlias(
+  node: CopyNode,
+  below: readonly DiffId[],
+  names: AliasNames,
+  inputs: CopyInputs,
+  { journal, records }: CopyNodeParts,
+): Promise<void> {
+  const alias = aliasOf(node, below, names)
+  const key = cacheKeyOf(inputs)
+  if (!names.isLocal) {
+    journal.alias(alias, key)
+  }
+  if ((await records.readAlias(alias)) !== key) {
+    await records.writeAlias(alias, key)
+  }
 }
 
 /** What a source selects lies at and below one path when it has no wildcard and selects no parents. */
@@ -149,28 +203,32 @@ async function stateOfFiles(
   return node.parents || patterns.length > 0 ? undefined : await tree.stateOf?.(base)
 }
 
-async function knownInputs(
-  alias: Alias | undefined,
-  recorded: CacheKey | undefined,
+/** What the key of this COPY was made of in an earlier build, here or wherever a cache is from. */
+async function recordedCopy(
+  node: CopyNode,
+  below: readonly DiffId[],
+  names: AliasNames | undefined,
   { records, remote }: CopyNodeParts,
-): Promise<CopyInputs | undefined> {
-  if (alias === undefined) {
+): Promise<{ readonly inputs: CopyInputs } | undefined> {
+  if (names === undefined) {
     return undefined
   }
-  for (const key of [recorded, alias.isLocal ? undefined : await remote?.alias(alias.key)]) {
+  const alias = aliasOf(node, below, names)
+  const places = [
+    () => records.readAlias(alias),
+    () => (names.isLocal ? undefined : remote?.alias(alias)),
+  ]
+  for (const place of places) {
+    const key = await place()
     const step = key && ((await records.readStep(key)) ?? (await remote?.step(key)))
     if (step?.inputs?.kind === 'copy') {
-      return step.inputs
+      return { inputs: step.inputs }
     }
   }
   return undefined
 }
 
-function copyInputs(
-  node: CopyNode,
-  parent: string,
-  selection: readonly SelectedSource[],
-): CopyInputs {
+function copyInputs(node: CopyNode, parent: string, sources: CopyInputs['sources']): CopyInputs {
   return {
     kind: 'copy',
     parent,
@@ -179,12 +237,10 @@ function copyInputs(
     chown: node.chown,
     chmod: node.chmod,
     parents: node.parents,
+    exclude: node.exclude.length === 0 ? undefined : node.exclude,
     unpack: node.sources.map((source) => (source.type === 'path' ? source.unpack : 'inline')),
     epochSec: node.epochSec,
-    sources: selection.map((selected) => ({
-      pattern: selected.type === 'path' ? selected.source.pattern : selected.name,
-      content: contentDigest(selected),
-    })),
+    sources,
   }
 }
 
@@ -197,7 +253,7 @@ async function plan(
 ): Promise<PackEntry[]> {
   await unpackSources(selection, signal)
   const base =
-    node.link || parent.length === 0 ? undefined : await parts.openStack(parent, 'the image so far')
+    node.link || parent.length === 0 ? undefined : await BaseView.open(parent, parts.access, signal)
   return await planCopy({
     node,
     selection,

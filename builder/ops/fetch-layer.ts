@@ -14,6 +14,15 @@ export interface LayerFetcherParts {
   readonly steps: StepReporter
 }
 
+/** Where the bytes of a blob are while it is being downloaded. */
+export interface BlobInTransit {
+  readonly blob: LayerBlob
+  readonly file: string
+}
+
+/** Told of a download that begins; again, with another file, when it begins anew at another place. */
+export type BlobArrival = (transit: BlobInTransit) => void
+
 /** Printers show a rate; more events than this a second only cost time. */
 const PROGRESS_INTERVAL_MS = 100
 
@@ -31,27 +40,27 @@ export class LayerFetcher {
 
   /**
    * A cached layer is not recorded: whether the blob is that layer, only its tar can tell. Errors: `layer-missing` when nobody has it, those of the registry
-   * client, `blob-mismatch`.
+   * client, `blob-mismatch`. `onArrival` is not called when the blob is here already.
    */
-  async fetch(layer: BuildLayer, signal: AbortSignal): Promise<LayerBlob> {
+  async fetch(layer: BuildLayer, signal: AbortSignal, onArrival?: BlobArrival): Promise<LayerBlob> {
     const { remote } = layer
     if (remote === undefined) {
       throw new TypeError(`layer ${layer.title} lies nowhere else`)
     }
     const { digest, sizeBytes } = remote.descriptor
     const { blobs, layers } = this.#parts.store
-    if (!(await blobs.has({ digest, sizeBytes }, signal))) {
-      if (remote.file === undefined) {
-        await this.#download(layer, remote.origins, signal)
-      } else {
-        await blobs.ingest(remote.file, { digest, sizeBytes }, signal)
-      }
-    }
     const blob = {
       digest,
       sizeBytes,
       compression: compressionFor(remote.descriptor.mediaType),
       engine: undefined,
+    }
+    if (!(await blobs.has({ digest, sizeBytes }, signal))) {
+      if (remote.file === undefined) {
+        await this.#download(layer, blob, { onArrival, signal })
+      } else {
+        await blobs.ingest(remote.file, { digest, sizeBytes }, signal)
+      }
     }
     if (layer.base !== undefined) {
       await layers.record((await layer.packing).diffId, { blob }, signal)
@@ -61,15 +70,16 @@ export class LayerFetcher {
 
   async #download(
     layer: BuildLayer,
-    origins: readonly LayerOrigin[],
-    signal: AbortSignal,
+    blob: LayerBlob,
+    { onArrival, signal }: { readonly onArrival?: BlobArrival | undefined; signal: AbortSignal },
   ): Promise<void> {
     const { registry, limits, store } = this.#parts
-    const descriptor = layer.remote?.descriptor
+    const { digest, sizeBytes } = blob
+    const { descriptor, origins } = layer.remote ?? { origins: [] }
     if (descriptor === undefined || origins.length === 0) {
       throw new BuildError(
         'layer-missing',
-        `could not use image ${layer.title}: layer ${descriptor?.digest ?? ''} is not in the store and the image came from no registry; build or load it again`,
+        `could not use image ${layer.title}: layer ${digest} is not in the store and the image came from no registry; build or load it again`,
       )
     }
     await limits.network(async () => {
@@ -77,11 +87,11 @@ export class LayerFetcher {
       const title = layer.base === undefined ? 'cached layers' : layer.title
       const step = this.#begin(title)
       try {
-        const { digest, sizeBytes } = descriptor
         const onProgress = progressOf(step, digest, sizeBytes)
         const temporary = await firstOf(origins, async (origin) => {
           const path = store.lease.temporaryPath()
-          const sink = new FileSink(path)
+          const sink = await FileSink.create(path, `blob ${digest}`)
+          onArrival?.({ blob, file: path })
           await client.fetchBlob({ ...origin, tag: undefined, digest }, descriptor, sink, {
             signal,
             onProgress,

@@ -31,6 +31,8 @@ export interface GraphExecutorParts extends RunNodeParts, MountSourceParts {
   readonly openContext: (name: string, signal: AbortSignal) => Promise<SourceTree>
   readonly openHttp: (node: HttpNode, signal: AbortSignal) => Promise<SourceTree>
   readonly openGit: (node: GitNode, signal: AbortSignal) => Promise<SourceTree>
+  /** A RUN is going to see the layer of this node. */
+  readonly isReadByRun: (node: Node) => boolean
   /** Tells the projects that share a state root apart, for `explain`. */
   readonly project: string
 }
@@ -87,7 +89,9 @@ export class GraphExecutor {
     signal: AbortSignal,
   ): Promise<NodeResult> {
     const parent = stackIn(inputs, node.parent)
-    return grown(node, parent, await mkdirNode(node, { parent, place }, this.#parts, signal))
+    const isReadByRun = this.#parts.isReadByRun(node)
+    const made = await mkdirNode(node, { parent, place, isReadByRun }, this.#parts, signal)
+    return grown(node, parent, made)
   }
 
   async #copy(
@@ -97,11 +101,9 @@ export class GraphExecutor {
     signal: AbortSignal,
   ): Promise<NodeResult> {
     const parent = stackIn(inputs, node.parent)
-    return grown(
-      node,
-      parent,
-      await copyNode(node, { parent, sources: inputs, place }, this.#parts, signal),
-    )
+    const isReadByRun = this.#parts.isReadByRun(node)
+    const given = { parent, sources: inputs, place, isReadByRun }
+    return grown(node, parent, await copyNode(node, given, this.#parts, signal))
   }
 
   async #run(

@@ -41,6 +41,8 @@ export interface ImageResolverParts {
   readonly registry: RegistryOpener
   readonly limits: Limits
   readonly steps: StepReporter
+  /** For a build: a name that was not in the store before counts as cache (StoredImage.isBase). */
+  readonly isForBuild: boolean
   /** `--pull`: ask the registry even for names that are in the store. */
   readonly isPullForced: boolean
   readonly nowMs: () => number
@@ -127,7 +129,8 @@ export class ImageResolver {
   ): Promise<ResolvedImage> {
     const name = formatReference(reference)
     const origin = { registry: reference.registry, repository: reference.repository }
-    const stored = this.#parts.isPullForced ? undefined : await this.#parts.images.get(name)
+    const known = await this.#parts.images.get(name)
+    const stored = this.#parts.isPullForced ? undefined : known
     if (
       stored !== undefined &&
       (await this.#parts.blobs.size(stored.target.digest, signal)) !== undefined
@@ -144,6 +147,7 @@ export class ImageResolver {
       name,
       target: { mediaType, digest, sizeBytes },
       storedAt,
+      isBase: this.#parts.isForBuild && (known === undefined || known.isBase === true),
       origins: [origin],
     })
     return resolved

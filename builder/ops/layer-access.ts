@@ -1,14 +1,30 @@
-import { rm } from 'node:fs/promises'
-import type { Layer, LayerBlob, LayerDirectory, Store } from '../../snapshotter/index.ts'
+import {
+  ContentsPages,
+  type Layer,
+  type LayerBlob,
+  type LayerDirectory,
+  type LayerFinder,
+  LayerIndex,
+  type Store,
+} from '../../snapshotter/index.ts'
 import type { Digest } from '../../registry-client/oci/index.ts'
 import { BuildError, CachedLayerUnavailable } from '../errors.ts'
 import type { BuildLayer, LayerStack } from '../solver/layer.ts'
 import type { Limits } from '../solver/limits.ts'
 import { SingleFlight } from '../solver/single-flight.ts'
+import type { StepReporter } from '../solver/steps.ts'
 import type { Worker } from '../worker/protocol.ts'
+import type { BlobArrival } from './fetch-layer.ts'
+import { PendingIndex } from './pending-index.ts'
+import { unpackLayer } from './unpack-layer.ts'
+import { UnpackReports } from './unpack-reports.ts'
 
 /** Brings the blob of a remote layer into the blob store; records it as that layer's when it is a base layer. */
-export type BlobFetcher = (layer: BuildLayer, signal: AbortSignal) => Promise<LayerBlob>
+export type BlobFetcher = (
+  layer: BuildLayer,
+  signal: AbortSignal,
+  onArrival?: BlobArrival,
+) => Promise<LayerBlob>
 
 /** Reads a layer's table of contents from its blob, without unpacking; returns the finished file. */
 export type ContentsReader = (
@@ -24,6 +40,7 @@ export interface LayerAccessParts {
   readonly worker: () => Promise<Worker>
   readonly fetchBlob: BlobFetcher
   readonly readContents: ContentsReader
+  readonly steps: Pick<StepReporter, 'start'>
 }
 
 /**
@@ -31,18 +48,23 @@ export interface LayerAccessParts {
  * contents, directory. Each form is made once, in this process and (unpacking) across processes.
  */
 export class LayerAccess {
-  readonly #parts: LayerAccessParts
+  readonly #parts: LayerAccessParts & { readonly reports: UnpackReports }
   readonly #blobs = new SingleFlight<LayerBlob>()
   readonly #contents = new SingleFlight<string>()
   readonly #fetched = new SingleFlight<LayerBlob>()
   readonly #directories = new SingleFlight<LayerDirectory>()
+  readonly #indexes = new WeakMap<BuildLayer, Promise<LayerFinder>>()
 
   constructor(parts: LayerAccessParts) {
-    this.#parts = parts
+    this.#parts = { ...parts, reports: new UnpackReports(parts.steps) }
   }
 
   /** Some blob of the layer, in the store. Waits for packing. Errors: `layer-missing`, those of the registry. */
   async blob(layer: BuildLayer, signal: AbortSignal): Promise<LayerBlob> {
+    return await this.#blob(layer, signal)
+  }
+
+  async #blob(layer: BuildLayer, signal: AbortSignal, onArrival?: BlobArrival): Promise<LayerBlob> {
     const { diffId } = await layer.packing
     return await this.#blobs.run(diffId, async () => {
       const [blob] = (await this.#parts.store.layers.get(diffId, signal))?.blobs ?? []
@@ -58,7 +80,7 @@ export class LayerAccess {
           `could not use layer ${diffId} of ${JSON.stringify(layer.title)}: its blob is no longer in the store; build again`,
         )
       }
-      return await this.#fetch(layer, signal)
+      return await this.#fetch(layer, signal, onArrival)
     })
   }
 
@@ -107,6 +129,23 @@ export class LayerAccess {
     })
   }
 
+  /** What the layer has at which path. Waits for packing only where a step that was just executed cannot tell. */
+  async index(layer: BuildLayer, signal: AbortSignal): Promise<LayerFinder> {
+    const known = this.#indexes.get(layer)
+    if (known !== undefined) {
+      return await known
+    }
+    const ofContents = async (): Promise<LayerFinder> =>
+      new LayerIndex(await ContentsPages.open(await this.contents(layer, signal)))
+    const opened =
+      layer.packed !== undefined || layer.changes === undefined
+        ? ofContents()
+        : PendingIndex.open(layer.changes, ofContents)
+    this.#indexes.set(layer, opened)
+    opened.catch(() => this.#indexes.delete(layer))
+    return await opened
+  }
+
   /** The layer unpacked. A layer that was just written by a RUN is there without waiting. */
   async directory(layer: BuildLayer, signal: AbortSignal): Promise<LayerDirectory> {
     if (layer.directory !== undefined) {
@@ -115,7 +154,10 @@ export class LayerAccess {
     const { diffId } = await layer.packing
     return await this.#directories.run(diffId, async () => {
       const known = await this.#parts.store.layers.get(diffId, signal)
-      return known?.directory ?? (await this.#unpack(layer, signal))
+      if (known?.directory !== undefined) return known.directory
+      const getBlob = (onArrival: BlobArrival): Promise<LayerBlob> =>
+        this.#blob(layer, signal, onArrival)
+      return await unpackLayer(layer, this.#parts, getBlob, signal)
     })
   }
 
@@ -125,14 +167,18 @@ export class LayerAccess {
   }
 
   /** What a cache says of a blob is verified before the store believes it: digest and size arriving, the tar here. */
-  async #fetch(layer: BuildLayer, signal: AbortSignal): Promise<LayerBlob> {
+  async #fetch(
+    layer: BuildLayer,
+    signal: AbortSignal,
+    onArrival?: BlobArrival,
+  ): Promise<LayerBlob> {
     const { store, limits, fetchBlob, readContents } = this.#parts
     if (layer.base !== undefined) {
-      return await fetchBlob(layer, signal)
+      return await fetchBlob(layer, signal, onArrival)
     }
     const { diffId } = await layer.packing
     try {
-      const blob = await fetchBlob(layer, signal)
+      const blob = await fetchBlob(layer, signal, onArrival)
       const contents = await limits.cpu(() =>
         readContents(store.blobs.path(blob.digest), layer, blob, signal),
       )
@@ -142,40 +188,6 @@ export class LayerAccess {
       signal.throwIfAborted()
       throw error instanceof Error ? new CachedLayerUnavailable(diffId, layer.title, error) : error
     }
-  }
-
-  async #unpack(layer: BuildLayer, signal: AbortSignal): Promise<LayerDirectory> {
-    const { store, limits } = this.#parts
-    const { diffId } = await layer.packing
-    const blob = await this.blob(layer, signal)
-    await using _lock = await store.layers.lockUnpack(diffId, signal)
-    const meanwhile = await store.layers.get(diffId, signal)
-    if (meanwhile?.directory !== undefined) {
-      return meanwhile.directory
-    }
-    const directory = await store.layers.allocateDirectory(signal)
-    const contents = store.lease.temporaryPath()
-    const worker = await this.#parts.worker()
-    const unpacked = await limits.cpu(() =>
-      worker.unpackLayer(
-        {
-          blob: store.blobs.path(blob.digest),
-          compression: blob.compression,
-          expect: { diffId, digest: blob.digest },
-          directory: directory.path,
-          contents,
-        },
-        signal,
-      ),
-    )
-    const { uncompressedSizeBytes } = unpacked
-    const recorded = await store.layers.record(
-      diffId,
-      { directory, contents, uncompressedSizeBytes },
-      signal,
-    )
-    await rm(contents, { force: true })
-    return recorded.directory ?? directory
   }
 }
 

@@ -8,7 +8,12 @@ import type { BuildLayer } from '../solver/layer.ts'
 import type { Worker } from '../worker/protocol.ts'
 import type { AccountFileReader } from './copy-owner.ts'
 import type { LayerAccess } from './layer-access.ts'
-import type { StackTree } from './stack-tree.ts'
+
+/** A file's bytes: which layer has them, and under which name. */
+export interface LayerFilePlace {
+  readonly layer: BuildLayer
+  readonly source: LayerPath
+}
 
 export interface LayerFileParts {
   readonly store: Pick<Store, 'layers' | 'blobs'>
@@ -24,12 +29,12 @@ const FILE_BYTES_MAX = 10 << 20
  * by the worker; for others the one file is read out of the blob, which is faster than unpacking the layer.
  */
 export function accountFiles(
-  tree: StackTree,
+  tree: { locate(path: string): Promise<LayerFilePlace | undefined> },
   parts: LayerFileParts,
   signal: AbortSignal,
 ): AccountFileReader {
   return async (path) => {
-    const place = tree.locate(path)
+    const place = await tree.locate(path)
     return place === undefined
       ? undefined
       : await readLayerFile(place.layer, place.source, parts, signal)

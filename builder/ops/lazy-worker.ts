@@ -1,18 +1,21 @@
-import type { Worker } from '../worker/protocol.ts'
+import type { FirstUse, Worker } from '../worker/protocol.ts'
 
 /** Starts the worker when something first needs it, and ends it with the build. A build that executes nothing has none. */
 export class LazyWorker implements AsyncDisposable {
-  readonly #start: (signal: AbortSignal) => Promise<Worker>
+  readonly #start: (signal: AbortSignal, use: FirstUse) => Promise<Worker>
   readonly #onStart: (worker: Worker) => void
   #worker: Promise<Worker> | undefined
 
-  constructor(start: (signal: AbortSignal) => Promise<Worker>, onStart: (worker: Worker) => void) {
+  constructor(
+    start: (signal: AbortSignal, use: FirstUse) => Promise<Worker>,
+    onStart: (worker: Worker) => void,
+  ) {
     this.#start = start
     this.#onStart = onStart
   }
 
-  get(signal: AbortSignal): Promise<Worker> {
-    this.#worker ??= this.#start(signal).then((worker) => {
+  get(signal: AbortSignal, use: FirstUse = {}): Promise<Worker> {
+    this.#worker ??= this.#start(signal, use).then((worker) => {
       this.#onStart(worker)
       return worker
     })

@@ -1,37 +1,45 @@
 import type { MkdirNode } from '../../frontend/index.ts'
+import type { DiffId } from '../../registry-client/oci/index.ts'
 import { type MkdirInputs, parentName } from '../solver/cache-key.ts'
-import { type BuildLayer, type LayerStack, packedDiffIds } from '../solver/layer.ts'
+import { type BuildLayer, knownDiffIds, type LayerStack, packedDiffIds } from '../solver/layer.ts'
+import { BaseView } from './base-view.ts'
 import type { CopyNodeParts } from './copy-node.ts'
 import { EMPTY_VIEW } from './copy-place.ts'
+import { madeStep } from './made-step.ts'
 import { planMkdir } from './mkdir.ts'
-import { packPlanned } from './pack-entries.ts'
 import type { StepPlace } from './step-place.ts'
 
 /** Does a WORKDIR: the layer with the directories that are missing, empty when all are there (features rows D91, O15). */
 export async function mkdirNode(
   node: MkdirNode,
-  inputs: { readonly parent: LayerStack; readonly place: StepPlace },
+  inputs: {
+    readonly parent: LayerStack
+    readonly place: StepPlace
+    readonly isReadByRun: boolean
+  },
   parts: CopyNodeParts,
   signal: AbortSignal,
 ): Promise<BuildLayer> {
-  const { parent, place } = inputs
-  const keyInputs: MkdirInputs = {
+  const { parent, place, isReadByRun } = inputs
+  const inputsOver = (diffIds: readonly DiffId[]): MkdirInputs => ({
     kind: 'mkdir',
-    parent: parentName(await packedDiffIds(parent)),
+    parent: parentName(diffIds),
     path: node.path,
     user: node.user,
     epochSec: node.epochSec,
-  }
+  })
+  const known = knownDiffIds(parent)
   return await parts.cache.run(
     {
       ...place,
       title: node.origin.title,
       ignoreCache: node.origin.ignoreCache,
-      inputs: keyInputs,
-      finalInputs: async () => keyInputs,
+      // Over a layer that is being packed there can be no record: nobody else has that filesystem.
+      inputs: known && inputsOver(known),
+      finalInputs: async () => inputsOver(await packedDiffIds(parent)),
       execute: async (_step, inner) => {
         const base =
-          parent.length === 0 ? undefined : await parts.openStack(parent, 'the image so far')
+          parent.length === 0 ? undefined : await BaseView.open(parent, parts.access, inner)
         const entries = await planMkdir({
           node,
           base: base ?? EMPTY_VIEW,
@@ -39,9 +47,8 @@ export async function mkdirNode(
             base === undefined ? () => Promise.resolve(undefined) : parts.accounts(base),
           nowSec: Math.floor(parts.nowMs() / 1000),
         })
-        const createdAt = new Date(parts.nowMs()).toISOString()
-        const packed = await packPlanned(entries, createdAt, parts, inner)
-        return { directory: undefined, packing: Promise.resolve(packed) }
+        const named = (error: unknown): unknown => parts.located(error, node)
+        return await madeStep(entries, { isReadByRun, named }, parts, inner)
       },
     },
     signal,

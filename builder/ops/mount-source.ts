@@ -1,7 +1,7 @@
 import { rm } from 'node:fs/promises'
 import type { CopyNode } from '../../frontend/index.ts'
 import { digestOf } from '../../registry-client/oci/index.ts'
-import type { LayerDirectory, PackEntry } from '../../snapshotter/index.ts'
+import type { PackEntry } from '../../snapshotter/index.ts'
 import { BuildError } from '../errors.ts'
 import type { CopyInputs } from '../solver/cache-key.ts'
 import type { LayerStack } from '../solver/layer.ts'
@@ -15,7 +15,7 @@ import { type SelectedSource, selectSources } from './copy-select.ts'
 import type { SourceTree } from './copy-source.ts'
 import type { LayerAccess } from './layer-access.ts'
 import { packPlanned } from './pack-entries.ts'
-import type { MountSource } from './run-mounts.ts'
+import { CACHED_FILE, fileBeginning, type MountedLayers, type MountSource } from './run-mounts.ts'
 import { StackTree } from './stack-tree.ts'
 
 export interface MountSourceParts extends CopyNodeParts {
@@ -29,8 +29,13 @@ export function stackMount(
 ): MountSource {
   const open = (): Promise<StackTree> => parts.openStack(input.layers, input.description)
   return {
-    content: async (path) => contentDigest(await selectAt(await open(), path)),
-    directories: async (_path, signal) => await parts.access.directories(input.layers, signal),
+    content: async (path) => contentDigest(await selectAt(await open(), path), 'mount'),
+    beginning: async (path) => beginningAt(await selectAt(await open(), path)),
+    layers: async (source, signal) => ({
+      source,
+      stack: input.layers,
+      directories: await parts.access.directories(input.layers, signal),
+    }),
     writeTo: async (path, directory, signal) => {
       await writeSelection(await selectAt(await open(), path), directory, parts, signal)
     },
@@ -43,12 +48,23 @@ export function stackMount(
  */
 export function contextMount(tree: SourceTree, parts: MountSourceParts): MountSource {
   return {
-    content: async (path) => contentDigest(await selectAt(tree, path)),
-    directories: async (path, signal) => await snapshot(tree, path, parts, signal),
+    content: async (path) => contentDigest(await selectAt(tree, path), 'mount'),
+    beginning: async (path) => beginningAt(await selectAt(tree, path)),
+    layers: async (path, signal) => await snapshot(tree, path, parts, signal),
     writeTo: async (path, directory, signal) => {
       await writeSelection(await selectAt(tree, path), directory, parts, signal)
     },
   }
+}
+
+function beginningAt(selected: SelectedSource): string {
+  const content = contentDigest(selected, 'mount')
+  return typeAt(selected) === 'file' ? fileBeginning(content) : content
+}
+
+/** Of the one thing that a mount is made of. */
+function typeAt(selected: SelectedSource): string | undefined {
+  return selected.type === 'path' ? selected.matches[0]?.entry.type : undefined
 }
 
 /** Links on the way are followed, so that the content is what the mount will show. */
@@ -77,7 +93,7 @@ async function snapshot(
   path: string,
   parts: MountSourceParts,
   signal: AbortSignal,
-): Promise<readonly LayerDirectory[]> {
+): Promise<MountedLayers> {
   const selected = await selectAt(tree, path)
   const dest = `/${(await resolvePath(tree, path)).path}`
   const inputs: CopyInputs = {
@@ -88,9 +104,10 @@ async function snapshot(
     chown: undefined,
     chmod: undefined,
     parents: false,
+    exclude: undefined,
     unpack: ['never'],
     epochSec: undefined,
-    sources: [{ pattern: path, content: contentDigest(selected) }],
+    sources: [{ pattern: path, content: contentDigest(selected, 'mount') }],
   }
   const definition = digestOf(`mount ${JSON.stringify(inputs)}`)
   const layer = await parts.cache.run(
@@ -105,17 +122,17 @@ async function snapshot(
         const entries = await planAt(selected, dest, parts)
         const packed = await packPlanned(
           entries,
-          new Date(parts.nowMs()).toISOString(),
+          { createdAt: new Date(parts.nowMs()).toISOString() },
           parts,
           inner,
         )
-        return { directory: undefined, packing: Promise.resolve(packed) }
+        return { unpacked: undefined, packing: Promise.resolve(packed) }
       },
     },
     signal,
   )
   const stack: LayerStack = [layer]
-  return await parts.access.directories(stack, signal)
+  return { source: dest, stack, directories: await parts.access.directories(stack, signal) }
 }
 
 /** Makes `<directory>/fs` with what was selected: packed, then unpacked where the privileges are. */
@@ -132,13 +149,15 @@ async function writeSelection(
     ])
     await selected.tree.unpackFor(paths, signal)
   }
-  if (selected.type === 'path' && selected.matches.some(({ entry }) => entry.type !== 'dir')) {
+  const type = typeAt(selected)
+  if (type !== 'dir' && type !== 'file') {
     throw new BuildError(
       'unsupported',
-      'could not fill a cache mount: its source is a file, not a directory',
+      `could not fill a cache mount: its source is no directory and no file (${type ?? 'nothing'})`,
     )
   }
-  await writeEntries(await planAt(selected, '/', parts), directory, parts, signal)
+  const dest = type === 'file' ? CACHED_FILE : '/'
+  await writeEntries(await planAt(selected, dest, parts), directory, parts, signal)
 }
 
 /** Packs entries and unpacks them in the worker as `<directory>/fs`. */
@@ -151,7 +170,7 @@ export async function writeEntries(
   const { store } = parts
   const { diffId } = await packPlanned(
     entries,
-    new Date(parts.nowMs()).toISOString(),
+    { createdAt: new Date(parts.nowMs()).toISOString() },
     parts,
     signal,
   )

@@ -25,12 +25,7 @@ export class OciLayout {
    * the tag `latest` or the only entry. Errors: `layout-invalid`, `image-missing`.
    */
   async find(reference: string | undefined): Promise<Descriptor> {
-    const bytes = await this.#readFile(join(this.path, 'index.json'))
-    const parsed = parseManifest(bytes, undefined)
-    if (parsed.kind !== 'index') {
-      throw this.#invalid('index.json is no image index')
-    }
-    const { manifests } = parsed.index
+    const manifests = await this.entries()
     const digest = reference === undefined ? undefined : parseDigest(reference.replace(/^.*@/, ''))
     const tag = reference?.replace(/@.*$/, '').replace(/^:/, '')
     const found = manifests.find((manifest) =>
@@ -46,6 +41,16 @@ export class OciLayout {
       )
     }
     return chosen
+  }
+
+  /** What index.json lists, with and without names. Errors: `layout-invalid`. */
+  async entries(): Promise<readonly Descriptor[]> {
+    const bytes = await this.#readFile(join(this.path, 'index.json'))
+    const parsed = parseManifest(bytes, undefined)
+    if (parsed.kind !== 'index') {
+      throw this.#invalid('index.json is no image index')
+    }
+    return parsed.index.manifests
   }
 
   /** Host path of a blob. */
@@ -84,7 +89,8 @@ export class OciLayout {
   }
 }
 
-function tagOf(manifest: Descriptor): string | undefined {
+/** The tag of an entry, as `org.opencontainers.image.ref.name` gives it. */
+export function tagOf(manifest: Descriptor): string | undefined {
   const name = manifest.annotations?.['org.opencontainers.image.ref.name']
   // Some writers put the whole reference there.
   return name?.includes('/') === true ? (name.split(':').at(-1) ?? name) : name

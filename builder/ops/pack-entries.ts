@@ -1,10 +1,4 @@
-import {
-  type Kernel,
-  normalizeEntries,
-  type PackEntry,
-  type Store,
-  writeContents,
-} from '../../snapshotter/index.ts'
+import type { Kernel, LayerDirectory, PackEntry, Store } from '../../snapshotter/index.ts'
 import type { LayerFormat } from '../request.ts'
 import type { PackedLayer } from '../solver/layer.ts'
 import type { Limits } from '../solver/limits.ts'
@@ -20,16 +14,19 @@ export interface PackEntriesParts {
 }
 
 /** Entries that cross a process boundary or the addon's at a time. */
-const BATCH = 512
+export const BATCH = 512
 
 /**
  * Packs entries that were planned (COPY, ADD, WORKDIR) into a layer of the store. Files of the host are read by this
  * process, so a build that only copies needs no worker; what lies in unpacked layers is read by the worker, because an
- * ordinary user may not be able to.
+ * ordinary user may not be able to. `directory`: where the layer lies unpacked already.
  */
 export async function packPlanned(
   entries: readonly PackEntry[],
-  createdAt: string,
+  {
+    createdAt,
+    directory,
+  }: { readonly createdAt: string; readonly directory?: LayerDirectory | undefined },
   parts: PackEntriesParts,
   signal: AbortSignal,
 ): Promise<PackedLayer> {
@@ -41,20 +38,19 @@ export async function packPlanned(
     if (entries.some((entry) => isInLayer(entry, store.root.layersDir))) {
       const worker = await parts.worker()
       return await worker.packEntries(
-        streamOf(entries),
+        batchesOf(entries),
         { output, compression, level, contents },
         signal,
       )
     }
-    await using packer = parts.kernel.createPacker({ output, compression, level, signal })
-    for (const batch of batchesOf(entries)) {
+    await using packer = parts.kernel.createPacker({ output, compression, level, contents, signal })
+    for await (const batch of batchesOf(entries)) {
       await packer.add(batch)
     }
-    const { entries: packed, ...rest } = await packer.finish()
-    await writeContents(contents, normalizeEntries(packed))
+    const { entries: _none, ...rest } = await packer.finish()
     return rest
   })
-  await recordPacked(result, { output, contents, directory: undefined, format }, store, signal)
+  await recordPacked(result, { output, contents, directory, format }, store, signal)
   return { diffId: result.diffId, createdAt }
 }
 
@@ -66,11 +62,9 @@ function isInLayer(entry: PackEntry, layersDir: string): boolean {
   )
 }
 
-async function* streamOf(entries: readonly PackEntry[]): AsyncGenerator<readonly PackEntry[]> {
-  yield* batchesOf(entries)
-}
-
-function* batchesOf(entries: readonly PackEntry[]): Generator<readonly PackEntry[]> {
+export async function* batchesOf(
+  entries: readonly PackEntry[],
+): AsyncGenerator<readonly PackEntry[]> {
   for (let start = 0; start < entries.length; start += BATCH) {
     yield entries.slice(start, start + BATCH)
   }

@@ -15,6 +15,8 @@ export interface PackRunParts {
 export interface FinishedRun {
   /** As the worker named it. */
   readonly diff: string
+  /** As in RunResult. */
+  readonly hidesDirectories: boolean
   readonly directory: LayerDirectory
   readonly parent: LayerStack
   /** RFC 3339. */
@@ -23,7 +25,8 @@ export interface FinishedRun {
 
 /**
  * Makes the layer of a RUN out of what it wrote: blob, table of contents and directory become the store's. Runs beside
- * the steps that follow; it waits only for the tables of contents of the layers below.
+ * the steps that follow; it waits for the tables of contents of the
+ * layers below only where directories took the place of others.
  */
 export async function packRun(
   run: FinishedRun,
@@ -32,9 +35,9 @@ export async function packRun(
   signal: AbortSignal,
 ): Promise<PackedLayer> {
   const { store, access, limits, format } = parts
-  const parentContents = await Promise.all(
-    run.parent.map((layer) => access.contents(layer, signal)),
-  )
+  const parentContents = run.hidesDirectories
+    ? await Promise.all(run.parent.map((layer) => access.contents(layer, signal)))
+    : []
   const output = store.lease.temporaryPath()
   const contents = store.lease.temporaryPath()
   const result = await limits.cpu(() =>

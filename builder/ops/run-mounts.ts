@@ -4,6 +4,7 @@ import type { NodeId, RunMount, RunNode } from '../../frontend/index.ts'
 import type { LayerDirectory } from '../../snapshotter/index.ts'
 import { BuildError } from '../errors.ts'
 import type { KeyMount } from '../solver/cache-key.ts'
+import type { LayerStack } from '../solver/layer.ts'
 import type { SandboxMount } from '../worker/protocol.ts'
 import { type CacheMount, type CacheMounts, cacheName } from './cache-mounts.ts'
 import type { PreparedMounts } from './run.ts'
@@ -13,10 +14,28 @@ import type { Secrets } from './secrets.ts'
 export interface MountSource {
   /** Digest of what lies at `path`: names, modes, ids, types, links, bytes. */
   content(path: string, signal: AbortSignal): Promise<string>
-  /** The tree as unpacked layers, bottom first; at least `path` is there. */
-  directories(path: string, signal: AbortSignal): Promise<readonly LayerDirectory[]>
-  /** Writes what lies at `path` (contents of a directory) as a layer directory: `<directory>/fs`. */
+  /** What tells a cache that begins with what lies at `path` from others: the content, and whether it is a file. */
+  beginning(path: string, signal: AbortSignal): Promise<string>
+  /** The tree as layers; at least `path` is there. */
+  layers(path: string, signal: AbortSignal): Promise<MountedLayers>
+  /** Writes what lies at `path` (contents of a directory, or a file as `CACHED_FILE`) as a layer directory: `<directory>/fs`. */
   writeTo(path: string, directory: string, signal: AbortSignal): Promise<void>
+}
+
+export interface MountedLayers {
+  readonly stack: LayerStack
+  /** The stack unpacked, bottom first. */
+  readonly directories: readonly LayerDirectory[]
+  /** Where in them the path lies that was asked for: a snapshot of a context has no links that led there. */
+  readonly source: string
+}
+
+/** What a mount was made of, for a later shell in the step: the layers of a bind, the beginning of a cache. */
+export interface MountOrigin {
+  readonly stack?: LayerStack
+  /** MountedLayers.source */
+  readonly source?: string
+  readonly initial?: string
 }
 
 export interface MountParts {
@@ -31,26 +50,44 @@ export interface MountParts {
   ) => Promise<void>
 }
 
+/** What of a step its mounts depend on. */
+export interface StepMounts extends Pick<RunNode, 'mounts' | 'scripts' | 'env'> {
+  readonly origin: Pick<RunNode['origin'], 'ignoreCache'>
+}
+
 /** Features row D26: where heredoc scripts of a RUN lie. */
 const SCRIPT_DIRECTORY = '/dev/pipes'
 
-/** The mounts of a step as its cache key sees them. */
+/** The mounts of a step as its cache key sees them: in the order of their targets, as that is how they are mounted. */
 export async function keyMounts(
   node: RunNode,
   sources: ReadonlyMap<NodeId, MountSource>,
   signal: AbortSignal,
 ): Promise<KeyMount[]> {
+  const target = (mount: RunMount): string => mount.target ?? ''
+  const mounts = node.mounts.toSorted((a, b) => (target(a) < target(b) ? -1 : 1))
   return await Promise.all(
-    node.mounts.map(async (mount): Promise<KeyMount> => {
+    mounts.map(async (mount): Promise<KeyMount> => {
       switch (mount.type) {
         case 'bind': {
           const content = await sourceOf(sources, mount.from).content(mount.source, signal)
           return { type: mount.type, target: mount.target, isReadonly: mount.isReadonly, content }
         }
         case 'cache':
-          return { type: mount.type, target: mount.target, isReadonly: mount.isReadonly }
+          return {
+            type: mount.type,
+            target: mount.target,
+            isReadonly: mount.isReadonly,
+            isDefault: mount.sharing === 'shared' && mount.cacheId.endsWith(`/${mount.target}`),
+            initial: await beginningOf(mount, sources, signal),
+          }
         case 'tmpfs':
-          return { type: mount.type, target: mount.target, sizeBytes: mount.sizeBytes }
+          return {
+            type: mount.type,
+            target: mount.target,
+            sizeBytes: mount.sizeBytes,
+            isReadonly: mount.isReadonly,
+          }
         case 'secret':
           return {
             ...idsOf(mount),
@@ -58,6 +95,7 @@ export async function keyMounts(
             id: mount.secretId,
             target: mount.target,
             env: mount.env,
+            isRequired: mount.isRequired,
           }
         case 'ssh':
           return {
@@ -66,6 +104,7 @@ export async function keyMounts(
             id: mount.sshId,
             target: mount.target,
             env: undefined,
+            isRequired: mount.isRequired,
           }
         default:
           return mount satisfies never
@@ -79,11 +118,12 @@ export async function keyMounts(
  * cache mounts. Errors: `secret-missing`, `ssh-missing`.
  */
 export async function prepareMounts(
-  node: RunNode,
+  node: StepMounts,
   parts: MountParts,
   signal: AbortSignal,
-): Promise<PreparedMounts & AsyncDisposable> {
+): Promise<PreparedMounts & { readonly origins: MountOrigins } & AsyncDisposable> {
   const mounts: SandboxMount[] = []
+  const origins = new Map<RunMount, MountOrigin>()
   const env: string[] = []
   const held: AsyncDisposable[] = []
   const caches = new Map<string, CacheMount>()
@@ -92,7 +132,7 @@ export async function prepareMounts(
   }
   try {
     for (const mount of inLockOrder(node.mounts)) {
-      await prepareMount(mount, { parts, mounts, env, held, node, caches }, signal)
+      await prepareMount(mount, { parts, mounts, env, held, node, caches, origins }, signal)
     }
   } catch (error) {
     await release()
@@ -109,8 +149,10 @@ export async function prepareMounts(
       gid: 0,
     })
   }
-  return { mounts: inWrittenOrder(mounts, node), env, [Symbol.asyncDispose]: release }
+  return { mounts: inWrittenOrder(mounts, node), env, origins, [Symbol.asyncDispose]: release }
 }
+
+export type MountOrigins = ReadonlyMap<RunMount, MountOrigin>
 
 interface Preparation {
   readonly parts: MountParts
@@ -119,22 +161,27 @@ interface Preparation {
   readonly held: AsyncDisposable[]
   /** A step that mounts one cache at two places must not wait for its own lock. */
   readonly caches: Map<string, CacheMount>
-  readonly node: RunNode
+  readonly node: StepMounts
+  readonly origins: Map<RunMount, MountOrigin>
 }
 
 async function prepareMount(mount: RunMount, to: Preparation, signal: AbortSignal): Promise<void> {
   switch (mount.type) {
     case 'bind': {
-      const { target, source, isReadonly } = mount
-      const layers = await sourceOf(to.parts.sources, mount.from).directories(source, signal)
-      to.mounts.push({ type: 'layers', target, layers, source, isReadonly })
+      const { target, isReadonly } = mount
+      const { stack, directories, source } = await sourceOf(to.parts.sources, mount.from).layers(
+        mount.source,
+        signal,
+      )
+      to.origins.set(mount, { stack, source })
+      to.mounts.push({ type: 'layers', target, layers: directories, source, isReadonly })
       return
     }
     case 'cache':
       to.mounts.push(await openCache(mount, to, signal))
       return
     case 'tmpfs':
-      to.mounts.push({ type: 'tmpfs', target: mount.target, sizeBytes: mount.sizeBytes })
+      to.mounts.push(mount)
       return
     case 'secret':
       await addSecret(mount, to)
@@ -147,18 +194,51 @@ async function prepareMount(mount: RunMount, to: Preparation, signal: AbortSigna
   }
 }
 
+/**
+ * What tells caches of one id apart: the content that they begin with, or whose directory they begin as. BuildKit too
+ * keeps a cache of its own for each.
+ */
+async function beginningOf(
+  { from, source, uid, gid, mode }: Extract<RunMount, { type: 'cache' }>,
+  sources: ReadonlyMap<NodeId, MountSource>,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  if (from !== undefined) return await sourceOf(sources, from).beginning(source, signal)
+  const isPlain = uid === 0 && gid === 0 && mode === CACHE_MODE
+  return isPlain ? undefined : `${uid}:${gid} ${mode.toString(8)}`
+}
+
+/** Where a cache holds the file that it began with. */
+export const CACHED_FILE = '/file'
+const FILE_BEGINNING = 'file '
+
+/** MountSource.beginning of a file with this content. */
+export function fileBeginning(content: string): string {
+  return `${FILE_BEGINNING}${content}`
+}
+
+function isFileBeginning(initial: string | undefined): boolean {
+  return initial?.startsWith(FILE_BEGINNING) ?? false
+}
+
+/** What the frontend gives to a cache mount that says nothing of it. */
+const CACHE_MODE = 0o755
+
 async function openCache(
   mount: Extract<RunMount, { type: 'cache' }>,
-  { parts, held, caches, node }: Preparation,
+  { parts, held, caches, node, origins }: Preparation,
   signal: AbortSignal,
 ): Promise<SandboxMount> {
   const { cacheId, sharing, from, source, mode, uid, gid, target, isReadonly } = mount
   const origin = from === undefined ? undefined : sourceOf(parts.sources, from)
-  const initial = origin === undefined ? undefined : await origin.content(source, signal)
+  const initial = await beginningOf(mount, parts.sources, signal)
+  if (initial !== undefined) origins.set(mount, { initial })
+  // Without a stage to begin with, the source is a directory that an earlier step left in the cache.
+  const inside = origin === undefined ? source : isFileBeginning(initial) ? CACHED_FILE : '/'
   const name = cacheName({ cacheId, initial })
   const own = caches.get(name)
   if (own !== undefined) {
-    return { type: 'directory', target, directory: own.directory, source: '/', isReadonly }
+    return { type: 'directory', target, directory: own.directory, source: inside, isReadonly }
   }
   const cache = await parts.cacheMounts.acquire(
     {
@@ -182,7 +262,7 @@ async function openCache(
   )
   held.push(cache)
   caches.set(name, cache)
-  return { type: 'directory', target, directory: cache.directory, source: '/', isReadonly }
+  return { type: 'directory', target, directory: cache.directory, source: inside, isReadonly }
 }
 
 /** `fs` appears with its final mode: it is made last, by rename-free mkdir in a directory nobody looks at yet. */
@@ -199,6 +279,10 @@ async function addSecret(
 ): Promise<void> {
   const content = await parts.secrets.value(mount.secretId)
   if (content === undefined) {
+    // BuildKit sets the variable of a secret that may be missing, to nothing.
+    if (!mount.isRequired && mount.env !== undefined) {
+      env.push(`${mount.env}=`)
+    }
     if (mount.isRequired) {
       throw new BuildError(
         'secret-missing',
@@ -243,7 +327,7 @@ function inLockOrder(mounts: readonly RunMount[]): RunMount[] {
 }
 
 /** Mounts in the order of the instruction: a later one may lie below an earlier one. */
-function inWrittenOrder(mounts: readonly SandboxMount[], node: RunNode): SandboxMount[] {
+function inWrittenOrder(mounts: readonly SandboxMount[], node: StepMounts): SandboxMount[] {
   const position = new Map(node.mounts.map((mount, index) => [mount.target, index]))
   const rank = (mount: SandboxMount): number => position.get(mount.target) ?? node.mounts.length
   return mounts.toSorted((a, b) => rank(a) - rank(b))

@@ -4,11 +4,20 @@ import type { Store } from '../../snapshotter/index.ts'
 import { parentName, type RunInputs } from '../solver/cache-key.ts'
 import { type BuildLayer, knownDiffIds, type LayerStack, packedDiffIds } from '../solver/layer.ts'
 import type { Limits } from '../solver/limits.ts'
-import type { Worker } from '../worker/protocol.ts'
+import type { StepUsage } from '../cache/records.ts'
+import type { FirstUse, RunResult, Worker } from '../worker/protocol.ts'
 import type { StepCache } from './cached-step.ts'
+import type { FailedRun, FailedStepKeeper } from './keep-failed.ts'
 import type { LayerAccess } from './layer-access.ts'
 import { packRun, type PackRunParts } from './pack-run.ts'
-import { checkEntitlements, executeRun, hostnameOf, networkOf, type RunOptions } from './run.ts'
+import {
+  checkEntitlements,
+  executeRun,
+  hostnameOf,
+  type Keeping,
+  networkOf,
+  type RunOptions,
+} from './run.ts'
 import { keyMounts, type MountParts, type MountSource, prepareMounts } from './run-mounts.ts'
 import type { StepPlace } from './step-place.ts'
 
@@ -17,11 +26,15 @@ export interface RunNodeParts extends PackRunParts {
   readonly access: LayerAccess
   readonly limits: Limits
   readonly store: Pick<Store, 'blobs' | 'layers' | 'lease'>
-  readonly worker: () => Promise<Worker>
+  readonly workerFor: (use: FirstUse) => Promise<Worker>
   readonly options: RunOptions
   readonly mounts: Omit<MountParts, 'sources'>
   /** Of the build, not of its steps: what a step has done is packed and kept when another one fails. */
   readonly packSignal: AbortSignal
+  /** Keeps what a failed RUN left; undefined: it is thrown away. */
+  readonly failedSteps: FailedStepKeeper | undefined
+  /** Watches work that outlives its step (Scheduler.background). */
+  readonly background: (work: Promise<unknown>) => void
   /** RFC 3339 of now. */
   readonly now: () => string
 }
@@ -51,7 +64,8 @@ export async function runNode(
       inputs: known === undefined ? undefined : await finalInputs(),
       finalInputs,
       execute: async (step, inner) => {
-        const worker = await parts.worker()
+        const needsNetwork = networkOf(node, parts.options) === 'default'
+        const worker = await parts.workerFor({ needsNetwork })
         const layers = await parts.access.directories(parent, inner)
         const finished = await parts.limits.run(async () => {
           inner.throwIfAborted()
@@ -63,18 +77,51 @@ export async function runNode(
             prepared,
             options: parts.options,
             commitTo: directory.path,
+            keeping: keepingOf(node, { parent, origins: prepared.origins, worker }, parts),
           }
-          const { diff } = await executeRun(request, worker, step, inner)
-          return { diff, directory, parent, createdAt: parts.now() }
+          const result = await executeRun(request, worker, step, inner)
+          const { diff, hidesDirectories } = result
+          const finishedRun = { diff, hidesDirectories, directory, parent, createdAt: parts.now() }
+          return { ...finishedRun, usage: usageOf(result) }
         })
         return {
-          directory: finished.directory,
+          unpacked: {
+            directory: finished.directory,
+            changes: {
+              page: async (page) =>
+                await worker.readDiff({ diff: finished.diff, page }, parts.packSignal),
+            },
+          },
           packing: packRun(finished, worker, parts, parts.packSignal),
+          usage: finished.usage,
         }
       },
     },
     signal,
   )
+}
+
+function usageOf({ cpuTimeMs, peakMemoryBytes }: RunResult): StepUsage {
+  return { cpuTimeMs, ...(peakMemoryBytes === undefined ? {} : { peakMemoryBytes }) }
+}
+
+function keepingOf(
+  node: RunNode,
+  run: Pick<FailedRun, 'parent' | 'origins'> & { readonly worker: Worker },
+  parts: RunNodeParts,
+): Keeping | undefined {
+  const { failedSteps, store, options } = parts
+  if (failedSteps === undefined) return undefined
+  const directory = store.lease.temporaryPath()
+  return {
+    directory,
+    keep: (files, reason) => {
+      const failed = { ...run, node, options, files, reason, directory, failedAt: parts.now() }
+      const { id, done } = failedSteps.keep(failed, run.worker, parts.packSignal)
+      parts.background(done)
+      return id
+    },
+  }
 }
 
 async function runInputs(

@@ -10,6 +10,7 @@ import type {
   SandboxMount,
   Worker,
 } from '../worker/protocol.ts'
+import { checkDevices } from './cdi-devices.ts'
 import { missingEmulator } from './foreign-platform.ts'
 import { OutputTail } from './output-tail.ts'
 
@@ -38,6 +39,13 @@ export interface RunStep {
   readonly options: RunOptions
   /** New directory for what the step writes. */
   readonly commitTo: string
+  readonly keeping: Keeping | undefined
+}
+
+/** Where a failed command's files go, and who is told; gives the step's name. */
+export interface Keeping {
+  readonly directory: string
+  readonly keep: (files: RunResult['failedFiles'], reason: string) => string
 }
 
 /** The network that a RUN gets: its own flag, else the build's. */
@@ -65,13 +73,7 @@ export function checkEntitlements(node: RunNode, options: RunOptions): void {
       `could not run the step: ${missing} is not allowed; run tsbuild with --allow ${missing}`,
     )
   }
-  const device = node.devices.find((candidate) => candidate.required)
-  if (device !== undefined) {
-    throw new BuildError(
-      'unsupported',
-      `could not run the step: device ${device.name}: CDI devices are not supported`,
-    )
-  }
+  checkDevices(node.devices)
 }
 
 /**
@@ -95,6 +97,7 @@ export async function executeRun(
     const reason = failureReason(result, run.options.limits)
     const { exitCode } = result
     const emulator = missingEmulator(run.node.platform, { exitCode, lastLine: tail.lines.at(-1) })
+    const failedStep = run.keeping?.keep(result.failedFiles, reason)
     throw new BuildError(
       'step-failed',
       `process ${JSON.stringify(run.node.display)} did not complete successfully: ${reason}` +
@@ -102,6 +105,7 @@ export async function executeRun(
       {
         exitCode,
         outputTail: tail.lines,
+        ...(failedStep === undefined ? {} : { failedStep }),
       },
     )
   }
@@ -128,23 +132,38 @@ function inMebibytes(bytes: number): string {
   return `${(bytes / 1024 / 1024).toFixed(1)} MiB`
 }
 
-function requestOf({ node, layers, prepared, options, commitTo }: RunStep): RunRequest {
+function requestOf(run: RunStep): RunRequest {
+  const { node, layers, prepared, options, commitTo, keeping } = run
   return {
     layers,
     args: node.args,
     env: [...node.env, ...node.proxyEnv, ...prepared.env],
     cwd: node.cwd,
     user: node.user,
-    hostname: hostnameOf(node),
-    network: networkOf(node, options),
     security: node.security,
     mounts: prepared.mounts,
+    ...surroundingsOf(node, options),
+    stdio: 'captured',
+    commitTo,
+    ...(keeping === undefined ? {} : { keepFailedIn: keeping.directory }),
+  }
+}
+
+/** What the step is given besides its own instruction. */
+export function surroundingsOf(
+  node: RunNode,
+  options: RunOptions,
+): Pick<
+  RunRequest,
+  'hostname' | 'network' | 'extraHosts' | 'ulimits' | 'shmSizeBytes' | 'cgroupParent' | 'limits'
+> {
+  return {
+    hostname: hostnameOf(node),
+    network: networkOf(node, options),
     extraHosts: options.extraHosts,
     ulimits: options.ulimits,
     shmSizeBytes: options.shmSizeBytes ?? SHM_BYTES_DEFAULT,
     cgroupParent: options.cgroupParent,
     limits: options.limits,
-    stdio: 'captured',
-    commitTo,
   }
 }

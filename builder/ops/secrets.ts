@@ -1,22 +1,27 @@
-import { readFile, stat } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import type { BuildRequest, SecretSource } from '../request.ts'
 import { BuildError } from '../errors.ts'
+import { SshForwards } from './ssh-forward.ts'
 
 /** As BuildKit; a secret is a token or a key, not a data set (features row D72). */
 const SECRET_BYTES_MAX = 500 * 1024
 
-/** The values of `--secret` and the agents of `--ssh`. Values are read when a step needs them and kept nowhere. */
-export class Secrets {
+/**
+ * The values of `--secret` and the agents of `--ssh`. Values are read when a step needs them and kept nowhere;
+ * `socketPath` names a new file for the socket of an agent.
+ */
+export class Secrets implements AsyncDisposable {
   readonly #secrets: ReadonlyMap<string, SecretSource>
-  readonly #agents: ReadonlyMap<string, readonly string[]>
+  readonly #agents: SshForwards
   readonly #env: Readonly<Record<string, string | undefined>>
 
   constructor(
     request: Pick<BuildRequest, 'secrets' | 'ssh'>,
     env: Readonly<Record<string, string | undefined>>,
+    socketPath: () => string,
   ) {
     this.#secrets = new Map(request.secrets.map((secret) => [secret.id, secret]))
-    this.#agents = new Map(request.ssh.map((agent) => [agent.id, agent.paths]))
+    this.#agents = new SshForwards(request.ssh, env, socketPath)
     this.#env = env
   }
 
@@ -27,7 +32,9 @@ export class Secrets {
       return undefined
     }
     const bytes =
-      source.kind === 'env' ? this.#fromEnv(id, source.name) : await readSecret(id, source.path)
+      source.kind === 'env'
+        ? Buffer.from(this.#env[source.name] ?? '') // as BuildKit does: pipelines pass names that only some jobs set
+        : await readSecret(id, source.path)
     if (bytes.byteLength > SECRET_BYTES_MAX) {
       throw new BuildError(
         'secret-missing',
@@ -37,43 +44,14 @@ export class Secrets {
     return bytes
   }
 
-  /** Socket of the agent with this id; undefined when there is none. Errors: `ssh-missing`, `unsupported` (key files). */
+  /** Socket of the agent with this id; undefined when there is none. Errors: `ssh-missing`. */
   async agentSocket(id: string): Promise<string | undefined> {
-    const paths = this.#agents.get(id)
-    if (paths === undefined) {
-      return undefined
-    }
-    const path = paths[0] ?? this.#env['SSH_AUTH_SOCK']
-    if (path === undefined || path === '') {
-      throw new BuildError(
-        'ssh-missing',
-        `could not use ssh agent ${id}: SSH_AUTH_SOCK is not set; start an agent or write --ssh ${id}=SOCKET`,
-      )
-    }
-    const kind = await stat(path).catch((cause: unknown) => {
-      throw new BuildError('ssh-missing', `could not use ssh agent ${id}: ${messageOf(cause)}`, {
-        cause,
-      })
-    })
-    if (!kind.isSocket()) {
-      throw new BuildError(
-        'unsupported',
-        `could not use ssh agent ${id}: ${path} is a key file, and only agent sockets are supported; ` +
-          'run ssh-agent and ssh-add, then write --ssh default',
-      )
-    }
-    return path
+    return await this.#agents.socket(id)
   }
 
-  #fromEnv(id: string, name: string): Uint8Array {
-    const value = this.#env[name]
-    if (value === undefined) {
-      throw new BuildError(
-        'secret-missing',
-        `could not read secret ${id}: the variable ${name} is not set`,
-      )
-    }
-    return Buffer.from(value)
+  /** Ends the agents that serve keys. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#agents[Symbol.asyncDispose]()
   }
 }
 

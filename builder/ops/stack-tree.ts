@@ -1,16 +1,10 @@
 import { type LayerPath, LayerTree } from '../../snapshotter/index.ts'
-import type { BuildLayer, LayerStack } from '../solver/layer.ts'
+import type { LayerStack } from '../solver/layer.ts'
 import { LayerSource } from './copy-layer-tree.ts'
 import type { LayerAccess } from './layer-access.ts'
 
-/** A file's bytes: which layer has them, and under which name. */
-export interface LayerFilePlace {
-  readonly layer: BuildLayer
-  readonly source: LayerPath
-}
-
 /**
- * The filesystem of a stage or image as a tree that COPY reads from and writes over. A layer is unpacked only when the
+ * The filesystem of a stage or image as a tree that COPY reads from. A layer is unpacked only when the
  * bytes of one of its files are to be packed: call `unpackFor` before `source`.
  */
 export class StackTree extends LayerSource {
@@ -59,16 +53,6 @@ export class StackTree extends LayerSource {
       }
     }
     await Promise.all([...indexes].map((index) => this.#unpack(index, signal)))
-  }
-
-  /** The regular file that `path` leads to as a process with this root would see it. */
-  locate(path: string): LayerFilePlace | undefined {
-    const resolution = this.#tree.resolve(path)
-    if (resolution.kind !== 'found' || resolution.node.entry.type !== 'file') {
-      return undefined
-    }
-    const layer = this.#stack[resolution.node.layer]
-    return layer === undefined ? undefined : { layer, source: resolution.node.source }
   }
 
   async #unpack(index: number, signal: AbortSignal): Promise<void> {

@@ -34,12 +34,33 @@ export async function createCgroup(
   const settings = isV2 ? settingsV2(limits) : settingsV1(limits)
   if (settings.length === 0 && parent === undefined) return NO_CGROUP
   const path = join(cgroupPath(parent), randomBytes(8).toString('hex'))
+  const made: string[] = []
   try {
     return isV2
-      ? await createV2(mountPoint, path, settings)
-      : await createV1(mountPoint, path, settings)
+      ? await createV2(mountPoint, path, settings, made)
+      : await createV1(mountPoint, path, settings, made)
   } catch (error) {
-    throw unsupported(error)
+    for (const directory of made) await rmdir(directory)
+    throw error
+  }
+}
+
+/** Makes a group with all above it. */
+async function makeGroup(directory: string, made: string[]): Promise<void> {
+  try {
+    await mkdir(directory, { recursive: true })
+  } catch (error) {
+    throw unsupported(`could not make control group ${directory}`, error)
+  }
+  made.push(directory)
+}
+
+/** The kernel's word of refusal says nothing without file and value. */
+async function write(file: string, value: string): Promise<void> {
+  try {
+    await writeFile(file, value)
+  } catch (error) {
+    throw unsupported(`could not write ${JSON.stringify(value)} to ${file}`, error)
   }
 }
 
@@ -64,12 +85,13 @@ async function createV2(
   mountPoint: string,
   path: string,
   settings: readonly CgroupSetting[],
+  made: string[],
 ): Promise<StepCgroup> {
   const directory = join(mountPoint, path)
-  await mkdir(directory, { recursive: true })
+  await makeGroup(directory, made)
   const controllers = [...new Set(settings.map(({ controller }) => controller))]
   await delegate(mountPoint, path, controllers)
-  for (const { file, value } of settings) await writeFile(join(directory, file), value)
+  for (const { file, value } of settings) await write(join(directory, file), value)
   return {
     procs: [join(directory, 'cgroup.procs')],
     usage: async () => ({
@@ -90,7 +112,7 @@ async function delegate(
   const request = controllers.map((name) => `+${name}`).join(' ')
   let above = mountPoint
   for (const name of path.split('/').filter(Boolean)) {
-    await writeFile(join(above, 'cgroup.subtree_control'), request)
+    await write(join(above, 'cgroup.subtree_control'), request)
     above = join(above, name)
   }
 }
@@ -99,14 +121,16 @@ async function createV1(
   mountPoint: string,
   path: string,
   settings: readonly CgroupSetting[],
+  made: string[],
 ): Promise<StepCgroup> {
   const controllers = [
     ...new Set<string>(['memory', ...settings.map(({ controller }) => controller)]),
   ]
   const directories = controllers.map((name) => join(mountPoint, name, path))
-  for (const directory of directories) await mkdir(directory, { recursive: true })
+  for (const directory of directories) await makeGroup(directory, made)
+  if (controllers.includes('cpuset')) await inheritCpuset(join(mountPoint, 'cpuset'), path)
   for (const { controller, file, value } of settings)
-    await writeFile(join(mountPoint, controller, path, file), value)
+    await write(join(mountPoint, controller, path, file), value)
   const memory = join(mountPoint, 'memory', path)
   return {
     procs: directories.map((directory) => join(directory, 'cgroup.procs')),
@@ -120,6 +144,19 @@ async function createV1(
   }
 }
 
+/** A new group of version 1 has no processors and no memory, and may have none that the one above lacks (cpusets.rst). */
+async function inheritCpuset(hierarchy: string, path: string): Promise<void> {
+  let above = hierarchy
+  for (const name of path.split('/').filter(Boolean)) {
+    const group = join(above, name)
+    for (const file of ['cpuset.cpus', 'cpuset.mems']) {
+      const own = (await readFile(join(group, file), 'utf8')).trim()
+      if (own === '') await write(join(group, file), await readFile(join(above, file), 'utf8'))
+    }
+    above = group
+  }
+}
+
 async function readIfThere(path: string): Promise<string> {
   return existsSync(path) ? await readFile(path, 'utf8') : ''
 }
@@ -128,11 +165,11 @@ function numberIn(text: string): number | undefined {
   return /^\d+\s*$/.test(text) ? Number(text) : undefined
 }
 
-function unsupported(error: unknown): unknown {
-  if (!(error instanceof Error) || !('path' in error)) return error
+function unsupported(what: string, cause: unknown): SandboxError {
+  const code = cause instanceof Error && 'code' in cause ? String(cause.code) : String(cause)
   return new SandboxError(
     'sandbox-limit-unsupported',
-    `could not limit the step: ${error.message}; limits need control groups that may be written: run as root, or delegate a group (systemd-run --user -p Delegate=yes)`,
-    { cause: error },
+    `could not limit the step: ${what}: ${code}; limits need control groups that may be written: run as root, outside of a container or in a privileged one`,
+    { cause },
   )
 }

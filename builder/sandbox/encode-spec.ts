@@ -109,7 +109,7 @@ function writeTree(out: SpecWriter, tree: RootMount, useOptionString: boolean): 
 
 function writeMount(out: SpecWriter, mount: SpecMount, useOptionString: boolean): void {
   out.number(MOUNT[mount.type])
-  out.flag(mount.type === 'tree' && mount.isReadonly)
+  out.flag((mount.type === 'tree' || mount.type === 'tmpfs') && mount.isReadonly)
   out.text(mount.target)
   switch (mount.type) {
     case 'tree':

@@ -122,7 +122,7 @@ describe('sandbox-init', () => {
   const spec = encodeSpec(
     sandboxSpec(labRequest('true', []), {
       root: { type: 'bind', dir: '/no/such/root' },
-      mounts: [{ type: 'tmpfs', target: '/t', sizeBytes: 1 }],
+      mounts: [{ type: 'tmpfs', target: '/t', sizeBytes: 1, isReadonly: false }],
       network: { kind: 'shared' },
       hosts: '',
       resolvConf: '',

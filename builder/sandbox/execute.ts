@@ -1,16 +1,21 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
 import { Duplex } from 'node:stream'
 import { getSystemErrorName } from 'node:util'
 import { encodeSpec, type EncodeOptions } from './encode-spec.ts'
 import { SandboxError } from './errors.ts'
 import { type RecordedOwner, ReportReader, type SandboxReport } from './report.ts'
 import type { SandboxSpec } from './spec.ts'
+import { type SpareProgram, startProgram } from './spare-program.ts'
 
 export interface ExecuteOptions extends EncodeOptions {
   /** Path of sandbox-init. */
   readonly program: string
+  /** Of the same program: gives the process of a captured step, and is told when there is time to start the next. */
+  readonly spare?: SpareProgram
   /** Awaited: a slow reader slows the step down, as a pipe would. */
   readonly output: (stream: 'stdout' | 'stderr', bytes: Uint8Array) => void | Promise<void>
+  /** Called when the step has the /proc of the container around it. */
+  readonly onSharedProc?: (isFenced: boolean) => void
   /** For `inherited` and `terminal`: descriptors of this process that become the step's 0, 1 and 2. */
   readonly stdio?: readonly [number, number, number]
   /** Is given a function that tells sandbox-init of a new window size. */
@@ -36,9 +41,8 @@ export async function execute(
   signal: AbortSignal,
 ): Promise<Outcome> {
   signal.throwIfAborted()
-  const stdio = options.stdio ?? (['ignore', 'ignore', 'inherit'] as const)
-  const child = spawn(options.program, ['run'], { stdio: [...stdio, 'pipe'], env: {}, cwd: '/' })
-  const ended = endOf(child)
+  const spare = options.stdio === undefined ? options.spare : undefined
+  const { child, ended } = spare?.take() ?? startProgram(options.program, options.stdio)
   options.onStart?.({ resize: () => child.kill('SIGWINCH') })
   const stop = (): void => stopChild(child)
   signal.addEventListener('abort', stop, { once: true })
@@ -68,15 +72,15 @@ async function converse(
   options: ExecuteOptions,
   owners: RecordedOwner[],
 ): Promise<LastReport | undefined> {
-  // A supervisor that died while it was written to is told by its exit, below.
-  channel.on('error', () => undefined)
   channel.write(encodeSpec(spec, options))
+  options.spare?.prepare()
   const reader = new ReportReader()
   try {
     for await (const chunk of channel) {
       for (const report of reader.add(chunk)) {
         if (report.type === 'output') await options.output(report.stream, report.bytes)
         else if (report.type === 'owner') owners.push(report.owner)
+        else if (report.type === 'shared-proc') options.onSharedProc?.(report.isFenced)
         else return report
       }
     }
@@ -99,16 +103,6 @@ function channelOf(child: ChildProcess): Duplex {
   if (!(channel instanceof Duplex))
     throw new TypeError('descriptor 3 of sandbox-init is not a socket')
   return channel
-}
-
-/** Resolves with words for an error; never rejects. */
-async function endOf(child: ChildProcess): Promise<string> {
-  return await new Promise((resolve) => {
-    child.once('error', (error) => resolve(`could not be started: ${error.message}`))
-    child.once('exit', (code, killer) =>
-      resolve(killer === null ? `ended with status ${code}` : `was killed by ${killer}`),
-    )
-  })
 }
 
 function stopChild(child: ChildProcess): void {

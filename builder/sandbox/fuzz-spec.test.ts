@@ -42,7 +42,7 @@ const SPEC: SandboxSpec = {
       source: '/',
       isReadonly: true,
     },
-    { type: 'tmpfs', target: '/tmp', sizeBytes: 4096 },
+    { type: 'tmpfs', target: '/tmp', sizeBytes: 4096, isReadonly: true },
     { type: 'file', target: '/f', content: Buffer.from('x'), mode: 0o400, uid: 1, gid: 2 },
     { type: 'socket', target: '/s', socket: '/host' },
   ],
@@ -52,7 +52,7 @@ const SPEC: SandboxSpec = {
 describe("sandbox-init's reading of a spec, with sanitizers", function () {
   this.timeout(300_000)
 
-  it('accepts or refuses whatever bytes come, and does nothing else', function () {
+  it('accepts or refuses whatever bytes come, and does nothing else', () => {
     const source = packageFile('snapshotter/native/sandbox-init/testing/fuzz-spec.c')
     if (source === undefined) throw new Error('the sources of sandbox-init are not here')
     const directory = mkdtempSync(join(tmpdir(), 'tsbuild-fuzz-'))

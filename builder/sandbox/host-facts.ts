@@ -15,6 +15,8 @@ export interface HostFacts {
   readonly userName: string | undefined
   readonly hasSysAdmin: boolean
   readonly hasSysChroot: boolean
+  /** Set-user-id bits and file capabilities give nothing, so helpers have no power of their own. */
+  readonly hasNoNewPrivileges: boolean
   /** How many ids from 0 on we have and may map (CAP_SETUID, CAP_SETGID); undefined without that power. */
   readonly ownIds: number | undefined
   /** Undefined where the kernel does not say. */
@@ -48,6 +50,7 @@ export function readHostFacts(searchPath: string = process.env['PATH'] ?? ''): H
     userName,
     hasSysAdmin: hasCapability(status, CAP_SYS_ADMIN),
     hasSysChroot: hasCapability(status, CAP_SYS_CHROOT),
+    hasNoNewPrivileges: /^NoNewPrivs:\s*1$/m.test(status),
     ownIds: ownIds(status),
     userNamespacesMax: max === undefined ? undefined : Number(max),
     isUnprivilegedCloneAllowed: clone === undefined ? undefined : clone.trim() !== '0',
@@ -97,7 +100,8 @@ function ownName(): string | undefined {
   }
 }
 
-function findProgram(name: string, searchPath: string): string | undefined {
+/** Path of an installed program; `searchPath` as in PATH. */
+export function findProgram(name: string, searchPath: string): string | undefined {
   const directories = [
     ...searchPath.split(':').filter((directory) => directory.startsWith('/')),
     ...SYSTEM_DIRECTORIES,

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import type { HostFacts } from './host-facts.ts'
 import { hasCapability, idRanges } from './host-facts.ts'
-import { chooseRung, explainStart } from './ladder.ts'
+import { chooseRung, explainStart, rungBelow } from './ladder.ts'
 
 const ROOT: HostFacts = {
   uid: 0,
@@ -9,6 +9,7 @@ const ROOT: HostFacts = {
   userName: 'root',
   hasSysAdmin: true,
   hasSysChroot: true,
+  hasNoNewPrivileges: false,
   ownIds: 4_294_967_295,
   userNamespacesMax: 1000,
   isUnprivilegedCloneAllowed: undefined,
@@ -136,6 +137,42 @@ describe('explainStart', () => {
       /protect: could not do it: Words/,
     )
     assert.equal(explainStart('Segmentation fault', USER), undefined)
+  })
+})
+
+describe('rungBelow', () => {
+  const line = (step: string, errno: number): string =>
+    `newgidmap: write to gid_map failed: Operation not permitted\nsandbox-init: ${step}: x (errno ${errno}: Words)\n`
+
+  it('is that of a single id when the helper may not write the map', () => {
+    const below = rungBelow(chooseRung(USER), explainStart(line('id-map', 1), USER), USER)
+    assert.equal(below?.rung, 'userns-single-id')
+    assert.match(
+      below.notice ?? '',
+      /^the id map was refused \(newgidmap: .* not permitted\), so .* single user id: .*set-user-id root on a mount without nosuid/,
+    )
+    assert.equal(rungBelow(below, explainStart(line('id-map', 1), USER), USER), undefined)
+  })
+
+  it('names no_new_privs as the cause', () => {
+    const facts = { ...USER, hasNoNewPrivileges: true }
+    const below = rungBelow(chooseRung(facts), explainStart(line('id-map', 1), facts), facts)
+    assert.match(below?.notice ?? '', /under no_new_privs, so .*--security-opt no-new-privileges/)
+  })
+
+  it('is none where AppArmor forbids the namespace, nor for another failure', () => {
+    const guarded = { ...USER, isAppArmorRestricting: true }
+    const refused = explainStart(line('id-map', 1), guarded)
+    assert.equal(rungBelow(chooseRung(guarded), refused, guarded), undefined)
+    const other = explainStart(line('protect', 5), USER)
+    assert.equal(rungBelow(chooseRung(USER), other, USER), undefined)
+  })
+
+  it('is that of chroot where container root is refused namespaces', () => {
+    const facts = { ...ROOT, hasSysAdmin: false }
+    const below = rungBelow(chooseRung(facts), explainStart(line('mounts', 13), facts), facts)
+    assert.equal(below?.rung, 'no-namespaces')
+    assert.equal(rungBelow(below, explainStart(line('mounts', 13), facts), facts), undefined)
   })
 })
 

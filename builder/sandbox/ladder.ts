@@ -52,7 +52,7 @@ function allIdsRung(count: number): Rung {
  * The last rung: container root without any namespace, by chroot(2). Errors: `sandbox-unavailable` for whoever may not
  * even do that, with the cause and the fix of the rung above.
  */
-export function withoutNamespaces(
+function withoutNamespaces(
   facts: Pick<HostFacts, 'uid' | 'hasSysChroot'>,
   [cause, fix]: readonly [string, string],
 ): Rung {
@@ -82,6 +82,25 @@ export function singleIdRung({ uid, gid }: Pick<HostFacts, 'uid' | 'gid'>, lack?
         ? undefined
         : `${lack.missing}, so steps have a single user id: other owners are recorded, not enforced (${lack.fix})`,
   }
+}
+
+/**
+ * The rung to try after `failed` could not be started with `error`; undefined: the error stands. What could not be known
+ * before it was tried: a helper without the power to write maps, and namespaces that are refused.
+ */
+export function rungBelow(failed: Rung, error: unknown, facts: HostFacts): Rung | undefined {
+  const lack = refusedHelper(failed, error, facts)
+  if (lack !== undefined) return singleIdRung(facts, lack)
+  const refused = refusedNamespaces(error)
+  if (refused === undefined || failed.rung === 'no-namespaces') return undefined
+  return facts.uid === 0 && facts.hasSysChroot ? withoutNamespaces(facts, refused) : undefined
+}
+
+/** Why newuidmap or newgidmap did not give the ids. Where AppArmor is in the way it is in that of one id too. */
+function refusedHelper(failed: Rung, error: unknown, facts: HostFacts): Lack | undefined {
+  if (!failed.options.includes('--newuidmap') || !(error instanceof SandboxError)) return undefined
+  if (error.details.step !== 'id-map' || isAppArmorAtWork(facts)) return undefined
+  return idMapLack(error.details.lastWords ?? '', facts)
 }
 
 interface SubordinateIds {
@@ -144,23 +163,16 @@ export function explainStart(printed: string, facts: HostFacts): SandboxError | 
   if (match === null) return undefined
   const [, step = '', detail = '', errno = '', words = ''] = match
   const details = { step, errno: Number(errno), lastWords: printed }
-  const isAppArmor =
-    facts.isAppArmorRestricting &&
-    facts.uid !== 0 &&
-    ['user-namespace', 'id-map', 'mounts', 'protect'].includes(step)
-  if (isAppArmor) return unavailable(...APPARMOR, details)
+  const isGuarded = ['user-namespace', 'id-map', 'mounts', 'protect'].includes(step)
+  if (isGuarded && isAppArmorAtWork(facts)) return unavailable(...APPARMOR, details)
   if (step === 'user-namespace' && errno === '28') return unavailable(...NAMESPACES_OFF, details)
   if (step === 'user-namespace' && errno === '1') return unavailable(...FORBIDDEN, details)
   if (['namespaces', 'mounts', 'protect'].includes(step) && (errno === '1' || errno === '13')) {
     return unavailable(...FORBIDDEN, details)
   }
   if (step === 'id-map') {
-    const said = printed.split('\n').find((line) => /^new[ug]idmap:/.test(line))
-    return unavailable(
-      `the id map was refused${said === undefined ? `: ${detail}` : ` (${said})`}`,
-      'check the ranges in /etc/subuid and /etc/subgid, and that newuidmap is set-user-id root',
-      details,
-    )
+    const { missing, fix } = idMapLack(printed, facts)
+    return unavailable(missing, fix, details)
   }
   return new SandboxError(
     'sandbox-unavailable',
@@ -169,8 +181,31 @@ export function explainStart(printed: string, facts: HostFacts): SandboxError | 
   )
 }
 
+function isAppArmorAtWork(facts: HostFacts): boolean {
+  return facts.isAppArmorRestricting && facts.uid !== 0
+}
+
+/** Why the ids were not mapped: what the helper said of it, and what it would take. */
+function idMapLack(printed: string, facts: HostFacts): Lack {
+  const lines = printed.split('\n')
+  const said =
+    lines.find((line) => /^new[ug]idmap:/.test(line)) ??
+    lines.find((line) => line.startsWith('sandbox-init: id-map: '))
+  const missing = `the id map was refused (${said ?? 'without a word'})`
+  if (facts.hasNoNewPrivileges) return { missing: `${missing} under no_new_privs`, fix: PRIVILEGES }
+  return { missing, fix: HELPER_POWER }
+}
+
+const PRIVILEGES =
+  'run without --security-opt no-new-privileges, in Kubernetes with allowPrivilegeEscalation: true, under systemd ' +
+  'without NoNewPrivileges=yes'
+const HELPER_POWER =
+  'check the ranges in /etc/subuid and /etc/subgid, and that newuidmap is set-user-id root on a mount without nosuid; ' +
+  'in a container, whose root may not do this, it needs capabilities instead, as root: chmod u-s /usr/bin/newuidmap ' +
+  '/usr/bin/newgidmap; setcap cap_setuid=ep /usr/bin/newuidmap; setcap cap_setgid=ep /usr/bin/newgidmap'
+
 /** Whether the worker could not start because namespaces are refused, and with which words. */
-export function refusedNamespaces(error: unknown): readonly [string, string] | undefined {
+function refusedNamespaces(error: unknown): readonly [string, string] | undefined {
   if (!(error instanceof SandboxError) || error.code !== 'sandbox-unavailable') return undefined
   return [APPARMOR, FORBIDDEN, NAMESPACES_OFF].find(([cause]) => error.message.includes(cause))
 }

@@ -50,6 +50,12 @@ describe('ReportReader', () => {
     ])
   })
 
+  it('reads that a step has the /proc around it', () => {
+    assert.deepEqual(new ReportReader().add(frame('P', Buffer.of(1))), [
+      { type: 'shared-proc', isFenced: true },
+    ])
+  })
+
   it('refuses frames that sandbox-init never sends', () => {
     assert.throws(() => new ReportReader().add(frame('?', Buffer.alloc(0))), /frame of type "\?"/)
     assert.throws(

@@ -18,6 +18,8 @@ export type SandboxReport =
     }
   /** Owner of a link, pipe or socket, which have no attributes to record it in. */
   | { readonly type: 'owner'; readonly owner: RecordedOwner }
+  /** The step has the /proc of the container around it: the kernel grants it no other. Fenced: it can look into no process there. */
+  | { readonly type: 'shared-proc'; readonly isFenced: boolean }
   | {
       readonly type: 'exit'
       readonly exitCode: number
@@ -77,6 +79,8 @@ function decode(type: string, payload: Buffer): SandboxReport {
           path: decodePath(payload.subarray(9)),
         },
       }
+    case 'P':
+      return { type: 'shared-proc', isFenced: payload.readUInt8(0) === 1 }
     case 'X':
       return {
         type: 'exit',

@@ -44,6 +44,7 @@ const tmpfs = (target: string, sizeBytes?: number): SpecMount => ({
   type: 'tmpfs',
   target,
   sizeBytes,
+  isReadonly: false,
 })
 
 describe('sandboxSpec', () => {
@@ -80,26 +81,46 @@ describe('sandboxSpec', () => {
     const targets = specOf({}, [tmpfs('/etc/hosts')]).mounts.map(
       ({ target, type }) => `${target} ${type}`,
     )
-    assert.deepEqual(targets, ['/etc/hosts tmpfs', '/etc/resolv.conf file'])
+    assert.deepEqual(targets, ['/etc/resolv.conf file', '/etc/hosts tmpfs'])
   })
 })
 
 describe('orderedMounts', () => {
   it('mounts parents first, whatever the order written', () => {
-    const targets = orderedMounts([tmpfs('/a/b/c'), tmpfs('/z'), tmpfs('/a')]).map(
+    const targets = orderedMounts([], [tmpfs('/a/b/c'), tmpfs('/z'), tmpfs('/a')]).map(
       ({ target }) => target,
     )
     assert.deepEqual(targets, ['/a', '/a/b/c', '/z'])
   })
 
   it('keeps the last of two mounts on one target, however it is spelled', () => {
-    const mounts = orderedMounts([tmpfs('/a/b', 1), tmpfs('/a//x/../b/', 2)])
+    const mounts = orderedMounts([], [tmpfs('/a/b', 1), tmpfs('/a//x/../b/', 2)])
     assert.deepEqual(mounts, [tmpfs('/a/b', 2)])
+  })
+
+  it('mounts on /etc over the files that every step has, and files into what is mounted', () => {
+    const file = (target: string): SpecMount => ({
+      type: 'file',
+      target,
+      content: Buffer.alloc(0),
+      mode: 0o400,
+      uid: 0,
+      gid: 0,
+    })
+    const targets = orderedMounts([file('/etc/hosts')], [file('/a/secret'), tmpfs('/etc')])
+    assert.deepEqual(
+      targets.map(({ target }) => target),
+      ['/etc/hosts', '/etc', '/a/secret'],
+    )
   })
 
   it('refuses the root as a target', () => {
     for (const target of ['/', '', '/a/..', '../..']) {
-      assert.throws(() => orderedMounts([tmpfs(target)]), { code: 'sandbox-mount-invalid' }, target)
+      assert.throws(
+        () => orderedMounts([], [tmpfs(target)]),
+        { code: 'sandbox-mount-invalid' },
+        target,
+      )
     }
   })
 })

@@ -53,7 +53,12 @@ export type SpecMount =
       readonly source: string
       readonly isReadonly: boolean
     }
-  | { readonly type: 'tmpfs'; readonly target: string; readonly sizeBytes: number | undefined }
+  | {
+      readonly type: 'tmpfs'
+      readonly target: string
+      readonly sizeBytes: number | undefined
+      readonly isReadonly: boolean
+    }
   | {
       readonly type: 'file'
       readonly target: string
@@ -99,11 +104,13 @@ export function sandboxSpec(request: RunRequest, surroundings: SpecSurroundings)
     maskedPaths: isConfined ? MASKED_PATHS : [],
     readonlyPaths: isConfined ? READONLY_PATHS : [],
     cgroupProcs: surroundings.cgroupProcs,
-    mounts: orderedMounts([
-      systemFile('/etc/resolv.conf', surroundings.resolvConf),
-      systemFile('/etc/hosts', surroundings.hosts),
-      ...surroundings.mounts,
-    ]),
+    mounts: orderedMounts(
+      [
+        systemFile('/etc/resolv.conf', surroundings.resolvConf),
+        systemFile('/etc/hosts', surroundings.hosts),
+      ],
+      surroundings.mounts,
+    ),
     limits: resourceLimits(request.ulimits),
   }
 }
@@ -128,16 +135,28 @@ function systemFile(target: string, text: string): SpecMount {
   return { type: 'file', target, content: Buffer.from(text), mode: 0o644, uid: 0, gid: 0 }
 }
 
-/** Parents before what lies in them; of two mounts on one target the last written wins (features row D67). */
-export function orderedMounts(mounts: readonly SpecMount[]): SpecMount[] {
-  const byTarget = new Map<string, SpecMount>()
-  for (const mount of mounts) {
+/**
+ * The order of BuildKit: what every step has, so that a mount on /etc hides it; filesystems, parents before what lies in
+ * them; files and sockets as written. Of two mounts on one target the last written wins (features row D67).
+ */
+export function orderedMounts(
+  system: readonly SpecMount[],
+  requested: readonly SpecMount[],
+): SpecMount[] {
+  const byTarget = new Map<string, { readonly mount: SpecMount; readonly rank: number }>()
+  for (const [index, mount] of [...system, ...requested].entries()) {
     const target = mountTarget(mount.target)
-    byTarget.set(target, { ...mount, target })
+    const isFilesystem = mount.type === 'tree' || mount.type === 'tmpfs'
+    const rank = index < system.length ? 0 : isFilesystem ? 1 : 2
+    byTarget.set(target, { mount: { ...mount, target }, rank })
   }
-  return [...byTarget.values()].sort((a, b) =>
-    Buffer.compare(Buffer.from(a.target), Buffer.from(b.target)),
-  )
+  return [...byTarget.values()]
+    .sort((a, b) => a.rank - b.rank || (a.rank === 1 ? byBytes(a.mount.target, b.mount.target) : 0))
+    .map(({ mount }) => mount)
+}
+
+function byBytes(a: string, b: string): number {
+  return Buffer.compare(Buffer.from(a), Buffer.from(b))
 }
 
 function mountTarget(target: string): string {

@@ -1,7 +1,21 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import { hashValue, type KeyValue } from './canonical.ts'
-import { aliasKeyOf, cacheKeyOf, type CopyInputs, type RunInputs } from './cache-key.ts'
+import {
+  aliasKeyOf,
+  cacheKeyOf,
+  type CopyInputs,
+  type KeyMount,
+  type RunInputs,
+} from './cache-key.ts'
+
+const cache: KeyMount = {
+  type: 'cache',
+  target: '/c',
+  isReadonly: false,
+  isDefault: true,
+  initial: undefined,
+}
 
 const run: RunInputs = {
   kind: 'run',
@@ -31,6 +45,7 @@ const copy: CopyInputs = {
   chown: undefined,
   chmod: undefined,
   parents: false,
+  exclude: undefined,
   unpack: ['never'],
   epochSec: undefined,
   sources: [{ pattern: 'a', content: 'sha256:00' }],
@@ -63,13 +78,19 @@ describe('cacheKeyOf', () => {
       { ulimits: ['nofile=1:1'] },
       { shmSizeBytes: 1 },
       { cgroupParent: 'x' },
-      { mounts: [{ type: 'cache', target: '/c', isReadonly: false }] },
-      { mounts: [{ type: 'cache', target: '/c', isReadonly: true }] },
+      { mounts: [cache] },
+      { mounts: [{ ...cache, isReadonly: true }] },
+      { mounts: [{ ...cache, isDefault: false }] },
+      { mounts: [{ ...cache, initial: '1:1 755' }] },
       { scripts: [{ name: 'a', content: 'b' }] },
       { devices: ['d'] },
     ]
     const keys = changes.map((change) => cacheKeyOf({ ...run, ...change }))
     assert.equal(new Set([cacheKeyOf(run), ...keys]).size, changes.length + 1)
+  })
+
+  it('tells a COPY with --exclude from one without, whatever it leaves out', () => {
+    assert.notEqual(cacheKeyOf({ ...copy, exclude: ['x'] }), cacheKeyOf(copy))
   })
 
   it('does not depend on how the source of a COPY was written, only on what it selected', () => {

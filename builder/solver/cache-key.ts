@@ -45,7 +45,10 @@ export interface RunInputs extends FilesystemInputs {
   readonly devices: readonly string[]
 }
 
-/** A mount as the process sees it. Ids of cache mounts are left out: what they hold is not an input (D69). */
+/**
+ * A mount as the process sees it. What cache mounts hold is no input, nor are their ids (D69), but how they begin is;
+ * and BuildKit tells the id that nobody wrote, which is the target, from one that was written.
+ */
 export type KeyMount =
   | {
       readonly type: 'bind'
@@ -53,19 +56,31 @@ export type KeyMount =
       readonly isReadonly: boolean
       readonly content: string
     }
-  | { readonly type: 'cache'; readonly target: string; readonly isReadonly: boolean }
-  | { readonly type: 'tmpfs'; readonly target: string; readonly sizeBytes: number | undefined }
+  | {
+      readonly type: 'cache'
+      readonly target: string
+      readonly isReadonly: boolean
+      readonly isDefault: boolean
+      readonly initial: string | undefined
+    }
+  | {
+      readonly type: 'tmpfs'
+      readonly target: string
+      readonly sizeBytes: number | undefined
+      readonly isReadonly: boolean
+    }
   | {
       readonly type: 'secret' | 'ssh'
       readonly id: string
       readonly target: string | undefined
       readonly env: string | undefined
+      readonly isRequired: boolean
       readonly mode: number
       readonly uid: number
       readonly gid: number
     }
 
-/** COPY and ADD: where it goes, what was selected. Where the selected files came from is not an input (K4, K11). */
+/** COPY and ADD: where it goes, what was selected. Where the selected files came from, but for the last name, is not an input (K4, K11). */
 export interface CopyInputs extends FilesystemInputs {
   readonly kind: 'copy'
   readonly dest: string
@@ -73,6 +88,8 @@ export interface CopyInputs extends FilesystemInputs {
   readonly chown: string | undefined
   readonly chmod: string | undefined
   readonly parents: boolean
+  /** As written, though what they left is in the key as well: they are part of the operation (K4). */
+  readonly exclude: readonly string[] | undefined
   readonly unpack: readonly string[]
   readonly epochSec: number | undefined
   /** Source as written and digest of what it selected: names, modes, ids, types, links, xattrs, bytes; no times (K5). */

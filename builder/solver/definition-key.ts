@@ -80,7 +80,8 @@ function describe(node: Node, of: (id: NodeId) => string, scope: DefinitionScope
         epochSec: node.epochSec,
       }
     case 'run': {
-      const { id: _id, origin: _origin, proxyEnv: _proxyEnv, display: _display, ...rest } = node
+      const { id: _id, origin: _origin, proxyEnv: _proxyEnv, display: _display, ...others } = node
+      const { shell: _shell, ...rest } = others
       return {
         ...rest,
         ignoreCache,

@@ -1,5 +1,5 @@
 import type { Descriptor, DiffId } from '../../registry-client/oci/index.ts'
-import type { LayerDirectory } from '../../snapshotter/index.ts'
+import type { DiffEntry, LayerDirectory } from '../../snapshotter/index.ts'
 
 /** A registry that holds a layer's blob. */
 export interface LayerOrigin {
@@ -14,12 +14,27 @@ export interface PackedLayer {
   readonly createdAt: string | undefined
 }
 
+/** What a step wrote, a page at a time in the order of tables of contents, until its layer is packed. */
+export interface PendingChanges {
+  /** Undefined when the layer is packed: its table of contents tells. */
+  page(
+    index: number,
+  ): Promise<{ readonly entries: readonly DiffEntry[]; readonly pageCount: number } | undefined>
+}
+
+/** What is there of a layer before it is packed. */
+export interface UnpackedLayer {
+  /** The next step can run over it at once; undefined: only once it is packed and unpacked. */
+  readonly directory: LayerDirectory | undefined
+  readonly changes: PendingChanges
+}
+
 /**
- * A layer of a stage's filesystem, as far as this build knows it. A layer that a RUN just wrote has a directory at once,
- * and a diffId only when packing is done; any other has its diffId from the start.
+ * A layer of a stage's filesystem, as far as this build knows it. A layer that a step just made has its changes at once,
+ * and its directory when there is one, but a diffId only when packing is done; any other has its diffId from the start.
  *
- *   base, cached, copied:  packed ───────────────────────────────> used by diffId
- *   just executed:         directory ──(background: pack, record)─> packed
+ *   base, cached:   packed ──────────────────────────────────────────> used by diffId
+ *   just executed:  changes, directory ──(background: pack, record)──> packed
  */
 export class BuildLayer {
   /** Rejects when packing failed; that failure also fails the build, so nobody has to wait here. */
@@ -32,6 +47,8 @@ export class BuildLayer {
   readonly isNameOnly: boolean
   /** Where a just executed step wrote; undefined: ask the store by diffId. */
   readonly directory: LayerDirectory | undefined
+  /** What a just executed step wrote; undefined: the table of contents tells. */
+  readonly changes: PendingChanges | undefined
   readonly title: string
   #packed: PackedLayer | undefined
 
@@ -42,14 +59,15 @@ export class BuildLayer {
     readonly base?: RemoteBlob
     readonly remote?: RemoteBlob
     readonly isNameOnly?: boolean
-    readonly directory?: LayerDirectory
+    readonly unpacked?: UnpackedLayer
   }) {
     this.title = parts.title
     this.packing = parts.packing
     this.base = parts.base
     this.remote = parts.remote
     this.isNameOnly = parts.isNameOnly ?? false
-    this.directory = parts.directory
+    this.directory = parts.unpacked?.directory
+    this.changes = parts.unpacked?.changes
     this.#packed = parts.packed
   }
 
@@ -70,12 +88,8 @@ export class BuildLayer {
     )
   }
 
-  static ofRun(
-    title: string,
-    directory: LayerDirectory,
-    packing: Promise<PackedLayer>,
-  ): BuildLayer {
-    const layer = new BuildLayer({ title, packing, directory })
+  static ofStep(title: string, unpacked: UnpackedLayer, packing: Promise<PackedLayer>): BuildLayer {
+    const layer = new BuildLayer({ title, packing, unpacked })
     packing.then(
       (packed) => {
         layer.#packed = packed

@@ -12,6 +12,8 @@ export interface Limits {
   readonly cpu: LimitFunction
   /** Downloads of base layers. */
   readonly network: LimitFunction
+  /** Unpacking while downloading: it mostly waits for bytes, but each holds some megabytes of buffers. */
+  readonly arrival: LimitFunction
 }
 
 export function createLimits(parallelStepsMax: number): Limits {
@@ -19,5 +21,6 @@ export function createLimits(parallelStepsMax: number): Limits {
     run: pLimit(Math.max(1, parallelStepsMax)),
     cpu: pLimit(Math.max(2, availableParallelism())),
     network: pLimit(6),
+    arrival: pLimit(6),
   }
 }

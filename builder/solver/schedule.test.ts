@@ -183,6 +183,7 @@ describe('definitionKeys', () => {
       kind: 'run',
       parent,
       args: ['/bin/sh', '-c', args],
+      shell: ['/bin/sh', '-c'],
       env: [],
       cwd: '/',
       user: '',

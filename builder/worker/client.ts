@@ -1,26 +1,9 @@
-import { type ChildProcess, spawn } from 'node:child_process'
-import { existsSync } from 'node:fs'
-import { mkdir } from 'node:fs/promises'
-import { join } from 'node:path'
-import {
-  type LayerDirectory,
-  type LayerPath,
-  packageFile,
-  type PackEntry,
-  type PackResult,
-  type Store,
-} from '../../snapshotter/index.ts'
+import type { ChildProcess } from 'node:child_process'
+import type { LayerDirectory, LayerPath, PackEntry, PackResult } from '../../snapshotter/index.ts'
 import { SandboxError } from '../sandbox/errors.ts'
-import { type HostFacts, readHostFacts } from '../sandbox/host-facts.ts'
-import { initProgram } from '../sandbox/init-program.ts'
-import {
-  chooseRung,
-  explainStart,
-  refusedNamespaces,
-  type Rung,
-  singleIdRung,
-  withoutNamespaces,
-} from '../sandbox/ladder.ts'
+import type { HostFacts } from '../sandbox/host-facts.ts'
+import { explainStart } from '../sandbox/ladder.ts'
+import { EntryGate } from './entry-gate.ts'
 import {
   type CallName,
   type FromWorker,
@@ -30,9 +13,12 @@ import {
   type WorkerCalls,
 } from './messages.ts'
 import type {
+  DiffPage,
+  MakeLayerRequest,
   OutputSink,
   PackRunRequest,
   PackTarget,
+  ReadDiffRequest,
   RunRequest,
   RunResult,
   UnpackRequest,
@@ -40,99 +26,11 @@ import type {
   Worker,
   WorkerInfo,
 } from './protocol.ts'
-import { agreeOnOwners } from './owner-form.ts'
-import { ENTRY_WINDOW } from './server.ts'
-import { writeWorkerArguments } from './worker-arguments.ts'
-
-export interface StartWorkerOptions {
-  /** The open state root: the worker may write below it, and keeps unfinished things in the lease's directory. */
-  readonly store: {
-    readonly root: Pick<Store['root'], 'path'>
-    readonly lease: Pick<Store['lease'], 'directory'>
-  }
-  /** Further places that steps may write to (`tsbuild run -v`). */
-  readonly writable?: readonly string[]
-  /** Of this machine; tests give others. */
-  readonly facts?: HostFacts
-}
 
 /** What the worker printed, kept for its obituary. */
 const LAST_WORDS_BYTES = 8192
 /** How long an ended channel may take to become an ended process. */
 const STOP_GRACE_MS = 2000
-
-/**
- * Starts the worker on the highest rung of the ladder that this machine offers. Disposing ends it with everything in it.
- * Errors: `sandbox-unavailable` with cause and fix, `worker-died`.
- */
-export async function startWorker(
-  options: StartWorkerOptions,
-  signal: AbortSignal,
-): Promise<Worker> {
-  signal.throwIfAborted()
-  const facts = options.facts ?? readHostFacts()
-  const { path } = options.store.root
-  const rung = await agreeOnOwners(path, chooseRung(facts), () => singleIdRung(facts))
-  try {
-    return await startOn(rung, facts, options, signal)
-  } catch (error) {
-    const refused = refusedNamespaces(error)
-    if (refused === undefined || facts.uid !== 0 || !facts.hasSysChroot) throw error
-    return await startOn(withoutNamespaces(facts, refused), facts, options, signal)
-  }
-}
-
-async function startOn(
-  { rung, options: rungOptions, notice }: Rung,
-  facts: HostFacts,
-  options: StartWorkerOptions,
-  signal: AbortSignal,
-): Promise<Worker> {
-  const { root, lease } = options.store
-  const probe = join(lease.directory, 'probe')
-  await mkdir(probe, { recursive: true, mode: 0o700 })
-  const writable = [
-    root.path,
-    ...(options.writable ?? []),
-    ...(rung === 'root' ? CGROUPS.filter((path) => existsSync(path)) : []),
-  ]
-  const child = spawn(
-    initProgram(),
-    [
-      'worker',
-      ...rungOptions,
-      ...['--probe', probe],
-      ...writable.flatMap((path) => ['--writable', path]),
-      '--',
-      process.execPath,
-      workerProgram(),
-      ...writeWorkerArguments({ workDir: lease.directory, probeDir: probe, rung, notice }),
-    ],
-    // 4, 5 and 6: for a step that talks to the terminal; main.ts knows them.
-    { stdio: ['ignore', 'ignore', 'pipe', 'ipc', 0, 1, 2], serialization: 'advanced', cwd: '/' },
-  )
-  const client = new WorkerClient(child, facts)
-  const stop = (): void => void child.kill('SIGKILL')
-  signal.addEventListener('abort', stop, { once: true })
-  try {
-    await client.ready
-    return client
-  } catch (error) {
-    signal.throwIfAborted()
-    throw error
-  } finally {
-    signal.removeEventListener('abort', stop)
-  }
-}
-
-function workerProgram(): string {
-  const program = packageFile('dist/builder/worker/main.js')
-  if (program === undefined) throw new Error('could not find dist/builder/worker/main.js')
-  return program
-}
-
-/** Limits of steps are written there. */
-const CGROUPS = ['/sys/fs/cgroup']
 
 interface PendingCall {
   readonly resolve: (value: unknown) => void
@@ -140,13 +38,16 @@ interface PendingCall {
   readonly output: OutputSink | undefined
   /** Room for another batch of entries. */
   readonly more: (() => void) | undefined
+  readonly moved: ((bytes: number) => void) | undefined
 }
 
-class WorkerClient implements Worker {
+/** The worker's calls, sent to its process. Disposing ends the process with everything in it. Errors of every call: `worker-died`. */
+export class WorkerClient implements Worker {
   /** Resolves when `info` is there; rejects when the worker could not start. */
   readonly ready: Promise<void>
   readonly #child: ChildProcess
   readonly #facts: HostFacts
+  readonly #onNotice: ((text: string) => void) | undefined
   readonly #pending = new Map<number, PendingCall>()
   readonly #ended: Promise<void>
   #count = 0
@@ -155,9 +56,14 @@ class WorkerClient implements Worker {
   #death: SandboxError | undefined
   #setReady: { readonly resolve: () => void; readonly reject: (error: unknown) => void } | undefined
 
-  constructor(child: ChildProcess, facts: HostFacts) {
+  constructor(
+    child: ChildProcess,
+    facts: HostFacts,
+    onNotice: ((text: string) => void) | undefined,
+  ) {
     this.#child = child
     this.#facts = facts
+    this.#onNotice = onNotice
     this.ready = new Promise((resolve, reject) => {
       this.#setReady = { resolve, reject }
     })
@@ -188,8 +94,12 @@ class WorkerClient implements Worker {
     return this.#info
   }
 
-  async unpackLayer(request: UnpackRequest, signal: AbortSignal): Promise<UnpackResult> {
-    return await this.#call('unpackLayer', request, signal)
+  async unpackLayer(
+    request: UnpackRequest,
+    signal: AbortSignal,
+    onMoved?: (bytes: number) => void,
+  ): Promise<UnpackResult> {
+    return await this.#call('unpackLayer', request, signal, { moved: onMoved })
   }
 
   async run(request: RunRequest, output: OutputSink, signal: AbortSignal): Promise<RunResult> {
@@ -212,10 +122,60 @@ class WorkerClient implements Worker {
     request: PackTarget,
     signal: AbortSignal,
   ): Promise<PackResult> {
+    return await this.#callWithEntries('packEntries', request, entries, signal)
+  }
+
+  async makeLayer(
+    entries: AsyncIterable<readonly PackEntry[]>,
+    request: MakeLayerRequest,
+    signal: AbortSignal,
+  ): Promise<void> {
+    await this.#callWithEntries('makeLayer', request, entries, signal)
+  }
+
+  async readDiff(request: ReadDiffRequest, signal: AbortSignal): Promise<DiffPage | undefined> {
+    return await this.#call('readDiff', request, signal)
+  }
+
+  async readFile(
+    root: LayerDirectory,
+    path: LayerPath,
+    sizeBytesMax: number,
+    signal: AbortSignal,
+  ): Promise<Uint8Array> {
+    return await this.#call('readFile', { root, path, sizeBytesMax }, signal)
+  }
+
+  async removeTrees(paths: readonly string[], signal: AbortSignal): Promise<void> {
+    await this.#call('removeTrees', { paths }, signal)
+  }
+
+  async treeSizes(paths: readonly string[], signal: AbortSignal): Promise<readonly number[]> {
+    return await this.#call('treeSizes', { paths }, signal)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#child.connected) this.#child.disconnect()
+    const timer = setTimeout(() => this.#child.kill('SIGKILL'), STOP_GRACE_MS)
+    await this.#ended
+    clearTimeout(timer)
+  }
+
+  #nextId(): number {
+    this.#count += 1
+    return this.#count
+  }
+
+  async #callWithEntries<N extends 'packEntries' | 'makeLayer'>(
+    name: N,
+    request: WorkerCalls[N]['request'],
+    entries: AsyncIterable<readonly PackEntry[]>,
+    signal: AbortSignal,
+  ): Promise<WorkerCalls[N]['result']> {
     const source = new AbortController()
     const gate = new EntryGate()
     const id = this.#nextId()
-    const call = this.#call('packEntries', request, AbortSignal.any([signal, source.signal]), {
+    const call = this.#call(name, request, AbortSignal.any([signal, source.signal]), {
       id,
       more: () => gate.open(),
     })
@@ -238,36 +198,11 @@ class WorkerClient implements Worker {
     return await call
   }
 
-  async readFile(
-    root: LayerDirectory,
-    path: LayerPath,
-    sizeBytesMax: number,
-    signal: AbortSignal,
-  ): Promise<Uint8Array> {
-    return await this.#call('readFile', { root, path, sizeBytesMax }, signal)
-  }
-
-  async removeTrees(paths: readonly string[], signal: AbortSignal): Promise<void> {
-    await this.#call('removeTrees', { paths }, signal)
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#child.connected) this.#child.disconnect()
-    const timer = setTimeout(() => this.#child.kill('SIGKILL'), STOP_GRACE_MS)
-    await this.#ended
-    clearTimeout(timer)
-  }
-
-  #nextId(): number {
-    this.#count += 1
-    return this.#count
-  }
-
   async #call<N extends CallName>(
     name: N,
     request: WorkerCalls[N]['request'],
     signal: AbortSignal,
-    extras: { readonly id?: number; readonly output?: OutputSink; readonly more?: () => void } = {},
+    extras: Partial<Omit<PendingCall, 'resolve' | 'reject'>> & { readonly id?: number } = {},
   ): Promise<WorkerCalls[N]['result']> {
     signal.throwIfAborted()
     const id = extras.id ?? this.#nextId()
@@ -281,7 +216,8 @@ class WorkerClient implements Worker {
         }
         // The worker answers a call with the result of its name (server.ts).
         const settle = resolve as (value: unknown) => void
-        this.#pending.set(id, { resolve: settle, reject, output: extras.output, more: extras.more })
+        const { output, more, moved } = extras
+        this.#pending.set(id, { resolve: settle, reject, output, more, moved })
         const call = { name, request } as Extract<ToWorker, { type: 'call' }>['call']
         this.#send({ type: 'call', id, call })
       })
@@ -306,6 +242,10 @@ class WorkerClient implements Worker {
       this.#setReady?.resolve()
       return
     }
+    if (message.type === 'notice') {
+      this.#onNotice?.(message.text)
+      return
+    }
     const call = this.#pending.get(message.id)
     switch (message.type) {
       case 'result':
@@ -319,6 +259,9 @@ class WorkerClient implements Worker {
         return
       case 'more':
         call?.more?.()
+        return
+      case 'moved':
+        call?.moved?.(message.bytes)
         return
       default:
         message satisfies never
@@ -342,34 +285,9 @@ class WorkerClient implements Worker {
   }
 }
 
-/** Lets a few batches be under way at once. */
-class EntryGate {
-  #room = ENTRY_WINDOW
-  #isClosed = false
-  #wake: (() => void) | undefined
-
-  open(): void {
-    this.#room += 1
-    this.#wake?.()
-  }
-
-  close(): void {
-    this.#isClosed = true
-    this.#wake?.()
-  }
-
-  /** True when a batch may be sent; false when there is no point any more. */
-  async pass(): Promise<boolean> {
-    while (this.#room === 0 && !this.#isClosed) {
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve
-      })
-    }
-    this.#room -= 1
-    return !this.#isClosed
-  }
-}
-
 function isFromWorker(value: unknown): value is FromWorker {
-  return isMessage(value) && ['ready', 'result', 'error', 'output', 'more'].includes(value.type)
+  return (
+    isMessage(value) &&
+    ['ready', 'notice', 'result', 'error', 'output', 'more', 'moved'].includes(value.type)
+  )
 }

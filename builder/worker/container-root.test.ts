@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { requires } from '../../snapshotter/testing/requires.ts'
 import { readHostFacts } from '../sandbox/host-facts.ts'
-import { startWorker } from './client.ts'
+import { startWorker } from './start-worker.ts'
 import { labStore, SandboxLab } from './testing/sandbox-lab.ts'
 
 describe('the worker of container root that may make namespaces but not mount', function () {

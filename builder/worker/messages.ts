@@ -1,7 +1,10 @@
 import type { LayerDirectory, LayerPath, PackEntry, PackResult } from '../../snapshotter/index.ts'
 import type {
+  DiffPage,
+  MakeLayerRequest,
   PackRunRequest,
   PackTarget,
+  ReadDiffRequest,
   RunRequest,
   RunResult,
   UnpackRequest,
@@ -14,11 +17,17 @@ export interface WorkerCalls {
   readonly unpackLayer: { readonly request: UnpackRequest; readonly result: UnpackResult }
   readonly run: { readonly request: RunRequest; readonly result: RunResult }
   readonly packRun: { readonly request: PackRunRequest; readonly result: PackResult }
+  readonly readDiff: { readonly request: ReadDiffRequest; readonly result: DiffPage | undefined }
+  readonly makeLayer: { readonly request: MakeLayerRequest; readonly result: undefined }
   readonly packEntries: { readonly request: PackTarget; readonly result: PackResult }
   readonly readFile: { readonly request: ReadFileRequest; readonly result: Uint8Array }
   readonly removeTrees: {
     readonly request: { readonly paths: readonly string[] }
     readonly result: undefined
+  }
+  readonly treeSizes: {
+    readonly request: { readonly paths: readonly string[] }
+    readonly result: readonly number[]
   }
 }
 
@@ -31,7 +40,7 @@ export interface ReadFileRequest {
 }
 
 /**
- * Planner to worker. `cancel` aborts a call, which then still answers. Entries of a `packEntries` call follow it in batches;
+ * Planner to worker. `cancel` aborts a call, which then still answers. Entries of `packEntries` and `makeLayer` follow it in batches;
  * each is answered by `more` when there is room for another.
  */
 export type ToWorker =
@@ -51,6 +60,8 @@ export type ToWorker =
 /** Worker to planner. */
 export type FromWorker =
   | { readonly type: 'ready'; readonly info: WorkerInfo }
+  /** One line for the user, about all that follows. */
+  | { readonly type: 'notice'; readonly text: string }
   | { readonly type: 'result'; readonly id: number; readonly value: unknown }
   | { readonly type: 'error'; readonly id: number; readonly error: PortableError }
   | {
@@ -60,6 +71,8 @@ export type FromWorker =
       readonly bytes: Uint8Array
     }
   | { readonly type: 'more'; readonly id: number }
+  /** So much of the blob of an `unpackLayer` call is unpacked. */
+  | { readonly type: 'moved'; readonly id: number; readonly bytes: number }
 
 /** An error as it travels: its class is lost, its name, code and fields are kept. */
 export interface PortableError {

@@ -42,6 +42,18 @@ describe('the worker of container root that may make no namespaces', function ()
     return entries
   }
 
+  it('keeps what a failed command wrote, to run over it again', async () => {
+    const kept = { path: lab.path() }
+    const failed = await lab.run('echo one > /f; rm /bin/vi; exit 4', {
+      network: 'default',
+      keepFailedIn: kept.path,
+    })
+    assert.deepEqual(failed.failedFiles, { sizeBytes: 4 })
+    const look = { network: 'default', layers: [lab.base, kept] } as const
+    const seen = await lab.run('cat /f; [ -e /bin/vi ] || echo gone', look)
+    assert.equal(seen.stdout, 'one\ngone\n', seen.stderr)
+  })
+
   it('says what is missing', () => {
     const { rung, driver, notice } = lab.worker.info
     assert.deepEqual([rung, driver], ['no-namespaces', 'copy'])
@@ -53,7 +65,10 @@ describe('the worker of container root that may make no namespaces', function ()
       await entriesOf(
         'echo 1 > /tmp/a; chown 5:6 /tmp/a; rm /bin/vi; echo x > /dev/null; cat /etc/hosts',
       ),
-      ['dir bin 0:0', 'whiteout bin/vi', 'dir tmp 0:0', 'file tmp/a 5:6'],
+      [
+        ...['dir bin 0:0', 'whiteout bin/vi', 'dir dev 0:0', 'dir proc 0:0', 'dir sys 0:0'],
+        ...['dir tmp 0:0', 'file tmp/a 5:6'],
+      ],
     )
     const asUser = await lab.run('id -u; id -G', { network: 'default', user: 'app' })
     assert.equal(asUser.stdout, '1000\n1001 10 29\n')
@@ -99,7 +114,36 @@ describe('the worker of container root that may make no namespaces', function ()
     assert.equal(result.exitCode, 0, result.stderr)
     assert.match(result.stdout, /^secret\n\.\n\.\.\n/)
     assert.deepEqual(await readdir(cache), ['fs'])
-    assert.deepEqual(await readdir(join(to.path, 'fs')), [])
+    assert.deepEqual(await readdir(join(to.path, 'fs')), ['dev', 'proc', 'sys'])
+  })
+
+  it('gives each step a /dev of its own, of which nothing is left', async () => {
+    const to = { path: lab.path() }
+    const made = await lab.run(
+      'ls /dev | tr "\\n" " "; stat -c %a /dev/shm; echo 1 > /dev/y; echo 2 > /dev/shm/x; rm /dev/null; echo 3 > /dev/null',
+      { network: 'default', commitTo: to.path },
+    )
+    assert.equal(made.stdout, 'full null random shm tty urandom zero 1777\n', made.stderr)
+    assert.deepEqual(await readdir(join(to.path, 'fs/dev')), [])
+    const next = await lab.run('ls /dev /dev/shm | grep -x "[xy]"; test -c /dev/null', {
+      layers: [lab.base, to],
+      network: 'default',
+    })
+    assert.deepEqual([next.exitCode, next.stdout], [0, ''], next.stderr)
+  })
+
+  it('begins a mounted file or directory of a cache anew when the step removes it', async () => {
+    const cache = lab.path()
+    await mkdir(join(cache, 'sub'), { recursive: true })
+    await writeFile(join(cache, 'file'), 'content')
+    const mounts = ['sub', 'file'].map((source) => ({
+      ...{ type: 'directory' as const, target: `/${source}`, directory: cache, source },
+      isReadonly: false,
+    }))
+    const removed = await lab.run('rm -r /sub /file', { network: 'default', mounts })
+    assert.equal(removed.exitCode, 0, removed.stderr)
+    assert.deepEqual(await readdir(join(cache, 'sub')), [])
+    assert.equal(await readFile(join(cache, 'file'), 'utf8'), '')
   })
 
   it('kills what a step leaves in the background', async () => {

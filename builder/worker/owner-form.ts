@@ -18,29 +18,61 @@ export async function agreeOnOwners(
   wanted: Rung,
   singleId: () => Rung,
 ): Promise<Rung> {
-  const form: OwnerForm = wanted.rung === 'userns-single-id' ? 'recorded' : 'ids'
-  const begun = await begin(join(root, FILE), form)
-  if (begun === form) return wanted
+  const begun = await begunForm(root)
+  if (begun === undefined || begun === formOf(wanted)) return wanted
   if (begun === 'recorded' && wanted.rung === 'userns-subids') {
     return {
       ...singleId(),
       notice: `${root} was begun with a single user id and stays so (remove it to use the range in /etc/subuid)`,
     }
   }
-  throw new SandboxError(
+  throw otherKind(root, begun, wanted)
+}
+
+/**
+ * Begins the root with the form of a rung that works, before anything is unpacked by it.
+ * Errors: `sandbox-unavailable` when another build has begun it with the other form meanwhile.
+ */
+export async function recordOwnerForm(root: string, { rung, notice }: Rung): Promise<void> {
+  const form = formOf({ rung })
+  try {
+    await writeFile(join(root, FILE), `${form}\n`, { flag: 'wx' })
+  } catch (error) {
+    if (!hasCode(error, 'EEXIST')) throw error
+    const begun = await begunForm(root)
+    if (begun !== form) throw otherKind(root, begun, { notice })
+  }
+}
+
+function formOf({ rung }: Pick<Rung, 'rung'>): OwnerForm {
+  return rung === 'userns-single-id' ? 'recorded' : 'ids'
+}
+
+async function begunForm(root: string): Promise<OwnerForm | undefined> {
+  try {
+    return (await readFile(join(root, FILE), 'utf8')).trim() === 'recorded' ? 'recorded' : 'ids'
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) return undefined
+    throw error
+  }
+}
+
+function otherKind(
+  root: string,
+  begun: OwnerForm | undefined,
+  { notice }: Pick<Rung, 'notice'>,
+): SandboxError {
+  const why = notice === undefined ? '' : ` (${notice})`
+  return new SandboxError(
     'sandbox-unavailable',
     `could not isolate steps: ${root} holds layers of another kind: their owners are ${
-      begun === 'ids' ? 'real ids, and only a single one can be used now' : 'recorded beside them'
+      begun === 'recorded'
+        ? 'recorded beside them'
+        : `real ids, and only a single one can be used now${why}`
     }; use another --root, or remove that one`,
   )
 }
 
-async function begin(path: string, form: OwnerForm): Promise<OwnerForm> {
-  try {
-    await writeFile(path, `${form}\n`, { flag: 'wx' })
-    return form
-  } catch (error) {
-    if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error
-    return (await readFile(path, 'utf8')).trim() === 'recorded' ? 'recorded' : 'ids'
-  }
+function hasCode(error: unknown, code: string): boolean {
+  return error instanceof Error && 'code' in error && error.code === code
 }

@@ -1,4 +1,4 @@
-import { rm } from 'node:fs/promises'
+import { mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import {
   type DiffEntry,
@@ -6,12 +6,16 @@ import {
   type Kernel,
   type LayerPacker,
   LayerTree,
-  normalizeEntries,
   type PackEntry,
   type PackResult,
-  writeContents,
 } from '../../snapshotter/index.ts'
-import type { PackRunRequest, PackTarget } from './protocol.ts'
+import type {
+  DiffPage,
+  MakeLayerRequest,
+  PackRunRequest,
+  PackTarget,
+  ReadDiffRequest,
+} from './protocol.ts'
 import type { CommittedDiffs } from './run.ts'
 
 const BATCH = 512
@@ -49,15 +53,55 @@ export async function packEntries(
 ): Promise<PackResult> {
   const { output, compression, level, contents } = target
   try {
-    await using packer: LayerPacker = kernel.createPacker({ output, compression, level, signal })
+    await using packer: LayerPacker = kernel.createPacker({
+      ...{ output, compression, level, contents, signal },
+    })
     for await (const batch of batches) await packer.add(batch)
-    const { entries, ...result } = await packer.finish()
-    await writeContents(contents, normalizeEntries(entries))
+    const { entries: _none, ...result } = await packer.finish()
     return result
   } catch (error) {
     await rm(contents, { force: true })
     if (output !== undefined) await rm(output, { force: true })
     throw error
+  }
+}
+
+/** Makes `<directory>/fs` of entries as they come; nothing is left of it on failure. Errors: those of the maker. */
+export async function makeLayer(
+  batches: AsyncIterable<readonly PackEntry[]>,
+  { directory }: MakeLayerRequest,
+  parts: {
+    readonly kernel: Pick<Kernel, 'createMaker' | 'removeTree'>
+    readonly userXattr: boolean
+  },
+  signal: AbortSignal,
+): Promise<undefined> {
+  const { kernel, userXattr } = parts
+  const root = join(directory, 'fs')
+  await mkdir(directory, { mode: 0o700 })
+  try {
+    await mkdir(root, { mode: 0o755 })
+    await using maker = kernel.createMaker({ root, userXattr, ownership: 'owners', signal })
+    for await (const batch of batches) await maker.add(batch)
+    await maker.finish()
+    return undefined
+  } catch (error) {
+    await kernel.removeTree(directory, new AbortController().signal)
+    throw error
+  }
+}
+
+/** A page of what a committed run wrote; undefined when it is packed already. */
+export function readDiff(
+  { diff, page }: ReadDiffRequest,
+  diffs: CommittedDiffs,
+): DiffPage | undefined {
+  const changes = diffs.find(diff)?.changes
+  if (changes === undefined) return undefined
+  const start = page * BATCH
+  return {
+    entries: changes.slice(start, start + BATCH),
+    pageCount: Math.max(1, Math.ceil(changes.length / BATCH)),
   }
 }
 

@@ -1,5 +1,12 @@
 import type { Compression, DiffId, Digest } from '../../registry-client/oci/index.ts'
-import type { LayerDirectory, LayerPath, PackEntry, PackResult } from '../../snapshotter/index.ts'
+import type {
+  ArrivingBlob,
+  DiffEntry,
+  LayerDirectory,
+  LayerPath,
+  PackEntry,
+  PackResult,
+} from '../../snapshotter/index.ts'
 
 /**
  * What the worker does for the planner. The worker is one process in its own mount namespace (and user namespace when not
@@ -9,12 +16,27 @@ import type { LayerDirectory, LayerPath, PackEntry, PackResult } from '../../sna
  */
 export interface Worker extends AsyncDisposable {
   readonly info: WorkerInfo
-  /** Unpacks a layer blob into `<directory>/fs` and writes its table of contents. Errors: `bad-archive`, `digest-mismatch`, `diff-id-mismatch`. */
-  unpackLayer(request: UnpackRequest, signal: AbortSignal): Promise<UnpackResult>
+  /** Unpacks a layer blob into `<directory>/fs` and writes its table of contents. Errors: `bad-archive`, `digest-mismatch`, `diff-id-mismatch`. `onMoved` is told now and then how much of the blob is done. */
+  unpackLayer(
+    request: UnpackRequest,
+    signal: AbortSignal,
+    onMoved?: (bytes: number) => void,
+  ): Promise<UnpackResult>
   /** Runs one process over layers. A non-zero exit is a value, not an error; errors are about what kept it from starting (`sandbox-*`). */
   run(request: RunRequest, output: OutputSink, signal: AbortSignal): Promise<RunResult>
   /** Packs the diff of a committed run (may be called while later runs are under way); writes blob and table of contents. */
   packRun(request: PackRunRequest, signal: AbortSignal): Promise<PackResult>
+  /** Some of what a committed run wrote, sorted; undefined when it is packed already. */
+  readDiff(request: ReadDiffRequest, signal: AbortSignal): Promise<DiffPage | undefined>
+  /**
+   * Makes `<directory>/fs` of entries that the planner chose: what unpacking their tar would make. Not where owners are
+   * recorded beside the files (`userns-single-id`).
+   */
+  makeLayer(
+    entries: AsyncIterable<readonly PackEntry[]>,
+    request: MakeLayerRequest,
+    signal: AbortSignal,
+  ): Promise<void>
   /** Packs entries that the planner chose (COPY --from): sources are paths below layer directories. Streams `entries` in batches. */
   packEntries(
     entries: AsyncIterable<readonly PackEntry[]>,
@@ -30,6 +52,14 @@ export interface Worker extends AsyncDisposable {
   ): Promise<Uint8Array>
   /** Removes trees that an ordinary user could not (files owned by sub-ids). */
   removeTrees(paths: readonly string[], signal: AbortSignal): Promise<void>
+  /** Bytes of the files of trees that an ordinary user could not read, in the order of `paths`. */
+  treeSizes(paths: readonly string[], signal: AbortSignal): Promise<readonly number[]>
+}
+
+/** What a worker is started for, so that it can be made ready meanwhile. */
+export interface FirstUse {
+  /** A step with the default network. */
+  readonly needsNetwork?: boolean
 }
 
 /** Which rung of the rootless ladder was taken (design.md) and what it costs, in one line. */
@@ -42,6 +72,8 @@ export interface WorkerInfo {
 
 export interface UnpackRequest {
   readonly blob: string
+  /** The blob is still being downloaded: it is unpacked as its bytes come. Undefined: it is there. */
+  readonly arriving?: ArrivingBlob | undefined
   readonly compression: Compression | 'auto'
   readonly expect: { readonly diffId: DiffId; readonly digest: Digest | undefined }
   /** New directory to make (its parent exists). Nothing is left of it on failure. */
@@ -70,6 +102,7 @@ export interface RunRequest {
   readonly network: 'default' | 'none' | 'host'
   readonly security: 'sandbox' | 'insecure'
   readonly mounts: readonly SandboxMount[]
+  /** `address`: an IP address, or `host-gateway` for this machine as the step reaches it. */
   readonly extraHosts: readonly { readonly name: string; readonly address: string }[]
   readonly ulimits: readonly {
     readonly name: string
@@ -83,6 +116,8 @@ export interface RunRequest {
   readonly stdio: 'captured' | 'inherited' | 'terminal'
   /** New layer directory that the writes become; undefined: they are thrown away. */
   readonly commitTo: string | undefined
+  /** New layer directory that the writes become when the process failed: for a shell in the step. */
+  readonly keepFailedIn?: string
 }
 
 export interface ResourceLimits {
@@ -113,7 +148,12 @@ export type SandboxMount =
       readonly source: string
       readonly isReadonly: boolean
     }
-  | { readonly type: 'tmpfs'; readonly target: string; readonly sizeBytes: number | undefined }
+  | {
+      readonly type: 'tmpfs'
+      readonly target: string
+      readonly sizeBytes: number | undefined
+      readonly isReadonly: boolean
+    }
   /** Bytes in a tmpfs (secrets, heredoc scripts), never on disk. */
   | {
       readonly type: 'file'
@@ -142,6 +182,28 @@ export interface RunResult {
   readonly peakMemoryBytes: number | undefined
   /** Names the committed diff for `packRun`; set when `commitTo` was given and exitCode is 0. */
   readonly diff: string | undefined
+  /** The diff has directories that took the place of others: packing it needs `parentContents`. */
+  readonly hidesDirectories: boolean
+  /** What became of `keepFailedIn`: the bytes in its files, or why there is none; undefined when it was not to be. */
+  readonly failedFiles?: { readonly sizeBytes: number } | { readonly error: string }
+}
+
+export interface ReadDiffRequest {
+  /** As in RunResult. */
+  readonly diff: string
+  /** From 0. */
+  readonly page: number
+}
+
+export interface DiffPage {
+  /** In the order of tables of contents; may hold opaque marks. */
+  readonly entries: readonly DiffEntry[]
+  readonly pageCount: number
+}
+
+export interface MakeLayerRequest {
+  /** New directory to make (its parent exists). Nothing is left of it on failure. */
+  readonly directory: string
 }
 
 export interface PackTarget {
@@ -155,7 +217,10 @@ export interface PackTarget {
 
 export interface PackRunRequest extends PackTarget {
   readonly diff: string
-  /** Tables of contents of the layers below, bottom first: an opaque directory becomes explicit whiteouts (features row O18). */
+  /**
+   * Tables of contents of the layers below, bottom first: an opaque directory becomes explicit whiteouts (features row
+   * O18). Needed only when the run `hidesDirectories`.
+   */
   readonly parentContents: readonly string[]
   /** SOURCE_DATE_EPOCH with rewrite-timestamp: later mtimes are clamped to it (features row O37). */
   readonly clampMtimeSec: number | undefined

@@ -12,12 +12,17 @@ const KILLS = Number(process.env['TSBUILD_TEST_KILLS'] ?? 20)
 const LIFE_MS_MAX = 150
 const DEATH_MS_MAX = 3000
 
-/** Pids of processes whose command line or environment-free name holds `word`. */
+/** Pids of processes whose command line or environment holds `word`. */
 async function processesNaming(word: string): Promise<string[]> {
   const found: string[] = []
   for (const pid of (await readdir('/proc')).filter((name) => /^\d+$/.test(name))) {
-    const command = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')
-    if (command.includes(word)) found.push(`${pid} ${command.replaceAll('\0', ' ')}`)
+    const [command, env] = await Promise.all(
+      ['cmdline', 'environ'].map((file) =>
+        readFile(`/proc/${pid}/${file}`, 'utf8').catch(() => ''),
+      ),
+    )
+    if (command?.includes(word) || env?.includes(word))
+      found.push(`${pid} ${command?.replaceAll('\0', ' ')}`)
   }
   return found
 }
@@ -33,6 +38,8 @@ describe('tsbuild killed at any moment', function () {
       const script = join(import.meta.dirname, 'testing/kill-script.js')
       const child = spawn(process.execPath, [script, directory, mark], {
         stdio: ['ignore', 'pipe', 'ignore'],
+        // The program that carries the steps' network knows neither directory nor mark.
+        env: { ...process.env, TSBUILD_TEST_MARK: mark },
       })
       await once(child.stdout, 'data')
       // Chance is the point: whatever moment it is, it is printed with a failure.

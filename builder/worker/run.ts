@@ -8,8 +8,11 @@ import { DisposableScope } from '../../snapshotter/index.ts'
 import { createCgroup } from '../sandbox/cgroup.ts'
 import { execute, type ExecuteOptions } from '../sandbox/execute.ts'
 import { hostsFile } from '../sandbox/network-files.ts'
-import { readHostResolvConf, sandboxNetwork } from '../sandbox/network.ts'
+import { readHostResolvConf, resolveHosts, sandboxNetwork } from '../sandbox/network.ts'
+import type { NetworkNamespace } from '../sandbox/network-namespace.ts'
+import type { SpareProgram } from '../sandbox/spare-program.ts'
 import { type SandboxSpec, sandboxSpec, type SpecMount } from '../sandbox/spec.ts'
+import { withMountPlaces } from './mount-places.ts'
 import { openSocketProxy } from './socket-proxy.ts'
 import { withRecordedOwners } from './recorded-owners.ts'
 import type { RunRequest, RunResult, SandboxMount } from './protocol.ts'
@@ -18,6 +21,9 @@ export interface RunParts {
   readonly snapshotter: Snapshotter
   /** Path of sandbox-init. */
   readonly program: string
+  readonly spare: SpareProgram
+  /** Of makeMountPlaces. */
+  readonly places: string
   /** For sockets of this run. */
   readonly workDir: string
   /** Descriptors for `inherited` and `terminal`. */
@@ -28,6 +34,10 @@ export interface RunParts {
   readonly recordsOwners: boolean
   /** No namespaces can be made. */
   readonly isChroot: boolean
+  /** That the steps share. */
+  readonly namespace: NetworkNamespace
+  /** Called for each step that has the /proc of the container around it. */
+  readonly onSharedProc: (isFenced: boolean) => void
 }
 
 type Control = Pick<ExecuteOptions, 'output' | 'onStart'>
@@ -44,8 +54,12 @@ export class CommittedDiffs {
     return name
   }
 
+  find(name: string): CommittedSnapshot | undefined {
+    return this.#byName.get(name)
+  }
+
   get(name: string): CommittedSnapshot {
-    const snapshot = this.#byName.get(name)
+    const snapshot = this.find(name)
     if (snapshot === undefined)
       throw new TypeError(
         `no run of this worker is called ${JSON.stringify(name)}, or it is packed already`,
@@ -69,6 +83,7 @@ export async function runInSandbox(
   signal: AbortSignal,
 ): Promise<RunResult> {
   await using scope = new DisposableScope()
+  if (request.network === 'default' && !parts.isChroot) parts.namespace.prepare()
   const snapshot = scope.use(await parts.snapshotter.prepare(request.layers, signal))
   const cgroup = scope.use(await createCgroup(request.limits, request.cgroupParent))
   const spec = await prepareSpec(
@@ -86,17 +101,41 @@ export async function runInSandbox(
     isOutOfMemory: usage.isOutOfMemory,
     cpuTimeMs: outcome.cpuTimeMs,
     peakMemoryBytes: usage.peakMemoryBytes ?? outcome.peakMemoryBytes,
+    hidesDirectories: false,
+  }
+  if (outcome.exitCode !== 0 && request.keepFailedIn !== undefined) {
+    const failedFiles = await keepFailed(snapshot, request.keepFailedIn, signal)
+    return { ...result, diff: undefined, failedFiles }
   }
   if (request.commitTo === undefined || outcome.exitCode !== 0)
     return { ...result, diff: undefined }
   const committed = await snapshot.commit(signal, { path: request.commitTo })
-  if (!parts.recordsOwners) return { ...result, diff: parts.diffs.add(committed) }
-  const changes = withRecordedOwners(committed.changes, outcome.owners)
-  return { ...result, diff: parts.diffs.add({ ...committed, changes }) }
+  const changes = parts.recordsOwners
+    ? withRecordedOwners(committed.changes, outcome.owners)
+    : committed.changes
+  const diff = parts.diffs.add({ ...committed, changes })
+  return { ...result, diff, hidesDirectories: changes.some(({ type }) => type === 'opaque') }
+}
+
+/** That the step failed is what has to be told, whatever comes of keeping its files. */
+async function keepFailed(
+  snapshot: ActiveSnapshot,
+  path: string,
+  signal: AbortSignal,
+): Promise<NonNullable<RunResult['failedFiles']>> {
+  try {
+    const { changes } = await snapshot.commit(signal, { path })
+    const sizes = changes.map((entry) => (entry.type === 'file' ? entry.sizeBytes : 0))
+    return { sizeBytes: sizes.reduce((sum, size) => sum + size, 0) }
+  } catch (error) {
+    signal.throwIfAborted()
+    return { error: error instanceof Error ? error.message : String(error) }
+  }
 }
 
 function executeOptions(request: RunRequest, parts: RunParts, control: Control): ExecuteOptions {
-  const base = { program: parts.program, ...control }
+  const { program, spare, onSharedProc } = parts
+  const base = { program, spare, onSharedProc, ...control }
   return request.stdio === 'captured' ? base : { ...base, stdio: parts.stdio }
 }
 
@@ -107,15 +146,15 @@ async function prepareSpec(
   scope: DisposableScope,
   signal: AbortSignal,
 ): Promise<SandboxSpec> {
-  const network = sandboxNetwork(request.network, { isChroot: parts.isChroot })
+  const network = await sandboxNetwork(request.network, parts)
   const mounts: SpecMount[] = []
   for (const mount of request.mounts) mounts.push(await prepareMount(mount, parts, scope, signal))
   return sandboxSpec(request, {
-    root: made.snapshot.root,
+    root: withMountPlaces(made.snapshot.root, parts.places),
     mounts,
     network,
-    hosts: hostsFile(request.hostname, request.extraHosts),
-    resolvConf: await readHostResolvConf({ sharesHostNetwork: network.kind === 'shared' }),
+    hosts: hostsFile(request.hostname, await resolveHosts(request.extraHosts, network)),
+    resolvConf: readHostResolvConf(network),
     cgroupProcs: made.cgroupProcs,
     hasCgroupNamespace: !parts.isChroot,
     recordsOwners: parts.recordsOwners,

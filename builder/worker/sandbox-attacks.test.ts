@@ -43,6 +43,24 @@ const BLOCKED: readonly (readonly [string, string])[] = [
   ['vhangup', ''],
   ['sethostname', '"x", 1'],
   ['clock_settime', '0, 0'],
+  ['clone3', '0, 0'],
+  ['fspick', '-100, "/", 0'],
+  ['fsconfig', '-1, 0, 0, 0, 0'],
+  ['fsmount', '-1, 0, 0'],
+  ['kexec_file_load', '-1, -1, 0, 0, 0'],
+  ['fanotify_init', '0, 0'],
+  ['swapoff', '"/x"'],
+  ['setdomainname', '"x", 1'],
+  ['get_mempolicy', '0, 0, 0, 0, 0'],
+  ['set_mempolicy', '0, 0, 0'],
+  ['mbind', '0, 0, 0, 0, 0, 0'],
+  ['migrate_pages', '0, 0, 0, 0'],
+  ['kcmp', '1, 1, 0, 0, 0'],
+  ['process_madvise', '-1, 0, 0, 0, 0'],
+  ['io_uring_enter', '-1, 0, 0, 0, 0, 0'],
+  ['io_uring_register', '-1, 0, 0, 0'],
+  ['quotactl_fd', '-1, 0, 0, 0'],
+  ['nfsservctl', '0, 0, 0'],
 ]
 
 const PROGRAM = `
@@ -54,6 +72,9 @@ const PROGRAM = `
 #define TRY(name, ...) errno = 0; printf("%s %d\\n", #name, syscall(SYS_##name, ##__VA_ARGS__) < 0 ? errno : 0); fflush(stdout);
 #ifndef SYS_mount_setattr
 #define SYS_mount_setattr 442
+#endif
+#ifndef SYS_quotactl_fd
+#define SYS_quotactl_fd 443
 #endif
 int main(void) {
 ${BLOCKED.map(([name, args]) => `  TRY(${name}${args === '' ? '' : `, ${args}`})`).join('\n')}
@@ -103,6 +124,13 @@ describe('a hostile step', function () {
     assert.equal(exe, '/bin/busybox')
     assert.deepEqual(rest.slice(-2)[0], '0')
     assert.ok(!stdout.includes('sandbox-init'), stdout)
+  })
+
+  it('cannot look into a process of another user', async () => {
+    const { stdout } = await lab.run(
+      'su app -c "cat /proc/1/environ /proc/1/maps; readlink /proc/1/exe /proc/1/cwd; ls /proc/1/fd" 2>/dev/null; echo end',
+    )
+    assert.equal(stdout, 'end\n')
   })
 
   it('finds nothing of the host through links and odd files in places that are mounted over (CVE-2025-31133)', async () => {

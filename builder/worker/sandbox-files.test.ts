@@ -177,7 +177,9 @@ describe("a step's file system", () => {
     })
 
     it('sizes a tmpfs and throws it away', async () => {
-      const mounts: SandboxMount[] = [{ type: 'tmpfs', target: '/mnt/a/b', sizeBytes: 8 << 20 }]
+      const mounts: SandboxMount[] = [
+        { type: 'tmpfs', target: '/mnt/a/b', sizeBytes: 8 << 20, isReadonly: false },
+      ]
       const made = await layerOf(
         'df -k /mnt/a/b | tail -1 | grep -q " 8192 " && echo x > /mnt/a/b/x',
         { mounts },
@@ -186,7 +188,9 @@ describe("a step's file system", () => {
     })
 
     it('keeps a mount point that the step put something beside', async () => {
-      const mounts: SandboxMount[] = [{ type: 'tmpfs', target: '/cc/dd', sizeBytes: undefined }]
+      const mounts: SandboxMount[] = [
+        { type: 'tmpfs', target: '/cc/dd', sizeBytes: undefined, isReadonly: false },
+      ]
       assert.deepEqual(await layerOf('echo y > /cc/stays', { mounts }), [
         'cc',
         'cc/stays',
@@ -201,7 +205,7 @@ describe("a step's file system", () => {
       const commitTo = lab.path()
       await lab.run('echo x > /f', {
         commitTo,
-        mounts: [{ type: 'tmpfs', target: '/mnt/a', sizeBytes: undefined }],
+        mounts: [{ type: 'tmpfs', target: '/mnt/a', sizeBytes: undefined, isReadonly: false }],
       })
       const seen = await output('stat -c %Y /mnt', { layers: [lab.base, { path: commitTo }] })
       assert.equal(seen, String(Math.floor(before / 1000)))
@@ -210,7 +214,9 @@ describe("a step's file system", () => {
     it('does not follow what the step made of a mount point when it cleans up (CVE-2024-23652)', async () => {
       const canary = lab.path()
       await mkdir(join(canary, 'b'), { recursive: true })
-      const mounts: SandboxMount[] = [{ type: 'tmpfs', target: '/a/b', sizeBytes: undefined }]
+      const mounts: SandboxMount[] = [
+        { type: 'tmpfs', target: '/a/b', sizeBytes: undefined, isReadonly: false },
+      ]
       await lab.run(`umount /a/b; mv /a /gone; ln -s ${canary} /a; true`, {
         mounts,
         security: 'insecure',
@@ -278,7 +284,7 @@ describe("a step's file system", () => {
         isReadonly: false,
       } as const
       const made = await layerOf('echo 1 > /c/f', {
-        mounts: [mount, { type: 'tmpfs', target: '/c/t', sizeBytes: undefined }],
+        mounts: [mount, { type: 'tmpfs', target: '/c/t', sizeBytes: undefined, isReadonly: false }],
       })
       assert.deepEqual(made, ['dev', 'proc', 'sys'])
       assert.deepEqual((await readdir(directory)).toSorted(), ['f', 't'])

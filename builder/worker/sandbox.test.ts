@@ -229,13 +229,5 @@ describe('a step in the sandbox', () => {
         'lo\n1\nv6',
       )
     })
-
-    it("is this machine's with host", async () => {
-      const script = 'readlink /proc/self/ns/net'
-      assert.equal(
-        await output(script, { network: 'host' }),
-        await output(script, { network: 'default' }),
-      )
-    })
   })
 })

@@ -12,7 +12,9 @@ export interface CallContext {
   readonly signal: AbortSignal
   /** Resolves when the channel took the bytes. */
   readonly output: (stream: 'stdout' | 'stderr', bytes: Uint8Array) => Promise<void>
-  /** The entries that follow a `packEntries` call. */
+  /** How many bytes a call is done with; for display. */
+  readonly moved: (bytes: number) => void
+  /** The entries that follow a `packEntries` or `makeLayer` call. */
   readonly entries: AsyncIterable<readonly PackEntry[]>
 }
 
@@ -81,6 +83,8 @@ export class WorkerServer {
       const value = await this.#dispatch(call, {
         signal: controller.signal,
         output: (stream, bytes) => this.#send({ type: 'output', id, stream, bytes }),
+        // The channel keeps the order, and `send` never rejects.
+        moved: (bytes) => void this.#send({ type: 'moved', id, bytes }),
         entries,
       })
       await this.#send({ type: 'result', id, value })
@@ -103,12 +107,18 @@ export class WorkerServer {
         return handlers.run(call.request, context)
       case 'packRun':
         return handlers.packRun(call.request, context)
+      case 'readDiff':
+        return handlers.readDiff(call.request, context)
+      case 'makeLayer':
+        return handlers.makeLayer(call.request, context)
       case 'packEntries':
         return handlers.packEntries(call.request, context)
       case 'readFile':
         return handlers.readFile(call.request, context)
       case 'removeTrees':
         return handlers.removeTrees(call.request, context)
+      case 'treeSizes':
+        return handlers.treeSizes(call.request, context)
       default:
         return call satisfies never
     }

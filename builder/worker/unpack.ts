@@ -39,13 +39,14 @@ export async function unpackLayer(
   parts: UnpackParts,
   signal: AbortSignal,
 ): Promise<UnpackResult> {
-  const { blob, compression, directory, contents, expect } = request
+  const { blob, arriving, compression, directory, contents, expect } = request
   const extractTo = join(directory, 'fs')
   await mkdir(directory, { mode: 0o700 })
   try {
     await mkdir(extractTo, { mode: 0o755 })
     const layer = await parts.kernel.readLayer({
       blob,
+      arriving,
       compression,
       extractTo,
       whiteouts: 'overlay',

@@ -2,12 +2,12 @@ import assert from 'node:assert/strict'
 import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { digestOf } from '../../registry-client/oci/index.ts'
 import type { PackEntry } from '../../snapshotter/index.ts'
 import { readContents } from '../../snapshotter/index.ts'
 import { requires } from '../../snapshotter/testing/requires.ts'
-import { startWorker } from './client.ts'
+import { startWorker } from './start-worker.ts'
 import type { PackTarget } from './protocol.ts'
 import { allDead, type ProcessInfo, processesBelow } from './testing/processes.ts'
 import { labRequest, labStore, SandboxLab } from './testing/sandbox-lab.ts'
@@ -170,6 +170,47 @@ describe('the worker', () => {
     const packTarget = target()
     await assert.rejects(lab.worker.packEntries(failing(), packTarget, never), reason)
     await assert.rejects(stat(packTarget.output ?? ''), { code: 'ENOENT' })
+  })
+
+  it('tells what a step wrote before it is packed, page by page', async () => {
+    const script = 'mkdir /d; for i in $(seq 600); do : > /d/$i; done; rm -r /mnt'
+    const { diff, hidesDirectories } = await lab.run(script, { commitTo: lab.path() })
+    assert.ok(diff !== undefined)
+    assert.equal(hidesDirectories, false)
+    const first = await lab.worker.readDiff({ diff, page: 0 }, never)
+    const second = await lab.worker.readDiff({ diff, page: 1 }, never)
+    assert.equal(first?.pageCount, 2)
+    const names = [...first.entries, ...(second?.entries ?? [])].map(({ path }) => path)
+    assert.equal(names.filter((path) => path.startsWith('d/')).length, 600)
+    assert.ok(names.includes('mnt'))
+    await lab.worker.packRun(
+      { ...target(), diff, parentContents: [], clampMtimeSec: undefined },
+      never,
+    )
+    assert.equal(await lab.worker.readDiff({ diff, page: 0 }, never), undefined)
+  })
+
+  it('makes a layer of entries, and leaves nothing of one that cannot be made', async () => {
+    const source = lab.path()
+    await writeFile(source, 'bytes')
+    const metadata = { mode: 0o644, uid: 7, gid: 8, mtimeSec: 1 }
+    const entry = (sizeBytes: number): PackEntry => ({
+      ...{ type: 'file', path: 'f', ...metadata, sizeBytes },
+      source: { kind: 'path', root: dirname(source), path: basename(source) },
+    })
+    async function* entries(sizeBytes: number): AsyncGenerator<readonly PackEntry[]> {
+      yield [entry(sizeBytes)]
+    }
+    const directory = lab.path()
+    await lab.worker.makeLayer(entries(5), { directory }, never)
+    assert.equal(await readFile(join(directory, 'fs/f'), 'utf8'), 'bytes')
+    const { uid, gid } = await stat(join(directory, 'fs/f'))
+    assert.deepEqual([uid, gid], [7, 8])
+    const failed = lab.path()
+    await assert.rejects(lab.worker.makeLayer(entries(4), { directory: failed }, never), {
+      code: 'content-changed',
+    })
+    await assert.rejects(stat(failed), { code: 'ENOENT' })
   })
 
   it('names the code and message of what failed inside it', async () => {

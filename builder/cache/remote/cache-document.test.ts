@@ -17,6 +17,7 @@ const inputs: CopyInputs = {
   chown: undefined,
   chmod: undefined,
   parents: false,
+  exclude: undefined,
   unpack: ['none'],
   epochSec: undefined,
   sources: [{ pattern: 'a', content: digestOf('a') }],

@@ -11,12 +11,20 @@ import {
 import type { ParsedArgs } from '../args.ts'
 import type { Command, CommandContext } from '../command.ts'
 import { UsageError } from '../errors.ts'
-import { describeFailedBuild } from '../failed-build.ts'
+import { describeFailedBuild, FailedBuild } from '../failed-build.ts'
+import {
+  type FailedStepNews,
+  type OnFailure,
+  readOnFailure,
+  shellAdvice,
+} from '../failed-step-advice.ts'
 import { createProgressPrinter, type ProgressMode } from '../progress/printer.ts'
 import { BUILD_FLAGS, IGNORED_FLAGS } from '../request/build-flags.ts'
 import { readBuildRequest } from '../request/build-request.ts'
 import { readCallMethod } from '../request/call-method.ts'
+import { reportFailure } from '../report-failure.ts'
 import { runBuild } from '../run-build.ts'
+import { shellInStep } from './shell.ts'
 
 export const buildCommand: Command = {
   name: 'build',
@@ -29,6 +37,7 @@ export const buildCommand: Command = {
   run: async (args, context) => {
     const mode = progressMode(args, context)
     const call = readCallMethod(args)
+    const onFailure = readOnFailure(args, context)
     await using read = await readBuildRequest(args, context)
     const { request } = read
     if (call !== undefined) {
@@ -39,27 +48,46 @@ export const buildCommand: Command = {
     for (const flag of ['iidfile', 'metadata-file'] as const) {
       await forResultFile(args, context, flag, (path) => prepareResultFile(path, flag))
     }
-    const outcome = await buildWithProgress(request, mode, args, context)
-    await tellResult(request, outcome, args, context)
-    return 0
+    try {
+      const outcome = await buildWithProgress(request, { mode, onFailure }, args, context)
+      await tellResult(request, outcome, args, context)
+      return 0
+    } catch (error) {
+      const id = onFailure === 'shell' ? failedStepOf(error) : undefined
+      if (id === undefined || context.signal.aborted) throw error
+      const isDebug = args.boolean('debug') ?? false
+      const status = reportFailure(error, context.stderr, { isInterrupted: false, isDebug })
+      await shellInStep(id, args, context)
+      return status
+    }
   },
+}
+
+function failedStepOf(error: unknown): string | undefined {
+  return error instanceof FailedBuild ? error.step?.id : undefined
 }
 
 async function buildWithProgress(
   request: BuildRequest,
-  mode: ProgressMode,
+  { mode, onFailure }: { readonly mode: ProgressMode; readonly onFailure: OnFailure },
   args: ParsedArgs,
   context: CommandContext,
 ): Promise<BuildOutcome> {
-  const printer = await createProgressPrinter(mode, context.stderr, context.env)
+  const isDebug = args.boolean('debug') ?? false
+  const printer = await createProgressPrinter(mode, context.stderr, context.env, { isDebug })
   const events: BuildEventSink = (event) => printer.handle(event)
   for (const { flag, reason } of IGNORED_FLAGS.filter((one) => args.has(one.flag))) {
     events({ type: 'notice', atMs: 0, text: `--${flag} is ignored: ${reason}` })
   }
+  let step: FailedBuild['step']
+  const tellFailedStep = (news: FailedStepNews): void => {
+    const advice = shellAdvice(news, args, context.cwd)
+    step = { id: news.outcome.isKept ? news.id : undefined, advice }
+  }
   try {
-    return await runBuild(request, args, context, events)
+    return await runBuild(request, args, context, { events, onFailure, tellFailedStep })
   } catch (error) {
-    throw await describeFailedBuild(error, printer.showsFailedLogs)
+    throw await describeFailedBuild(error, printer.showsFailedLogs, step)
   } finally {
     printer.finish()
   }
@@ -84,7 +112,7 @@ async function tellResult(
     writeResultFile(path, `${JSON.stringify(metadata, undefined, 2)}\n`),
   )
   const isStdoutTaken = request.outputs.some((output) => 'dest' in output && output.dest === '-')
-  if (isQuiet(args, context) && !isStdoutTaken) {
+  if (asksForId(args) && !isStdoutTaken) {
     context.stdout.write(`${imageId}\n`)
   }
 }
@@ -105,7 +133,7 @@ const MODES: ReadonlySet<string> = new Set(['auto', 'plain', 'tty', 'quiet', 'ra
 
 /** `-q` stands for `--progress quiet`; BUILDKIT_PROGRESS counts when neither was given (features rows C24, C25). */
 function progressMode(args: ParsedArgs, { env }: CommandContext): ProgressMode {
-  const given = args.text('progress')
+  const given = args.text('progress') || undefined
   if (args.boolean('quiet') === true) {
     if (given !== undefined && given !== 'quiet' && given !== 'auto') {
       throw new UsageError(`--progress=${given} and --quiet cannot be used together`)
@@ -119,8 +147,9 @@ function progressMode(args: ParsedArgs, { env }: CommandContext): ProgressMode {
   return mode
 }
 
-function isQuiet(args: ParsedArgs, context: CommandContext): boolean {
-  return progressMode(args, context) === 'quiet'
+/** Flags do; a BUILDKIT_PROGRESS of quiet says no more than that nothing shall be shown. */
+function asksForId(args: ParsedArgs): boolean {
+  return args.boolean('quiet') === true || args.text('progress') === 'quiet'
 }
 
 function isMode(text: string): text is ProgressMode {

@@ -59,3 +59,46 @@ describe('tsbuild check', function () {
     assert.match(stderr, /^NOTE: could not look at 127\.0\.0\.1:1\/x:latest: /m)
   })
 })
+
+describe('tsbuild build --check and --call', function () {
+  this.timeout(20_000)
+  let directory = ''
+  before(() => {
+    directory = mkdtempSync(join(tmpdir(), 'tsbuild-call-'))
+    mkdirSync(join(directory, 'app'))
+    writeFileSync(join(directory, 'app', 'Dockerfile'), 'from scratch\nCOPY Dockerfile /\n')
+    writeFileSync(join(directory, 'other'), 'from scratch\nCOPY other /\n')
+  })
+  after(() => rmSync(directory, { recursive: true, force: true }))
+
+  function build(args: readonly string[], input = '') {
+    return spawnSync(process.execPath, [MAIN, 'build', ...args], {
+      encoding: 'utf8',
+      cwd: directory,
+      input,
+      env: { ...process.env, TSBUILD_ROOT: join(directory, 'root'), BUILDKIT_PROGRESS: 'quiet' },
+    })
+  }
+
+  it('shows where the Dockerfile is from here, in JSON only its name', () => {
+    const place = (...args: string[]) => /^(\S+):1$/m.exec(build(['--check', ...args]).stdout)?.[1]
+    assert.equal(place('./app/'), 'app/Dockerfile')
+    assert.equal(place('-f', './other', 'app'), 'other')
+    assert.match(
+      build(['--check', '-f', '-', 'app'], 'from scratch\nCOPY x /\n').stdout,
+      /^stdin:1$/m,
+    )
+    const { stdout } = build(['--call=check,format=json', 'app'])
+    assert.match(stdout, /"filename": "Dockerfile"/)
+  })
+
+  it('writes nothing where there is nothing to tell', () => {
+    const { status, stdout } = build(['--call=outline', 'app'])
+    assert.deepEqual([status, stdout], [0, ''])
+  })
+
+  it('writes the image id only when a flag asks for it', () => {
+    assert.equal(build(['-o', 'type=cacheonly', 'app']).stdout, '')
+    assert.match(build(['-q', '-o', 'type=cacheonly', 'app']).stdout, /^sha256:[0-9a-f]{64}\n$/)
+  })
+})

@@ -32,6 +32,10 @@ export const copyCommand: Command = {
       value: 'OS/ARCH',
       help: 'Copy only the image of this platform (default: all of them)',
     },
+    referrers: {
+      kind: 'boolean',
+      help: 'Copy also what refers to the image: signatures, attestations, SBOMs',
+    },
     quiet: { kind: 'boolean', short: 'q', help: 'No progress' },
     ...REGISTRY_FLAGS,
   },
@@ -46,7 +50,9 @@ export const copyCommand: Command = {
       const client = await registries.client()
       const step = steps.start(`copying ${sourceText} to ${familiarReference(target)}`)
       try {
-        const copied = await copy(client, openSource(client), { target, platform, step, context })
+        const withReferrers = args.boolean('referrers') === true
+        const options = { target, platform, withReferrers, step, context }
+        const copied = await copy(client, openSource(client), options)
         step.end('done')
         return copied
       } catch (error) {
@@ -67,15 +73,23 @@ async function copy(
   options: {
     readonly target: Reference
     readonly platform: Platform | undefined
+    readonly withReferrers: boolean
     readonly step: Step
     readonly context: CommandContext
   },
 ): Promise<ManifestBytes> {
-  const { target, platform, step, context } = options
+  const { target, platform, withReferrers, step, context } = options
   let toldMs = 0
   return await client.copy(source, target, {
     signal: context.signal,
     ...(platform === undefined ? {} : { platform }),
+    withReferrers,
+    onReferrer: (referrer) =>
+      step.progress(`referrer ${partOf(referrer)}`, {
+        currentBytes: 0,
+        totalBytes: undefined,
+        isDone: true,
+      }),
     onProgress: (blob, currentBytes) => {
       const nowMs = performance.now()
       if (nowMs - toldMs < PROGRESS_INTERVAL_MS) {
@@ -97,7 +111,7 @@ async function copy(
   })
 }
 
-function partOf({ digest }: Descriptor): string {
+function partOf({ digest }: Pick<Descriptor, 'digest'>): string {
   return digest.slice(0, 'sha256:'.length + 12)
 }
 

@@ -2,6 +2,7 @@ import { digestHex } from '../../../registry-client/oci/index.ts'
 import type { Command, CommandContext } from '../command.ts'
 import { UsageError } from '../errors.ts'
 import { type CacheRecord, cacheSources } from '../gc-sources.ts'
+import { cacheMountSizes, workerForTrees } from '../mount-sizes.ts'
 import { formatBytes } from '../progress/format.ts'
 import { neutralise } from '../progress/terminal-text.ts'
 import { ROOT_FLAG } from '../request/build-flags.ts'
@@ -47,8 +48,10 @@ interface Usage {
 }
 
 async function readUsage(services: CommandServices, signal: AbortSignal): Promise<Usage> {
+  await using worker = workerForTrees(services)
+  const mountSizes = await cacheMountSizes(services, worker, signal)
   const records: CacheRecord[] = []
-  for (const source of cacheSources(services)) {
+  for (const source of cacheSources(services, 'bases', mountSizes)) {
     for await (const record of source.records()) {
       records.push(record)
     }
@@ -128,10 +131,12 @@ function print(
       `${renderTable([['TYPE', 'RECLAIMABLE', 'SIZE', 'LAST USED', 'DESCRIPTION'], ...body])}\n`,
     )
   } else {
-    const kinds = ['image', 'step', 'cache-mount', 'download', 'index'].map((kind) => {
-      const own = records.filter(({ type }) => type === kind)
-      return [kind, String(own.length), formatBytes(sum(own.map(({ sizeBytes }) => sizeBytes)))]
-    })
+    const kinds = ['image', 'step', 'failed-step', 'cache-mount', 'download', 'index'].map(
+      (kind) => {
+        const own = records.filter(({ type }) => type === kind)
+        return [kind, String(own.length), formatBytes(sum(own.map(({ sizeBytes }) => sizeBytes)))]
+      },
+    )
     stdout.write(`${renderTable([['TYPE', 'COUNT', 'SIZE (WITH SHARED)'], ...kinds])}\n`)
   }
   stdout.write(`Reclaimable: ${formatBytes(reclaimableBytes)}\nTotal: ${formatBytes(totalBytes)}\n`)

@@ -5,11 +5,8 @@ import { UsageError } from '../errors.ts'
 import { renderTemplate } from '../go-template.ts'
 import { findImage, type ImageView, repoDigest, viewImage } from '../image-view.ts'
 import { REGISTRY_FLAGS, ROOT_FLAG } from '../request/build-flags.ts'
-import { readReference } from '../request/reference.ts'
-import { type CommandServices, openServices, Registries } from '../services.ts'
-
-/** Before the name of an image that is in a registry. */
-const REMOTE = 'docker://'
+import { readReference, REMOTE } from '../request/reference.ts'
+import { type CommandServices, noticingRegistries, openServices } from '../services.ts'
 
 export const inspectCommand: Command = {
   name: 'inspect',
@@ -79,9 +76,7 @@ async function rawRemote(
   context: CommandContext,
 ): Promise<Uint8Array> {
   const reference = readReference(name, 'name')
-  await using registries = new Registries(args, context, (notice) =>
-    context.stderr.write(`NOTE: ${notice}\n`),
-  )
+  await using registries = noticingRegistries(args, context)
   const client = await registries.client()
   return (await client.fetchManifest(reference, { signal: context.signal })).bytes
 }

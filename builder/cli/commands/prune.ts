@@ -1,9 +1,9 @@
 import { collectGarbage, type GcPolicy } from '../../../snapshotter/index.ts'
-import { LazyWorker } from '../../ops/lazy-worker.ts'
 import type { ParsedArgs } from '../args.ts'
 import type { Command, CommandContext } from '../command.ts'
 import { UsageError } from '../errors.ts'
-import { cacheSources } from '../gc-sources.ts'
+import { cacheSources, type PrunedImages } from '../gc-sources.ts'
+import { cacheMountSizes, workerForTrees } from '../mount-sizes.ts'
 import { formatBytes } from '../progress/format.ts'
 import { askYesNo } from '../prompt.ts'
 import { ROOT_FLAG } from '../request/build-flags.ts'
@@ -14,16 +14,24 @@ export const pruneCommand: Command = {
   name: 'prune',
   usage: 'prune [OPTIONS]',
   description:
-    'Frees disk space: removes cached steps, cache mounts and images without a name. Named images stay (tsbuild rmi removes\n' +
-    'names), and so does what a running build uses.',
+    'Frees disk space: removes cached steps, cache mounts, failed steps and images without a name. With --all also base\n' +
+    'images that only builds have pulled, with --images every image. What a running build uses stays.',
   flags: {
-    all: { kind: 'boolean', short: 'a', help: 'Also steps whose layers an image holds anyway' },
+    all: {
+      kind: 'boolean',
+      short: 'a',
+      help: 'Also base images that only builds have pulled, and steps whose layers an image holds anyway',
+    },
     filter: {
       kind: 'list',
       value: 'until=DURATION',
       help: 'Only what was not used for this long, e.g. until=24h',
     },
     force: { kind: 'boolean', short: 'f', help: 'Do not ask' },
+    images: {
+      kind: 'boolean',
+      help: 'Also images with a name (as rmi of all of them); implies --all',
+    },
     'keep-storage': {
       kind: 'text',
       value: 'BYTES',
@@ -36,21 +44,18 @@ export const pruneCommand: Command = {
   run: async (args, context) => {
     const { stdout, signal } = context
     const policy = readPolicy(args)
-    if (args.boolean('force') !== true && !(await isConfirmed(context))) {
+    const pruned = args.boolean('images') === true ? 'all' : policy.all ? 'bases' : 'unnamed'
+    if (args.boolean('force') !== true && !(await isConfirmed(pruned, context))) {
       return 0
     }
     await using services = await openServices(args, context)
-    // Trees of sub-ids: only a worker may remove them, and only then it is started.
-    await using worker = new LazyWorker(
-      async (inner) =>
-        (await import('../../worker/client.ts')).startWorker({ store: services.store }, inner),
-      () => {},
-    )
+    await using worker = workerForTrees(services)
+    const mountSizes = await cacheMountSizes(services, worker, signal)
     const result = await collectGarbage(
       {
         store: services.store,
         kernel: services.kernel,
-        sources: cacheSources(services),
+        sources: cacheSources(services, pruned, mountSizes),
         policy,
         removeStubborn: async (paths, inner) => (await worker.get(inner)).removeTrees(paths, inner),
       },
@@ -75,15 +80,21 @@ function readPolicy(args: ParsedArgs): GcPolicy {
     usedBeforeMs = Date.now() - readDurationMs(until, 'filter')
   }
   return {
-    all: args.boolean('all') ?? false,
+    all: args.boolean('all') === true || args.boolean('images') === true,
     ...(usedBeforeMs === undefined ? {} : { usedBeforeMs }),
     ...(keep === undefined ? {} : { keepBytes: readSizeBytes(keep, 'max-used-space') }),
   }
 }
 
-async function isConfirmed(context: CommandContext): Promise<boolean> {
+async function isConfirmed(pruned: PrunedImages, context: CommandContext): Promise<boolean> {
   if (context.stdin.isTTY !== true) {
     throw new UsageError('prune asks before it removes; without a terminal give --force')
   }
-  return await askYesNo('This removes all cache that no image needs. Continue? [y/N] ', context)
+  return await askYesNo(`This removes ${REMOVED[pruned]}. Continue? [y/N] `, context)
+}
+
+const REMOVED: Readonly<Record<PrunedImages, string>> = {
+  unnamed: 'all cache that no image needs',
+  bases: 'all cache, and base images that only builds have pulled',
+  all: 'all cache and ALL images',
 }

@@ -35,9 +35,9 @@ export const pullCommand: Command = {
     const name = formatReference(reference)
     const given = args.list('platform')
     const byDefault = context.env['DOCKER_DEFAULT_PLATFORM']
-    const platforms = readPlatforms(
-      given.length === 0 && byDefault !== undefined ? [byDefault] : given,
-    )
+    const wanted = given.length === 0 && byDefault !== undefined ? [byDefault] : given
+    // As with docker pull, nothing is not given.
+    const { platforms } = readPlatforms(wanted.filter((text) => text !== ''))
     await using services = await openServices(args, context)
     const digest = await withProgress(args, context, (moving) =>
       pullPlatforms(name, platforms, services, moving, context),
@@ -66,6 +66,7 @@ async function pullPlatforms(
     registry,
     limits,
     steps,
+    isForBuild: false,
     isPullForced: true,
     nowMs: Date.now,
   })

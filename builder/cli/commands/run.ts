@@ -68,7 +68,7 @@ async function readRunOptions(
     hasStdin: args.boolean('interactive') ?? false,
     hasTerminal: args.boolean('tty') ?? false,
     network: readNetwork(args.text('network')),
-    platform: readPlatforms(platform === undefined ? [] : [platform])[0],
+    platform: readPlatforms(platform ? [platform] : []).platforms[0],
     volumes: await readVolumes(args.list('volume'), cwd),
     extraHosts: readExtraHosts(args.list('add-host')),
     ulimits: readUlimits(args.list('ulimit')),

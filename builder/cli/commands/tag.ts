@@ -15,7 +15,7 @@ export const tagCommand: Command = {
     const name = readTag(target, 'target name')
     await using services = await openServices(args, context)
     const image = await findImage(source, services.images, context.signal)
-    await services.images.put({ ...image, name, storedAt: new Date().toISOString() })
+    await services.images.put({ ...image, name, storedAt: new Date().toISOString(), isBase: false })
     return 0
   },
 }

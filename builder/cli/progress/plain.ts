@@ -4,7 +4,7 @@ import { formatAmount, formatBytes, formatLogTime, formatSeconds } from './forma
 import { LineSplitter } from './line-splitter.ts'
 import type { ProgressPrinter } from './printer.ts'
 import { neutralise } from './terminal-text.ts'
-import { renderWarnings } from './warnings.ts'
+import { renderWarnings, type WarningEvent } from './warnings.ts'
 
 /** Time between two lines about the bytes of one part; its end is always told. */
 const PROGRESS_INTERVAL_MS = 5000
@@ -28,11 +28,13 @@ export class PlainPrinter implements ProgressPrinter {
   readonly showsFailedLogs = false
   readonly #stream: OutputStream
   readonly #steps = new Map<StepId, PlainStep>()
-  readonly #warnings: string[] = []
+  readonly #isDebug: boolean
+  readonly #warnings: WarningEvent[] = []
   #current: PlainStep | undefined
 
-  constructor(stream: OutputStream) {
+  constructor(stream: OutputStream, isDebug = false) {
     this.#stream = stream
+    this.#isDebug = isDebug
   }
 
   handle(event: BuildEvent): void {
@@ -65,7 +67,9 @@ export class PlainPrinter implements ProgressPrinter {
     this.#leave()
     if (this.#warnings.length > 0) {
       // An empty line is there already.
-      this.#stream.write(renderWarnings(this.#warnings).trimStart().replace(/^/, ' '))
+      this.#stream.write(
+        renderWarnings(this.#warnings, this.#isDebug).trimStart().replace(/^/, ' '),
+      )
     }
   }
 
@@ -134,7 +138,7 @@ export class PlainPrinter implements ProgressPrinter {
   #warn(event: Extract<BuildEvent, { type: 'warning' }>): void {
     const step = event.step === undefined ? undefined : this.#steps.get(event.step)
     if (step === undefined) {
-      this.#warnings.push(event.text)
+      this.#warnings.push(event)
     } else {
       this.#tell(step, `WARN: ${neutralise(event.text)}`)
     }

@@ -1,5 +1,6 @@
 import type { BuildEvent, StepId, StepOutcome } from '../../events.ts'
 import { LineSplitter } from './line-splitter.ts'
+import type { WarningEvent } from './warnings.ts'
 
 /** Bytes of output kept of a step, for the case that it fails. */
 const LOG_LENGTH_MAX = 4 * 1024 * 1024
@@ -30,7 +31,7 @@ export interface BoardStep {
 export class StepBoard {
   readonly steps: Map<StepId, BoardStep> = new Map()
   readonly notices: string[] = []
-  readonly warnings: string[] = []
+  readonly warnings: WarningEvent[] = []
   readonly #splitters = new Map<
     BoardStep,
     { stdout: LineSplitter; stderr: LineSplitter; keptLength: number }
@@ -45,7 +46,7 @@ export class StepBoard {
         this.notices.push(event.text)
         return
       case 'warning':
-        this.warnings.push(event.text)
+        this.warnings.push(event)
         return
       case 'step-log':
         this.#log(event)

@@ -4,7 +4,7 @@ import { StepBoard } from './step-board.ts'
 import { displayWidth, fitWidth, neutralise, withoutColours } from './terminal-text.ts'
 import { renderEnded, renderFailedLog, renderRunning } from './tty-view.ts'
 
-const SIZE = { columns: 40, rows: 10, hasColours: false, logLines: 6 }
+const SIZE = { columns: 40, rows: 10, colours: undefined, logLines: 6 }
 
 function boardWith(running: number): StepBoard {
   const board = new StepBoard()

@@ -1,4 +1,5 @@
 import type { StepOutcome } from '../../events.ts'
+import type { Colours } from './colours.ts'
 import { formatAmount, formatBytes, formatSeconds } from './format.ts'
 import type { BoardPart, BoardStep, StepBoard } from './step-board.ts'
 import { displayWidth, fitWidth, neutralise, withoutColours } from './terminal-text.ts'
@@ -6,7 +7,8 @@ import { displayWidth, fitWidth, neutralise, withoutColours } from './terminal-t
 export interface ViewSize {
   readonly columns: number
   readonly rows: number
-  readonly hasColours: boolean
+  /** Undefined: none are used. */
+  readonly colours: Colours | undefined
   /** For lines that are cut: `~` where the terminal may not know more than ASCII. */
   readonly ellipsis?: '…' | '~'
   /** What the first line says that goes on; default `Building`. */
@@ -51,14 +53,16 @@ export function renderEnded(step: BoardStep, size: ViewSize): string[] {
       [isDone, currentBytes === 0, totalBytes === undefined, note === undefined].every(Boolean),
     )
     .map((part) => fitWidth(`    => ${neutralise(part.name)}`, size.columns - 1, size.ellipsis))
-  return [line, ...facts].map((text) => paint(text, colour, size))
+  return [line, ...facts].map((text) => paint(text, size.colours?.[colour], size))
 }
 
-const MARKS: Readonly<Record<StepOutcome, { readonly mark: string; readonly colour: string }>> = {
-  done: { mark: '=>', colour: '34' },
-  cached: { mark: '=> CACHED', colour: '36' },
-  failed: { mark: '=> ERROR', colour: '31' },
-  canceled: { mark: '=> CANCELED', colour: '33' },
+const MARKS: Readonly<
+  Record<StepOutcome, { readonly mark: string; readonly colour: keyof Colours }>
+> = {
+  done: { mark: '=>', colour: 'run' },
+  cached: { mark: '=> CACHED', colour: 'run' },
+  failed: { mark: '=> ERROR', colour: 'error' },
+  canceled: { mark: '=> CANCELED', colour: 'cancel' },
 }
 
 /** Everything a failed step printed. */
@@ -115,6 +119,6 @@ function partText(part: BoardPart, nowMs: number): string {
   return `${name}  ${formatAmount(part.currentBytes, part.totalBytes)}${rate}${note}`
 }
 
-function paint(text: string, code: string, size: ViewSize): string {
-  return size.hasColours ? `\x1b[${code}m${text}\x1b[0m` : text
+function paint(text: string, code: string | undefined, { colours }: ViewSize): string {
+  return colours !== undefined && code !== undefined ? `\x1b[${code}m${text}\x1b[0m` : text
 }

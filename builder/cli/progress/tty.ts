@@ -1,6 +1,7 @@
 import type { BuildEvent, StepId } from '../../events.ts'
 import type { OutputStream } from '../command.ts'
-import type { ProgressPrinter } from './printer.ts'
+import { type Colours, readColours } from './colours.ts'
+import type { ProgressPrinter, ViewOptions } from './printer.ts'
 import { StepBoard } from './step-board.ts'
 import { displayWidth, neutralise } from './terminal-text.ts'
 import { renderEnded, renderFailedLog, renderRunning, type ViewSize } from './tty-view.ts'
@@ -19,6 +20,8 @@ export class TtyPrinter implements ProgressPrinter {
   readonly #stream: OutputStream
   readonly #env: Readonly<Record<string, string | undefined>>
   readonly #activity: string
+  readonly #isDebug: boolean
+  readonly #colours: Colours | undefined
   readonly #board = new StepBoard()
   readonly #startedMs = performance.now()
   readonly #timer: NodeJS.Timeout
@@ -31,11 +34,13 @@ export class TtyPrinter implements ProgressPrinter {
   constructor(
     stream: OutputStream,
     env: Readonly<Record<string, string | undefined>>,
-    activity: string,
+    { activity, isDebug }: ViewOptions,
   ) {
     this.#stream = stream
     this.#env = env
     this.#activity = activity
+    this.#isDebug = isDebug
+    this.#colours = readColours(env)
     this.#restoreCursor = () => stream.write('\x1b[?25h')
     process.on('exit', this.#restoreCursor)
     stream.write('\x1b[?25l')
@@ -64,7 +69,7 @@ export class TtyPrinter implements ProgressPrinter {
       (step) => step.outcome === 'failed' && step.log.length > 0,
     )
     this.#write([], failed.flatMap(renderFailedLog))
-    this.#stream.write(renderWarnings(this.#board.warnings))
+    this.#stream.write(renderWarnings(this.#board.warnings, this.#isDebug))
     this.#restoreCursor()
     process.off('exit', this.#restoreCursor)
   }
@@ -102,7 +107,7 @@ export class TtyPrinter implements ProgressPrinter {
     return {
       columns: Math.max(20, this.#stream.columns ?? 80),
       rows: this.#stream.rows ?? 24,
-      hasColours: (this.#env['NO_COLOR'] ?? '') === '',
+      colours: this.#colours,
       activity: this.#activity,
       ellipsis: isAsciiLocale(this.#env) ? '~' : '…',
       logLines: Number.isInteger(logLines) && logLines >= 0 ? logLines : DEFAULT_LOG_LINES,

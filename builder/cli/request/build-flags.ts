@@ -10,6 +10,16 @@ export const ROOT_FLAG: FlagSpecs = {
   },
 }
 
+/** What steps may use and images must not hold. */
+export const SECRET_FLAGS: FlagSpecs = {
+  secret: {
+    kind: 'list',
+    value: 'id=ID,...',
+    help: 'Secret for RUN --mount=type=secret: id=ID[,src=FILE][,env=VAR]',
+  },
+  ssh: { kind: 'list', value: 'ID[=PATH,...]', help: 'SSH agent or keys for RUN --mount=type=ssh' },
+}
+
 /** Flags about registries, of the commands that talk to one. */
 export const REGISTRY_FLAGS: FlagSpecs = {
   'insecure-registry': {
@@ -90,6 +100,11 @@ export const BUILD_FLAGS: FlagSpecs = {
     value: 'STAGE',
     help: 'Execute the steps of these stages again',
   },
+  'on-failure': {
+    kind: 'text',
+    value: 'ACTION',
+    help: 'After a failed RUN: keep its files for tsbuild shell (default), shell (open one at once), discard',
+  },
   output: {
     kind: 'list',
     short: 'o',
@@ -103,20 +118,15 @@ export const BUILD_FLAGS: FlagSpecs = {
   push: { kind: 'boolean', help: 'Push the result: -o type=registry' },
   quiet: { kind: 'boolean', short: 'q', help: 'Print the image id only' },
   sbom: { kind: 'text', value: 'false', help: 'Only false: there are no attestations yet' },
-  secret: {
-    kind: 'list',
-    value: 'id=ID,...',
-    help: 'Secret for RUN --mount=type=secret: id=ID[,src=FILE][,env=VAR]',
-  },
+  ...SECRET_FLAGS,
   'shm-size': { kind: 'text', value: 'BYTES', help: 'Size of /dev/shm' },
-  ssh: { kind: 'list', value: 'ID[=PATH]', help: 'SSH agent or keys for RUN --mount=type=ssh' },
   tag: { kind: 'list', short: 't', value: 'NAME', help: 'Name for the image, may be repeated' },
   target: { kind: 'text', value: 'STAGE', help: 'Stage to build (default the last)' },
   ulimit: { kind: 'list', value: 'NAME=SOFT[:HARD]', help: 'Limit of RUN steps' },
   ...RESOURCE_FLAGS,
   ...REGISTRY_FLAGS,
   ...ROOT_FLAG,
-  debug: { kind: 'boolean', short: 'D', help: 'Show the cause of errors' },
+  debug: { kind: 'boolean', short: 'D', help: 'Show the cause of errors, and all about warnings' },
   // Accepted because scripts pass them; each is without effect by what tsbuild is (features row C50).
   builder: { kind: 'text' },
   compress: { kind: 'boolean' },

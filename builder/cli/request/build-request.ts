@@ -5,7 +5,7 @@ import type { CommandContext } from '../command.ts'
 import { UsageError } from '../errors.ts'
 import { readAnnotation } from './annotations.ts'
 import { refuseAttestations } from './attestations.ts'
-import { readCacheExports, readCacheImports } from './cache-locations.ts'
+import { readCacheExports, readCacheImports, withInlineCache } from './cache-locations.ts'
 import { withClientProxies } from './client-proxies.ts'
 import { readContextArgument, readNamedContexts } from './contexts.ts'
 import { readEntitlements, readExtraHosts, readNetwork, readUlimits } from './limits.ts'
@@ -13,7 +13,7 @@ import { readOutputs } from './outputs.ts'
 import { readBuildArgs, readLabels } from './pairs.ts'
 import { readPlatforms } from './platform.ts'
 import { readTag } from './reference.ts'
-import { readSecrets, readSsh } from './secrets.ts'
+import { checkSsh, readSecrets, readSsh } from './secrets.ts'
 import { readSizeBytes } from './size.ts'
 import { readResources } from './resources.ts'
 import { readStdinDockerfile, readStdinInput } from './stdin-input.ts'
@@ -36,22 +36,23 @@ export async function readBuildRequest(
     annotations: args.list('annotation').flatMap(readAnnotation),
   })
   const platformTexts = platformValues(args, context.env)
+  const given = await withClientProxies(buildArgs(args, context.env), context.env)
   const options = {
     target: args.text('target') || undefined,
-    buildArgs: await withClientProxies(buildArgs(args, context.env), context.env),
+    buildArgs: given,
     labels: readLabels(args.list('label')),
-    platforms: readPlatforms(platformTexts),
+    ...readPlatforms(platformTexts),
     isPlatformExplicit: platformTexts.length > 0,
     noCache: args.boolean('no-cache') ?? false,
-    noCacheFilter: args.list('no-cache-filter').flatMap((text) => text.split(',')),
+    noCacheFilter: noCacheFilter(args),
     pull: args.boolean('pull') ?? false,
     tags,
     outputs,
-    cacheFrom: readCacheImports(args.list('cache-from'), context.cwd),
-    cacheTo: readCacheExports(args.list('cache-to'), context.cwd),
-    ssh: readSsh(args.list('ssh'), context.cwd),
+    cacheFrom: readCacheImports(written(args, 'cache-from'), context.cwd),
+    cacheTo: withInlineCache(readCacheExports(written(args, 'cache-to'), context.cwd), given),
+    ssh: await checkSsh(readSsh(written(args, 'ssh'), context.cwd), context.env),
     network,
-    extraHosts: readExtraHosts(args.list('add-host')),
+    extraHosts: readExtraHosts(written(args, 'add-host')),
     ulimits: readUlimits(args.list('ulimit')),
     shmSizeBytes: sizeOf(args, 'shm-size'),
     cgroupParent: args.text('cgroup-parent'),
@@ -63,7 +64,7 @@ export async function readBuildRequest(
   checkResultFiles(args, options.outputs)
   checkDeletion(options)
   checkAnnotations(options)
-  const secrets = await readSecrets(args.list('secret'), context)
+  const secrets = await readSecrets(written(args, 'secret'), context)
   const namedContexts = await readNamedContexts(args.list('build-context'), context.cwd)
   const inputs = await readInputs(args, context)
   return {
@@ -120,6 +121,22 @@ function dockerfilePath(file: string | undefined): DockerfileLocation {
   return { kind: 'path', path: 'Dockerfile', isDefault: true }
 }
 
+/** Values of a flag; empty ones are of variables that are not set, and count as not given, as in buildx. */
+function written(
+  args: ParsedArgs,
+  flag: 'cache-from' | 'cache-to' | 'ssh' | 'add-host' | 'secret',
+): string[] {
+  return args.list(flag).filter((text) => text !== '')
+}
+
+/** Names of stages. Beside `--no-cache` they say nothing more; buildx takes that for a mistake, too. */
+function noCacheFilter(args: ParsedArgs): string[] {
+  const names = args.list('no-cache-filter').flatMap((text) => (text === '' ? [] : text.split(',')))
+  if (names.length > 0 && args.boolean('no-cache') === true)
+    throw new UsageError('--no-cache and --no-cache-filter cannot be used together')
+  return names
+}
+
 function platformValues(args: ParsedArgs, env: CommandContext['env']): readonly string[] {
   const given = args.list('platform')
   const byDefault = env['DOCKER_DEFAULT_PLATFORM']
@@ -163,15 +180,16 @@ function checkResultFiles(args: ParsedArgs, outputs: BuildRequest['outputs']): v
   }
 }
 
-/** An image of one platform has no index to annotate (features row C20). */
+/** An image of one platform has no index to annotate (features row C20); `annotation-index.` of an output counts too. */
 function checkAnnotations({
   platforms,
-  annotations,
-}: Pick<BuildRequest, 'platforms' | 'annotations'>): void {
-  const [index] = annotations.filter(
-    ({ level }) => level === 'index' || level === 'index-descriptor',
-  )
-  if (index !== undefined && platforms.length === 1) {
+  repeatedPlatforms,
+  outputs,
+}: Pick<BuildRequest, 'platforms' | 'repeatedPlatforms' | 'outputs'>): void {
+  const [index] = outputs
+    .flatMap((output) => ('annotations' in output ? output.annotations : []))
+    .filter(({ level }) => level === 'index' || level === 'index-descriptor')
+  if (index !== undefined && platforms.length + repeatedPlatforms.length === 1) {
     throw new UsageError(
       `--annotation ${index.level}:${index.key}: index annotations need several platforms`,
     )

@@ -1,6 +1,7 @@
 import { resolve } from 'node:path'
 import { formatReference } from '../../../registry-client/oci/index.ts'
 import type { CacheExport, CacheImport } from '../../request.ts'
+import { readBoolean } from '../args.ts'
 import { UsageError } from '../errors.ts'
 import { readCsvFields } from './csv.ts'
 import { OutputAttributes, readLayerFormat } from './layer-format.ts'
@@ -31,6 +32,17 @@ export function readCacheExports(values: readonly string[], cwd: string): CacheE
       readFields(one.text, one.fields, 'cache-to', (type, field) => readExport(type, field, cwd)),
     )
   })
+}
+
+/** BUILDKIT_INLINE_CACHE=1 asks for an inline cache too (features row D49). */
+export function withInlineCache(
+  exports: readonly CacheExport[],
+  buildArgs: ReadonlyMap<string, string>,
+): readonly CacheExport[] {
+  const isWanted = readBoolean(buildArgs.get('BUILDKIT_INLINE_CACHE') ?? '') === true
+  return !isWanted || exports.some(({ type }) => type === 'inline')
+    ? exports
+    : [...exports, { type: 'inline' }]
 }
 
 function readImport(type: string, fields: OutputAttributes, cwd: string): CacheImport {

@@ -4,15 +4,29 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { readAnnotation } from './annotations.ts'
-import { readCacheExports, readCacheImports } from './cache-locations.ts'
+import { readCacheExports, readCacheImports, withInlineCache } from './cache-locations.ts'
 import { readNamedContexts, readRemote } from './contexts.ts'
 import { readCsvFields } from './csv.ts'
 import { readEntitlements, readExtraHosts, readNetwork, readUlimits } from './limits.ts'
 import { readBuildArgs, readLabels } from './pairs.ts'
 import { readPlatforms } from './platform.ts'
 import { readTag } from './reference.ts'
-import { readSecrets, readSsh } from './secrets.ts'
+import { checkSsh, readSecrets, readSsh } from './secrets.ts'
 import { readDurationMs, readSizeBytes } from './size.ts'
+
+describe('withInlineCache', () => {
+  it('adds the inline cache that BUILDKIT_INLINE_CACHE asks for, once', () => {
+    const types = (exports: readonly string[], value: string): string[] =>
+      withInlineCache(
+        readCacheExports(exports, '/'),
+        new Map([['BUILDKIT_INLINE_CACHE', value]]),
+      ).map(({ type }) => type)
+    assert.deepEqual(types([], '1'), ['inline'])
+    assert.deepEqual(types(['type=inline'], 'true'), ['inline'])
+    assert.deepEqual(types(['type=local,dest=d'], '0'), ['local'])
+    assert.deepEqual(withInlineCache([], new Map()), [])
+  })
+})
 
 describe('readCsvFields', () => {
   it('reads quoted fields', () => {
@@ -62,11 +76,17 @@ describe('values of build flags', () => {
     )
   })
 
-  it('normalises platforms and drops repetitions', () => {
-    assert.deepEqual(readPlatforms(['linux/x86_64,linux/arm64/v8', 'linux/amd64']), [
-      { os: 'linux', architecture: 'amd64' },
-      { os: 'linux', architecture: 'arm64' },
-    ])
+  it('normalises platforms and tells repetitions apart', () => {
+    assert.deepEqual(readPlatforms(['linux/x86_64,linux/arm64/v8', 'linux/amd64']), {
+      platforms: [
+        { os: 'linux', architecture: 'amd64' },
+        { os: 'linux', architecture: 'arm64' },
+      ],
+      repeatedPlatforms: [{ os: 'linux', architecture: 'amd64' }],
+    })
+    assert.equal(readPlatforms([]).platforms.length, 1)
+    for (const empty of ['', 'linux/amd64,', ','])
+      assert.throws(() => readPlatforms([empty]), { name: 'UsageError' }, JSON.stringify(empty))
     assert.throws(() => readPlatforms(['linux/am d64/x/y/z']), {
       name: 'UsageError',
       message: /platform/,
@@ -166,6 +186,12 @@ describe('secrets and contexts', () => {
     )
     await assert.rejects(readSecrets(['id=x,foo=bar'], surroundings), /unexpected key 'foo'/)
     await assert.rejects(readSecrets(['id=x,src=none'], surroundings), /none: ENOENT/)
+  })
+
+  it('refuses an agent that nobody started', async () => {
+    const agents = readSsh(['default'], directory)
+    await assert.rejects(checkSsh(agents, {}), /SSH_AUTH_SOCK is not set/)
+    assert.deepEqual(await checkSsh(agents, { SSH_AUTH_SOCK: '/a/socket' }), agents)
   })
 
   it('refuses an ssh id that is given twice', () => {

@@ -63,10 +63,7 @@ export function readExtraHosts(values: readonly string[]): BuildRequest['extraHo
           `invalid argument "${text}" for "--add-host" flag: it must be name=address`,
         )
       }
-      if (address === 'host-gateway') {
-        // Steps share this machine's network (features row X27), so it is where they are.
-        return { name, address: '127.0.0.1' }
-      }
+      if (address === 'host-gateway') return { name, address }
       if (isIP(address) === 0) {
         throw new UsageError(
           `invalid argument "${text}" for "--add-host" flag: invalid IP address: "${address}"`,

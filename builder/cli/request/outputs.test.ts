@@ -63,6 +63,10 @@ describe('readOutputs', () => {
       ['type=local', /dest is required/],
       ['dest=x,foo=y', /type is required/],
       ['type=image,compresion=zstd', /did you mean compression/],
+      [
+        'type=local,dest=x,rewrite-timestamp=true',
+        /type=local has no attribute "rewrite-timestamp"$/,
+      ],
       ['type=oci,tar=false', /dest is required/],
       ['type=image,compression=lz4', /"lz4" is not supported/],
       ['type=image,compression-level=12', /from 0 to 9/],

@@ -80,9 +80,15 @@ function attributePairs(fields: readonly string[]): Map<string, string> {
 function refuseUnknown({ unknownKeys }: OutputAttributes, what: string, type: string): void {
   const [unknown] = unknownKeys
   if (unknown !== undefined) {
-    const nearest = nearestWord(unknown, KNOWN_ATTRIBUTES)
+    // Known to another type: the word is right, so another one is no help.
+    const isKnown = KNOWN_ATTRIBUTES.includes(unknown)
+    const nearest = isKnown ? undefined : nearestWord(unknown, KNOWN_ATTRIBUTES)
     const hint = nearest === undefined ? '' : `; did you mean ${nearest}?`
-    throw new UsageError(`invalid ${what}: unknown attribute "${unknown}" for type=${type}${hint}`)
+    throw new UsageError(
+      isKnown
+        ? `invalid ${what}: type=${type} has no attribute "${unknown}"`
+        : `invalid ${what}: unknown attribute "${unknown}" for type=${type}${hint}`,
+    )
   }
 }
 
@@ -90,6 +96,7 @@ const KNOWN_ATTRIBUTES = [
   'name',
   'push',
   'push-by-digest',
+  'name-canonical',
   'registry.insecure',
   'oci-mediatypes',
   'store',
@@ -149,6 +156,8 @@ function imageOutput(
   const names = outputNames(attributes, surroundings, pushByDigest)
   // Unpacking happens when something runs the image; stored layers serve either way.
   attributes.boolean('unpack')
+  // The store finds `name@digest` of every image that it has under the name, so it needs no second name.
+  attributes.boolean('name-canonical')
   return {
     type: 'image',
     names,

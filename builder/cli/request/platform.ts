@@ -5,6 +5,7 @@ import {
   type Platform,
   parsePlatform,
 } from '../../../registry-client/oci/index.ts'
+import type { BuildRequest } from '../../request.ts'
 import { UsageError } from '../errors.ts'
 
 /** A platform given by a flag, normalised (features row C18). Throws `UsageError`. */
@@ -19,14 +20,23 @@ export function readPlatform(text: string): Platform {
   }
 }
 
-/** The values of `--platform` (each may be a comma list) without repetitions; this machine's when there are none. */
-export function readPlatforms(values: readonly string[]): Platform[] {
+/**
+ * The values of `--platform`; each may be a comma list. This machine's platform when there are none; a value without a
+ * platform is an error, as in buildx.
+ */
+export function readPlatforms(
+  values: readonly string[],
+): Pick<BuildRequest, 'platforms' | 'repeatedPlatforms'> {
   const platforms = new Map<string, Platform>()
-  for (const text of values.flatMap((value) => value.split(',')).filter((part) => part !== '')) {
+  const repeatedPlatforms: Platform[] = []
+  for (const text of values.flatMap((value) => value.split(','))) {
     const platform = readPlatform(text.trim())
-    platforms.set(formatPlatform(platform), platform)
+    const name = formatPlatform(platform)
+    if (platforms.has(name)) repeatedPlatforms.push(platform)
+    else platforms.set(name, platform)
   }
-  return platforms.size === 0 ? [builtPlatform()] : [...platforms.values()]
+  const distinct = [...platforms.values()]
+  return { platforms: distinct.length === 0 ? [builtPlatform()] : distinct, repeatedPlatforms }
 }
 
 /** Images of this machine's processor; their system is Linux wherever the builder itself runs. */

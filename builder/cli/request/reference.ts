@@ -6,6 +6,9 @@ import {
 } from '../../../registry-client/oci/index.ts'
 import { UsageError } from '../errors.ts'
 
+/** Before the name of an image that is in a registry, where names of the local store are meant without it. */
+export const REMOTE = 'docker://'
+
 /** A name of an image given on the command line. Throws `UsageError` that says what is wrong with it. */
 export function readReference(text: string, what: string): Reference {
   try {
@@ -16,6 +19,11 @@ export function readReference(text: string, what: string): Reference {
     }
     throw error
   }
+}
+
+/** Whether a name says which image of its repository is meant; without it is the one tagged `latest`. */
+export function hasTagOrDigest(text: string): boolean {
+  return /@|:[^/]+$/.test(text)
 }
 
 /** A name to give to an image, normalised to `host/repository:tag`; digests cannot be given (features row C14). */

@@ -1,9 +1,9 @@
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { readFile, rm } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { download } from '../../ops/http.ts'
 import type { DockerfileLocation } from '../../request.ts'
 import type { CommandContext } from '../command.ts'
+import { makeTemporaryDirectory } from './temporary-directory.ts'
 
 /** A Dockerfile is read into memory; a larger one is a mistake. */
 const SIZE_BYTES_MAX = 16 * 1024 * 1024
@@ -13,7 +13,7 @@ export async function readRemoteDockerfile(
   url: string,
   { env, signal }: Pick<CommandContext, 'env' | 'signal'>,
 ): Promise<DockerfileLocation> {
-  const directory = await mkdtemp(join(tmpdir(), 'tsbuild-dockerfile-'))
+  const directory = await makeTemporaryDirectory('tsbuild-dockerfile-')
   try {
     const { file } = await download(
       { url, checksum: undefined },

@@ -13,8 +13,10 @@ const LIMITS: Readonly<Record<string, (text: string, flag: string) => ResourceLi
   'cpu-shares': (text, flag) => ({ cpuShares: wholeNumber(text, flag) }),
   'cpu-period': (text, flag) => ({ cpuPeriodUs: wholeNumber(text, flag) }),
   'cpu-quota': (text, flag) => ({ cpuQuotaUs: wholeNumber(text, flag) }),
+  cpus: (text, flag) => cpuTime(text, flag),
   'cpuset-cpus': (text, flag) => ({ cpusetCpus: numberList(text, flag) }),
   'cpuset-mems': (text, flag) => ({ cpusetMems: numberList(text, flag) }),
+  'pids-limit': (text, flag) => pidsLimit(text, flag),
 }
 
 /** `--resource` and the older flags for the same (features row C41); these are for each RUN step. */
@@ -29,8 +31,10 @@ export const RESOURCE_FLAGS: FlagSpecs = {
   'cpu-shares': { kind: 'text', short: 'c' },
   'cpu-period': { kind: 'text' },
   'cpu-quota': { kind: 'text' },
+  cpus: { kind: 'text', value: 'N', help: 'Processors that each RUN step may use, such as 1.5' },
   'cpuset-cpus': { kind: 'text' },
   'cpuset-mems': { kind: 'text' },
+  'pids-limit': { kind: 'text', value: 'N', help: 'Processes that each RUN step may have' },
 }
 
 /** The limits that the command line sets; `--resource` goes before the older flags. Throws `UsageError`. */
@@ -52,6 +56,30 @@ export function readResources(args: ParsedArgs): ResourceLimits {
     }
   }
   return limits
+}
+
+const CPU_PERIOD_US = 100_000
+/** The kernel takes no less for a quota. */
+const CPU_QUOTA_US_MIN = 1000
+
+/** As `docker run --cpus`: a quota of the usual period. 0: no limit. */
+function cpuTime(text: string, flag: string): ResourceLimits {
+  const cpuQuotaUs = Math.round(Number(text) * CPU_PERIOD_US)
+  if (
+    !/^\d{1,4}(?:\.\d{1,9})?$/.test(text) ||
+    (cpuQuotaUs < CPU_QUOTA_US_MIN && Number(text) > 0)
+  ) {
+    throw new UsageError(
+      `invalid argument "${text}" for "--${flag}" flag: it must be a number of processors, at least 0.01`,
+    )
+  }
+  return cpuQuotaUs === 0 ? {} : { cpuPeriodUs: CPU_PERIOD_US, cpuQuotaUs }
+}
+
+/** As `docker run --pids-limit`: -1 and 0 are no limit. */
+function pidsLimit(text: string, flag: string): ResourceLimits {
+  const pidsMax = text === '-1' ? 0 : wholeNumber(text, flag)
+  return pidsMax === 0 ? {} : { pidsMax }
 }
 
 function wholeNumber(text: string, flag: string): number {

@@ -94,7 +94,7 @@ async function checkSecretFile(shown: string, path: string): Promise<void> {
   }
 }
 
-/** `--ssh default|id[=path[,path]]` (features row C34). No path means the agent at `SSH_AUTH_SOCK`. Throws `UsageError`. */
+/** `--ssh default|id[=path[,path]]` (features row C34): the socket of an agent, or keys; no path means the agent at `SSH_AUTH_SOCK`. Throws `UsageError`. */
 export function readSsh(values: readonly string[], cwd: string): BuildRequest['ssh'] {
   const forwards = new Map<string, readonly string[]>()
   for (const text of values) {
@@ -116,4 +116,25 @@ export function readSsh(values: readonly string[], cwd: string): BuildRequest['s
     )
   }
   return [...forwards].map(([id, paths]) => ({ id, paths }))
+}
+
+/** Refuses what `--ssh` names and nobody could use, before anything is done. Throws `UsageError`. */
+export async function checkSsh(
+  ssh: BuildRequest['ssh'],
+  env: SecretSurroundings['env'],
+): Promise<BuildRequest['ssh']> {
+  const [lost] = ssh.filter(({ paths }) => paths.length === 0)
+  if (lost !== undefined && (env['SSH_AUTH_SOCK'] ?? '') === '') {
+    throw new UsageError(
+      `invalid ssh "${lost.id}": SSH_AUTH_SOCK is not set; start an agent or write --ssh ${lost.id}=SOCKET`,
+    )
+  }
+  if (ssh.every(({ paths }) => paths.length === 0)) return ssh
+  const { readSshSource } = await import('../../ops/ssh-forward.ts')
+  for (const { id, paths } of ssh) {
+    await readSshSource(id, paths).catch((error: unknown) => {
+      throw new UsageError(error instanceof Error ? error.message : String(error), { cause: error })
+    })
+  }
+  return ssh
 }

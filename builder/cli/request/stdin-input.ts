@@ -1,11 +1,11 @@
 import { createWriteStream } from 'node:fs'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { classifyInput } from '../../context/open-context.ts'
 import { CommandError } from '../errors.ts'
+import { makeTemporaryDirectory } from './temporary-directory.ts'
 
 /** What came in on stdin for `build -`. */
 export type StdinInput =
@@ -41,7 +41,7 @@ export async function readStdinInput(
     const text = await readText(rest(head, chunks))
     return { kind: 'dockerfile', text, [Symbol.asyncDispose]: async () => {} }
   }
-  const directory = await mkdtemp(join(tmpdir(), 'tsbuild-stdin-'))
+  const directory = await makeTemporaryDirectory('tsbuild-stdin-')
   const dispose = (): Promise<void> => rm(directory, { recursive: true, force: true })
   const path = join(directory, 'context.tar')
   try {

@@ -23,6 +23,8 @@ export interface CommandOptions {
   readonly uid?: number
   readonly gid?: number
   readonly timeoutMs?: number
+  /** Sent when this time is over, unless the program has ended. */
+  readonly signalAfter?: { readonly ms: number; readonly name: NodeJS.Signals }
   /** Called with everything said so far on stderr, each time there is more; may signal the process. */
   readonly onStderr?: (text: string, signal: (name: NodeJS.Signals) => void) => void
 }
@@ -41,6 +43,9 @@ export function runCommand(
       ...(options.uid === undefined ? {} : { uid: options.uid, gid: options.gid ?? options.uid }),
     })
     const timer = setTimeout(() => child.kill('SIGKILL'), options.timeoutMs ?? 120_000)
+    const { signalAfter } = options
+    const signalTimer =
+      signalAfter && setTimeout(() => child.kill(signalAfter.name), signalAfter.ms)
     const out: Buffer[] = []
     const err: Buffer[] = []
     child.stdout.on('data', (bytes: Buffer) => out.push(bytes))
@@ -55,6 +60,7 @@ export function runCommand(
     child.once('error', reject)
     child.once('close', (status, signal) => {
       clearTimeout(timer)
+      clearTimeout(signalTimer)
       const stdout = Buffer.concat(out).toString()
       const stderr = Buffer.concat(err).toString()
       resolve({ status, signal, stdout, stderr, text: `${stdout}${stderr}` })

@@ -63,8 +63,8 @@ export class Lab implements AsyncDisposable {
    * What is below `work/` besides the store's own lock file, empty folders and the mark of a flush that still goes on
    * behind the build: nothing when builds cleaned up.
    */
-  async unfinished(): Promise<string[]> {
-    const work = join(this.stateRoot, 'work')
+  async unfinished(stateRoot: string = this.stateRoot): Promise<string[]> {
+    const work = join(stateRoot, 'work')
     if (!(await exists(work))) return []
     const entries = await readdir(work, { withFileTypes: true, recursive: true })
     const folders = new Set(['locks', 'trash'])

@@ -1,4 +1,4 @@
-import { startWorker } from '../client.ts'
+import { startWorker } from '../start-worker.ts'
 import { labRequest, labStore, makeBusyboxLayer } from './sandbox-lab.ts'
 
 /**

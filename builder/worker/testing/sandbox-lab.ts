@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { LayerDirectory } from '../../../snapshotter/index.ts'
 import { type HostFacts, readHostFacts } from '../../sandbox/host-facts.ts'
-import { startWorker } from '../client.ts'
+import { startWorker } from '../start-worker.ts'
 import type { RunRequest, RunResult, Worker } from '../protocol.ts'
 
 /** What a run printed and how it ended. */

@@ -1,0 +1,29 @@
+import assert from 'node:assert/strict'
+import { readArgs } from '../args.ts'
+import { RESOURCE_FLAGS, readResources } from './resources.ts'
+
+function read(...argv: string[]): ReturnType<typeof readResources> {
+  return readResources(readArgs(argv, RESOURCE_FLAGS))
+}
+
+describe('readResources', () => {
+  it('reads flags and --resource, which goes before them', () => {
+    assert.deepEqual(read('-m', '1g', '-c', '512', '--resource', 'memory=2g,cpuset-cpus=0-1'), {
+      memoryBytes: 2 * 1024 ** 3,
+      cpuShares: 512,
+      cpusetCpus: '0-1',
+    })
+  })
+
+  it('makes a quota of a number of processors, and none of 0', () => {
+    assert.deepEqual(read('--cpus=1.5'), { cpuPeriodUs: 100_000, cpuQuotaUs: 150_000 })
+    assert.deepEqual(read('--cpus', '0'), {})
+    assert.throws(() => read('--cpus=0.001'), /at least 0\.01/)
+    assert.throws(() => read('--cpus=many'), /a number of processors/)
+  })
+
+  it('limits processes, and does not with -1 and 0', () => {
+    assert.deepEqual(read('--pids-limit=5'), { pidsMax: 5 })
+    assert.deepEqual([read('--pids-limit=0'), read('--pids-limit=-1')], [{}, {}])
+  })
+})

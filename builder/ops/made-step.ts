@@ -1,0 +1,79 @@
+import type { PackEntry } from '../../snapshotter/index.ts'
+import type { PackedLayer, PendingChanges, UnpackedLayer } from '../solver/layer.ts'
+import type { ExecutedStep } from './cached-step.ts'
+import { BATCH, batchesOf, packPlanned, type PackEntriesParts } from './pack-entries.ts'
+
+export interface MadeStepParts extends PackEntriesParts {
+  /** Of the build, not of its steps: what a step has done is packed and kept when another one fails. */
+  readonly packSignal: AbortSignal
+  readonly nowMs: () => number
+}
+
+/**
+ * The layer of planned entries (COPY, ADD, WORKDIR) for steps that need not wait until it is packed. When a RUN is going to
+ * see it, its directory is made of the same entries first, and packed from there: the bytes of both are the same even if
+ * the sources change meanwhile. `named` gives an error of the packing its place in the Dockerfile.
+ */
+export async function madeStep(
+  planned: readonly PackEntry[],
+  options: { readonly isReadByRun: boolean; readonly named: (error: unknown) => unknown },
+  parts: MadeStepParts,
+  signal: AbortSignal,
+): Promise<ExecutedStep> {
+  const createdAt = new Date(parts.nowMs()).toISOString()
+  const directory = options.isReadByRun ? await makeDirectory(planned, parts, signal) : undefined
+  const entries = directory === undefined ? planned : inDirectory(planned, `${directory.path}/fs`)
+  const packing = packPlanned(entries, { createdAt, directory }, parts, parts.packSignal).catch(
+    (error: unknown) => {
+      throw options.named(error)
+    },
+  )
+  return { unpacked: { directory, changes: changesUntil(entries, packing) }, packing }
+}
+
+/** Undefined where the worker cannot make it: then whoever needs it unpacks the layer. */
+async function makeDirectory(
+  entries: readonly PackEntry[],
+  { store, worker }: MadeStepParts,
+  signal: AbortSignal,
+): Promise<UnpackedLayer['directory']> {
+  const maker = await worker()
+  if (maker.info.rung === 'userns-single-id') return undefined
+  const directory = await store.layers.allocateDirectory(signal)
+  try {
+    await maker.makeLayer(batchesOf(entries), { directory: directory.path }, signal)
+  } catch (error) {
+    // Files that only a group of the user's may read are not to be had in a user namespace, which drops those groups.
+    const isUnreadable = error instanceof Error && 'code' in error && error.code === 'EACCES'
+    if (!isUnreadable || maker.info.rung !== 'userns-subids') throw error
+    return undefined
+  }
+  return directory
+}
+
+function inDirectory(entries: readonly PackEntry[], root: string): PackEntry[] {
+  return entries.map((entry) =>
+    entry.type === 'file' && entry.source.kind === 'path'
+      ? { ...entry, source: { kind: 'path', root, path: entry.path } }
+      : entry,
+  )
+}
+
+/** The entries are let go of when the table of contents is there. */
+function changesUntil(
+  entries: readonly PackEntry[],
+  packing: Promise<PackedLayer>,
+): PendingChanges {
+  let held: readonly PackEntry[] | undefined = entries
+  const release = (): void => {
+    held = undefined
+  }
+  packing.then(release, release)
+  return {
+    page: async (index) =>
+      held && {
+        entries: held.slice(index * BATCH, (index + 1) * BATCH),
+        pageCount: Math.max(1, Math.ceil(held.length / BATCH)),
+      },
+  }
+}
