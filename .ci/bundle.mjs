@@ -35,9 +35,17 @@ export async function bundle() {
     target: 'node20.19',
     sourcemap: true,
     logLevel: 'warning',
+    plugins: [{ name: 'without-http2', setup: leaveOutHttp2 }],
   })
   for (const name of ['cli', 'worker']) loadLate(join(outdir, `${name}.cjs`))
   cacheCode()
+}
+
+/** We speak HTTP/1.1 only; for the other undici has node make a large module, whose constants it reads at once. */
+function leaveOutHttp2({ onLoad }) {
+  onLoad({ filter: /undici\/lib\/dispatcher\/client-h2\.js$/ }, () => ({
+    contents: `module.exports = () => { throw new Error('HTTP/2 is turned off') }`,
+  }))
 }
 
 /** Node makes its own modules when they are asked for, and some are large: they are when something of them is used. */
@@ -68,7 +76,13 @@ function cacheCode() {
     const args = ['build', '--progress', 'quiet', '-t', 'warm', context]
     // The second build is the cached one; the last run's code is what stays.
     for (let run = 0; run < 2; run++) {
-      spawnSync(process.execPath, [writer, join(outdir, 'cli.cjs'), ...args], { env })
+      const result = spawnSync(process.execPath, [writer, join(outdir, 'cli.cjs'), ...args], {
+        env,
+      })
+      if (result.status !== 0) {
+        console.error(`no code of V8 was kept, tsbuild will start slower: ${result.stderr}`)
+        return
+      }
     }
   } finally {
     rmSync(place, { recursive: true, force: true })

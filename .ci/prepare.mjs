@@ -19,19 +19,25 @@ const stamps = join(root, 'node_modules', '.tsbuild')
 const nativeDir = join(root, 'snapshotter', 'native')
 
 /** Runs a command with its output on stderr; a failure ends the program with the command's status. */
-export function run(command, args, { quiet = false, env = process.env } = {}) {
+export function run(command, args, options = {}) {
+  const status = statusOf(command, args, options)
+  if (status !== 0) process.exit(status)
+}
+
+/** As `run`; a failure is shown, and its status is the answer. */
+function statusOf(command, args, { quiet = false, env = process.env }) {
   const result = spawnSync(command, args, {
     cwd: root,
     stdio: ['ignore', quiet ? 'pipe' : 2, quiet ? 'pipe' : 2],
     maxBuffer: 1 << 28,
     env,
   })
-  if (result.status === 0) return
+  if (result.status === 0) return 0
   if (quiet) process.stderr.write(`${result.stdout ?? ''}${result.stderr ?? ''}`)
   console.error(
     `${command} ${args.join(' ')} failed${result.error ? `: ${result.error.message}` : ''}`,
   )
-  process.exit(result.status || 1)
+  return result.status || 1
 }
 
 function onPath(program) {
@@ -52,18 +58,16 @@ export function needPrograms(packageOf) {
     console.error(`missing programs; install these Debian packages as root: ${missing.join(' ')}`)
     process.exit(1)
   }
-  installPackages(missing)
+  const status = installPackages(missing)
+  if (status !== 0) process.exit(status)
 }
 
-/** apt-get install without recommends, with one `apt-get update` first. */
+/** apt-get install without recommends, with one `apt-get update` first. The status of the one that failed, or 0. */
 export function installPackages(packages) {
   console.error(`installing Debian packages: ${packages.join(' ')}`)
-  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }
-  run('apt-get', ['update', '-qq'], { quiet: true, env })
-  run('apt-get', ['install', '-y', '-qq', '--no-install-recommends', ...packages], {
-    quiet: true,
-    env,
-  })
+  const options = { quiet: true, env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' } }
+  const install = ['install', '-y', '-qq', '--no-install-recommends', ...packages]
+  return statusOf('apt-get', ['update', '-qq'], options) || statusOf('apt-get', install, options)
 }
 
 function hashOf(files) {
@@ -106,6 +110,20 @@ export function headersOption() {
   return version === process.version ? ['--nodedir', prefix] : []
 }
 
+const ISAL_HEADER = '/usr/include/isa-l/igzip_lib.h'
+
+/** gzip by ISA-L is several times as fast as by zlib, so it is there when somebody compiles; without it zlib serves. */
+function wantIsal() {
+  if (existsSync(ISAL_HEADER) || process.platform !== 'linux') return
+  if (process.getuid?.() !== 0 || !onPath('apt-get')) {
+    console.error(
+      'for faster gzip install the Debian package libisal-dev first; compiling without it',
+    )
+    return
+  }
+  if (installPackages(['libisal-dev']) !== 0) console.error('compiling without libisal-dev')
+}
+
 function sourcesOf(dir) {
   return readdirSync(dir, { withFileTypes: true, recursive: true })
     .filter((entry) => entry.isFile() && entry.name.endsWith('.ts'))
@@ -125,9 +143,10 @@ export function prepare() {
   )
   needPrograms({ python3: 'python3', make: 'make', 'g++': 'g++' })
   const release = join(nativeDir, 'build', 'Release')
+  if (!existsSync(join(release, 'tsbuild.node'))) wantIsal()
   whenChanged(
     'native',
-    nativeSources(),
+    [...nativeSources(), ...[ISAL_HEADER].filter(existsSync)],
     [join(release, 'tsbuild.node'), join(release, 'sandbox-init')],
     () => {
       console.error('compiling native parts')

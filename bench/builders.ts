@@ -102,6 +102,9 @@ function outputFlags(output: Output, name: string, { registry }: BenchOptions): 
   if (output === 'store') {
     return ['-t', name]
   }
+  if (output === 'nowhere') {
+    return ['--output', 'type=cacheonly']
+  }
   const zstd =
     output === 'push' ? '' : ',compression=zstd,oci-mediatypes=true,force-compression=true'
   return ['--output', `type=image,name=${registry}/${name},push=true${zstd}`]
