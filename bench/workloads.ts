@@ -18,7 +18,7 @@ export interface Workload {
   readonly context: string
   readonly write: ContextWriter
   /** Before each run: forget everything, or change one small file. */
-  readonly before: 'nothing' | 'prune' | 'touch' | 'edit'
+  readonly before: 'nothing' | 'prune' | 'edit'
   readonly noCache: boolean
   readonly output: Output
   readonly runs: number
