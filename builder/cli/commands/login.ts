@@ -5,9 +5,10 @@ import { ask } from '../prompt.ts'
 import { readRegistryName } from '../registry-name.ts'
 import { REGISTRY_FLAGS } from '../request/build-flags.ts'
 import { Registries } from '../services.ts'
+import { stdinChunks } from '../stdin-chunks.ts'
 
 /** A password longer than this is a file by mistake. */
-const PASSWORD_LENGTH_MAX = 64 * 1024
+const PASSWORD_BYTES_MAX = 64 * 1024
 
 export const loginCommand: Command = {
   name: 'login',
@@ -83,16 +84,20 @@ async function readAccount(
 }
 
 /** All of stdin without its last line end. */
-async function readAll({ stdin }: CommandContext): Promise<string> {
-  let text = ''
-  for await (const chunk of stdin) {
-    text += chunk.toString()
-    if (text.length > PASSWORD_LENGTH_MAX) {
+async function readAll({ stdin, signal }: CommandContext): Promise<string> {
+  const parts: Buffer[] = []
+  let sizeBytes = 0
+  for await (const chunk of stdinChunks(stdin, signal)) {
+    parts.push(chunk)
+    sizeBytes += chunk.length
+    if (sizeBytes > PASSWORD_BYTES_MAX) {
       throw new CommandError(
         'login-failed',
-        `could not log in: stdin has more than ${PASSWORD_LENGTH_MAX} characters, which is no password`,
+        `could not log in: stdin has more than ${PASSWORD_BYTES_MAX} bytes, which is no password`,
       )
     }
   }
-  return text.replace(/\r?\n$/, '')
+  return Buffer.concat(parts)
+    .toString('utf8')
+    .replace(/\r?\n$/, '')
 }

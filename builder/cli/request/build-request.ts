@@ -87,7 +87,7 @@ async function readInputs(args: ParsedArgs, command: CommandContext): Promise<In
     const context = await readContextArgument(contextText, cwd)
     const dockerfile: DockerfileLocation =
       file === '-'
-        ? { kind: 'text', text: await readStdinDockerfile(stdin), name: 'Dockerfile' }
+        ? { kind: 'text', text: await readStdinDockerfile(stdin, signal), name: 'Dockerfile' }
         : isRemote
           ? await (await import('./remote-dockerfile.ts')).readRemoteDockerfile(file, command)
           : dockerfilePath(file)

@@ -5,6 +5,7 @@ import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { classifyInput } from '../../context/open-context.ts'
 import { CommandError } from '../errors.ts'
+import { stdinChunks } from '../stdin-chunks.ts'
 import { makeTemporaryDirectory } from './temporary-directory.ts'
 
 /** What came in on stdin for `build -`. */
@@ -26,7 +27,7 @@ export async function readStdinInput(
   stdin: NodeJS.ReadableStream,
   signal: AbortSignal,
 ): Promise<StdinInput & AsyncDisposable> {
-  const chunks = stdin[Symbol.asyncIterator]()
+  const chunks = stdinChunks(stdin, signal)
   const head = await peek(chunks)
   if (head.length === 0) {
     throw new CommandError(
@@ -54,11 +55,14 @@ export async function readStdinInput(
 }
 
 /** The whole of stdin as the text of a Dockerfile (`-f -`). */
-export function readStdinDockerfile(stdin: NodeJS.ReadableStream): Promise<string> {
-  return readText(stdin)
+export function readStdinDockerfile(
+  stdin: NodeJS.ReadableStream,
+  signal: AbortSignal,
+): Promise<string> {
+  return readText(stdinChunks(stdin, signal))
 }
 
-async function peek(chunks: AsyncIterator<string | Buffer>): Promise<Buffer> {
+async function peek(chunks: AsyncIterator<Buffer>): Promise<Buffer> {
   const parts: Buffer[] = []
   let length = 0
   while (length < PEEK_BYTES) {
@@ -66,37 +70,29 @@ async function peek(chunks: AsyncIterator<string | Buffer>): Promise<Buffer> {
     if (next.done === true) {
       break
     }
-    const part = Buffer.from(next.value)
-    parts.push(part)
-    length += part.length
+    parts.push(next.value)
+    length += next.value.length
   }
   return Buffer.concat(parts)
 }
 
-async function* rest(head: Buffer, chunks: AsyncIterator<string | Buffer>): AsyncGenerator<Buffer> {
+async function* rest(head: Buffer, chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
   yield head
-  for (;;) {
-    const next = await chunks.next()
-    if (next.done === true) {
-      return
-    }
-    yield Buffer.from(next.value)
-  }
+  yield* chunks
 }
 
-async function readText(chunks: AsyncIterable<string | Buffer>): Promise<string> {
+async function readText(chunks: AsyncIterable<Buffer>): Promise<string> {
   const parts: Buffer[] = []
   let length = 0
   for await (const chunk of chunks) {
-    const part = Buffer.from(chunk)
-    length += part.length
+    length += chunk.length
     if (length > DOCKERFILE_BYTES_MAX) {
       throw new CommandError(
         'context-unreadable',
         `could not read the Dockerfile from stdin: it is larger than ${DOCKERFILE_BYTES_MAX} bytes`,
       )
     }
-    parts.push(part)
+    parts.push(chunk)
   }
   return Buffer.concat(parts).toString('utf8')
 }
