@@ -58,6 +58,32 @@ describe('the image commands', () => {
     assert.match(tsbuild(['inspect', 'none']).stderr, /could not find image/)
   })
 
+  it('list images by what they are, and by whether they are older than another', () => {
+    for (const [tag, epoch] of [
+      ['old', 1000],
+      ['new', 2000],
+    ]) {
+      succeeded(['-q', '-t', `aged:${tag}`, '--build-arg', `SOURCE_DATE_EPOCH=${epoch}`, 'ctx'])
+    }
+    const listed = (...filters: string[]): string =>
+      succeeded([
+        'images',
+        '--format',
+        '{{.Tag}}',
+        ...['reference=aged', ...filters].flatMap((filter) => ['-f', filter]),
+      ])
+    assert.equal(listed(), 'new\nold\n')
+    assert.equal(listed('before=aged:new'), 'old\n')
+    assert.equal(listed('since=aged:old'), 'new\n')
+    assert.equal(listed('since=aged:new'), '')
+    assert.equal(listed('dangling=true'), '')
+    assert.equal(tsbuild(['images', '-f', 'before=none']).status, 1)
+    for (const filter of ['frob=1', 'dangling=maybe', 'reference']) {
+      assert.equal(tsbuild(['images', '-f', filter]).status, 2, filter)
+    }
+    succeeded(['rmi', 'aged:old', 'aged:new'])
+  })
+
   it('save and load images, in the form of docker and as an OCI layout', async () => {
     for (const format of ['docker-archive', 'oci-archive']) {
       succeeded(['save', '--format', format, '-o', `${format}.tar`, 'app:v1'])

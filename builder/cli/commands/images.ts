@@ -1,6 +1,6 @@
 import type { ParsedArgs } from '../args.ts'
 import type { Command, CommandContext } from '../command.ts'
-import { UsageError } from '../errors.ts'
+import { readFilter, testOf } from '../image-filter.ts'
 import { type ImageView, shortId, viewImage } from '../image-view.ts'
 import { formatBytes } from '../progress/format.ts'
 import { ROOT_FLAG } from '../request/build-flags.ts'
@@ -30,7 +30,7 @@ export const imagesCommand: Command = {
       kind: 'list',
       short: 'f',
       value: 'KEY=VALUE',
-      help: 'reference=PATTERN, label=K[=V], dangling=true|false',
+      help: 'reference=PATTERN, label=K[=V], dangling=true|false, before=IMAGE, since=IMAGE',
     },
     format: {
       kind: 'text',
@@ -43,15 +43,17 @@ export const imagesCommand: Command = {
   },
   arguments: { min: 0, max: 1 },
   run: async (args, context) => {
+    const { signal } = context
     const filters = [
       ...args.list('filter'),
       ...args.positionals.map((text) => `reference=${text}`),
     ].map(readFilter)
     await using services = await openServices(args, context)
+    const tests = await Promise.all(filters.map((filter) => testOf(filter, services, signal)))
     const views: ImageView[] = []
     for (const image of await services.images.list()) {
-      const view = await viewImage(image, services, context.signal)
-      if (filters.every((passes) => passes(view))) {
+      const view = await viewImage(image, services, signal)
+      if (tests.every((passes) => passes(view))) {
         views.push(view)
       }
     }
@@ -109,36 +111,4 @@ function platformsOf({ platforms }: ImageView): string[] {
     ({ config }) =>
       `${config.os}/${config.architecture}${config.variant === undefined ? '' : `/${config.variant}`}`,
   )
-}
-
-function readFilter(text: string): (view: ImageView) => boolean {
-  const equals = text.indexOf('=')
-  const key = text.slice(0, Math.max(0, equals))
-  const value = text.slice(equals + 1)
-  switch (key) {
-    case 'reference':
-      return referenceFilter(value)
-    case 'label': {
-      const [name = '', ...rest] = value.split('=')
-      return ({ platforms }) =>
-        platforms.some(({ config }) => {
-          const label = config.config.Labels?.[name]
-          return label !== undefined && (rest.length === 0 || label === rest.join('='))
-        })
-    }
-    case 'dangling':
-      return (view) => (view.image.name === undefined) === (value === 'true')
-    default:
-      throw new UsageError(`invalid filter "${text}" (known: reference=, label=, dangling=)`)
-  }
-}
-
-/** `*` stands for anything but a slash; without a tag every tag counts. */
-function referenceFilter(pattern: string): (view: ImageView) => boolean {
-  const source = pattern
-    .replace(/[.+^${}()|[\]\\]/g, '\\$&')
-    .replaceAll('*', '[^/]*')
-    .replaceAll('?', '[^/]')
-  const regexp = new RegExp(`^${source}$`)
-  return ({ repository, tag }) => regexp.test(repository) || regexp.test(`${repository}:${tag}`)
 }
