@@ -67,6 +67,8 @@ describe('readOutputs', () => {
         'type=local,dest=x,rewrite-timestamp=true',
         /type=local has no attribute "rewrite-timestamp"$/,
       ],
+      ['type=image,source-date-epoch=1', /not supported: SOURCE_DATE_EPOCH holds for all outputs/],
+      ['type=docker,context=remote', /not supported: DOCKER_HOST says/],
       ['type=oci,tar=false', /dest is required/],
       ['type=image,compression=lz4', /"lz4" is not supported/],
       ['type=image,compression-level=12', /from 0 to 9/],

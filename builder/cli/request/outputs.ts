@@ -80,6 +80,10 @@ function attributePairs(fields: readonly string[]): Map<string, string> {
 function refuseUnknown({ unknownKeys }: OutputAttributes, what: string, type: string): void {
   const [unknown] = unknownKeys
   if (unknown !== undefined) {
+    const reason = UNSUPPORTED_ATTRIBUTES.get(unknown)
+    if (reason !== undefined) {
+      throw new UsageError(`invalid ${what}: "${unknown}" is not supported: ${reason}`)
+    }
     // Known to another type: the word is right, so another one is no help.
     const isKnown = KNOWN_ATTRIBUTES.includes(unknown)
     const nearest = isKnown ? undefined : nearestWord(unknown, KNOWN_ATTRIBUTES)
@@ -91,6 +95,19 @@ function refuseUnknown({ unknownKeys }: OutputAttributes, what: string, type: st
     )
   }
 }
+
+/** Attributes of BuildKit's outputs (features row C64) that would have to change what is made, and cannot. */
+const UNSUPPORTED_ATTRIBUTES: ReadonlyMap<string, string> = new Map([
+  ['source-date-epoch', 'SOURCE_DATE_EPOCH holds for all outputs of a build'],
+  ['oci-artifact', 'there are no attestations'],
+  ['attestation-inline', 'there are no attestations'],
+  ['attestation-prefix', 'there are no attestations'],
+  ['prefer-nondist-layers', 'layers of base images keep their media types'],
+  ['dangling-name-prefix', 'an image without a name is stored without one'],
+  ['danging-name-empty-only', 'an image without a name is stored without one'],
+  ['compatibility-version', 'images are those of the newest version'],
+  ['context', 'DOCKER_HOST says which engine to load into'],
+])
 
 const KNOWN_ATTRIBUTES = [
   'name',
