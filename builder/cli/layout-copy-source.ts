@@ -1,4 +1,3 @@
-import { createReadStream } from 'node:fs'
 import type { BlobSource, CopySource } from '../../registry-client/index.ts'
 import {
   type Descriptor,
@@ -9,7 +8,7 @@ import {
 } from '../../registry-client/oci/index.ts'
 import type { Kernel } from '../../snapshotter/index.ts'
 import { OciLayout, tagOf } from '../ops/oci-layout.ts'
-import { CommandError } from './errors.ts'
+import { bytesBelow } from './layout-source.ts'
 
 type FetchedManifest = Awaited<ReturnType<CopySource['top']>>
 
@@ -55,29 +54,11 @@ function blobSource(
   descriptor: Descriptor,
   kernel: Pick<Kernel, 'openInRoot'>,
 ): BlobSource {
-  const open = async function* (startByte: number): AsyncGenerator<Uint8Array> {
-    let fd: number
-    try {
-      fd = kernel.openInRoot(directory, `blobs/sha256/${digestHex(descriptor.digest)}`)
-    } catch (cause) {
-      // Without its errno it is no failure of the file: the addon is missing, for one.
-      const isAboutFile = cause instanceof Error && 'errno' in cause && cause.errno !== 0
-      if (!isAboutFile) throw cause
-      throw new CommandError(
-        'archive-unreadable',
-        `could not read OCI layout ${directory}: blob ${descriptor.digest} is missing or no file`,
-        { cause },
-      )
-    }
-    // The stream closes the descriptor at its end, and when it is left before.
-    for await (const chunk of createReadStream('', {
-      fd,
-      start: startByte,
-      highWaterMark: 1 << 20,
-    })) {
-      const bytes: Buffer = chunk
-      yield bytes
-    }
+  const { digest } = descriptor
+  const missing = `could not read OCI layout ${directory}: blob ${digest} is missing or no file`
+  return {
+    descriptor,
+    open: (startByte) =>
+      bytesBelow(directory, `blobs/sha256/${digestHex(digest)}`, kernel, { missing, startByte }),
   }
-  return { descriptor, open }
 }

@@ -42,21 +42,36 @@ export class LayoutSource {
     return Buffer.concat(chunks)
   }
 
-  async *open(name: string): AsyncGenerator<Buffer> {
-    let fd: number
-    try {
-      fd = this.#kernel.openInRoot(this.#directory, name)
-    } catch (error) {
-      throw new CommandError(
-        'archive-unreadable',
-        `could not load images: ${name} is missing or no file`,
-        { cause: error },
-      )
-    }
-    // The stream closes the descriptor at its end, and when it is left before.
-    for await (const chunk of createReadStream('', { fd, highWaterMark: 1 << 20 })) {
-      const bytes: Buffer = chunk
-      yield bytes
-    }
+  open(name: string): AsyncGenerator<Buffer> {
+    return bytesBelow(this.#directory, name, this.#kernel, {
+      missing: `could not load images: ${name} is missing or no file`,
+    })
+  }
+}
+
+/**
+ * Bytes of a file that is opened by descriptor below `directory`. Errors: `archive-unreadable` with the message `missing` when
+ * there is no such file, or a link leads out.
+ */
+export async function* bytesBelow(
+  directory: string,
+  name: string,
+  kernel: Pick<Kernel, 'openInRoot'>,
+  { missing, startByte = 0 }: { readonly missing: string; readonly startByte?: number },
+): AsyncGenerator<Buffer> {
+  let fd: number
+  try {
+    fd = kernel.openInRoot(directory, name)
+  } catch (cause) {
+    // Without its errno it is no failure of the file: the addon is missing, for one.
+    const isAboutFile = cause instanceof Error && 'errno' in cause && cause.errno !== 0
+    if (!isAboutFile) throw cause
+    throw new CommandError('archive-unreadable', missing, { cause })
+  }
+  // The stream closes the descriptor at its end, and when it is left before.
+  const stream = createReadStream('', { fd, start: startByte, highWaterMark: 1 << 20 })
+  for await (const chunk of stream) {
+    const bytes: Buffer = chunk
+    yield bytes
   }
 }
