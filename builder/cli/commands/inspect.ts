@@ -42,7 +42,7 @@ export const inspectCommand: Command = {
       objects.push(
         ...inspectObjects(
           await viewImage(image, services, signal),
-          await namesOf(image.target.digest, services),
+          await namesOf(image.target.digest, services, signal),
         ),
       )
     }
@@ -91,10 +91,13 @@ async function rawStored(
   return await services.store.blobs.read(target.digest, MANIFEST_BYTES_MAX, context.signal)
 }
 
-async function namesOf(digest: string, { images, store }: CommandServices): Promise<ImageView[]> {
-  const same = (await images.list()).filter(({ target }) => target.digest === digest)
-  const signal = new AbortController().signal
-  return await Promise.all(same.map((image) => viewImage(image, { images, store }, signal)))
+async function namesOf(
+  digest: string,
+  services: CommandServices,
+  signal: AbortSignal,
+): Promise<ImageView[]> {
+  const same = (await services.images.list()).filter(({ target }) => target.digest === digest)
+  return await Promise.all(same.map((image) => viewImage(image, services, signal)))
 }
 
 function inspectObjects(view: ImageView, named: readonly ImageView[]): object[] {
