@@ -66,7 +66,7 @@ export class LayerAccess {
 
   async #blob(layer: BuildLayer, signal: AbortSignal, onArrival?: BlobArrival): Promise<LayerBlob> {
     const { diffId } = await layer.packing
-    return await this.#blobs.run(diffId, async () => {
+    return await this.#blobs.run(diffId, signal, async () => {
       const [blob] = (await this.#parts.store.layers.get(diffId, signal))?.blobs ?? []
       if (blob !== undefined) {
         return blob
@@ -90,7 +90,7 @@ export class LayerAccess {
     if (!(await this.#hasBlob(layer, digest, signal))) {
       const blob =
         layer.remote?.descriptor.digest === digest
-          ? await this.#fetched.run(digest, () => this.#fetch(layer, signal))
+          ? await this.#fetched.run(digest, signal, () => this.#fetch(layer, signal))
           : await this.blob(layer, signal)
       if (blob.digest !== digest) {
         throw new BuildError(
@@ -115,7 +115,7 @@ export class LayerAccess {
   /** File with the table of contents. Waits for packing. */
   async contents(layer: BuildLayer, signal: AbortSignal): Promise<string> {
     const { diffId } = await layer.packing
-    return await this.#contents.run(diffId, async () => {
+    return await this.#contents.run(diffId, signal, async () => {
       const known = await this.#parts.store.layers.get(diffId, signal)
       if (known?.contents !== undefined) {
         return known.contents
@@ -152,7 +152,7 @@ export class LayerAccess {
       return layer.directory
     }
     const { diffId } = await layer.packing
-    return await this.#directories.run(diffId, async () => {
+    return await this.#directories.run(diffId, signal, async () => {
       const known = await this.#parts.store.layers.get(diffId, signal)
       if (known?.directory !== undefined) return known.directory
       const getBlob = (onArrival: BlobArrival): Promise<LayerBlob> =>

@@ -4,6 +4,7 @@ import type { FirstUse, Worker } from '../worker/protocol.ts'
 export class LazyWorker implements AsyncDisposable {
   readonly #start: (signal: AbortSignal, use: FirstUse) => Promise<Worker>
   readonly #onStart: (worker: Worker) => void
+  readonly #ending = new AbortController()
   #worker: Promise<Worker> | undefined
 
   constructor(
@@ -14,8 +15,10 @@ export class LazyWorker implements AsyncDisposable {
     this.#onStart = onStart
   }
 
+  /** `signal` stops the start: that of all who may ask, not of the one who asks first. */
   get(signal: AbortSignal, use: FirstUse = {}): Promise<Worker> {
-    this.#worker ??= this.#start(signal, use).then((worker) => {
+    const either = AbortSignal.any([signal, this.#ending.signal])
+    this.#worker ??= this.#start(either, use).then((worker) => {
       this.#onStart(worker)
       return worker
     })
@@ -23,6 +26,7 @@ export class LazyWorker implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#ending.abort()
     // A worker that did not start was reported to whoever asked for it.
     const worker = await this.#worker?.catch(() => undefined)
     await worker?.[Symbol.asyncDispose]()

@@ -3,22 +3,28 @@
  * when the work succeeded, so that a key is done once per build; a failed one is forgotten.
  */
 export class SingleFlight<Value> {
-  readonly #flights = new Map<string, Promise<Value>>()
+  readonly #flights = new Map<string, Flight<Value>>()
 
-  run(key: string, work: () => Promise<Value>): Promise<Value> {
+  /** `signal` may stop the work. Who asks after that does not get the failure: it is done again when the first has ended. */
+  run(key: string, signal: AbortSignal, work: () => Promise<Value>): Promise<Value> {
     const known = this.#flights.get(key)
-    if (known !== undefined) {
-      return known
+    if (known !== undefined && !known.signal.aborted) {
+      return known.value
     }
-    const flight = work().catch((error: unknown) => {
-      this.#flights.delete(key)
-      throw error
-    })
-    this.#flights.set(key, flight)
-    return flight
+    const value = (known === undefined ? work() : known.value.catch(work)).catch(
+      (error: unknown) => {
+        if (this.#flights.get(key)?.value === value) {
+          this.#flights.delete(key)
+        }
+        throw error
+      },
+    )
+    this.#flights.set(key, { value, signal })
+    return value
   }
+}
 
-  has(key: string): boolean {
-    return this.#flights.has(key)
-  }
+interface Flight<Value> {
+  readonly value: Promise<Value>
+  readonly signal: AbortSignal
 }
