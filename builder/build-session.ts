@@ -1,5 +1,4 @@
 import { join } from 'node:path'
-import { moveToTrash } from '../snapshotter/index.ts'
 import { BuildExports } from './build-exports.ts'
 import type { BuildServices } from './build-services.ts'
 import type { CacheJournal } from './cache/journal.ts'
@@ -139,7 +138,9 @@ export class BuildSession implements AsyncDisposable {
     const { journal, allowsNamesOnly } = run
     const records = this.#openRecords()
     const remote = this.remoteCaches
-    const worker = (): ReturnType<LazyWorker['get']> => this.#worker.get(run.signal)
+    // Not with `run.signal`: when the graph is solved a second time, the worker is the same.
+    const { signal } = this.services
+    const worker = (): ReturnType<LazyWorker['get']> => this.#worker.get(signal)
     const layerFiles = { store, access: this.#access, worker }
     const copyParts = {
       store,
@@ -162,8 +163,8 @@ export class BuildSession implements AsyncDisposable {
       }),
       openStack: this.#stackOpener(run.signal),
       accounts: (view: BaseView) => accountFiles(view, layerFiles, run.signal),
-      workerFor: (use: FirstUse) => this.#worker.get(run.signal, use),
-      packSignal: this.services.signal,
+      workerFor: (use: FirstUse) => this.#worker.get(signal, use),
+      packSignal: signal,
       background: run.background,
       located: run.located,
       nowMs: this.#nowMs,
@@ -174,9 +175,7 @@ export class BuildSession implements AsyncDisposable {
       options: this.request,
       mounts: {
         secrets: this.#secrets,
-        cacheMounts: new CacheMounts(store.root.mountsDir, store.locks, async (path) => {
-          await moveToTrash(store.root, path)
-        }),
+        cacheMounts: new CacheMounts(store),
         makeOwned: async (directory, owner, signal) => {
           const root = { type: 'dir', path: '', mtimeSec: 0, ...owner } as const
           await writeEntries([root], directory, copyParts, signal)

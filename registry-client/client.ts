@@ -23,7 +23,7 @@ import {
 import { ping } from './ping.ts'
 import { type FetchBlobOptions, fetchBlob } from './pull/blob.ts'
 import { blobStreamSource } from './pull/blob-stream-source.ts'
-import { type FetchedConfig, fetchConfig } from './pull/config.ts'
+import { fetchBytes } from './pull/bytes.ts'
 import type { FetchedManifest } from './pull/manifest.ts'
 import { fetchTop, head, type ResolvedImage, type ResolveOptions, resolve } from './pull/resolve.ts'
 import { type BlobPushResult, type PushBlobOptions, pushBlob } from './push/blob.ts'
@@ -155,13 +155,16 @@ export class RegistryClient implements AsyncDisposable {
     )
   }
 
-  /** The config that an image manifest of `reference`'s repository names. */
-  fetchConfig(
+  /** A small blob (an image's config) of `reference`'s repository, verified. Errors: also `too-large`. */
+  fetchBytes(
     reference: Reference,
     descriptor: Descriptor,
+    bytesMax: number,
     options: { readonly signal: AbortSignal },
-  ): Promise<FetchedConfig> {
-    return this.#pulling(reference, (places) => fetchConfig(places, descriptor, options.signal))
+  ): Promise<Uint8Array> {
+    return this.#pulling(reference, (places) =>
+      fetchBytes(places, descriptor, bytesMax, options.signal),
+    )
   }
 
   /**

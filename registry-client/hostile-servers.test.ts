@@ -105,8 +105,8 @@ describe('a hostile registry', () => {
 
     it('is not asked for a config that is announced as huge', async () => {
       const config = { mediaType: 'x', digest: digestOf('x'), sizeBytes: 1e12 }
-      const work = client.fetchConfig(referenceTo(registry, 'app'), config, { signal })
-      await rejectsWith(work, 'too-large', /config is 1000000000000 bytes/)
+      const work = client.fetchBytes(referenceTo(registry, 'app'), config, 100, { signal })
+      await rejectsWith(work, 'too-large', /is 1000000000000 bytes long, more than the 100 allowed/)
       assert.deepEqual(registry.requests, [])
     })
 

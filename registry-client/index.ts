@@ -42,7 +42,6 @@ export {
 } from './hosts/routing.ts'
 export { systemRouting } from './hosts/system-routing.ts'
 export type { FetchBlobOptions } from './pull/blob.ts'
-export type { FetchedConfig } from './pull/config.ts'
 export type { FetchedManifest } from './pull/manifest.ts'
 export type { ResolvedImage, ResolveOptions } from './pull/resolve.ts'
 export type { BlobPushResult, PushBlobOptions } from './push/blob.ts'

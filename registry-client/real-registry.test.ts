@@ -88,7 +88,7 @@ describe("against Debian's docker-registry", () => {
     assert.equal(image.reference.digest, index.digest)
     assert.deepEqual(image.image.layers, [layer.descriptor])
     assert.deepEqual(
-      Buffer.from((await client.fetchConfig(reference, image.image.config, { signal })).bytes),
+      Buffer.from(await client.fetchBytes(reference, image.image.config, 1e6, { signal })),
       Buffer.from(bytes),
     )
     const sink = new RecordingSink()

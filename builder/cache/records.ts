@@ -72,6 +72,10 @@ export class CacheRecords {
     return (await this.#tables.aliases.get(digestHex(alias)))?.key
   }
 
+  async touchAlias(alias: CacheKey): Promise<void> {
+    await this.#tables.aliases.touch(digestHex(alias))
+  }
+
   async writeAlias(alias: CacheKey, key: CacheKey): Promise<void> {
     await this.#tables.aliases.put(digestHex(alias), { key })
   }

@@ -1,6 +1,12 @@
 import { readdir, readFile, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type Digest, digestHex, parseManifest } from '../../registry-client/oci/index.ts'
+import {
+  type Digest,
+  digestHex,
+  digestOf,
+  MANIFEST_BYTES_MAX,
+  parseManifest,
+} from '../../registry-client/oci/index.ts'
 import type { GcRecord, GcSource, RecordStore, Store } from '../../snapshotter/index.ts'
 import { readAliasRecord, readPositionRecord, readStepRecord } from '../cache/records.ts'
 import {
@@ -9,6 +15,7 @@ import {
   type SmallBlobs,
   type StoredImage,
 } from '../image/image-store.ts'
+import { mountRecordName } from '../ops/cache-mounts.ts'
 import { readClampRecord } from '../ops/clamp-layer.ts'
 import { failedRecordName, FailedSteps } from '../ops/failed-steps.ts'
 import type { CommandServices } from './services.ts'
@@ -50,8 +57,11 @@ export function cacheSources(
  */
 function peekingBlobs({ blobs }: Store): SmallBlobs {
   return {
-    size: async (digest) => (await stat(blobs.path(digest)).catch(ifAbsent))?.size,
-    read: async (digest) => await readFile(blobs.path(digest)),
+    // A damaged one counts as absent: what it named can no longer be found by it.
+    find: async (digest) => {
+      const bytes = await readFile(blobs.path(digest)).catch(ifAbsent)
+      return bytes !== undefined && digestOf(bytes) === digest ? bytes : undefined
+    },
   }
 }
 
@@ -75,7 +85,7 @@ async function* imageRecords(
       kind: 'image',
       description: image.name ?? 'image without a name',
       name: `image-${image.name ?? image.target.digest}`,
-      lastUsedMs: Date.parse(image.storedAt),
+      lastUsedMs: await images.lastUsedMs(image),
       isPinned: image.name !== undefined && !isCache(image, pruned),
       blobs: [
         ...(await manifestDigests(image, peeking, signal)),
@@ -97,13 +107,11 @@ async function manifestDigests(
   blobs: SmallBlobs,
   signal: AbortSignal,
 ): Promise<Digest[]> {
-  if ((await blobs.size(target.digest, signal)) === undefined) {
+  const bytes = await blobs.find(target.digest, MANIFEST_BYTES_MAX, signal)
+  if (bytes === undefined) {
     return []
   }
-  const parsed = parseManifest(
-    await blobs.read(target.digest, target.sizeBytes, signal),
-    target.mediaType,
-  )
+  const parsed = parseManifest(bytes, target.mediaType)
   return [
     target.digest,
     ...(parsed.kind === 'index' ? parsed.index.manifests.map(({ digest }) => digest) : []),
@@ -205,7 +213,9 @@ async function* contextRecords({ root }: Store): AsyncGenerator<CacheRecord> {
     const entries = await readdir(directory, { withFileTypes: true }).catch(ifAbsent)
     for (const entry of entries?.filter((one) => one.isFile()) ?? []) {
       const path = join(directory, entry.name)
-      const { mtimeMs, size } = await stat(path)
+      const found = await stat(path).catch(ifAbsent)
+      if (found === undefined) continue
+      const { mtimeMs, size } = found
       yield {
         kind,
         description,
@@ -228,11 +238,14 @@ async function* mountRecords(
 ): AsyncGenerator<CacheRecord> {
   for (const name of await readdir(store.root.mountsDir)) {
     const path = join(store.root.mountsDir, name)
+    const found = await stat(path).catch(ifAbsent)
+    // Emptied just now by a step that ignores the cache.
+    if (found === undefined) continue
     yield {
       kind: 'cache-mount',
       description: 'RUN --mount=type=cache',
-      name: `mount-${name}`,
-      lastUsedMs: (await stat(path)).mtimeMs,
+      name: mountRecordName(name),
+      lastUsedMs: found.mtimeMs,
       isPinned: false,
       blobs: [],
       layers: [],

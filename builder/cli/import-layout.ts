@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import {
+  CONFIG_BYTES_MAX,
   type Descriptor,
   type Digest,
   DOCKER_CONFIG,
@@ -26,8 +27,6 @@ import { CommandError } from './errors.ts'
 import { shortId } from './image-view.ts'
 import { LayoutSource } from './layout-source.ts'
 import type { CommandServices } from './services.ts'
-
-const CONFIG_BYTES_MAX = 8 * 1024 * 1024
 
 /**
  * Puts the images of an unpacked archive (or layout directory) into the store and returns what each is called now. Files are

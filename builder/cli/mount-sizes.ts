@@ -21,8 +21,10 @@ export async function cacheMountSizes(
     try {
       sizes.set(path, await treeSize(path, kernel, signal))
     } catch (error) {
-      if (!(error instanceof KernelError && error.code === 'EACCES')) throw error
-      stubborn.push(path)
+      if (!(error instanceof KernelError)) throw error
+      if (error.code === 'EACCES') stubborn.push(path)
+      // Emptied just now by a step that ignores the cache.
+      else if (error.code !== 'ENOENT') throw error
     }
   }
   if (stubborn.length === 0) return sizes

@@ -1,4 +1,3 @@
-import { moveToTrash } from '../../snapshotter/index.ts'
 import { BuildError } from '../errors.ts'
 import { CacheMounts } from '../ops/cache-mounts.ts'
 import type { FailedStep } from '../ops/failed-step.ts'
@@ -62,11 +61,7 @@ export async function openShell(
     {
       secrets,
       sources: recordedSources(step, stackDirectories),
-      cacheMounts: new CacheMounts(
-        services.store.root.mountsDir,
-        services.store.locks,
-        async (path) => void (await moveToTrash(services.store.root, path)),
-      ),
+      cacheMounts: new CacheMounts(services.store),
       makeOwned: refuseNewCache,
     },
     signal,

@@ -1,11 +1,8 @@
 import { mkdir } from 'node:fs/promises'
-import { type Kernel, LayerTree } from '../../snapshotter/index.ts'
+import { ARCHIVE_LIMITS, type Kernel, LayerTree } from '../../snapshotter/index.ts'
 import { LayerSource } from '../ops/copy-layer-tree.ts'
 import type { SourceTree } from '../ops/copy-source.ts'
 import { ContextError } from './errors.ts'
-
-/** The archive is the user's own: these stop only what no machine could hold. */
-const LIMITS = { uncompressedSizeBytesMax: 2 ** 40, entryCountMax: 20_000_000 }
 
 export interface ArchiveTreeOptions {
   readonly kernel: Pick<Kernel, 'readLayer'>
@@ -31,7 +28,7 @@ export async function openArchiveTree(options: ArchiveTreeOptions): Promise<Sour
       whiteouts: 'plain',
       userXattr: false,
       ownership: 'none',
-      limits: LIMITS,
+      limits: ARCHIVE_LIMITS,
       signal,
     })
     return new LayerSource({ tree: LayerTree.of([entries]), description, rootOf: () => directory })
@@ -60,7 +57,7 @@ export async function archiveTime(
       whiteouts: 'plain',
       userXattr: false,
       ownership: 'none',
-      limits: LIMITS,
+      limits: ARCHIVE_LIMITS,
       signal,
     })
     let newest: number | undefined

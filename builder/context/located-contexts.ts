@@ -52,7 +52,9 @@ export class LocatedContexts implements BuildContexts {
   async openHttp(node: Pick<HttpNode, 'url' | 'checksum' | 'filename'>): Promise<SourceTree> {
     const { url, checksum, filename } = node
     const key = JSON.stringify(['http', url, checksum, filename])
-    return await this.#trees.run(key, () => openHttpTree({ url, checksum, filename }, this.#parts))
+    return await this.#trees.run(key, this.#parts.signal, () =>
+      openHttpTree({ url, checksum, filename }, this.#parts),
+    )
   }
 
   /** The checkout that ADD names by a URL (features rows D118-D120). */
@@ -62,7 +64,7 @@ export class LocatedContexts implements BuildContexts {
       ...{ remote, ref, subdir, checksum, keepGitDir, submodules },
       ...{ mtime, fetchByCommit },
     }
-    return await this.#repositories.run(JSON.stringify(request), () =>
+    return await this.#repositories.run(JSON.stringify(request), this.#parts.signal, () =>
       GitTree.open(request, 'the repository', this.#parts),
     )
   }
@@ -126,7 +128,7 @@ export class LocatedContexts implements BuildContexts {
       isMain && location.kind === 'directory'
         ? (await this.#readDockerfile()).ignoreText
         : undefined
-    return await this.#contexts.run(name, async () => {
+    return await this.#contexts.run(name, this.#parts.signal, async () => {
       const description = isMain ? 'the build context' : `context ${name}`
       const keepsGit = isMain && keepsGitDirectory(this.#request.buildArgs)
       const opened = await openContext(

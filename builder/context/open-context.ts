@@ -1,4 +1,4 @@
-import { createReadStream, fstatSync } from 'node:fs'
+import { createReadStream, fstatSync, utimesSync } from 'node:fs'
 import { mkdir, open, realpath, stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { buffer } from 'node:stream/consumers'
@@ -120,6 +120,8 @@ async function openDirectory(
   const ignoreText = options.ignoreText ?? (await readText('.dockerignore')) ?? ''
   await mkdir(parts.contextsDirectory, { recursive: true, mode: 0o700 })
   const memory = join(parts.contextsDirectory, digestHex(digestOf(root)))
+  const [statFile, closedFile] = [`${memory}.stat`, `${memory}.closed`]
+  for (const file of [statFile, closedFile]) markUsed(file)
   const { kernel, workDirectory, signal } = parts
   const patterns = parseIgnoreFile(ignoreText)
   const tree = new DirectoryTree({
@@ -129,12 +131,12 @@ async function openDirectory(
     ignore: compileMatcher(patterns),
     ignoreDescription: 'excluded by .dockerignore',
     ownership: 'root',
-    statCache: () => StatCache.open({ file: `${memory}.stat`, workDirectory }),
+    statCache: () => StatCache.open({ file: statFile, workDirectory }),
     state: new ContextState({
       kernel,
       root,
       patterns,
-      file: `${memory}.closed`,
+      file: closedFile,
       workDirectory,
       signal,
     }),
@@ -146,6 +148,16 @@ async function openDirectory(
     dockerfileText: undefined,
     timeSec: () => Promise.resolve(undefined),
     save: () => tree.save(),
+  }
+}
+
+/** What is known of a context that does not change is not written anew: its time is what `prune` goes by (row K24). */
+function markUsed(file: string): void {
+  const now = new Date()
+  try {
+    utimesSync(file, now, now)
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error
   }
 }
 

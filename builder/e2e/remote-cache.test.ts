@@ -15,7 +15,8 @@ function twoStages(base: string): Record<string, string> {
       `FROM ${base} AS make`,
       'WORKDIR /src',
       'COPY source.txt .',
-      `RUN ${PROBE} > /made`,
+      // More than what is copied: else its layer would be that of the COPY, which the cache holds.
+      `RUN ${PROBE} | tee /log > /made`,
       `FROM ${base}`,
       'COPY conf.txt /conf',
       'COPY --from=make /made /made',
@@ -143,6 +144,22 @@ describe('a remote cache', () => {
     assert.equal(await readFile(join(out, 'source'), 'utf8'), 'one\n')
     const isExecuted = second.executed.some((title) => title.startsWith('RUN'))
     assert.ok(isExecuted, second.stderr)
+    await prune(lab)
+  })
+
+  it('of mode=min is left for a build beside which other steps are at work', async () => {
+    await using lab = await Lab.open()
+    const { ref, context } = await open(lab)
+    await buildFresh(lab, 'a', ['--cache-to', `type=registry,ref=${ref}`, context])
+    const dockerfile = await readFile(join(context, 'Dockerfile'), 'utf8')
+    const [, base = ''] = /^FROM (\S+)/.exec(dockerfile) ?? []
+    // It starts its worker while the COPY finds that a file is missing.
+    const other = `FROM ${base} AS other\nRUN ${PROBE} > /other\n`
+    const rest = '\nCOPY --from=make /log /log\nCOPY --from=other /other /\n'
+    await writeFile(join(context, 'Dockerfile'), other + dockerfile + rest)
+    const second = await buildFresh(lab, 'b', ['--cache-from', ref, context])
+    assert.equal(second.stderr.match(/a stage is needed whose layers/g)?.length, 1, second.stderr)
+    assert.ok(second.executed.includes(`RUN ${PROBE} > /other`), second.stderr)
     await prune(lab)
   })
 

@@ -1,15 +1,12 @@
 import { mkdir, mkdtemp } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type Kernel, LayerTree, type TreeNode } from '../../snapshotter/index.ts'
+import { ARCHIVE_LIMITS, type Kernel, LayerTree, type TreeNode } from '../../snapshotter/index.ts'
 import type { BuiltImage } from '../image/built-image.ts'
 import type { LayerFormat } from '../request.ts'
 import type { ExportServices } from './exporter.ts'
 
 /** What reading layers back needs. */
 export type FlatKernel = Pick<Kernel, 'readLayer' | 'removeTree'>
-
-/** Archive bombs end here: what a layer may unpack to. */
-const LIMITS = { uncompressedSizeBytesMax: 2 ** 40, entryCountMax: 20_000_000 } as const
 
 /** Layers that are read back at once need no compression. */
 export const READ_BACK_FORMAT: LayerFormat = {
@@ -70,7 +67,8 @@ export class FlatImage implements AsyncDisposable {
           userXattr: false,
         } as const
         contents.push(
-          (await kernel.readLayer({ blob, extractTo, limits: LIMITS, signal, ...options })).entries,
+          (await kernel.readLayer({ blob, extractTo, limits: ARCHIVE_LIMITS, signal, ...options }))
+            .entries,
         )
       }
       const nodes = [...LayerTree.of(contents).walk('')].filter(({ path }) => path !== '')

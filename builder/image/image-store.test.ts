@@ -30,6 +30,10 @@ class MemoryTable implements ImageTable {
   async names(): Promise<string[]> {
     return [...this.#values.keys()]
   }
+
+  async touch(): Promise<void> {}
+
+  async lastUsedMs(): Promise<undefined> {}
 }
 
 const signal = new AbortController().signal
@@ -45,8 +49,7 @@ function makeStore(): {
     return digestOf(bytes)
   }
   const store = new ImageStore(new MemoryTable(), {
-    size: async (digest) => blobs.get(digest)?.byteLength,
-    read: async (digest) => blobs.get(digest) ?? new Uint8Array(),
+    find: async (digest) => blobs.get(digest),
   })
   const add = async (name: string | undefined, author: string): Promise<StoredImage> => {
     const config = serializeImageConfig({

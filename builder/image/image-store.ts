@@ -1,15 +1,18 @@
 import {
+  CONFIG_BYTES_MAX,
   type Descriptor,
   type Digest,
   digestHex,
   digestOf,
   type ImageConfig,
   type ImageManifest,
+  MANIFEST_BYTES_MAX,
   parseDigest,
   parseImageConfig,
   parseManifest,
   type Platform,
 } from '../../registry-client/oci/index.ts'
+import type { BlobReader } from '../../snapshotter/index.ts'
 import { BuildError } from '../errors.ts'
 import type { LayerOrigin } from '../solver/layer.ts'
 
@@ -36,12 +39,11 @@ export interface ImageTable {
   put(name: string, record: StoredImage): Promise<void>
   remove(name: string): Promise<void>
   names(): Promise<string[]>
+  touch(name: string): Promise<void>
+  lastUsedMs(name: string): Promise<number | undefined>
 }
 
-export interface SmallBlobs {
-  size(digest: Digest, signal: AbortSignal): Promise<number | undefined>
-  read(digest: Digest, sizeBytesMax: number, signal: AbortSignal): Promise<Uint8Array>
-}
+export type SmallBlobs = Pick<BlobReader, 'find'>
 
 /** One platform of a stored image. */
 export interface StoredPlatform {
@@ -51,8 +53,6 @@ export interface StoredPlatform {
   readonly config: ImageConfig
 }
 
-const MANIFEST_BYTES_MAX = 4 * 1024 * 1024
-const CONFIG_BYTES_MAX = 8 * 1024 * 1024
 const ID_PREFIX = /^(?:sha256:)?([a-f0-9]{4,64})$/
 
 /**
@@ -114,9 +114,17 @@ export class ImageStore {
 
   /** Removes the record of one name, or of an image without a name; its blobs go with the next collection. */
   async remove(image: StoredImage): Promise<void> {
-    await this.#table.remove(
-      image.name === undefined ? digestHex(image.target.digest) : keyOf(image.name),
-    )
+    await this.#table.remove(recordNameOf(image))
+  }
+
+  /** Notes that a build stands on it now (features row K24). */
+  async touch(image: StoredImage): Promise<void> {
+    await this.#table.touch(recordNameOf(image))
+  }
+
+  /** When a build last stood on it, or when it was put here. */
+  async lastUsedMs(image: StoredImage): Promise<number> {
+    return (await this.#table.lastUsedMs(recordNameOf(image))) ?? Date.parse(image.storedAt)
   }
 
   /**
@@ -150,7 +158,7 @@ export class ImageStore {
 
   /** The images of an index, or the one image. A platform whose manifest or config was never fetched is left out. */
   async platforms(image: StoredImage, signal: AbortSignal): Promise<StoredPlatform[]> {
-    const bytes = await this.#read(image.target.digest, MANIFEST_BYTES_MAX, signal)
+    const bytes = await this.#blobs.find(image.target.digest, MANIFEST_BYTES_MAX, signal)
     if (bytes === undefined) {
       return []
     }
@@ -164,7 +172,7 @@ export class ImageStore {
   }
 
   async #child(child: Descriptor, signal: AbortSignal): Promise<StoredPlatform | undefined> {
-    const bytes = await this.#read(child.digest, MANIFEST_BYTES_MAX, signal)
+    const bytes = await this.#blobs.find(child.digest, MANIFEST_BYTES_MAX, signal)
     const parsed = bytes === undefined ? undefined : parseManifest(bytes, child.mediaType)
     return parsed?.kind === 'manifest'
       ? await this.#platform(child.digest, parsed.manifest, child.platform, signal)
@@ -177,7 +185,7 @@ export class ImageStore {
     platform: Platform | undefined,
     signal: AbortSignal,
   ): Promise<StoredPlatform | undefined> {
-    const bytes = await this.#read(manifest.config.digest, CONFIG_BYTES_MAX, signal)
+    const bytes = await this.#blobs.find(manifest.config.digest, CONFIG_BYTES_MAX, signal)
     return bytes === undefined
       ? undefined
       : { platform, manifestDigest, manifest, config: parseImageConfig(bytes) }
@@ -203,16 +211,6 @@ export class ImageStore {
     if (!others.some((other) => other.target.digest === image.target.digest)) {
       await this.#table.put(digestHex(image.target.digest), { ...image, name: undefined })
     }
-  }
-
-  async #read(
-    digest: Digest,
-    sizeBytesMax: number,
-    signal: AbortSignal,
-  ): Promise<Uint8Array | undefined> {
-    return (await this.#blobs.size(digest, signal)) === undefined
-      ? undefined
-      : await this.#blobs.read(digest, sizeBytesMax, signal)
   }
 }
 
@@ -251,6 +249,10 @@ function readOrigin(value: unknown): LayerOrigin[] {
   return typeof registry === 'string' && typeof repository === 'string'
     ? [{ registry, repository }]
     : []
+}
+
+function recordNameOf({ name, target }: StoredImage): string {
+  return name === undefined ? digestHex(target.digest) : keyOf(name)
 }
 
 /** Names are free text with slashes and colons; as file names they are hashed. Unnamed images go by their digest. */

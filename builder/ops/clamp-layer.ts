@@ -44,6 +44,7 @@ export async function clampLayer(
     known !== undefined &&
     ((await parts.store.layers.get(known, signal))?.blobs.length ?? 0) > 0
   ) {
+    await parts.clamps.touch(name)
     return BuildLayer.ofRecord(layer.title, { diffId: known, createdAt })
   }
   const contents = await parts.access.contents(layer, signal)

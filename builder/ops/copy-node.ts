@@ -188,7 +188,9 @@ async function rememberAlias(
   if (!names.isLocal) {
     journal.alias(alias, key)
   }
-  if ((await records.readAlias(alias)) !== key) {
+  if ((await records.readAlias(alias)) === key) {
+    await records.touchAlias(alias)
+  } else {
     await records.writeAlias(alias, key)
   }
 }

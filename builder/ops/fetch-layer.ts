@@ -4,14 +4,15 @@ import { BuildError } from '../errors.ts'
 import { compressionOf } from '../image/manifest.ts'
 import type { BuildLayer, LayerOrigin } from '../solver/layer.ts'
 import type { Limits } from '../solver/limits.ts'
-import type { Step, StepReporter } from '../solver/steps.ts'
+import type { StepReporter } from '../solver/steps.ts'
 import { FileSink, type RegistryOpener } from './image-source.ts'
+import { type SharedStep, SharedSteps } from './shared-steps.ts'
 
 export interface LayerFetcherParts {
   readonly store: Pick<Store, 'blobs' | 'layers' | 'lease'>
   readonly registry: RegistryOpener
   readonly limits: Limits
-  readonly steps: StepReporter
+  readonly steps: Pick<StepReporter, 'start'>
 }
 
 /** Where the bytes of a blob are while it is being downloaded. */
@@ -32,10 +33,11 @@ const PROGRESS_INTERVAL_MS = 100
  */
 export class LayerFetcher {
   readonly #parts: LayerFetcherParts
-  readonly #pulls = new Map<string, { readonly step: Step; active: number }>()
+  readonly #steps: SharedSteps
 
   constructor(parts: LayerFetcherParts) {
     this.#parts = parts
+    this.#steps = new SharedSteps(parts.steps)
   }
 
   /**
@@ -85,7 +87,7 @@ export class LayerFetcher {
     await limits.network(async () => {
       const client = await registry()
       const title = layer.base === undefined ? 'cached layers' : layer.title
-      const step = this.#begin(title)
+      const step = this.#steps.join(`pulling ${title}`)
       try {
         const onProgress = progressOf(step, digest, sizeBytes)
         const temporary = await firstOf(origins, async (origin) => {
@@ -100,34 +102,12 @@ export class LayerFetcher {
         })
         await store.blobs.adopt(temporary, { digest, sizeBytes }, signal)
         step.progress(digest, { currentBytes: sizeBytes, totalBytes: sizeBytes, isDone: true })
-        this.#end(title, 'done')
+        step.leave('done')
       } catch (error) {
-        this.#end(title, signal.aborted ? 'canceled' : 'failed', error)
+        step.leave(signal.aborted ? 'canceled' : 'failed', error)
         throw error
       }
     })
-  }
-
-  #begin(title: string): Step {
-    const pull = this.#pulls.get(title) ?? {
-      step: this.#parts.steps.start(`pulling ${title}`),
-      active: 0,
-    }
-    pull.active += 1
-    this.#pulls.set(title, pull)
-    return pull.step
-  }
-
-  #end(title: string, outcome: 'done' | 'failed' | 'canceled', error?: unknown): void {
-    const pull = this.#pulls.get(title)
-    if (pull === undefined) {
-      return
-    }
-    pull.active -= 1
-    if (pull.active === 0 || outcome !== 'done') {
-      pull.step.end(outcome, error instanceof Error ? error.message : undefined)
-      this.#pulls.delete(title)
-    }
   }
 }
 
@@ -157,7 +137,11 @@ async function firstOf<Value>(
   throw failures[0]
 }
 
-function progressOf(step: Step, digest: Digest, totalBytes: number): (movedBytes: number) => void {
+function progressOf(
+  step: SharedStep,
+  digest: Digest,
+  totalBytes: number,
+): (movedBytes: number) => void {
   let lastMs = 0
   return (currentBytes) => {
     const nowMs = performance.now()

@@ -16,7 +16,7 @@ import type { SourceTree } from './copy-source.ts'
 import { type ImageResolver, stackOf } from './image.ts'
 import { mkdirNode } from './mkdir-node.ts'
 import { contextMount, type MountSourceParts, stackMount } from './mount-source.ts'
-import type { MountSource } from './run-mounts.ts'
+import type { MountSource } from './mountable.ts'
 import { runNode, type RunNodeParts } from './run-node.ts'
 import type { StepPlace } from './step-place.ts'
 

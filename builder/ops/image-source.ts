@@ -3,29 +3,10 @@ import type { BatchedFile, BlobSink, RegistryClient } from '../../registry-clien
 import { writeFailure } from '../../snapshotter/index.ts'
 
 /** What a build asks of registries: a part of the registry client, which verifies digests and sizes. */
-export type RegistrySource = Pick<RegistryClient, 'fetchManifest' | 'fetchBlob'>
+export type RegistrySource = Pick<RegistryClient, 'fetchManifest' | 'fetchBlob' | 'fetchBytes'>
 
 /** Opens the client when it is first needed: loading it takes longer than a cached build. */
 export type RegistryOpener = () => Promise<RegistrySource>
-
-/** Collects a small blob in memory. */
-export class MemorySink implements BlobSink {
-  readonly #chunks: Uint8Array[] = []
-
-  write(chunk: Uint8Array): void {
-    this.#chunks.push(chunk)
-  }
-
-  async commit(): Promise<void> {}
-
-  async abort(): Promise<void> {
-    this.#chunks.length = 0
-  }
-
-  get bytes(): Uint8Array {
-    return Buffer.concat(this.#chunks)
-  }
-}
 
 /** Writes a blob to a new file, which is gone when the download fails. Errors name the blob and the file. */
 export class FileSink implements BlobSink {

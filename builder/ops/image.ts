@@ -1,9 +1,11 @@
 import {
+  CONFIG_BYTES_MAX,
   type Descriptor,
   type Digest,
   formatReference,
   type ImageConfig,
   type ImageManifest,
+  MANIFEST_BYTES_MAX,
   type ManifestBytes,
   parseImageConfig,
   parseManifest,
@@ -20,7 +22,7 @@ import type { Limits } from '../solver/limits.ts'
 import { SingleFlight } from '../solver/single-flight.ts'
 import type { StepReporter } from '../solver/steps.ts'
 import { choosePlatform } from './choose-platform.ts'
-import { MemorySink, type RegistryOpener, type RegistrySource } from './image-source.ts'
+import type { RegistryOpener } from './image-source.ts'
 import { OciLayout } from './oci-layout.ts'
 
 /** A base image for one platform: manifest and config are at hand, layers are not fetched. */
@@ -37,7 +39,7 @@ export interface ResolvedImage {
 
 export interface ImageResolverParts {
   readonly images: ImageStore
-  readonly blobs: Pick<Store['blobs'], 'size' | 'read' | 'ingestBytes'>
+  readonly blobs: Pick<Store['blobs'], 'find' | 'ingestBytes'>
   readonly registry: RegistryOpener
   readonly limits: Limits
   readonly steps: StepReporter
@@ -47,9 +49,6 @@ export interface ImageResolverParts {
   readonly isPullForced: boolean
   readonly nowMs: () => number
 }
-
-const MANIFEST_BYTES_MAX = 4 * 1024 * 1024
-const CONFIG_BYTES_MAX = 8 * 1024 * 1024
 
 /** Where the small documents of one image come from. */
 interface DocumentSource {
@@ -76,7 +75,7 @@ export class ImageResolver {
   async resolve(text: string, platform: Platform, signal: AbortSignal): Promise<ResolvedImage> {
     const reference = parseReference(text)
     const name = formatReference(reference)
-    return await this.#flights.run(JSON.stringify([name, platform]), () =>
+    return await this.#flights.run(JSON.stringify([name, platform]), signal, () =>
       this.#reported(name, async () => this.#fromName(reference, platform, signal)),
     )
   }
@@ -87,7 +86,7 @@ export class ImageResolver {
     signal: AbortSignal,
   ): Promise<ResolvedImage> {
     const name = `oci-layout://${location.path}${location.reference === undefined ? '' : `:${location.reference}`}`
-    return await this.#flights.run(JSON.stringify([name, platform]), () =>
+    return await this.#flights.run(JSON.stringify([name, platform]), signal, () =>
       this.#reported(name, async () => {
         const layout = new OciLayout(location.path)
         const top = await layout.find(location.reference)
@@ -133,8 +132,9 @@ export class ImageResolver {
     const stored = this.#parts.isPullForced ? undefined : known
     if (
       stored !== undefined &&
-      (await this.#parts.blobs.size(stored.target.digest, signal)) !== undefined
+      (await this.#parts.blobs.find(stored.target.digest, MANIFEST_BYTES_MAX, signal)) !== undefined
     ) {
+      await this.#parts.images.touch(stored)
       const source = this.#registryDocuments(reference, stored.origins)
       return await this.#fromDescriptor(stored.target, source, platform, signal)
     }
@@ -156,21 +156,17 @@ export class ImageResolver {
   /** The manifest or index of a name, from the store when a digest says which one it is. */
   async #top(reference: Reference, signal: AbortSignal): Promise<Descriptor> {
     const { blobs, registry, limits } = this.#parts
-    if (
-      reference.digest !== undefined &&
-      (await blobs.size(reference.digest, signal)) !== undefined
-    ) {
-      const bytes = await blobs.read(reference.digest, MANIFEST_BYTES_MAX, signal)
-      const parsed = parseManifest(bytes, undefined)
+    const pinned =
+      reference.digest && (await blobs.find(reference.digest, MANIFEST_BYTES_MAX, signal))
+    if (reference.digest !== undefined && pinned !== undefined) {
+      const parsed = parseManifest(pinned, undefined)
       const { mediaType } = parsed.kind === 'index' ? parsed.index : parsed.manifest
-      return { mediaType, digest: reference.digest, sizeBytes: bytes.byteLength }
+      return { mediaType, digest: reference.digest, sizeBytes: pinned.byteLength }
     }
     // What the store has is asked for by HEAD: hubs count each GET against a limit (row R37).
     const stored = await this.#parts.images.get(formatReference(reference))
     const readManifest = async (digest: Digest): Promise<Uint8Array | undefined> =>
-      (await blobs.size(digest, signal)) === undefined
-        ? undefined
-        : await blobs.read(digest, MANIFEST_BYTES_MAX, signal)
+      await blobs.find(digest, MANIFEST_BYTES_MAX, signal)
     const fetched: ManifestBytes = await limits.network(async () =>
       (await registry()).fetchManifest(reference, {
         signal,
@@ -226,28 +222,30 @@ export class ImageResolver {
       origins,
       layout: undefined,
       read: async (descriptor, sizeBytesMax, signal) => {
-        if ((await blobs.size(descriptor.digest, signal)) === undefined) {
-          const { registry: host, repository } = origins[0] ?? reference
-          const place: Reference = {
-            registry: host,
-            repository,
-            tag: undefined,
-            digest: descriptor.digest,
-          }
-          const bytes = await limits.network(async () =>
-            isDocument(descriptor)
-              ? (await (await registry()).fetchManifest(place, { signal })).bytes
-              : await fetchSmall(await registry(), place, descriptor, sizeBytesMax, signal),
-          )
-          const digest = await blobs.ingestBytes(bytes, signal)
-          if (digest !== descriptor.digest) {
-            throw new BuildError(
-              'image-missing',
-              `could not use image ${formatReference(reference)}: ${descriptor.digest} has other bytes (${digest})`,
-            )
-          }
+        const stored = await blobs.find(descriptor.digest, sizeBytesMax, signal)
+        if (stored !== undefined) {
+          return stored
         }
-        return await blobs.read(descriptor.digest, sizeBytesMax, signal)
+        const { registry: host, repository } = origins[0] ?? reference
+        const place: Reference = {
+          registry: host,
+          repository,
+          tag: undefined,
+          digest: descriptor.digest,
+        }
+        const bytes = await limits.network(async () =>
+          isDocument(descriptor)
+            ? (await (await registry()).fetchManifest(place, { signal })).bytes
+            : await (await registry()).fetchBytes(place, descriptor, sizeBytesMax, { signal }),
+        )
+        const digest = await blobs.ingestBytes(bytes, signal)
+        if (digest !== descriptor.digest) {
+          throw new BuildError(
+            'image-missing',
+            `could not use image ${formatReference(reference)}: ${descriptor.digest} has other bytes (${digest})`,
+          )
+        }
+        return bytes
       },
     }
   }
@@ -277,22 +275,4 @@ export function stackOf(image: ResolvedImage): LayerStack {
 
 function isDocument(descriptor: Descriptor): boolean {
   return /manifest|index/.test(descriptor.mediaType)
-}
-
-async function fetchSmall(
-  registry: RegistrySource,
-  place: Reference,
-  descriptor: Descriptor,
-  sizeBytesMax: number,
-  signal: AbortSignal,
-): Promise<Uint8Array> {
-  if (descriptor.sizeBytes > sizeBytesMax) {
-    throw new BuildError(
-      'image-missing',
-      `could not read the config of ${place.registry}/${place.repository}: ${descriptor.sizeBytes} bytes, at most ${sizeBytesMax} are allowed`,
-    )
-  }
-  const sink = new MemorySink()
-  await registry.fetchBlob(place, descriptor, sink, { signal })
-  return sink.bytes
 }

@@ -1,6 +1,6 @@
 import { rm } from 'node:fs/promises'
 import type { Descriptor, DiffId } from '../../registry-client/oci/index.ts'
-import type { Kernel, LayerBlob } from '../../snapshotter/index.ts'
+import { ARCHIVE_LIMITS, type Kernel, type LayerBlob } from '../../snapshotter/index.ts'
 import { BuildError } from '../errors.ts'
 import type { ImageLayer } from '../image/built-image.ts'
 import { compressionOf, layerMediaType, relabel } from '../image/manifest.ts'
@@ -34,8 +34,10 @@ export class LayerVariants {
     signal: AbortSignal,
   ): Promise<ImageLayer> {
     if (format.rewriteTimestamp && epochSec !== undefined && layer.base === undefined) {
-      const clamped = await this.#clamped.run(`${(await layer.packing).diffId} ${epochSec}`, () =>
-        clampLayer(layer, epochSec, format, this.#parts, signal),
+      const clamped = await this.#clamped.run(
+        `${(await layer.packing).diffId} ${epochSec}`,
+        signal,
+        () => clampLayer(layer, epochSec, format, this.#parts, signal),
       )
       return await this.#unclamped(clamped, format, signal)
     }
@@ -58,6 +60,7 @@ export class LayerVariants {
     }
     const blob = await this.#flights.run(
       `${diffId} ${format.compression} ${format.level ?? ''}`,
+      signal,
       () => this.#blob(layer, format, signal),
     )
     return { diffId, descriptor: descriptorOf(blob, format.useOciMediaTypes), origins: [] }
@@ -113,7 +116,7 @@ export class LayerVariants {
         output,
         compression,
         level,
-        uncompressedSizeBytesMax: UNCOMPRESSED_BYTES_MAX,
+        uncompressedSizeBytesMax: ARCHIVE_LIMITS.uncompressedSizeBytesMax,
         signal,
       }),
     )
@@ -129,9 +132,6 @@ export class LayerVariants {
     return { digest, sizeBytes, compression, engine }
   }
 }
-
-/** Archive bombs end here. */
-const UNCOMPRESSED_BYTES_MAX = 2 ** 40
 
 /** A layer's descriptor in a manifest. */
 export function descriptorOf(blob: LayerBlob, useOciMediaTypes: boolean): Descriptor {

@@ -15,7 +15,7 @@ import { type SelectedSource, selectSources } from './copy-select.ts'
 import type { SourceTree } from './copy-source.ts'
 import type { LayerAccess } from './layer-access.ts'
 import { packPlanned } from './pack-entries.ts'
-import { CACHED_FILE, fileBeginning, type MountedLayers, type MountSource } from './run-mounts.ts'
+import { CACHED_FILE, fileBeginning, type MountedLayers, type MountSource } from './mountable.ts'
 import { StackTree } from './stack-tree.ts'
 
 export interface MountSourceParts extends CopyNodeParts {

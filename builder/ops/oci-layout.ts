@@ -58,20 +58,20 @@ export class OciLayout {
     return join(this.path, 'blobs/sha256', digestHex(digest))
   }
 
-  /** A manifest or config, verified. Errors: `layout-invalid`. */
-  async read(descriptor: Descriptor): Promise<Uint8Array> {
-    const bytes = await this.#readFile(this.blobPath(descriptor.digest))
+  /** A small blob, verified. Errors: `layout-invalid`. */
+  async read(descriptor: Descriptor, sizeBytesMax: number = SMALL_BYTES_MAX): Promise<Uint8Array> {
+    const bytes = await this.#readFile(this.blobPath(descriptor.digest), sizeBytesMax)
     if (digestOf(bytes) !== descriptor.digest) {
       throw this.#invalid(`blob ${descriptor.digest} has other bytes than its digest says`)
     }
     return bytes
   }
 
-  async #readFile(path: string): Promise<Uint8Array> {
+  async #readFile(path: string, sizeBytesMax = SMALL_BYTES_MAX): Promise<Uint8Array> {
     try {
       const { size } = await stat(path)
-      if (size > SMALL_BYTES_MAX) {
-        throw this.#invalid(`${path} has ${size} bytes, at most ${SMALL_BYTES_MAX} are allowed`)
+      if (size > sizeBytesMax) {
+        throw this.#invalid(`${path} has ${size} bytes, at most ${sizeBytesMax} are allowed`)
       }
       return await readFile(path)
     } catch (error) {

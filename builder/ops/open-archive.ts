@@ -1,12 +1,9 @@
 import { mkdir, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { Kernel, Store } from '../../snapshotter/index.ts'
+import { ARCHIVE_LIMITS, type Kernel, type Store } from '../../snapshotter/index.ts'
 import { type ArchiveContents, detectArchive } from './archive.ts'
 import type { SelectedMatch } from './copy-select.ts'
 import type { SourceTree } from './copy-source.ts'
-
-/** A context is the user's own: only absurd sizes are refused. */
-const LIMITS = { uncompressedSizeBytesMax: 2 ** 40, entryCountMax: 20_000_000 }
 
 /**
  * What ADD finds in a file that is an archive by its content; undefined for any other file (features row D116). Its files
@@ -40,7 +37,7 @@ export async function openArchive(
       whiteouts: 'plain',
       userXattr: false,
       ownership: 'none',
-      limits: LIMITS,
+      limits: ARCHIVE_LIMITS,
       signal,
     })
     return { entries, root }

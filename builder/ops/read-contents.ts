@@ -1,4 +1,5 @@
 import {
+  ARCHIVE_LIMITS,
   type Kernel,
   type LayerBlob,
   normalizeEntries,
@@ -7,9 +8,6 @@ import {
 } from '../../snapshotter/index.ts'
 import { BuildError } from '../errors.ts'
 import type { BuildLayer } from '../solver/layer.ts'
-
-/** More than any image that was ever built; a bomb is larger. */
-const LIMITS = { uncompressedSizeBytesMax: 2 ** 40, entryCountMax: 20_000_000 }
 
 /**
  * Reads a layer's table of contents from its blob and writes it to a file, without unpacking anything. The blob is
@@ -30,7 +28,7 @@ export async function readLayerContents(
     whiteouts: 'overlay',
     userXattr: false,
     ownership: 'none',
-    limits: LIMITS,
+    limits: ARCHIVE_LIMITS,
     signal,
   })
   if (read.diffId !== diffId || read.digest !== blob.digest) {

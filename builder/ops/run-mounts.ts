@@ -1,34 +1,20 @@
 import { chmod, mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { NodeId, RunMount, RunNode } from '../../frontend/index.ts'
-import type { LayerDirectory } from '../../snapshotter/index.ts'
 import { BuildError } from '../errors.ts'
-import type { KeyMount } from '../solver/cache-key.ts'
 import type { LayerStack } from '../solver/layer.ts'
 import type { SandboxMount } from '../worker/protocol.ts'
 import { type CacheMount, type CacheMounts, cacheName } from './cache-mounts.ts'
+import { idsOf } from './key-mounts.ts'
+import {
+  beginningOf,
+  CACHED_FILE,
+  isFileBeginning,
+  type MountSource,
+  sourceOf,
+} from './mountable.ts'
 import type { PreparedMounts } from './run.ts'
 import type { Secrets } from './secrets.ts'
-
-/** A tree that a RUN can mount: the filesystem of a stage or image, or a snapshot of what a context holds. */
-export interface MountSource {
-  /** Digest of what lies at `path`: names, modes, ids, types, links, bytes. */
-  content(path: string, signal: AbortSignal): Promise<string>
-  /** What tells a cache that begins with what lies at `path` from others: the content, and whether it is a file. */
-  beginning(path: string, signal: AbortSignal): Promise<string>
-  /** The tree as layers; at least `path` is there. */
-  layers(path: string, signal: AbortSignal): Promise<MountedLayers>
-  /** Writes what lies at `path` (contents of a directory, or a file as `CACHED_FILE`) as a layer directory: `<directory>/fs`. */
-  writeTo(path: string, directory: string, signal: AbortSignal): Promise<void>
-}
-
-export interface MountedLayers {
-  readonly stack: LayerStack
-  /** The stack unpacked, bottom first. */
-  readonly directories: readonly LayerDirectory[]
-  /** Where in them the path lies that was asked for: a snapshot of a context has no links that led there. */
-  readonly source: string
-}
 
 /** What a mount was made of, for a later shell in the step: the layers of a bind, the beginning of a cache. */
 export interface MountOrigin {
@@ -58,61 +44,6 @@ export interface StepMounts extends Pick<RunNode, 'mounts' | 'scripts' | 'env'> 
 /** Features row D26: where heredoc scripts of a RUN lie. */
 const SCRIPT_DIRECTORY = '/dev/pipes'
 
-/** The mounts of a step as its cache key sees them: in the order of their targets, as that is how they are mounted. */
-export async function keyMounts(
-  node: RunNode,
-  sources: ReadonlyMap<NodeId, MountSource>,
-  signal: AbortSignal,
-): Promise<KeyMount[]> {
-  const target = (mount: RunMount): string => mount.target ?? ''
-  const mounts = node.mounts.toSorted((a, b) => (target(a) < target(b) ? -1 : 1))
-  return await Promise.all(
-    mounts.map(async (mount): Promise<KeyMount> => {
-      switch (mount.type) {
-        case 'bind': {
-          const content = await sourceOf(sources, mount.from).content(mount.source, signal)
-          return { type: mount.type, target: mount.target, isReadonly: mount.isReadonly, content }
-        }
-        case 'cache':
-          return {
-            type: mount.type,
-            target: mount.target,
-            isReadonly: mount.isReadonly,
-            isDefault: mount.sharing === 'shared' && mount.cacheId.endsWith(`/${mount.target}`),
-            initial: await beginningOf(mount, sources, signal),
-          }
-        case 'tmpfs':
-          return {
-            type: mount.type,
-            target: mount.target,
-            sizeBytes: mount.sizeBytes,
-            isReadonly: mount.isReadonly,
-          }
-        case 'secret':
-          return {
-            ...idsOf(mount),
-            type: mount.type,
-            id: mount.secretId,
-            target: mount.target,
-            env: mount.env,
-            isRequired: mount.isRequired,
-          }
-        case 'ssh':
-          return {
-            ...idsOf(mount),
-            type: mount.type,
-            id: mount.sshId,
-            target: mount.target,
-            env: undefined,
-            isRequired: mount.isRequired,
-          }
-        default:
-          return mount satisfies never
-      }
-    }),
-  )
-}
-
 /**
  * Everything that a step mounts, ready to be given to the sandbox, in the order written. Disposing ends the use of
  * cache mounts. Errors: `secret-missing`, `ssh-missing`.
@@ -131,8 +62,8 @@ export async function prepareMounts(
     await Promise.all(held.map((lock) => lock[Symbol.asyncDispose]()))
   }
   try {
-    for (const mount of inLockOrder(node.mounts)) {
-      await prepareMount(mount, { parts, mounts, env, held, node, caches, origins }, signal)
+    for (const ordered of await inLockOrder(node.mounts, parts.sources, signal)) {
+      await prepareMount(ordered, { parts, mounts, env, held, node, caches, origins }, signal)
     }
   } catch (error) {
     await release()
@@ -165,7 +96,11 @@ interface Preparation {
   readonly origins: Map<RunMount, MountOrigin>
 }
 
-async function prepareMount(mount: RunMount, to: Preparation, signal: AbortSignal): Promise<void> {
+async function prepareMount(
+  { mount, initial }: OrderedMount,
+  to: Preparation,
+  signal: AbortSignal,
+): Promise<void> {
   switch (mount.type) {
     case 'bind': {
       const { target, isReadonly } = mount
@@ -178,7 +113,7 @@ async function prepareMount(mount: RunMount, to: Preparation, signal: AbortSigna
       return
     }
     case 'cache':
-      to.mounts.push(await openCache(mount, to, signal))
+      to.mounts.push(await openCache(mount, initial, to, signal))
       return
     case 'tmpfs':
       to.mounts.push(mount)
@@ -194,44 +129,14 @@ async function prepareMount(mount: RunMount, to: Preparation, signal: AbortSigna
   }
 }
 
-/**
- * What tells caches of one id apart: the content that they begin with, or whose directory they begin as. BuildKit too
- * keeps a cache of its own for each.
- */
-async function beginningOf(
-  { from, source, uid, gid, mode }: Extract<RunMount, { type: 'cache' }>,
-  sources: ReadonlyMap<NodeId, MountSource>,
-  signal: AbortSignal,
-): Promise<string | undefined> {
-  if (from !== undefined) return await sourceOf(sources, from).beginning(source, signal)
-  const isPlain = uid === 0 && gid === 0 && mode === CACHE_MODE
-  return isPlain ? undefined : `${uid}:${gid} ${mode.toString(8)}`
-}
-
-/** Where a cache holds the file that it began with. */
-export const CACHED_FILE = '/file'
-const FILE_BEGINNING = 'file '
-
-/** MountSource.beginning of a file with this content. */
-export function fileBeginning(content: string): string {
-  return `${FILE_BEGINNING}${content}`
-}
-
-function isFileBeginning(initial: string | undefined): boolean {
-  return initial?.startsWith(FILE_BEGINNING) ?? false
-}
-
-/** What the frontend gives to a cache mount that says nothing of it. */
-const CACHE_MODE = 0o755
-
 async function openCache(
   mount: Extract<RunMount, { type: 'cache' }>,
+  initial: string | undefined,
   { parts, held, caches, node, origins }: Preparation,
   signal: AbortSignal,
 ): Promise<SandboxMount> {
   const { cacheId, sharing, from, source, mode, uid, gid, target, isReadonly } = mount
   const origin = from === undefined ? undefined : sourceOf(parts.sources, from)
-  const initial = await beginningOf(mount, parts.sources, signal)
   if (initial !== undefined) origins.set(mount, { initial })
   // Without a stage to begin with, the source is a directory that an earlier step left in the cache.
   const inside = origin === undefined ? source : isFileBeginning(initial) ? CACHED_FILE : '/'
@@ -320,10 +225,26 @@ async function addAgent(
   }
 }
 
+interface OrderedMount {
+  readonly mount: RunMount
+  /** Of a cache: see `beginningOf`. */
+  readonly initial: string | undefined
+}
+
 /** Cache locks are taken in one order by everybody, or two steps could wait for each other's. */
-function inLockOrder(mounts: readonly RunMount[]): RunMount[] {
-  const rank = (mount: RunMount): string => (mount.type === 'cache' ? mount.cacheId : '')
-  return mounts.toSorted((a, b) => (rank(a) < rank(b) ? -1 : rank(a) > rank(b) ? 1 : 0))
+async function inLockOrder(
+  mounts: readonly RunMount[],
+  sources: MountParts['sources'],
+  signal: AbortSignal,
+): Promise<OrderedMount[]> {
+  const ranked = await Promise.all(
+    mounts.map(async (mount) => {
+      if (mount.type !== 'cache') return { mount, initial: undefined, rank: '' }
+      const initial = await beginningOf(mount, sources, signal)
+      return { mount, initial, rank: cacheName({ cacheId: mount.cacheId, initial }) }
+    }),
+  )
+  return ranked.sort((a, b) => (a.rank < b.rank ? -1 : a.rank > b.rank ? 1 : 0))
 }
 
 /** Mounts in the order of the instruction: a later one may lie below an earlier one. */
@@ -331,20 +252,4 @@ function inWrittenOrder(mounts: readonly SandboxMount[], node: StepMounts): Sand
   const position = new Map(node.mounts.map((mount, index) => [mount.target, index]))
   const rank = (mount: SandboxMount): number => position.get(mount.target) ?? node.mounts.length
   return mounts.toSorted((a, b) => rank(a) - rank(b))
-}
-
-function idsOf(mount: { readonly mode: number; readonly uid: number; readonly gid: number }): {
-  readonly mode: number
-  readonly uid: number
-  readonly gid: number
-} {
-  return { mode: mount.mode, uid: mount.uid, gid: mount.gid }
-}
-
-function sourceOf(sources: ReadonlyMap<NodeId, MountSource>, id: NodeId): MountSource {
-  const source = sources.get(id)
-  if (source === undefined) {
-    throw new RangeError(`node ${id} is no source of mounts`)
-  }
-  return source
 }

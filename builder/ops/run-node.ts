@@ -8,6 +8,7 @@ import type { StepUsage } from '../cache/records.ts'
 import type { FirstUse, RunResult, Worker } from '../worker/protocol.ts'
 import type { StepCache } from './cached-step.ts'
 import type { FailedRun, FailedStepKeeper } from './keep-failed.ts'
+import { keyMounts } from './key-mounts.ts'
 import type { LayerAccess } from './layer-access.ts'
 import { packRun, type PackRunParts } from './pack-run.ts'
 import {
@@ -18,7 +19,8 @@ import {
   networkOf,
   type RunOptions,
 } from './run.ts'
-import { keyMounts, type MountParts, type MountSource, prepareMounts } from './run-mounts.ts'
+import type { MountSource } from './mountable.ts'
+import { type MountParts, prepareMounts } from './run-mounts.ts'
 import type { StepPlace } from './step-place.ts'
 
 export interface RunNodeParts extends PackRunParts {

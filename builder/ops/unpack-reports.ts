@@ -1,7 +1,8 @@
 import type { Digest } from '../../registry-client/oci/index.ts'
 import type { LayerBlob } from '../../snapshotter/index.ts'
 import type { BuildLayer } from '../solver/layer.ts'
-import type { Step, StepReporter } from '../solver/steps.ts'
+import type { StepReporter } from '../solver/steps.ts'
+import { SharedSteps } from './shared-steps.ts'
 
 /** What a step wrote itself is unpacked in no time below this, and nobody wants to read of it. */
 const OWN_LAYER_BYTES_MIN = 1024 * 1024
@@ -15,37 +16,24 @@ export interface UnpackReport {
 
 /** Shows what is being unpacked: a step for each image, with its layers as BuildKit names them (`extracting sha256:...`). */
 export class UnpackReports {
-  readonly #steps: Pick<StepReporter, 'start'>
-  readonly #active = new Map<string, { readonly step: Step; layers: number }>()
+  readonly #steps: SharedSteps
 
   constructor(steps: Pick<StepReporter, 'start'>) {
-    this.#steps = steps
+    this.#steps = new SharedSteps(steps)
   }
 
   begin(layer: Pick<BuildLayer, 'title' | 'remote'>, blob: LayerBlob): UnpackReport {
     if (layer.remote === undefined && blob.sizeBytes < OWN_LAYER_BYTES_MIN) return SILENT
-    const { title } = layer
-    const shared = this.#active.get(title) ?? {
-      step: this.#steps.start(`unpacking ${title}`),
-      layers: 0,
-    }
-    shared.layers += 1
-    this.#active.set(title, shared)
+    const shared = this.#steps.join(`unpacking ${layer.title}`)
+    const totalBytes = blob.sizeBytes
     const report = (currentBytes: number, isDone: boolean): void =>
-      shared.step.progress(partOf(blob.digest), {
-        currentBytes,
-        totalBytes: blob.sizeBytes,
-        isDone,
-      })
+      shared.progress(partOf(blob.digest), { currentBytes, totalBytes, isDone })
     report(0, false)
     return {
-      moved: (currentBytes) => report(Math.min(currentBytes, blob.sizeBytes), false),
+      moved: (currentBytes) => report(Math.min(currentBytes, totalBytes), false),
       end: (outcome, error) => {
-        shared.layers -= 1
-        if (outcome === 'done') report(blob.sizeBytes, true)
-        if (shared.layers > 0 && outcome === 'done') return
-        shared.step.end(outcome, error instanceof Error ? error.message : undefined)
-        this.#active.delete(title)
+        if (outcome === 'done') report(totalBytes, true)
+        shared.leave(outcome, error)
       },
     }
   }

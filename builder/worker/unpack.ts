@@ -1,6 +1,7 @@
 import { mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import {
+  ARCHIVE_LIMITS,
   type Kernel,
   normalizeEntries,
   noteImpliedDirectories,
@@ -8,9 +9,6 @@ import {
 } from '../../snapshotter/index.ts'
 import { recordOwners } from './recorded-owners.ts'
 import type { UnpackRequest, UnpackResult } from './protocol.ts'
-
-/** What no real layer comes near; a bomb stops here. */
-const LIMITS = { uncompressedSizeBytesMax: 2 ** 40, entryCountMax: 10_000_000 } as const
 
 export interface UnpackParts {
   readonly kernel: Pick<Kernel, 'readLayer' | 'removeTree' | 'setXattr'>
@@ -52,7 +50,7 @@ export async function unpackLayer(
       whiteouts: 'overlay',
       userXattr: parts.userXattr,
       ownership: parts.recordsOwners ? 'none' : 'owners',
-      limits: LIMITS,
+      limits: ARCHIVE_LIMITS,
       signal,
     })
     check('digest-mismatch', blob, layer.digest, expect.digest)

@@ -17,6 +17,8 @@ export interface BlobReader {
   stream(digest: Digest, signal: AbortSignal): Promise<Readable>
   /** A whole small blob, verified. Errors: `blob-missing`, `blob-corrupt`, `blob-too-large`. */
   read(digest: Digest, sizeBytesMax: number, signal: AbortSignal): Promise<Uint8Array>
+  /** As `read`; undefined for one that is not there, or was damaged and is removed now. Errors: `blob-too-large`. */
+  find(digest: Digest, sizeBytesMax: number, signal: AbortSignal): Promise<Uint8Array | undefined>
 }
 
 export interface BlobExpectation {
@@ -85,6 +87,20 @@ export class BlobStore implements BlobReader {
     const bytes = await readFile(this.path(digest), { signal })
     if (digestOf(bytes) !== digest) throw await this.#corrupt(digest)
     return bytes
+  }
+
+  async find(
+    digest: Digest,
+    sizeBytesMax: number,
+    signal: AbortSignal,
+  ): Promise<Uint8Array | undefined> {
+    try {
+      return await this.read(digest, sizeBytesMax, signal)
+    } catch (error) {
+      if (error instanceof StoreError && /^blob-(missing|corrupt)$/.test(error.code))
+        return undefined
+      throw error
+    }
   }
 
   /**

@@ -1,9 +1,5 @@
-import {
-  type Descriptor,
-  formatReference,
-  parseReference,
-} from '../../../registry-client/oci/index.ts'
-import { MemorySink, type RegistryOpener } from '../../ops/image-source.ts'
+import { formatReference, parseReference } from '../../../registry-client/oci/index.ts'
+import type { RegistryOpener } from '../../ops/image-source.ts'
 import { OciLayout } from '../../ops/oci-layout.ts'
 import type { CacheImport } from '../../request.ts'
 import { type CachePlace, DOCUMENT_BYTES_MAX } from './load-cache.ts'
@@ -27,10 +23,7 @@ function registryPlace(ref: string, registry: RegistryOpener): CachePlace {
       if (/manifest|index/.test(descriptor.mediaType)) {
         return (await client.fetchManifest(at, { signal })).bytes
       }
-      refuseLarge(descriptor)
-      const sink = new MemorySink()
-      await client.fetchBlob(at, descriptor, sink, { signal })
-      return sink.bytes
+      return await client.fetchBytes(at, descriptor, DOCUMENT_BYTES_MAX, { signal })
     },
     blob: (descriptor) => ({
       descriptor,
@@ -48,16 +41,7 @@ function layoutPlace(src: string, reference: string | undefined): CachePlace {
       const descriptor = await layout.find(reference)
       return { bytes: await layout.read(descriptor), mediaType: descriptor.mediaType }
     },
-    read: async (descriptor) => {
-      refuseLarge(descriptor)
-      return await layout.read(descriptor)
-    },
+    read: async (descriptor) => await layout.read(descriptor, DOCUMENT_BYTES_MAX),
     blob: (descriptor) => ({ descriptor, origins: [], file: layout.blobPath(descriptor.digest) }),
-  }
-}
-
-function refuseLarge({ digest, sizeBytes }: Descriptor): void {
-  if (sizeBytes > DOCUMENT_BYTES_MAX) {
-    throw new Error(`${digest} has ${sizeBytes} bytes, at most ${DOCUMENT_BYTES_MAX} are allowed`)
   }
 }

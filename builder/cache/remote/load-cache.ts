@@ -20,7 +20,7 @@ export interface CachePlace {
   /** For messages. */
   readonly name: string
   top(signal: AbortSignal): Promise<{ readonly bytes: Uint8Array; readonly mediaType: string }>
-  /** A manifest or config, verified. */
+  /** A manifest or config, verified, of at most `DOCUMENT_BYTES_MAX`. */
   read(descriptor: Descriptor, signal: AbortSignal): Promise<Uint8Array>
   /** Where a layer can be fetched from. */
   blob(descriptor: Descriptor): RemoteBlob
@@ -33,7 +33,7 @@ export interface LoadedCache {
   readonly blobs: ReadonlyMap<DiffId, RemoteBlob>
 }
 
-/** A config of ours is a few hundred bytes for each step. */
+/** Of what `CachePlace.read` gives: a config of ours is a few hundred bytes for each step. */
 export const DOCUMENT_BYTES_MAX: number = 32 * 1024 * 1024
 /** Platforms of an image with inline caches. */
 const MANIFESTS_MAX = 16
@@ -96,9 +96,6 @@ async function documentOf(
 ): Promise<CacheDocument> {
   refuseBuildKit([manifest.config])
   if (manifest.config.mediaType === CACHE_CONFIG) {
-    if (manifest.config.sizeBytes > DOCUMENT_BYTES_MAX) {
-      throw new Error(`its config has ${manifest.config.sizeBytes} bytes`)
-    }
     return decodeCacheDocument(Buffer.from(await place.read(manifest.config, signal)).toString())
   }
   const inline = manifest.annotations?.[INLINE_ANNOTATION]
