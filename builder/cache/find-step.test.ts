@@ -3,45 +3,20 @@ import {
   type DiffId,
   digestOf,
   OCI_LAYER_GZIP,
-  parseDiffId,
   serializeManifest,
   OCI_MANIFEST,
 } from '../../registry-client/oci/index.ts'
-import type { Layer } from '../../snapshotter/index.ts'
 import type { BuildEvent } from '../events.ts'
-import type { MkdirInputs } from '../solver/cache-key.ts'
 import { StepReporter } from '../solver/steps.ts'
 import { type FindStepParts, findStep } from './find-step.ts'
-import { CacheRecords, type RecordTable } from './records.ts'
 import { CACHE_CONFIG, encodeCacheDocument } from './remote/cache-document.ts'
 import type { CachePlace } from './remote/load-cache.ts'
 import { RemoteCaches } from './remote/remote-caches.ts'
+import { diffIdOf, layersOf, memoryRecords, STEP_INPUTS as inputs } from './testing/memory-cache.ts'
 
 const signal = new AbortController().signal
 const createdAt = '2026-01-02T03:04:05Z'
 const key = digestOf('key')
-const inputs: MkdirInputs = {
-  kind: 'mkdir',
-  parent: 'scratch',
-  path: '/a',
-  user: '',
-  epochSec: undefined,
-}
-
-function diffIdOf(text: string): DiffId {
-  const diffId = parseDiffId(digestOf(text))
-  assert.ok(diffId !== undefined)
-  return diffId
-}
-
-function memoryTable<Value>(): RecordTable<Value> {
-  const values = new Map<string, Value>()
-  return {
-    get: async (name) => values.get(name),
-    put: async (name, value) => void values.set(name, value),
-    touch: async () => {},
-  }
-}
 
 /** A cache that says `key` gave `diffId`, and that holds the layers of `held`. */
 function place(diffId: DiffId, held: readonly DiffId[]): CachePlace {
@@ -67,31 +42,10 @@ function makeParts(
 ): FindStepParts & { readonly remote: RemoteCaches; readonly events: readonly BuildEvent[] } {
   const events: BuildEvent[] = []
   const reporter = new StepReporter((event) => events.push(event))
-  const blob = {
-    digest: digestOf('blob'),
-    sizeBytes: 1,
-    compression: 'gzip',
-    engine: undefined,
-  } as const
   return {
     events,
-    records: new CacheRecords({
-      steps: memoryTable(),
-      aliases: memoryTable(),
-      positions: memoryTable(),
-    }),
-    layers: {
-      get: async (diffId): Promise<Layer | undefined> =>
-        stored.includes(diffId)
-          ? {
-              diffId,
-              uncompressedSizeBytes: 1,
-              blobs: [blob],
-              contents: undefined,
-              directory: undefined,
-            }
-          : undefined,
-    },
+    records: memoryRecords(),
+    layers: layersOf(stored),
     remote: RemoteCaches.open(places, reporter, signal),
     allowsNamesOnly: true,
   }

@@ -1,49 +1,17 @@
 import assert from 'node:assert/strict'
-import { type DiffId, type Digest, digestOf, parseDiffId } from '../../registry-client/oci/index.ts'
-import type { Layer } from '../../snapshotter/index.ts'
+import { type DiffId, type Digest, digestOf } from '../../registry-client/oci/index.ts'
 import { CacheJournal } from '../cache/journal.ts'
 import {
-  type AliasRecord,
-  CacheRecords,
-  type PositionRecord,
-  type RecordTable,
-  type RecordTables,
-  type StepRecord,
-} from '../cache/records.ts'
+  diffIdOf,
+  layersOf,
+  memoryRecords,
+  STEP_INPUTS as inputs,
+} from '../cache/testing/memory-cache.ts'
 import type { BuildEvent } from '../events.ts'
-import type { MkdirInputs } from '../solver/cache-key.ts'
 import { StepReporter } from '../solver/steps.ts'
 import { type CacheableStep, StepCache } from './cached-step.ts'
 
-class MemoryTable<Value> implements RecordTable<Value> {
-  readonly values = new Map<string, Value>()
-
-  async get(name: string): Promise<Value | undefined> {
-    return this.values.get(name)
-  }
-
-  async put(name: string, record: Value): Promise<void> {
-    this.values.set(name, record)
-  }
-
-  async touch(): Promise<void> {}
-}
-
 const signal = new AbortController().signal
-const inputs: MkdirInputs = {
-  kind: 'mkdir',
-  parent: 'scratch',
-  path: '/a',
-  user: '',
-  epochSec: undefined,
-}
-
-function diffIdOf(text: string): DiffId {
-  const diffId = parseDiffId(digestOf(text))
-  assert.ok(diffId !== undefined)
-  return diffId
-}
-
 interface World {
   readonly cache: () => StepCache
   readonly events: BuildEvent[]
@@ -55,36 +23,15 @@ interface World {
 
 /** A cache over tables in memory, whose layers are those in `present`. */
 function makeCache(): World {
-  const tables: RecordTables = {
-    steps: new MemoryTable<StepRecord>(),
-    aliases: new MemoryTable<AliasRecord>(),
-    positions: new MemoryTable<PositionRecord>(),
-  }
+  const records = memoryRecords()
   const events: BuildEvent[] = []
   const present = new Set<DiffId>()
   const background: Promise<unknown>[] = []
-  const blob = {
-    digest: digestOf('blob'),
-    sizeBytes: 1,
-    compression: 'gzip',
-    engine: undefined,
-  } as const
   const state: World = {
     cache: () =>
       new StepCache({
-        records: new CacheRecords(tables),
-        layers: {
-          get: async (diffId: DiffId): Promise<Layer | undefined> =>
-            present.has(diffId)
-              ? {
-                  diffId,
-                  uncompressedSizeBytes: 1,
-                  blobs: [blob],
-                  contents: undefined,
-                  directory: undefined,
-                }
-              : undefined,
-        },
+        records,
+        layers: layersOf(present),
         locks: {
           acquire: async () => {
             await state.onLock?.()
@@ -218,6 +165,26 @@ describe('StepCache', () => {
     assert.equal(world.locksHeld, 0)
     const hit = await world.cache().run(makeStep(world), signal)
     assert.equal(hit.packed?.diffId, diffId)
+  })
+
+  it('shows a step as running until what it is still at has ended', async () => {
+    for (const failure of [undefined, new Error('no space left')]) {
+      const world = makeCache()
+      let end = (): void => undefined
+      const packing = new Promise<{ diffId: DiffId; createdAt: string }>((resolve, reject) => {
+        end = () =>
+          failure === undefined
+            ? resolve({ diffId: diffIdOf('copy'), createdAt: '2025-01-01T00:00:00Z' })
+            : reject(failure)
+      })
+      const unpacked = { directory: undefined, changes: { page: async () => undefined } }
+      const execute = async () => ({ unpacked, packing, unfinished: packing })
+      await world.cache().run(makeStep(world, { execute }), signal)
+      assert.deepEqual(outcomes(world.events), [])
+      end()
+      await Promise.allSettled(world.background)
+      assert.deepEqual(outcomes(world.events), [failure === undefined ? 'done' : 'failed'])
+    }
   })
 
   it('leaves no record of a failed step and gives the lock back', async () => {

@@ -30,6 +30,8 @@ export interface ExecutedStep {
   /** Set when the next step need not wait for the packing. */
   readonly unpacked: UnpackedLayer | undefined
   readonly packing: Promise<PackedLayer>
+  /** What the step is still at, so that it is shown as running; undefined: it has done its work. */
+  readonly unfinished?: Promise<unknown> | undefined
   /** Of the process; undefined when there was none. */
   readonly usage?: StepUsage
 }
@@ -116,14 +118,17 @@ export class StepCache {
     try {
       await this.#sayWhy(step, reported)
       const executed = await step.execute(reported, signal)
-      reported.end('done')
+      const { unfinished } = executed
+      if (unfinished === undefined) reported.end('done')
+      else {
+        void unfinished.then(
+          () => reported.end('done'),
+          (error: unknown) => endFailed(reported, error, signal),
+        )
+      }
       return executed
     } catch (error) {
-      // What fails after somebody else failed was interrupted, whatever it says; without the cached layer it begins again.
-      reported.end(
-        signal.aborted || error instanceof CachedLayerUnavailable ? 'canceled' : 'failed',
-        error instanceof Error ? error.message : String(error),
-      )
+      endFailed(reported, error, signal)
       throw error
     }
   }
@@ -166,6 +171,14 @@ export class StepCache {
     }
     return packed
   }
+}
+
+/** What fails after somebody else failed was interrupted, whatever it says; without the cached layer it begins again. */
+function endFailed(reported: Step, error: unknown, signal: AbortSignal): void {
+  reported.end(
+    signal.aborted || error instanceof CachedLayerUnavailable ? 'canceled' : 'failed',
+    error instanceof Error ? error.message : String(error),
+  )
 }
 
 function digestHexOf(definition: string): string {

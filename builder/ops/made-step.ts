@@ -9,10 +9,15 @@ export interface MadeStepParts extends PackEntriesParts {
   readonly nowMs: () => number
 }
 
+/** What is less than this is copied before anybody has read the line, and needs no second one that says so. */
+const SHOWN_BYTES_MIN = 1024 * 1024
+const SHOWN_ENTRIES_MIN = 1000
+
 /**
  * The layer of planned entries (COPY, ADD, WORKDIR) for steps that need not wait until it is packed. When a RUN is going to
  * see it, its directory is made of the same entries first, and packed from there: the bytes of both are the same even if
- * the sources change meanwhile. `named` gives an error of the packing its place in the Dockerfile.
+ * the sources change meanwhile. Without a directory packing is the copying, so the step is shown until then. `named` gives
+ * an error of the packing its place in the Dockerfile.
  */
 export async function madeStep(
   planned: readonly PackEntry[],
@@ -28,7 +33,19 @@ export async function madeStep(
       throw options.named(error)
     },
   )
-  return { unpacked: { directory, changes: changesUntil(entries, packing) }, packing }
+  return {
+    unpacked: { directory, changes: changesUntil(entries, packing) },
+    packing,
+    unfinished: directory === undefined && isLarge(planned) ? packing : undefined,
+  }
+}
+
+function isLarge(entries: readonly PackEntry[]): boolean {
+  let sizeBytes = 0
+  for (const entry of entries) {
+    if (entry.type === 'file') sizeBytes += entry.sizeBytes
+  }
+  return entries.length >= SHOWN_ENTRIES_MIN || sizeBytes >= SHOWN_BYTES_MIN
 }
 
 /** Undefined where the worker cannot make it: then whoever needs it unpacks the layer. */

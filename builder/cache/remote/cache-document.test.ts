@@ -1,13 +1,8 @@
 import assert from 'node:assert/strict'
-import { type DiffId, digestOf, parseDiffId } from '../../../registry-client/oci/index.ts'
+import { digestOf } from '../../../registry-client/oci/index.ts'
 import { cacheKeyOf, type CopyInputs } from '../../solver/cache-key.ts'
+import { diffIdOf } from '../testing/memory-cache.ts'
 import { decodeCacheDocument, encodeCacheDocument } from './cache-document.ts'
-
-function diffIdOf(text: string): DiffId {
-  const diffId = parseDiffId(digestOf(text))
-  assert.ok(diffId !== undefined)
-  return diffId
-}
 
 const inputs: CopyInputs = {
   kind: 'copy',
