@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { dir, file, hardlink, opaque, symlink, whiteout } from '../testing/entries.ts'
+import { dir, file, hardlink, opaque, whiteout } from '../testing/entries.ts'
 import { temporaryDirectory } from '../testing/temporary-directory.ts'
 import { writeContents } from './contents.ts'
 import type { LayerEntry } from './entry.ts'
@@ -89,74 +89,5 @@ describe('merged layers', () => {
       ['d/z', 'd/\udc80', 'd/é', 'd/\u{1f600}'],
     )
     assert.deepEqual(tree.children('d/z'), [])
-  })
-})
-
-describe('resolving in merged layers', () => {
-  const tree = LayerTree.of([
-    [
-      dir('usr'),
-      dir('usr/bin'),
-      file('usr/bin/sh'),
-      symlink('bin', 'usr/bin'),
-      symlink('usr/absolute', '/usr/bin'),
-      symlink('usr/out', '../../../../usr/bin/sh'),
-      symlink('self', 'self'),
-      symlink('dangling', 'usr/none/../other'),
-    ],
-  ])
-
-  it('follows relative and absolute symlinks inside the root', () => {
-    for (const path of [
-      '/bin/sh',
-      'usr/absolute/sh',
-      '/usr/out',
-      '//usr/./bin//sh',
-      '../../bin/sh',
-    ]) {
-      const found = tree.resolve(path)
-      assert.equal(found.kind === 'found' && found.path, 'usr/bin/sh', path)
-    }
-  })
-
-  it('leaves a last symlink alone when asked to', () => {
-    const found = tree.resolve('/bin', { followLast: false })
-    assert.equal(found.kind === 'found' && found.path, 'bin')
-    const below = tree.resolve('/bin/sh', { followLast: false })
-    assert.equal(below.kind === 'found' && below.path, 'usr/bin/sh')
-  })
-
-  it('says where something missing would be made', () => {
-    assert.deepEqual(tree.resolve('/bin/new/deep'), {
-      kind: 'missing',
-      path: 'usr/bin/new/deep',
-      existing: 'usr/bin',
-    })
-    assert.deepEqual(tree.resolve('dangling/x'), {
-      kind: 'missing',
-      path: 'usr/other/x',
-      existing: 'usr',
-    })
-    const back = tree.resolve('/none/../bin')
-    assert.equal(back.kind === 'found' && back.path, 'usr/bin')
-  })
-
-  it('tells loops and files that would have to be directories', () => {
-    assert.deepEqual(tree.resolve('/self/x'), { kind: 'loop', path: 'self' })
-    assert.deepEqual(tree.resolve('/usr/bin/sh/x'), { kind: 'not-a-directory', path: 'usr/bin/sh' })
-  })
-
-  it('follows exactly as many symlinks as the kernel', () => {
-    const chain = (length: number): LayerEntry[] => [
-      file('l0'),
-      ...Array.from({ length }, (_, index) => symlink(`l${index + 1}`, `l${index}`)),
-    ]
-    assert.equal(LayerTree.of([chain(40)]).resolve('l40').kind, 'found')
-    assert.equal(LayerTree.of([chain(41)]).resolve('l41').kind, 'loop')
-  })
-
-  it('finds the root', () => {
-    const found = tree.resolve('/..')
-    assert.equal(found.kind === 'found' && found.path, '')
   })
 })

@@ -2,7 +2,7 @@ import type { DiffEntry } from '../snapshotter.ts'
 import { readContents } from './contents.ts'
 import type { LayerEntry, LayerPath } from './entry.ts'
 import { normalizeEntries } from './normalize.ts'
-import { comparePaths, joinPath, nameOf, parentOf } from './order.ts'
+import { comparePaths, nameOf, parentOf } from './order.ts'
 
 type DirEntry = Extract<LayerEntry, { type: 'dir' }>
 
@@ -20,18 +20,6 @@ export interface TreeNode<E extends DiffEntry = LayerEntry> {
   /** Path of the bytes in that layer's directory; names of one file share (layer, source). */
   readonly source: LayerPath
 }
-
-export type Resolution<E extends DiffEntry = LayerEntry> =
-  | { readonly kind: 'found'; readonly path: LayerPath; readonly node: TreeNode<E> }
-  /** Where it would be made; `existing` is the deepest directory on the way that is there. */
-  | { readonly kind: 'missing'; readonly path: LayerPath; readonly existing: LayerPath }
-  /** `path` would have to be a directory. */
-  | { readonly kind: 'not-a-directory'; readonly path: LayerPath }
-  /** More symlinks than the kernel follows. */
-  | { readonly kind: 'loop'; readonly path: LayerPath }
-
-/** path_resolution(7): ELOOP after 40 symlinks. */
-const SYMLINKS_MAX = 40
 
 class Inner<E extends DiffEntry> implements TreeNode<E> {
   readonly path: LayerPath
@@ -93,42 +81,6 @@ export class LayerTree<E extends DiffEntry = LayerEntry> {
       yield node
       stack.push(...sortedChildren(node).reverse())
     }
-  }
-
-  /**
-   * Where `path` (absolute or relative to the root, with `.`, `..` and repeated slashes) leads when symlinks are followed
-   * inside the root, as a process with this root would see it. What is missing on the way is taken as directories to be made.
-   */
-  resolve(
-    path: string,
-    options: { readonly followLast: boolean } = { followLast: true },
-  ): Resolution<E> {
-    const pending = path.split('/').reverse()
-    let at = [this.#root]
-    const missing: string[] = []
-    let followed = 0
-    for (let name = pending.pop(); name !== undefined; name = pending.pop()) {
-      const here = at.at(-1) ?? this.#root
-      if (name === '' || name === '.') continue
-      if (name === '..') {
-        if (missing.pop() === undefined && at.length > 1) at.pop()
-        continue
-      }
-      if (here.entry.type !== 'dir') return { kind: 'not-a-directory', path: here.path }
-      const child = missing.length > 0 ? undefined : here.children?.get(name)
-      const link = child === undefined ? undefined : linkToFollow(child, pending, options)
-      if (child === undefined) missing.push(name)
-      else if (link === undefined) at.push(child)
-      else {
-        followed += 1
-        if (followed > SYMLINKS_MAX) return { kind: 'loop', path: child.path }
-        if (link.startsWith('/')) at = [this.#root]
-        pending.push(...link.split('/').reverse())
-      }
-    }
-    const end = at.at(-1) ?? this.#root
-    if (missing.length === 0) return { kind: 'found', path: end.path, node: end }
-    return { kind: 'missing', path: joinPath(end.path, missing.join('/')), existing: end.path }
   }
 
   #find(path: LayerPath): Inner<E> | undefined {
@@ -209,17 +161,6 @@ export class LayerTree<E extends DiffEntry = LayerEntry> {
     // A layer that has `a/b` makes `a` a directory even where a lower one had a file.
     return this.#put(parentPath, impliedDirectory(parentPath))
   }
-}
-
-/** Target of the symlink at `node` when the walk goes on through it; `pending` is what comes after. */
-function linkToFollow<E extends DiffEntry>(
-  { entry }: TreeNode<E>,
-  pending: readonly string[],
-  { followLast }: { readonly followLast: boolean },
-): string | undefined {
-  if (entry.type !== 'symlink') return undefined
-  const isLast = pending.every((name) => name === '' || name === '.')
-  return isLast && !followLast ? undefined : entry.target
 }
 
 type LinkEntry<E extends DiffEntry> = Extract<E, { type: 'hardlink' }>
