@@ -46,15 +46,10 @@ async function readDockerfile(
 ): Promise<{ readonly name: string; readonly text: string }> {
   const { dockerfile } = session.request
   const name = dockerfile.kind === 'text' ? dockerfile.name : basename(dockerfile.path)
-  const step = session.steps.start(`[internal] load build definition from ${name}`)
-  try {
-    const found = await session.contexts.dockerfile()
-    step.end('done')
-    return found
-  } catch (error) {
-    step.end('failed', error instanceof Error ? error.message : String(error))
-    throw error
-  }
+  const title = `[internal] load build definition from ${name}`
+  return await session.steps.during(title, session.services.signal, () =>
+    session.contexts.dockerfile(),
+  )
 }
 
 /** One graph for each platform; all base images are asked for side by side. */

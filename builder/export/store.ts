@@ -48,8 +48,7 @@ export class StoreExporter implements Exporter {
     services: ExportServices,
     signal: AbortSignal,
   ): Promise<ExportOutcome> {
-    const step = services.steps.start('exporting to image')
-    try {
+    await services.steps.during('exporting to image', signal, async (step) => {
       if (!this.#isPushed) {
         await fetchCached(result, services, signal)
       }
@@ -59,11 +58,7 @@ export class StoreExporter implements Exporter {
       for (const name of this.#names) {
         tellFact(step, `naming to ${name}`)
       }
-      step.end('done')
-    } catch (error) {
-      step.end('failed', error instanceof Error ? error.message : String(error))
-      throw error
-    }
+    })
     return { digest: rootManifest(result).digest, names: this.#names }
   }
 }

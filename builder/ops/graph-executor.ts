@@ -64,12 +64,16 @@ export class GraphExecutor {
       case 'http':
         return {
           kind: 'files',
-          tree: await this.#reported(node, () => this.#parts.openHttp(node, signal)),
+          tree: await this.#parts.steps.during(node.origin.title, signal, () =>
+            this.#parts.openHttp(node, signal),
+          ),
         }
       case 'git':
         return {
           kind: 'files',
-          tree: await this.#reported(node, () => this.#parts.openGit(node, signal)),
+          tree: await this.#parts.steps.during(node.origin.title, signal, () =>
+            this.#parts.openGit(node, signal),
+          ),
         }
       case 'mkdir':
         return await this.#mkdir(node, inputs, place, signal)
@@ -123,18 +127,6 @@ export class GraphExecutor {
       )
     }
     return grown(node, parent, await runNode(node, { parent, sources, place }, this.#parts, signal))
-  }
-
-  async #reported<Value>(node: HttpNode | GitNode, work: () => Promise<Value>): Promise<Value> {
-    const step = this.#parts.steps.start(node.origin.title)
-    try {
-      const value = await work()
-      step.end('done')
-      return value
-    } catch (error) {
-      step.end('failed', error instanceof Error ? error.message : String(error))
-      throw error
-    }
   }
 
   /** A stage's n-th instruction of a project: what `explain` compares with the build before. */

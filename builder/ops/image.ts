@@ -76,7 +76,7 @@ export class ImageResolver {
     const reference = parseReference(text)
     const name = formatReference(reference)
     return await this.#flights.run(JSON.stringify([name, platform]), signal, () =>
-      this.#reported(name, async () => this.#fromName(reference, platform, signal)),
+      this.#reported(name, signal, async () => this.#fromName(reference, platform, signal)),
     )
   }
 
@@ -87,7 +87,7 @@ export class ImageResolver {
   ): Promise<ResolvedImage> {
     const name = `oci-layout://${location.path}${location.reference === undefined ? '' : `:${location.reference}`}`
     return await this.#flights.run(JSON.stringify([name, platform]), signal, () =>
-      this.#reported(name, async () => {
+      this.#reported(name, signal, async () => {
         const layout = new OciLayout(location.path)
         const top = await layout.find(location.reference)
         const source = { name, origins: [], layout, read: (blob: Descriptor) => layout.read(blob) }
@@ -105,20 +105,18 @@ export class ImageResolver {
     return resolved
   }
 
-  async #reported(name: string, work: () => Promise<ResolvedImage>): Promise<ResolvedImage> {
-    const step = this.#parts.steps.start(`[internal] load metadata for ${name}`)
-    try {
-      const resolved = await work()
-      // Equal manifests of two names are one image; their registries all hold its blobs.
-      const known = this.#resolved.get(resolved.handle)
-      const origins = [...(known?.origins ?? []), ...resolved.origins]
-      this.#resolved.set(resolved.handle, { ...resolved, origins })
-      step.end('done')
-      return resolved
-    } catch (error) {
-      step.end('failed', error instanceof Error ? error.message : String(error))
-      throw error
-    }
+  async #reported(
+    name: string,
+    signal: AbortSignal,
+    work: () => Promise<ResolvedImage>,
+  ): Promise<ResolvedImage> {
+    const title = `[internal] load metadata for ${name}`
+    const resolved = await this.#parts.steps.during(title, signal, work)
+    // Equal manifests of two names are one image; their registries all hold its blobs.
+    const known = this.#resolved.get(resolved.handle)
+    const origins = [...(known?.origins ?? []), ...resolved.origins]
+    this.#resolved.set(resolved.handle, { ...resolved, origins })
+    return resolved
   }
 
   async #fromName(

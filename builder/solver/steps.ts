@@ -73,6 +73,25 @@ export class StepReporter {
     }
   }
 
+  /** Reports `work` as a step: done when it succeeds, canceled when `signal` broke it off, else failed. */
+  async during<Value>(
+    title: string,
+    signal: AbortSignal,
+    work: (step: Step) => Promise<Value>,
+  ): Promise<Value> {
+    const step = this.start(title)
+    try {
+      const value = await work(step)
+      step.end('done')
+      return value
+    } catch (error) {
+      // What fails after somebody else failed was interrupted, whatever it says.
+      const reason = error instanceof Error ? error.message : String(error)
+      step.end(signal.aborted ? 'canceled' : 'failed', reason)
+      throw error
+    }
+  }
+
   notice(text: string): void {
     this.#sink({ type: 'notice', atMs: this.#atMs(), text })
   }

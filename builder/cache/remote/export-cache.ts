@@ -48,19 +48,13 @@ export async function exportCache(
 ): Promise<void> {
   const image = cacheImage(destination, cache)
   const name = destination.type === 'registry' ? destination.ref : destination.dest
-  const step = parts.services.steps.start(`exporting cache to ${name}`)
-  try {
+  await parts.services.steps.during(`exporting cache to ${name}`, signal, async (step) => {
     if (destination.type === 'registry') {
       await push(destination.ref, image, { ...parts, step }, signal)
     } else {
       await writeLayout(destination, image, parts, signal)
     }
-    step.end('done')
-  } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error)
-    step.end(signal.aborted ? 'canceled' : 'failed', reason)
-    throw error
-  }
+  })
 }
 
 function cacheImage(

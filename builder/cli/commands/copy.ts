@@ -14,7 +14,7 @@ import { UsageError } from '../errors.ts'
 import { layoutCopySource } from '../layout-copy-source.ts'
 import { REGISTRY_FLAGS } from '../request/build-flags.ts'
 import { readPlatform } from '../request/platform.ts'
-import { readReference } from '../request/reference.ts'
+import { readRemoteReference } from '../request/reference.ts'
 import { withProgress } from '../with-progress.ts'
 
 /** Printers show a rate; more events than this a second only cost time. */
@@ -48,18 +48,11 @@ export const copyCommand: Command = {
     const openSource = readSource(sourceText, context)
     const root = await withProgress(args, context, async ({ steps, registries }) => {
       const client = await registries.client()
-      const step = steps.start(`copying ${sourceText} to ${familiarReference(target)}`)
-      try {
-        const withReferrers = args.boolean('referrers') === true
-        const options = { target, platform, withReferrers, step, context }
-        const copied = await copy(client, openSource(client), options)
-        step.end('done')
-        return copied
-      } catch (error) {
-        const text = error instanceof Error ? error.message : String(error)
-        step.end(context.signal.aborted ? 'canceled' : 'failed', text)
-        throw error
-      }
+      const title = `copying ${sourceText} to ${familiarReference(target)}`
+      const withReferrers = args.boolean('referrers') === true
+      return await steps.during(title, context.signal, (step) =>
+        copy(client, openSource(client), { target, platform, withReferrers, step, context }),
+      )
     })
     const name = target.tag ?? familiarReference(target)
     context.stdout.write(`${name}: digest: ${root.digest} size: ${root.bytes.byteLength}\n`)
@@ -119,7 +112,7 @@ function partOf({ digest }: Pick<Descriptor, 'digest'>): string {
 function readSource(text: string, { cwd }: CommandContext): (client: RegistryClient) => CopySource {
   const layout = /^(?:oci-layout:\/\/|oci:)(.+)$/s.exec(text)?.[1]
   if (layout === undefined) {
-    const reference = readReference(text.replace(/^docker:\/\//, ''), 'source')
+    const reference = readRemoteReference(text, 'source')
     return (client) => client.repositorySource(reference)
   }
   // The name of an entry comes after the last part of the path: `dir:tag`, `dir@sha256:…`.
@@ -131,7 +124,7 @@ function readSource(text: string, { cwd }: CommandContext): (client: RegistryCli
 }
 
 function readTarget(text: string): Reference {
-  const reference = readReference(text.replace(/^docker:\/\//, ''), 'target')
+  const reference = readRemoteReference(text, 'target')
   if (reference.digest === undefined) {
     return { ...reference, tag: reference.tag ?? 'latest' }
   }

@@ -43,14 +43,11 @@ export const saveCommand: Command = {
     await using services = await openServices(args, context)
     await withProgress(args, context, async (moving) => {
       const files = await archiveFiles(args.positionals, format, services, moving, context)
-      const step = moving.steps.start(`saving to ${dest === '-' ? 'stdout' : dest}`)
-      await writeDestination(
-        dest,
-        archiveTar(files, byteCounter(step), context.signal),
-        context,
-        context.signal,
-      )
-      step.end('done')
+      const title = `saving to ${dest === '-' ? 'stdout' : dest}`
+      await moving.steps.during(title, context.signal, async (step) => {
+        const bytes = archiveTar(files, byteCounter(step), context.signal)
+        await writeDestination(dest, bytes, context, context.signal)
+      })
     })
     return 0
   },

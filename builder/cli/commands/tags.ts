@@ -2,7 +2,7 @@ import { familiarName } from '../../../registry-client/oci/index.ts'
 import type { Command } from '../command.ts'
 import { UsageError } from '../errors.ts'
 import { REGISTRY_FLAGS } from '../request/build-flags.ts'
-import { hasTagOrDigest, readReference, REMOTE } from '../request/reference.ts'
+import { hasTagOrDigest, readRemoteReference } from '../request/reference.ts'
 import { noticingRegistries } from '../services.ts'
 
 export const tagsCommand: Command = {
@@ -13,10 +13,9 @@ export const tagsCommand: Command = {
   arguments: { min: 1, max: 1 },
   run: async (args, context) => {
     const [text = ''] = args.positionals
-    const name = text.startsWith(REMOTE) ? text.slice(REMOTE.length) : text
-    const reference = readReference(name, 'name')
-    if (hasTagOrDigest(name)) {
-      throw new UsageError(`invalid name: "${name}" is one image; give ${familiarName(reference)}`)
+    const reference = readRemoteReference(text, 'name')
+    if (hasTagOrDigest(text)) {
+      throw new UsageError(`invalid name: "${text}" is one image; give ${familiarName(reference)}`)
     }
     await using registries = noticingRegistries(args, context)
     const client = await registries.client()

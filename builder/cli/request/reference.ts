@@ -21,6 +21,11 @@ export function readReference(text: string, what: string): Reference {
   }
 }
 
+/** A name in a registry, with or without `docker://`. Throws `UsageError`. */
+export function readRemoteReference(text: string, what: string): Reference {
+  return readReference(text.startsWith(REMOTE) ? text.slice(REMOTE.length) : text, what)
+}
+
 /** Whether a name says which image of its repository is meant; without it is the one tagged `latest`. */
 export function hasTagOrDigest(text: string): boolean {
   return /@|:[^/]+$/.test(text)
