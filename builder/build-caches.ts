@@ -43,7 +43,7 @@ export async function exportCaches(
 /** A layer that another cache promised and cannot give is left out. */
 async function exportTo(
   destination: Exclude<CacheExport, { type: 'inline' }>,
-  { steps, services: { registry } }: BuildSession,
+  { steps, services: { registry, kernel } }: BuildSession,
   { platforms, journal, exports }: SolvedBuild,
   signal: AbortSignal,
 ): Promise<void> {
@@ -56,7 +56,12 @@ async function exportTo(
       const own = ownLayers(platforms, journal, destination.mode)
       const there = own.filter((layer) => !missing.has(layer.packed?.diffId ?? ''))
       const layers = await exports.inFormat(there, destination.format, signal)
-      await exportCache(destination, { journal, layers }, { registry, services }, signal)
+      await exportCache(
+        destination,
+        { journal, layers },
+        { registry, services, locker: kernel },
+        signal,
+      )
       return
     } catch (error) {
       if (!(error instanceof CachedLayerUnavailable) || missing.has(error.diffId)) {

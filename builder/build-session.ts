@@ -239,7 +239,12 @@ function openRemoteCaches(
   { cacheFrom }: BuildRequest,
   { registry, signal }: BuildServices,
 ): RemoteCaches | undefined {
-  const places = cacheFrom.map((location) => cachePlace(location, registry))
+  const places = cacheFrom.flatMap((location) => {
+    if (location.type !== 'unsupported') return [cachePlace(location, registry)]
+    const { kind } = location
+    steps.warning(`could not use a cache of type ${kind}: only registry and local are supported`)
+    return []
+  })
   return places.length === 0 ? undefined : RemoteCaches.open(places, steps, signal)
 }
 

@@ -69,6 +69,8 @@ export type CacheImport =
   | { readonly type: 'registry'; readonly ref: string; readonly isInsecure: boolean }
   /** An OCI layout; `reference`: a tag or digest in it. */
   | { readonly type: 'local'; readonly src: string; readonly reference: string | undefined }
+  /** A kind that only BuildKit has, such as `gha`: the build goes without it, and says so. */
+  | { readonly type: 'unsupported'; readonly kind: string }
 
 /** `mode`: the layers of the result (`min`), or of all steps (`max`). */
 export type CacheExport =
@@ -84,6 +86,8 @@ export type CacheExport =
       readonly type: 'local'
       readonly dest: string
       readonly tag: string
+      /** What else is at `dest` goes. */
+      readonly isReset: boolean
       readonly mode: 'min' | 'max'
       readonly format: LayerFormat
       readonly isErrorIgnored: boolean

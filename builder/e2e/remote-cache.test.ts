@@ -207,6 +207,13 @@ describe('a remote cache', () => {
       await readFile(join(dir, 'index.json'), 'utf8'),
     )
     assert.equal(index.manifests.length, 1)
+    const blobs = (): Promise<string[]> => readdir(join(dir, 'blobs/sha256'))
+    await appendFile(join(context, 'source.txt'), 'more\n')
+    await buildFresh(lab, 'a', ['--cache-to', to, context])
+    const grown = await blobs()
+    await writeFile(join(context, 'source.txt'), 'one\n')
+    await buildFresh(lab, 'a', ['--cache-to', `${to},reset=true`, context])
+    assert.ok((await blobs()).length < grown.length)
     const from = ['--cache-from', `type=local,src=${dir},tag=x`]
     const second = await buildFresh(lab, 'b', ['-t', 'probe', ...from, context])
     assert.deepEqual([second.id, second.executed], [first.id, []])
@@ -268,6 +275,17 @@ describe('a remote cache', () => {
     const third = await buildFresh(lab, 'd', ['--cache-from', `type=local,src=${fresh}`, context])
     assert.doesNotMatch(third.stderr, /could not use/)
     await prune(lab)
+  })
+
+  it('of a kind that there is not is told of, and the build goes without it; writing it fails', async () => {
+    await using lab = await Lab.open()
+    const context = await lab.context({ Dockerfile: 'FROM scratch\nCOPY Dockerfile /\n' })
+    const gha = 'type=gha,scope=main'
+    const { stderr } = await lab.build(['--cache-from', gha, '-t', 'x', context])
+    assert.match(stderr, /could not use a cache of type gha: only registry and local/)
+    const refused = await lab.tsbuild(['--cache-to', `${gha},mode=max`, '-t', 'x', context])
+    assert.equal(refused.status, 2, refused.text)
+    assert.match(refused.stderr, /cache type "gha" is not supported/)
   })
 
   it('that is damaged is told of, and the build goes without it', async () => {

@@ -1,21 +1,16 @@
 import assert from 'node:assert/strict'
-import { readdir, readFile, writeFile } from 'node:fs/promises'
+import { readdir, readFile, readlink, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
+import { kernel } from '../../snapshotter/index.ts'
 import { validateImage } from '../image/validate-image.ts'
 import type { OutputRequest } from '../request.ts'
 import { ArchiveExporter } from './archive.ts'
+import { FORMAT_DEFAULT } from './layer-formats.ts'
 import { ImageMaker } from './testing/image-maker.ts'
 
 const SIGNAL = new AbortController().signal
 const NAMES = ['docker.io/library/app:v1', 'reg.example/app:v1']
-const FORMAT = {
-  compression: 'uncompressed',
-  level: undefined,
-  isForced: false,
-  useOciMediaTypes: true,
-  rewriteTimestamp: false,
-} as const
 const LAYERS = [[{ name: 'a', content: 'a' }], [{ name: 'big', content: 'x'.repeat(3_000_000) }]]
 
 type Archive = Extract<OutputRequest, { type: 'oci' | 'docker' }> & { readonly dest: string }
@@ -26,7 +21,7 @@ function output(dest: string, changes: Partial<Archive> = {}): Archive {
     dest,
     isTar: true,
     names: NAMES,
-    format: FORMAT,
+    format: FORMAT_DEFAULT,
     annotations: [],
     ...changes,
   }
@@ -39,7 +34,7 @@ describe('ArchiveExporter', () => {
   })
   afterEach(() => maker[Symbol.asyncDispose]())
 
-  const surroundings = () => ({ cwd: maker.directory, stdout: new PassThrough() })
+  const surroundings = () => ({ cwd: maker.directory, stdout: new PassThrough(), kernel })
 
   it('writes an OCI archive that holds together, with every name', async () => {
     const exporter = await ArchiveExporter.open(output('o.tar'), surroundings())
@@ -95,6 +90,31 @@ describe('ArchiveExporter', () => {
     )
   })
 
+  it('replaces the file that a link leads to, not the link', async () => {
+    await maker.workDirectory('elsewhere')
+    await writeFile(join(maker.directory, 'elsewhere/o.tar'), 'old')
+    await symlink('elsewhere/o.tar', join(maker.directory, 'link.tar'))
+    const exporter = await ArchiveExporter.open(output('link.tar'), surroundings())
+    await exporter.export(await maker.result(LAYERS), maker.services, SIGNAL)
+    assert.equal(await readlink(join(maker.directory, 'link.tar')), 'elsewhere/o.tar')
+    assert.equal((await validateImage(join(maker.directory, 'elsewhere/o.tar'))).length, 2)
+  })
+
+  it('loses no name when several write to a layout directory at once', async () => {
+    const result = await maker.result(LAYERS)
+    const names = Array.from({ length: 8 }, (_, index) => `reg.example/app:v${index}`)
+    await Promise.all(
+      names.map(async (name) => {
+        const one = output('layout', { isTar: false, names: [name] })
+        const exporter = await ArchiveExporter.open(one, surroundings())
+        await exporter.export(result, maker.services, SIGNAL)
+      }),
+    )
+    const images = await validateImage(join(maker.directory, 'layout'))
+    assert.deepEqual(images.flatMap((image) => image.names).toSorted(), names)
+    assert.ok(!(await readdir(join(maker.directory, 'layout'))).includes('index.json.lock'))
+  })
+
   it('adds to a layout directory: other names stay, its own are replaced', async () => {
     const first = output('layout', { isTar: false, names: ['reg.example/old:v1'] })
     await (await ArchiveExporter.open(first, surroundings())).export(
@@ -148,7 +168,7 @@ describe('ArchiveExporter', () => {
     )
     const terminal = Object.assign(new PassThrough(), { isTTY: true })
     await assert.rejects(
-      ArchiveExporter.open(output('-'), { cwd: maker.directory, stdout: terminal }),
+      ArchiveExporter.open(output('-'), { ...surroundings(), stdout: terminal }),
       refused,
     )
   })
@@ -159,7 +179,7 @@ describe('ArchiveExporter', () => {
     await assert.rejects(exporter.export(await maker.result(LAYERS), services, SIGNAL), {
       code: 'ENOENT',
     })
-    assert.ok(!(await readdir(maker.directory)).some((name) => name.startsWith('o.tar')))
+    assert.ok(!(await readdir(maker.directory)).some((name) => /^o\.tar|\.tmp$/.test(name)))
   })
 })
 
@@ -169,6 +189,7 @@ describe('validateImage', () => {
     const exporter = await ArchiveExporter.open(output('layout', { isTar: false }), {
       cwd: maker.directory,
       stdout: new PassThrough(),
+      kernel,
     })
     const result = await maker.result(LAYERS)
     await exporter.export(result, maker.services, SIGNAL)

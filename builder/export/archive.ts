@@ -1,4 +1,5 @@
 import { resolve } from 'node:path'
+import type { Locker } from '../../snapshotter/index.ts'
 import type { BuildResult, ImageLayer } from '../image/built-image.ts'
 import type { AnnotationRequest, LayerFormat, OutputRequest } from '../request.ts'
 import type { Step } from '../solver/steps.ts'
@@ -14,6 +15,7 @@ import { writeLayoutDirectory } from './layout-directory.ts'
 import {
   blobFiles,
   dockerManifestFile,
+  inOrder,
   type LayoutFile,
   type LayoutEntry,
   layoutEntries,
@@ -24,6 +26,11 @@ import {
 
 type ArchiveOutput = Extract<OutputRequest, { type: 'oci' | 'docker' }> & { readonly dest: string }
 
+export interface ArchiveParts extends Surroundings {
+  /** Layout directories are locked while they are written. */
+  readonly kernel: Locker
+}
+
 /**
  * `type=oci` and `type=docker` with a destination (features rows C66, C67): an OCI layout as a tar or a directory; for docker with
  * `manifest.json`, which `docker load` and skopeo's `docker-archive:` read. Errors: `destination-unusable`, `export-unsupported`.
@@ -32,23 +39,23 @@ export class ArchiveExporter implements Exporter {
   readonly format: LayerFormat
   readonly annotations: readonly AnnotationRequest[]
   readonly #output: ArchiveOutput
-  readonly #surroundings: Surroundings
+  readonly #parts: ArchiveParts
 
-  private constructor(output: ArchiveOutput, surroundings: Surroundings) {
+  private constructor(output: ArchiveOutput, parts: ArchiveParts) {
     this.format = output.format
     this.annotations = output.annotations
     this.#output = output
-    this.#surroundings = surroundings
+    this.#parts = parts
   }
 
   /** Refuses a bad destination at once, not after the build. */
-  static async open(output: ArchiveOutput, surroundings: Surroundings): Promise<ArchiveExporter> {
+  static async open(output: ArchiveOutput, parts: ArchiveParts): Promise<ArchiveExporter> {
     if (output.isTar) {
-      await checkFileDestination(output.dest, output.type, surroundings)
+      await checkFileDestination(output.dest, output.type, parts)
     } else {
-      await checkDirectoryDestination(output.dest, output.type, surroundings)
+      await checkDirectoryDestination(output.dest, output.type, parts)
     }
-    return new ArchiveExporter(output, surroundings)
+    return new ArchiveExporter(output, parts)
   }
 
   layerReady(layer: ImageLayer, services: ExportServices, signal: AbortSignal): void {
@@ -61,34 +68,25 @@ export class ArchiveExporter implements Exporter {
     signal: AbortSignal,
   ): Promise<ExportOutcome> {
     const { type, dest, isTar, names, annotations } = this.#output
-    const step = services.steps.start(
-      type === 'oci' ? 'exporting to oci image format' : 'exporting to docker image format',
-    )
-    try {
+    await services.steps.during(`exporting to ${type} image format`, signal, async (step) => {
       // First, because it refuses what cannot be written.
       const parts = { result, names, annotations }
       const docker = type === 'docker' ? [dockerManifestFile([parts])] : []
       const blobs = await blobFiles(result, services, signal)
       const entries = layoutEntries(parts)
       if (isTar) {
-        const files = [...blobs, ...layoutHead(entries), ...docker].sort((a, b) =>
-          a.name < b.name ? -1 : 1,
-        )
+        const files = inOrder([...blobs, ...layoutHead(entries), ...docker])
         const bytes = archiveTar(files, byteCounter(step), signal)
-        await writeDestination(dest, bytes, this.#surroundings, signal)
+        await writeDestination(dest, bytes, this.#parts, signal)
       } else {
-        await writeLayoutDirectory(
-          resolve(this.#surroundings.cwd, dest),
-          [...docker, ...blobs],
-          names.length === 0 ? entries.map(asLatest) : entries,
-          signal,
-        )
+        const addition = {
+          files: [...docker, ...blobs],
+          entries: names.length === 0 ? entries.map(asLatest) : entries,
+        }
+        const { cwd, kernel } = this.#parts
+        await writeLayoutDirectory(resolve(cwd, dest), addition, kernel, signal)
       }
-      step.end('done')
-    } catch (error) {
-      step.end('failed', error instanceof Error ? error.message : String(error))
-      throw error
-    }
+    })
     return { digest: rootManifest(result).digest, names }
   }
 }

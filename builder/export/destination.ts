@@ -1,10 +1,10 @@
-import { randomBytes } from 'node:crypto'
 import { createWriteStream } from 'node:fs'
-import { access, constants, rename, rm, stat } from 'node:fs/promises'
+import { access, constants, realpath, stat } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { ExportError } from './errors.ts'
+import { replaceFile } from './replace-file.ts'
 
 /** Standard output as exporters see it. */
 export interface ExportStdout extends NodeJS.WritableStream {
@@ -35,22 +35,24 @@ export async function checkFileDestination(
     }
     return
   }
-  if ((await statIfThere(resolve(cwd, dest)))?.isDirectory() === true) {
+  const given = resolve(cwd, dest)
+  const existing = await statIfThere(given)
+  if (existing?.isDirectory() === true) {
     throw new ExportError(
       'destination-unusable',
       `could not write output type=${type}: dest ${dest} is a directory, not a file`,
     )
   }
-  const parent = dirname(resolve(cwd, dest))
+  const path = existing === undefined ? given : await realpath(given)
+  const parent = dirname(path)
   if ((await statIfThere(parent))?.isDirectory() !== true) {
     throw new ExportError(
       'destination-unusable',
       `could not write output type=${type}: the directory of dest ${dest} does not exist`,
     )
   }
-  const existing = await statIfThere(resolve(cwd, dest))
   const isPlain = existing === undefined || existing.isFile()
-  await checkWritable(isPlain ? parent : resolve(cwd, dest), `output type=${type}`)
+  await checkWritable(isPlain ? parent : path, `output type=${type}`)
 }
 
 /** Throws `destination-unusable` when this user may not write `path`, which exists. */
@@ -106,25 +108,28 @@ export async function writeDestination(
     await pipeline(source, stdout, { signal, end: false })
     return
   }
-  const path = resolve(cwd, dest)
-  const existing = await statIfThere(path)
+  const given = resolve(cwd, dest)
+  const existing = await statIfThere(given)
   if (existing !== undefined && !existing.isFile()) {
     // A device or a fifo: something reads at the other end.
-    await pipeline(source, createWriteStream(path), { signal })
+    await pipeline(source, createWriteStream(given), { signal })
     return
   }
-  const temporary = `${path}.${randomBytes(6).toString('hex')}.tmp`
+  // A link stays, and the file that it leads to is replaced.
+  const path = existing === undefined ? given : await realpath(given)
+  let temporary: string | undefined
   try {
-    await pipeline(source, createWriteStream(temporary, { flags: 'wx' }), { signal })
-    await rename(temporary, path)
+    await replaceFile(path, async (beside) => {
+      temporary = beside
+      await pipeline(source, createWriteStream(beside, { flags: 'wx' }), { signal })
+    })
   } catch (error) {
-    await rm(temporary, { force: true })
     throw unwritable(path, temporary, error)
   }
 }
 
 /** Node says of a failed write which call failed and not on which file. Other errors are those of the source. */
-function unwritable(path: string, temporary: string, error: unknown): unknown {
+function unwritable(path: string, temporary: string | undefined, error: unknown): unknown {
   if (!(error instanceof Error && 'syscall' in error)) {
     return error
   }

@@ -1,30 +1,42 @@
-import { randomBytes } from 'node:crypto'
-import { copyFile, mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { copyFile, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { basename, join } from 'node:path'
+import { lockFile, type Locker } from '../../snapshotter/index.ts'
 import { ExportError } from './errors.ts'
 import { type LayoutEntry, type LayoutFile, layoutHead } from './layout-files.ts'
+import { replaceFile } from './replace-file.ts'
 
 /** `index.json` of somebody else's layout is read whole; more than this is no index. */
 const INDEX_BYTES_MAX = 4 * 1024 * 1024
 
+/** What is added to a layout. */
+export interface LayoutAddition {
+  readonly files: readonly LayoutFile[]
+  readonly entries: readonly LayoutEntry[]
+  /** Nothing else stays: the entries of other names go, and every other blob. */
+  readonly isReset?: boolean
+}
+
 /**
  * Adds an image to the OCI layout at `directory`, which is made when it is not there. Blobs that are there stay; entries
- * of the same name are replaced, others kept. `index.json` is replaced last, so a reader never sees a name without its blobs.
+ * of the same name are replaced, others kept. `index.json` is replaced after the blobs are there, so a reader never sees a name
+ * without its blobs. Several writers wait for each other (features row O52), BuildKit's too: the lock file is the same.
  */
 export async function writeLayoutDirectory(
   directory: string,
-  blobs: readonly LayoutFile[],
-  entries: readonly LayoutEntry[],
+  { files, entries, isReset = false }: LayoutAddition,
+  locker: Locker,
   signal: AbortSignal,
 ): Promise<void> {
-  await mkdir(join(directory, 'blobs/sha256'), { recursive: true })
-  for (const blob of blobs) {
+  const blobsDirectory = join(directory, 'blobs/sha256')
+  await mkdir(blobsDirectory, { recursive: true })
+  const path = join(directory, 'index.json.lock')
+  await using _lock = await lockFile(locker, path, { mode: 'exclusive', removeAfter: true }, signal)
+  for (const file of files) {
     signal.throwIfAborted()
-    await addBlob(directory, blob)
+    await addFile(directory, file)
   }
-  const kept = (await readEntries(directory)).filter(
-    (old) => !entries.some((entry) => isSameName(old, entry)),
-  )
+  const before = isReset ? [] : await readEntries(directory)
+  const kept = before.filter((old) => !entries.some((entry) => isSameName(old, entry)))
   for (const { name, content } of layoutHead([...kept, ...entries]).reverse()) {
     if (content instanceof Uint8Array) {
       await replaceFile(join(directory, name), (temporary) =>
@@ -32,9 +44,16 @@ export async function writeLayoutDirectory(
       )
     }
   }
+  if (isReset) await removeOthers(blobsDirectory, new Set(files.map(({ name }) => basename(name))))
 }
 
-async function addBlob(directory: string, { name, content }: LayoutFile): Promise<void> {
+async function removeOthers(directory: string, kept: ReadonlySet<string>): Promise<void> {
+  for (const name of await readdir(directory)) {
+    if (!kept.has(name)) await rm(join(directory, name))
+  }
+}
+
+async function addFile(directory: string, { name, content }: LayoutFile): Promise<void> {
   const path = join(directory, name)
   const sizeBytes = content instanceof Uint8Array ? content.byteLength : content.sizeBytes
   if ((await sizeOf(path)) === sizeBytes) {
@@ -45,20 +64,6 @@ async function addBlob(directory: string, { name, content }: LayoutFile): Promis
       ? writeFile(temporary, content, { flag: 'wx' })
       : copyFile(content.path, temporary),
   )
-}
-
-async function replaceFile(
-  path: string,
-  write: (temporary: string) => Promise<void>,
-): Promise<void> {
-  const temporary = join(dirname(path), `.${randomBytes(6).toString('hex')}.tmp`)
-  try {
-    await write(temporary)
-    await rename(temporary, path)
-  } catch (error) {
-    await rm(temporary, { force: true })
-    throw error
-  }
 }
 
 async function readEntries(directory: string): Promise<LayoutEntry[]> {

@@ -72,7 +72,12 @@ export async function blobFiles(
   if (result.index !== undefined) {
     add(result.index.digest, result.index.bytes)
   }
-  return [...files.values()].sort((a, b) => (a.name < b.name ? -1 : 1))
+  return inOrder(files.values())
+}
+
+/** By name: equal files then make equal archives. */
+export function inOrder(files: Iterable<LayoutFile>): LayoutFile[] {
+  return [...files].sort((a, b) => (a.name < b.name ? -1 : 1))
 }
 
 /** The config of an image that was built here, as it was hashed. */

@@ -1,10 +1,10 @@
-import { randomBytes } from 'node:crypto'
-import { access, constants, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { access, constants, rm, stat, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import type { BuildResult } from '../image/built-image.ts'
 import type { AnnotationRequest } from '../request.ts'
 import { ExportError } from './errors.ts'
 import { rootManifest } from './layout-files.ts'
+import { replaceFile } from './replace-file.ts'
 
 /**
  * What `--metadata-file` holds (features row C27): digests, descriptor and names of what was exported. `digest` is
@@ -67,16 +67,13 @@ export function imageIdOf(result: BuildResult): string {
  * Replaces `path` by `text` in one step; a device, a fifo or a terminal is written to instead. Errors: `destination-unusable`.
  */
 export async function writeResultFile(path: string, text: string): Promise<void> {
-  const temporary = `${path}.${randomBytes(6).toString('hex')}.tmp`
   try {
     if (await isSpecial(path)) {
       await writeFile(path, text)
       return
     }
-    await writeFile(temporary, text, { flag: 'wx' })
-    await rename(temporary, path)
+    await replaceFile(path, (temporary) => writeFile(temporary, text, { flag: 'wx' }))
   } catch (error) {
-    await rm(temporary, { force: true })
     throw new ExportError('destination-unusable', `could not write ${path}: ${String(error)}`, {
       cause: error,
     })

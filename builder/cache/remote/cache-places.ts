@@ -5,7 +5,10 @@ import type { CacheImport } from '../../request.ts'
 import { type CachePlace, DOCUMENT_BYTES_MAX } from './load-cache.ts'
 
 /** The place that a `--cache-from` names; nothing is asked yet. */
-export function cachePlace(location: CacheImport, registry: RegistryOpener): CachePlace {
+export function cachePlace(
+  location: Exclude<CacheImport, { type: 'unsupported' }>,
+  registry: RegistryOpener,
+): CachePlace {
   return location.type === 'registry'
     ? registryPlace(location.ref, registry)
     : layoutPlace(location.src, location.reference)

@@ -7,6 +7,7 @@ import {
   type ManifestBytes,
   parseReference,
 } from '../../../registry-client/oci/index.ts'
+import type { Locker } from '../../../snapshotter/index.ts'
 import type { ExportServices } from '../../export/exporter.ts'
 import { writeLayoutDirectory } from '../../export/layout-directory.ts'
 import type { LayoutFile } from '../../export/layout-files.ts'
@@ -33,6 +34,8 @@ interface CacheImage {
 export interface ExportCacheParts {
   readonly registry: () => Promise<CachePushClient>
   readonly services: ExportServices
+  /** Caches in directories are locked while they are written. */
+  readonly locker: Locker
 }
 
 /**
@@ -106,35 +109,30 @@ async function push(
 }
 
 async function writeLayout(
-  { dest, tag }: Extract<Destination, { type: 'local' }>,
+  { dest, tag, isReset }: Extract<Destination, { type: 'local' }>,
   { config, manifest, layers }: CacheImage,
-  { services }: ExportCacheParts,
+  { services, locker }: ExportCacheParts,
   signal: AbortSignal,
 ): Promise<void> {
-  const files = await Promise.all(
+  const blobs = await Promise.all(
     layers.map(async (layer) => {
       const { digest, sizeBytes } = layer.descriptor
       const path = await services.ensureBlob(layer, signal)
       return blobFile(digest, { path, sizeBytes })
     }),
   )
-  await writeLayoutDirectory(
-    dest,
-    [
-      ...files,
-      blobFile(config.descriptor.digest, config.bytes),
-      blobFile(manifest.digest, manifest.bytes),
-    ],
-    [
-      {
-        mediaType: manifest.mediaType,
-        digest: manifest.digest,
-        size: manifest.bytes.byteLength,
-        annotations: { 'org.opencontainers.image.ref.name': tag },
-      },
-    ],
-    signal,
-  )
+  const files = [
+    ...blobs,
+    blobFile(config.descriptor.digest, config.bytes),
+    blobFile(manifest.digest, manifest.bytes),
+  ]
+  const entry = {
+    mediaType: manifest.mediaType,
+    digest: manifest.digest,
+    size: manifest.bytes.byteLength,
+    annotations: { 'org.opencontainers.image.ref.name': tag },
+  }
+  await writeLayoutDirectory(dest, { files, entries: [entry], isReset }, locker, signal)
 }
 
 function blobFile(digest: ManifestBytes['digest'], content: LayoutFile['content']): LayoutFile {

@@ -4,6 +4,7 @@ import { checkFileDestination, writeDestination } from '../../export/destination
 import {
   blobFiles,
   dockerManifestFile,
+  inOrder,
   type LayoutFile,
   layoutEntries,
   layoutHead,
@@ -72,7 +73,5 @@ async function archiveFiles(
     images.push({ result, names: image.name === undefined ? [] : [image.name], annotations: [] })
   }
   const docker = format === 'docker-archive' ? [dockerManifestFile(images)] : []
-  return [...files.values(), ...layoutHead(images.flatMap(layoutEntries)), ...docker].sort(
-    (a, b) => (a.name < b.name ? -1 : 1),
-  )
+  return inOrder([...files.values(), ...layoutHead(images.flatMap(layoutEntries)), ...docker])
 }

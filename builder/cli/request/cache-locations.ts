@@ -7,8 +7,11 @@ import { readCsvFields } from './csv.ts'
 import { OutputAttributes, readLayerFormat } from './layer-format.ts'
 import { readReference, readTag } from './reference.ts'
 
+/** What other builders keep caches in (features rows C81-C83). Reading none of it only costs time; writing was asked for. */
+const UNSUPPORTED: readonly string[] = ['gha', 's3', 'azblob']
+
 /**
- * `--cache-from` (features rows C32, C78-C80): `type=registry,ref=` or `type=local,src=`, or names of images, which mean
+ * `--cache-from` (features rows C32, C78-C83): `type=registry,ref=` or `type=local,src=`, or names of images, which mean
  * registry caches. Throws `UsageError`.
  */
 export function readCacheImports(values: readonly string[], cwd: string): CacheImport[] {
@@ -51,10 +54,15 @@ function readImport(type: string, fields: OutputAttributes, cwd: string): CacheI
       return { type, ref: readName(required(fields, 'ref', type)), isInsecure: insecure(fields) }
     case 'local': {
       const src = resolve(cwd, required(fields, 'src', type))
-      return { type, src, reference: fields.text('digest') ?? fields.text('tag') }
+      const tag = fields.text('tag')
+      return { type, src, reference: fields.text('digest') ?? tag }
     }
     default:
-      throw new UsageError(`cache type "${type}" is not supported (known: registry, local)`)
+      if (UNSUPPORTED.includes(type)) {
+        fields.ignoreOthers()
+        return { type: 'unsupported', kind: type }
+      }
+      throw new UsageError(`cache type "${type}" is not known (known: registry, local)`)
   }
 }
 
@@ -66,7 +74,8 @@ function readExport(type: string, fields: OutputAttributes, cwd: string): CacheE
     }
     case 'local': {
       const dest = resolve(cwd, required(fields, 'dest', type))
-      return { type, dest, tag: fields.text('tag') ?? 'latest', ...readForm(fields) }
+      const tag = fields.text('tag') ?? 'latest'
+      return { type, dest, tag, isReset: fields.boolean('reset') ?? false, ...readForm(fields) }
     }
     case 'inline':
       return { type }

@@ -147,6 +147,10 @@ describe('values of build flags', () => {
     assert.deepEqual(readCacheImports(['reg/cache'], '/w'), [
       { type: 'registry', ref: 'docker.io/reg/cache:latest', isInsecure: false },
     ])
+    assert.deepEqual(readCacheImports(['type=gha,scope=main'], '/w'), [
+      { type: 'unsupported', kind: 'gha' },
+    ])
+    assert.throws(() => readCacheImports(['type=registy,ref=x'], '/w'), /"registy" is not known/)
     assert.throws(() => readCacheExports(['type=gha'], '/w'), /"gha" is not supported/)
     assert.throws(() => readCacheExports(['type=local'], '/w'), /dest is required/)
   })

@@ -30,6 +30,11 @@ export class OutputAttributes {
     return value
   }
 
+  /** What is left is not looked at. */
+  ignoreOthers(): void {
+    this.#left.clear()
+  }
+
   /** Keys nobody asked for. */
   get unknownKeys(): readonly string[] {
     return [...this.#left.keys()]
