@@ -1,6 +1,7 @@
 import type { BuildGraph, NodeId } from '../frontend/index.ts'
 import type { Store } from '../snapshotter/index.ts'
 import type { Exporter, ExportOutcome, ExportServices } from './export/exporter.ts'
+import { FORMAT_DEFAULT } from './export/layer-formats.ts'
 import { assembleResult, type FinishedPlatform, type ImageFormat } from './image/assemble.ts'
 import type { BuildResult, ImageLayer } from './image/built-image.ts'
 import type { ImageResolver } from './ops/image.ts'
@@ -10,15 +11,6 @@ import type { AnnotationRequest, BuildRequest, LayerFormat } from './request.ts'
 import type { BuildLayer, LayerStack } from './solver/layer.ts'
 import type { StepReporter } from './solver/steps.ts'
 import { isMultiPlatform } from './steering-args.ts'
-
-/** What `docker buildx build` writes when nothing else is asked for (features rows C72, C73). */
-export const FORMAT_DEFAULT: LayerFormat = {
-  compression: 'gzip',
-  level: undefined,
-  isForced: false,
-  useOciMediaTypes: true,
-  rewriteTimestamp: false,
-}
 
 export interface BuildExportsParts {
   readonly request: BuildRequest

@@ -1,6 +1,7 @@
 import type { BuildResult, ImageLayer } from '../image/built-image.ts'
 import type { AnnotationRequest, LayerFormat } from '../request.ts'
 import type { Exporter, ExportOutcome, ExportServices } from './exporter.ts'
+import { FORMAT_DEFAULT } from './layer-formats.ts'
 
 /** `type=image`: into the store, to the registry, or both, in this order. One format, so one result serves all. */
 export class CombinedExporter implements Exporter {
@@ -43,13 +44,7 @@ export class CombinedExporter implements Exporter {
 
 /** `type=cacheonly` (features row C70): the build itself is all. */
 export const CACHE_ONLY_EXPORTER: Exporter = {
-  format: {
-    compression: 'gzip',
-    level: undefined,
-    isForced: false,
-    useOciMediaTypes: true,
-    rewriteTimestamp: false,
-  },
+  format: FORMAT_DEFAULT,
   isEmpty: true,
   export: () => Promise.resolve({ digest: undefined, names: [] }),
 }

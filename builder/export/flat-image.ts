@@ -2,20 +2,10 @@ import { mkdir, mkdtemp } from 'node:fs/promises'
 import { join } from 'node:path'
 import { ARCHIVE_LIMITS, type Kernel, LayerTree, type TreeNode } from '../../snapshotter/index.ts'
 import type { BuiltImage } from '../image/built-image.ts'
-import type { LayerFormat } from '../request.ts'
 import type { ExportServices } from './exporter.ts'
 
 /** What reading layers back needs. */
 export type FlatKernel = Pick<Kernel, 'readLayer' | 'removeTree'>
-
-/** Layers that are read back at once need no compression. */
-export const READ_BACK_FORMAT: LayerFormat = {
-  compression: 'uncompressed',
-  level: undefined,
-  isForced: false,
-  useOciMediaTypes: true,
-  rewriteTimestamp: false,
-}
 
 export interface FlatImageParts {
   readonly kernel: FlatKernel

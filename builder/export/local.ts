@@ -1,15 +1,15 @@
 import { mkdir } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
-import { formatPlatform, type Platform } from '../../registry-client/oci/index.ts'
 import type { BuildResult, ImageLayer } from '../image/built-image.ts'
 import type { LayerFormat, OutputRequest } from '../request.ts'
 import { checkDirectoryDestination, type Surroundings } from './destination.ts'
-import { ExportError } from './errors.ts'
 import type { Exporter, ExportOutcome, ExportServices } from './exporter.ts'
-import { FlatImage, type FlatKernel, READ_BACK_FORMAT } from './flat-image.ts'
+import { FlatImage, type FlatKernel } from './flat-image.ts'
+import { READ_BACK_FORMAT } from './layer-formats.ts'
 import { prefetchBlob } from './layout-files.ts'
 import { type LocalKernel, writeLocalFiles } from './local-writer.ts'
-import { checkMirrorDestination, keptPaths, removeOthers } from './mirror.ts'
+import { checkMirrorDestination, keepPaths, removeOthers } from './mirror.ts'
+import { PathClaims, placedImages } from './placed-images.ts'
 
 type LocalOutput = Extract<OutputRequest, { type: 'local' | 'tar' }>
 
@@ -51,79 +51,24 @@ export class LocalExporter implements Exporter {
   ): Promise<ExportOutcome> {
     const { kernel, cwd } = this.#parts
     const dest = resolve(cwd, this.#output.dest)
-    const step = services.steps.start('exporting to client directory')
-    try {
+    await services.steps.during('exporting to client directory', signal, async (step) => {
       await mkdir(dest, { recursive: true, mode: 0o700 })
-      const kept = new Set<string>()
-      const places = placedImages(result, this.#output.platformSplit)
-      const owners = new Map<string, string>()
-      for (const { image, directory } of places) {
+      const kept = this.#output.isMirror === true ? new Set<string>() : undefined
+      const claims = result.images.length > 1 ? new PathClaims() : undefined
+      for (const placed of placedImages(result, this.#output.platformSplit)) {
         // Below the destination: files get their place by rename.
-        await using flat = await FlatImage.open(
-          image,
-          { kernel, services, workDirectory: dest },
-          signal,
-        )
-        if (places.length > 1) claimPaths(flat, formatPlatform(image.platform), directory, owners)
-        const root = directory === '' ? dest : join(dest, directory)
+        const parts = { kernel, services, workDirectory: dest }
+        await using flat = await FlatImage.open(placed.image, parts, signal)
+        claims?.add(flat, placed)
+        const root = join(dest, placed.directory)
         await mkdir(root, { recursive: true, mode: 0o755 })
         const onSkipped = (path: string, reason: string): void =>
           services.steps.warning(`could not write ${path}: ${reason}`, { step })
-        for (const path of keptPaths(
-          directory,
-          flat.nodes.map((node) => node.path),
-        )) {
-          kept.add(path)
-        }
         await writeLocalFiles(flat, { root, kernel, epochSec: result.epochSec, onSkipped, signal })
+        if (kept !== undefined) keepPaths(kept, placed.directory, flat.nodes)
       }
-      if (this.#output.isMirror === true) {
-        await removeOthers(dest, kept, signal)
-      }
-      step.end('done')
-    } catch (error) {
-      step.end('failed', error instanceof Error ? error.message : String(error))
-      throw error
-    }
+      if (kept !== undefined) await removeOthers(dest, kept, signal)
+    })
     return { digest: undefined, names: [] }
   }
-}
-
-/** Images with the directory that each one's files go to; '' is the root (features row C68). What has an index is split. */
-export function placedImages(
-  { images, index }: BuildResult,
-  platformSplit: boolean | undefined,
-): { readonly image: BuildResult['images'][number]; readonly directory: string }[] {
-  const isSplit = platformSplit ?? index !== undefined
-  return images.map((image) => ({
-    image,
-    directory: isSplit ? platformDirectory(image.platform) : '',
-  }))
-}
-
-/** Platforms may share a directory as long as none replaces a file of another, as in BuildKit. */
-function claimPaths(
-  flat: FlatImage,
-  platform: string,
-  directory: string,
-  owners: Map<string, string>,
-): void {
-  for (const { path, entry } of flat.nodes) {
-    if (entry.type === 'dir') continue
-    const place = join('/', directory, path)
-    const owner = owners.get(place)
-    if (owner !== undefined) {
-      throw new ExportError(
-        'export-unsupported',
-        `could not export: cannot overwrite ${place} from ${owner} with ${platform}; leave platform-split=false out`,
-      )
-    }
-    owners.set(place, platform)
-  }
-}
-
-function platformDirectory({ os, architecture, variant }: Platform): string {
-  return [os, architecture, ...(variant === undefined ? [] : [variant])]
-    .join('_')
-    .replaceAll('/', '_')
 }

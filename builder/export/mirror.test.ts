@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { mkdir, mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promises'
 import { homedir, tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { checkMirrorDestination, keptPaths, removeOthers } from './mirror.ts'
+import { checkMirrorDestination, keepPaths, removeOthers } from './mirror.ts'
 
 describe('mode=delete of local outputs', () => {
   it('removes what is not in the result, and follows no link', async () => {
@@ -16,7 +16,8 @@ describe('mode=delete of local outputs', () => {
       await writeFile(join(root, 'linux_amd64', 'kept', 'old', 'file'), '')
       await writeFile(join(root, 'stale'), '')
       await symlink('../outside', join(root, 'link'))
-      const kept = keptPaths('linux_amd64', ['kept', 'kept/file'])
+      const kept = new Set<string>()
+      keepPaths(kept, 'linux_amd64', [{ path: 'kept' }, { path: 'kept/file' }])
       await removeOthers(root, kept, new AbortController().signal)
       assert.deepEqual((await readdir(root, { recursive: true })).toSorted(), [
         'linux_amd64',

@@ -20,14 +20,17 @@ export function checkMirrorDestination(dest: string, cwd: string): void {
   }
 }
 
-/** The paths that stay, in a form that bytes of any encoding can be compared with. */
-export function keptPaths(directory: string, paths: Iterable<LayerPath>): Set<string> {
+/** Adds paths that stay, in a form that bytes of any encoding can be compared with. */
+export function keepPaths(
+  kept: Set<string>,
+  directory: string,
+  nodes: Iterable<{ readonly path: LayerPath }>,
+): void {
+  if (directory !== '') kept.add(directory)
   const prefix = directory === '' ? '' : `${directory}/`
-  const kept = new Set(directory === '' ? [] : [directory])
-  for (const path of paths) {
+  for (const { path } of nodes) {
     kept.add(prefix + encodePath(path).toString('latin1'))
   }
-  return kept
 }
 
 /** Removes what is below `root` and not in `kept`; links are removed, never followed. */

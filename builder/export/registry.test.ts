@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
 import { formatReference, type Reference } from '../../registry-client/oci/index.ts'
-import { DEFAULT_FORMAT, recordingClient } from './testing/recording-client.ts'
+import { FORMAT_DEFAULT } from './layer-formats.ts'
 import { RegistryExporter } from './registry.ts'
 import { ImageMaker } from './testing/image-maker.ts'
+import { recordingClient } from './testing/recording-client.ts'
 
 const NAMES = ['reg.example/a:v1', 'reg.example/a:v2', 'reg.example/b:v1']
 
@@ -16,7 +17,7 @@ describe('RegistryExporter', () => {
   it('pushes blobs before manifests and tags last, each layer once a repository', async () => {
     const { client, calls } = recordingClient()
     const exporter = new RegistryExporter(
-      { format: DEFAULT_FORMAT, names: NAMES, pushByDigest: false },
+      { format: FORMAT_DEFAULT, names: NAMES, pushByDigest: false },
       async () => client,
     )
     const result = await maker.result([[{ name: 'a', content: 'a' }]])
@@ -46,7 +47,7 @@ describe('RegistryExporter', () => {
   it('touches no tag when it pushes by digest', async () => {
     const { client, calls } = recordingClient()
     const exporter = new RegistryExporter(
-      { format: DEFAULT_FORMAT, names: ['reg.example/a:latest'], pushByDigest: true },
+      { format: FORMAT_DEFAULT, names: ['reg.example/a:latest'], pushByDigest: true },
       async () => client,
     )
     await exporter.export(await maker.result([[]]), maker.services, new AbortController().signal)
@@ -61,7 +62,7 @@ describe('RegistryExporter', () => {
     })
     const names = ['bad.example/a:v1', 'good.example/a:v1']
     const exporter = new RegistryExporter(
-      { format: DEFAULT_FORMAT, names, pushByDigest: false },
+      { format: FORMAT_DEFAULT, names, pushByDigest: false },
       async () => client,
     )
     await assert.rejects(
@@ -81,7 +82,7 @@ describe('RegistryExporter', () => {
       if (place.repository === 'a') throw new Error('no')
     })
     const exporter = new RegistryExporter(
-      { format: DEFAULT_FORMAT, names: NAMES, pushByDigest: false },
+      { format: FORMAT_DEFAULT, names: NAMES, pushByDigest: false },
       async () => client,
     )
     const result = await maker.result([[{ name: 'a', content: 'a' }]])
@@ -97,7 +98,7 @@ describe('RegistryExporter', () => {
   it('does not download a base layer that the registry can mount', async () => {
     const { client } = recordingClient()
     const exporter = new RegistryExporter(
-      { format: DEFAULT_FORMAT, names: NAMES.slice(0, 1), pushByDigest: false },
+      { format: FORMAT_DEFAULT, names: NAMES.slice(0, 1), pushByDigest: false },
       async () => client,
     )
     const services = {

@@ -32,17 +32,17 @@ describe('TarExporter', () => {
   })
   afterEach(() => maker[Symbol.asyncDispose]())
 
-  const exported = async (platforms?: readonly Platform[]): Promise<Header[]> => {
+  const exported = async (
+    platforms?: readonly Platform[],
+    platformSplit?: boolean,
+  ): Promise<Header[]> => {
     const parts = {
       kernel,
       cwd: maker.directory,
       stdout: new PassThrough(),
       workDirectory: maker.directory,
     }
-    const exporter = await TarExporter.open(
-      { type: 'tar', dest: 'out.tar', platformSplit: undefined },
-      parts,
-    )
+    const exporter = await TarExporter.open({ type: 'tar', dest: 'out.tar', platformSplit }, parts)
     await exporter.export(await maker.result(LAYERS, platforms), maker.services, SIGNAL)
     const archive = extract()
     const reading = pipeline(createReadStream(join(maker.directory, 'out.tar')), archive)
@@ -67,6 +67,15 @@ describe('TarExporter', () => {
     ])
     const device = headers.find(({ name }) => name === 'null')
     assert.deepEqual([device?.devmajor, device?.devminor], [1, 3])
+  })
+
+  it('refuses platforms of which one would replace a file of another', async () => {
+    const platforms = ['amd64', 'arm64'].map((architecture) => ({ os: 'linux', architecture }))
+    await assert.rejects(exported(platforms, false), {
+      code: 'export-unsupported',
+      message: /cannot overwrite \/d\/new from linux\/amd64 with linux\/arm64/,
+    })
+    assert.ok(!(await readdir(maker.directory)).includes('out.tar'))
   })
 
   it('gives every platform a directory, and leaves nothing else behind', async () => {

@@ -6,9 +6,10 @@ import type { BuildResult, ImageLayer } from '../image/built-image.ts'
 import type { LayerFormat, OutputRequest } from '../request.ts'
 import { checkFileDestination, type Surroundings, writeDestination } from './destination.ts'
 import type { Exporter, ExportOutcome, ExportServices } from './exporter.ts'
-import { FlatImage, type FlatKernel, READ_BACK_FORMAT } from './flat-image.ts'
+import { FlatImage, type FlatKernel } from './flat-image.ts'
+import { READ_BACK_FORMAT } from './layer-formats.ts'
 import { prefetchBlob } from './layout-files.ts'
-import { placedImages } from './local.ts'
+import { PathClaims, placedImages } from './placed-images.ts'
 
 type TarOutput = Extract<OutputRequest, { type: 'local' | 'tar' }>
 
@@ -48,48 +49,42 @@ export class TarExporter implements Exporter {
     signal: AbortSignal,
   ): Promise<ExportOutcome> {
     const { kernel, workDirectory } = this.#parts
-    const step = services.steps.start('exporting to client tarball')
-    const directory = await mkdtemp(join(workDirectory, '.tsbuild-tar-'))
-    try {
-      const output = join(directory, 'files.tar')
-      await using packer = kernel.createPacker({
-        output,
-        compression: 'uncompressed',
-        level: undefined,
-        signal,
-      })
-      const flats: FlatImage[] = []
+    await services.steps.during('exporting to client tarball', signal, async () => {
+      const directory = await mkdtemp(join(workDirectory, '.tsbuild-tar-'))
       try {
-        for (const placed of placedImages(result, this.#output.platformSplit)) {
-          const flat = await FlatImage.open(
-            placed.image,
-            { kernel, services, workDirectory: directory },
-            signal,
-          )
-          flats.push(flat)
-          await packer.add(await packEntries(flat, placed.directory, result.epochSec))
-        }
-        // The packer reads the unpacked files until here.
-        await packer.finish()
+        const tar = join(directory, 'files.tar')
+        await this.#pack(result, { tar, directory }, services, signal)
+        const bytes = createReadStream(tar, { highWaterMark: 1 << 20, signal })
+        await writeDestination(this.#output.dest, bytes, this.#parts, signal)
       } finally {
-        for (const flat of flats) {
-          await flat[Symbol.asyncDispose]()
-        }
+        await kernel.removeTree(directory, new AbortController().signal)
       }
-      await writeDestination(
-        this.#output.dest,
-        createReadStream(output, { highWaterMark: 1 << 20, signal }),
-        this.#parts,
-        signal,
-      )
-      step.end('done')
-    } catch (error) {
-      step.end('failed', error instanceof Error ? error.message : String(error))
-      throw error
-    } finally {
-      await kernel.removeTree(directory, new AbortController().signal)
-    }
+    })
     return { digest: undefined, names: [] }
+  }
+
+  /** Files are unpacked below `directory`, where the packer reads them until it has finished. */
+  async #pack(
+    result: BuildResult,
+    { tar, directory }: { readonly tar: string; readonly directory: string },
+    services: ExportServices,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { kernel } = this.#parts
+    await using packer = kernel.createPacker({
+      output: tar,
+      compression: 'uncompressed',
+      level: undefined,
+      signal,
+    })
+    const parts = { kernel, services, workDirectory: directory }
+    const claims = result.images.length > 1 ? new PathClaims() : undefined
+    for (const placed of placedImages(result, this.#output.platformSplit)) {
+      const flat = await FlatImage.open(placed.image, parts, signal)
+      claims?.add(flat, placed)
+      await packer.add(await packEntries(flat, placed.directory, result.epochSec))
+    }
+    await packer.finish()
   }
 }
 

@@ -3,6 +3,7 @@ import {
   familiarReference,
   parseReference,
 } from '../../../registry-client/oci/index.ts'
+import { FORMAT_DEFAULT } from '../../export/layer-formats.ts'
 import { rootManifest } from '../../export/layout-files.ts'
 import { RegistryExporter } from '../../export/registry.ts'
 import type { Command, CommandContext } from '../command.ts'
@@ -12,15 +13,6 @@ import { readReference, readTag } from '../request/reference.ts'
 import { type CommandServices, openServices } from '../services.ts'
 import { storedBlobs, storedResult } from '../stored-result.ts'
 import { type MovingServices, withProgress } from '../with-progress.ts'
-
-/** Only read by outputs that make layers; what is pushed here is as it is. */
-const AS_STORED = {
-  compression: 'gzip',
-  level: undefined,
-  isForced: false,
-  useOciMediaTypes: true,
-  rewriteTimestamp: false,
-} as const
 
 export const pushCommand: Command = {
   name: 'push',
@@ -59,7 +51,8 @@ async function pushOne(
   const image = await findImage(name, services.images, signal)
   const { result, configOf } = await storedResult(image, services, signal)
   const exporter = new RegistryExporter(
-    { format: AS_STORED, names: [name], pushByDigest: false, configOf },
+    // The format is for outputs that make layers: what is pushed here is as it is.
+    { format: FORMAT_DEFAULT, names: [name], pushByDigest: false, configOf },
     () => registries.client(),
   )
   await exporter.export(result, storedBlobs(services, registries, steps), signal)

@@ -1,20 +1,11 @@
 import type { RegistryClient } from '../../../registry-client/index.ts'
 import type { Reference } from '../../../registry-client/oci/index.ts'
-import type { LayerFormat } from '../../request.ts'
 
 /** A call of the recording client. */
 export interface PushCall {
   readonly kind: 'blob' | 'manifest'
   readonly place: Reference
   readonly mountFrom?: readonly string[] | undefined
-}
-
-export const DEFAULT_FORMAT: LayerFormat = {
-  compression: 'gzip',
-  level: undefined,
-  isForced: false,
-  useOciMediaTypes: true,
-  rewriteTimestamp: false,
 }
 
 /** A registry that takes everything and remembers it; `check` may throw to refuse. */

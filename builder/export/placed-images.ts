@@ -1,0 +1,52 @@
+import { join } from 'node:path'
+import { formatPlatform, type Platform } from '../../registry-client/oci/index.ts'
+import type { BuildResult, BuiltImage } from '../image/built-image.ts'
+import { ExportError } from './errors.ts'
+import type { FlatImage } from './flat-image.ts'
+
+/** An image and the directory that its files go to; '' is the root. */
+export interface PlacedImage {
+  readonly image: BuiltImage
+  readonly directory: string
+}
+
+/** The images of a result with their places (features row C68): what has an index is split, unless it is said otherwise. */
+export function placedImages(
+  { images, index }: BuildResult,
+  platformSplit: boolean | undefined,
+): PlacedImage[] {
+  const isSplit = platformSplit ?? index !== undefined
+  return images.map((image) => ({
+    image,
+    directory: isSplit ? platformDirectory(image.platform) : '',
+  }))
+}
+
+function platformDirectory({ os, architecture, variant }: Platform): string {
+  return [os, architecture, ...(variant === undefined ? [] : [variant])]
+    .join('_')
+    .replaceAll('/', '_')
+}
+
+/** Platforms may share a directory as long as none replaces a file of another, as in BuildKit. */
+export class PathClaims {
+  /** Platforms by the paths that they were first to have. */
+  readonly #owners = new Map<string, string>()
+
+  /** Throws `export-unsupported` for a file that another platform has. */
+  add({ nodes }: Pick<FlatImage, 'nodes'>, { image, directory }: PlacedImage): void {
+    const platform = formatPlatform(image.platform)
+    for (const { path, entry } of nodes) {
+      if (entry.type === 'dir') continue
+      const place = join('/', directory, path)
+      const owner = this.#owners.get(place)
+      if (owner !== undefined) {
+        throw new ExportError(
+          'export-unsupported',
+          `could not export: cannot overwrite ${place} from ${owner} with ${platform}; leave platform-split=false out`,
+        )
+      }
+      this.#owners.set(place, platform)
+    }
+  }
+}
