@@ -99,19 +99,6 @@ export class ImageStore {
     }
   }
 
-  /** `docker tag`. Errors: as `resolve`. */
-  async tag(
-    source: string,
-    name: string,
-    storedAt: string,
-    signal: AbortSignal,
-  ): Promise<StoredImage> {
-    const image = await this.resolve(source, signal)
-    const tagged = { ...image, name, storedAt, isBase: false }
-    await this.put(tagged)
-    return tagged
-  }
-
   /** Removes the record of one name, or of an image without a name; its blobs go with the next collection. */
   async remove(image: StoredImage): Promise<void> {
     await this.#table.remove(recordNameOf(image))
