@@ -1,6 +1,6 @@
 import type { Kernel, Store } from '../snapshotter/index.ts'
 import type { CachePushClient } from './cache/remote/export-cache.ts'
-import type { BuildEventSink, BuildSummary } from './events.ts'
+import type { BuildEventSink } from './events.ts'
 import type { ExportOutcome, Exporter } from './export/exporter.ts'
 import type { BuildResult } from './image/built-image.ts'
 import type { ImageStore } from './image/image-store.ts'
@@ -30,7 +30,6 @@ export interface BuildServices {
 }
 
 export interface BuildOutcome {
-  readonly summary: BuildSummary
   /** In the format of the first exporter. */
   readonly result: BuildResult
   /** One for each exporter, in order; undefined for those that need nothing (`cacheonly`). */

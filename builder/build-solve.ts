@@ -20,7 +20,7 @@ export interface Solved {
   readonly signal: AbortSignal
 }
 
-export interface Exported extends Omit<BuildOutcome, 'summary'> {
+export interface Exported extends BuildOutcome {
   readonly solved: Solved
 }
 

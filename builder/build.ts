@@ -2,21 +2,20 @@ import { basename } from 'node:path'
 import {
   type BuildGraph,
   convert,
-  type ConvertOptions,
   type ParsedDockerfile,
   parseDockerfile,
   renderLocation,
 } from '../frontend/index.ts'
-import { formatPlatform, localPlatform, type Platform } from '../registry-client/oci/index.ts'
+import { formatPlatform } from '../registry-client/oci/index.ts'
 import { exportCaches } from './build-caches.ts'
 import type { BuildOutcome, BuildServices } from './build-services.ts'
 import { BuildSession } from './build-session.ts'
 import { solveAndExport } from './build-solve.ts'
 import { readContextIgnore } from './context/context-ignore.ts'
+import { convertOptions } from './convert-options.ts'
 import { BuildError } from './errors.ts'
 import { frontendResolver } from './ops/frontend-resolver.ts'
 import type { BuildRequest } from './request.ts'
-import { isMultiPlatform } from './steering-args.ts'
 
 /**
  * Builds what the request says and hands it to the exporters. Nothing is left running when it returns or throws. Errors:
@@ -38,7 +37,7 @@ export async function build(request: BuildRequest, services: BuildServices): Pro
     session.steps.warning(`Duplicate platform result requested "${formatPlatform(platform)}"`)
   const { solved, result, exports } = await solveAndExport(session, graphs, dockerfile)
   await exportCaches(session, solved, solved.signal)
-  return { summary: summaryOf(result, exports), result, exports }
+  return { result, exports }
 }
 
 async function readDockerfile(
@@ -84,38 +83,6 @@ function tellWarnings(
       const excerpt = renderLocation(dockerfile.name, dockerfile.text, place)
       session.steps.warning(text, { rule: { description, url, range, excerpt } })
     }
-  }
-}
-
-function convertOptions(request: BuildRequest, targetPlatform: Platform): ConvertOptions {
-  return {
-    target: request.target,
-    buildArgs: request.buildArgs,
-    buildPlatform: localPlatform(),
-    targetPlatform,
-    isPlatformExplicit: request.isPlatformExplicit,
-    isMultiPlatform: isMultiPlatform(request),
-    namedContexts: new Set(request.namedContexts.keys()),
-    labels: request.labels,
-    noCache: request.noCache,
-    noCacheFilter: request.noCacheFilter,
-    network: request.network,
-    hostname: request.buildArgs.get('BUILDKIT_SANDBOX_HOSTNAME') || undefined,
-  }
-}
-
-function summaryOf(
-  result: BuildOutcome['result'],
-  outcomes: BuildOutcome['exports'],
-): BuildOutcome['summary'] {
-  const [image] = result.images
-  if (image === undefined) {
-    throw new RangeError('a build gave no image')
-  }
-  return {
-    imageId: image.configDescriptor.digest,
-    manifestDigest: (result.index ?? image.manifest).digest,
-    names: outcomes.flatMap((outcome) => outcome?.names ?? []),
   }
 }
 

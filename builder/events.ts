@@ -1,5 +1,3 @@
-import type { Digest } from '../registry-client/oci/index.ts'
-
 /**
  * Everything a progress printer, a log or a test needs to know about a build, in order. `atMs` is milliseconds since the
  * build began. A step (one node of the graph, or an internal action such as a push) starts once and ends once.
@@ -64,12 +62,3 @@ export interface BrokenRule {
 }
 
 export type BuildEventSink = (event: BuildEvent) => void
-
-/** The result of a build for stdout, --iidfile and --metadata-file. */
-export interface BuildSummary {
-  /** Config digest: the image id. */
-  readonly imageId: Digest
-  /** Digest of the manifest or index that was exported. */
-  readonly manifestDigest: Digest
-  readonly names: readonly string[]
-}

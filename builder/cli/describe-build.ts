@@ -2,7 +2,6 @@ import { join, normalize } from 'node:path'
 import {
   check,
   checkJson,
-  type ConvertOptions,
   listTargets,
   outline,
   outlineJson,
@@ -16,8 +15,8 @@ import {
   requestsJson,
   targetsJson,
 } from '../../frontend/index.ts'
-import { localPlatform } from '../../registry-client/oci/index.ts'
 import { BuildSession } from '../build-session.ts'
+import { describedOptions } from '../convert-options.ts'
 import { frontendResolver } from '../ops/frontend-resolver.ts'
 import type { BuildRequest } from '../request.ts'
 import { startWorker } from '../worker/start-worker.ts'
@@ -97,14 +96,14 @@ async function describe(
   )
   switch (call.method) {
     case 'check': {
-      const options = { ...convertOptions(request), ignore: await readContextIgnore(request) }
+      const options = { ...describedOptions(request), ignore: await readContextIgnore(request) }
       const report = await check({ text: file.text, parseOptions, options, resolver, signal })
       const status = report.warnings.length > 0 || report.error !== undefined ? 1 : 0
       const shown = { ...report, fileName: placeName(report.fileName) }
       return { text: isJson ? checkJson(report) : renderCheck(shown), status }
     }
     case 'outline': {
-      const data = await outline(parsed(), convertOptions(request), resolver, signal)
+      const data = await outline(parsed(), describedOptions(request), resolver, signal)
       return { text: isJson ? outlineJson(data, file.text) : renderOutline(data), status: 0 }
     }
     case 'targets':
@@ -132,23 +131,4 @@ function dockerfilePlace({ context, dockerfile }: BuildRequest, args: ParsedArgs
   if (file === '-') return () => 'stdin'
   if (dockerfile.kind !== 'path' || context.kind !== 'directory') return (fileName) => fileName
   return (fileName) => (file === '' ? join(contextText, fileName) : normalize(file))
-}
-
-/** What the frontend is told of a request when nothing is built. */
-export function convertOptions(request: BuildRequest): ConvertOptions {
-  const local = localPlatform()
-  return {
-    target: request.target,
-    buildArgs: request.buildArgs,
-    buildPlatform: local,
-    targetPlatform: request.platforms[0] ?? local,
-    isPlatformExplicit: request.isPlatformExplicit,
-    isMultiPlatform: request.platforms.length + request.repeatedPlatforms.length > 1,
-    namedContexts: new Set(request.namedContexts.keys()),
-    labels: request.labels,
-    noCache: request.noCache,
-    noCacheFilter: request.noCacheFilter,
-    network: request.network,
-    hostname: undefined,
-  }
 }

@@ -16,7 +16,8 @@ import type { BuildRequest } from '../../request.ts'
 import type { FlagSpecs, ParsedArgs } from '../args.ts'
 import type { Command, CommandContext } from '../command.ts'
 import { readContextIgnore } from '../../context/context-ignore.ts'
-import { convertOptions, withSession } from '../describe-build.ts'
+import { describedOptions } from '../../convert-options.ts'
+import { withSession } from '../describe-build.ts'
 import { UsageError } from '../errors.ts'
 import { createProgressPrinter } from '../progress/printer.ts'
 import { BUILD_FLAGS, REGISTRY_FLAGS, ROOT_FLAG } from '../request/build-flags.ts'
@@ -114,7 +115,7 @@ async function checkRequest(
       name: shownName(request, cwd),
       syntax: request.buildArgs.get('BUILDKIT_SYNTAX'),
     },
-    options: { ...convertOptions(request), ignore: await readContextIgnore(request) },
+    options: { ...describedOptions(request), ignore: await readContextIgnore(request) },
     resolver: tolerant(resolver, (reference) => unknown.push(reference)),
     signal,
     hasOwnRules: true,
