@@ -116,7 +116,7 @@ export class BuildExports {
     const { request } = this.#parts
     return {
       format: exporter?.format ?? FORMAT_DEFAULT,
-      annotations: [...request.annotations, ...(exporter?.annotations ?? []), ...annotations],
+      annotations: [...(exporter?.annotations ?? []), ...annotations],
       isIndexForced: isMultiPlatform(request),
     }
   }

@@ -251,7 +251,6 @@ const REQUEST: BuildRequest = {
   cgroupParent: undefined,
   limits: {},
   allow: [],
-  annotations: [],
   parallelStepsMax: 2,
 }
 

@@ -37,7 +37,6 @@ export interface BuildRequest {
   /** Of each RUN step; no part of cache keys (features row C41). */
   readonly limits: ResourceLimits
   readonly allow: readonly string[]
-  readonly annotations: readonly AnnotationRequest[]
   /** Default 2 per machine core: RUN steps that may run at once. */
   readonly parallelStepsMax: number
 }

@@ -69,6 +69,14 @@ describe('bad input', () => {
     }
   })
 
+  it('refuses to annotate the image of a platform that is not built', async () => {
+    await using lab = await Lab.open()
+    const context = await lab.context({ Dockerfile: 'FROM scratch\nCOPY Dockerfile /\n' })
+    const flags = ['--platform', 'linux/amd64', '--annotation', 'manifest[linux/s390x]:a=b']
+    const result = await lab.tsbuild(['build', ...flags, context])
+    await assertFails(lab, result, 2, /manifest\[linux\/s390x\]:a/, /is for linux\/amd64/)
+  })
+
   it('names an unknown target stage and the nearest one', async () => {
     await using lab = await Lab.open()
     const context = await lab.context({

@@ -83,8 +83,5 @@ async function createLoadExporter(
   const { LoadExporter } = await import('./load.ts')
   const engine = await findEngine(parts.env)
   const { images, store, nowMs } = parts
-  return new LoadExporter(
-    { format: output.format, names: output.names, engine },
-    { images, blobs: store.blobs, nowMs },
-  )
+  return new LoadExporter({ ...output, engine }, { images, blobs: store.blobs, nowMs })
 }

@@ -14,7 +14,7 @@ export interface Exporter {
    * for each. `local` and `tar` read layers back and ask for `uncompressed`.
    */
   readonly format: LayerFormat
-  /** Of this output, beside those of the whole build; they are part of its manifests. */
+  /** They are part of the manifests that this output gets. */
   readonly annotations?: readonly AnnotationRequest[]
   /** True when nothing of the image is needed (`cacheonly`): layers are not packed for it and `export` is not called. */
   readonly isEmpty?: boolean

@@ -1,6 +1,6 @@
 import { familiarReference, parseReference } from '../../registry-client/oci/index.ts'
 import type { BuildResult } from '../image/built-image.ts'
-import type { LayerFormat } from '../request.ts'
+import type { AnnotationRequest, LayerFormat } from '../request.ts'
 import { archiveTar } from './archive-tar.ts'
 import { byteCounter } from './archive.ts'
 import { describeEngine, type EngineAddress, loadIntoEngine } from './engine.ts'
@@ -8,6 +8,7 @@ import type { Exporter, ExportOutcome, ExportServices } from './exporter.ts'
 import {
   blobFiles,
   dockerManifestFile,
+  inOrder,
   layoutEntries,
   layoutHead,
   rootManifest,
@@ -20,6 +21,7 @@ import { fetchCached, type StoreParts, storeResult } from './store.ts'
  */
 export class LoadExporter implements Exporter {
   readonly format: LayerFormat
+  readonly annotations: readonly AnnotationRequest[]
   readonly #names: readonly string[]
   readonly #parts: StoreParts
   readonly #engine: EngineAddress | undefined
@@ -28,11 +30,13 @@ export class LoadExporter implements Exporter {
     options: {
       readonly format: LayerFormat
       readonly names: readonly string[]
+      readonly annotations: readonly AnnotationRequest[]
       readonly engine: EngineAddress | undefined
     },
     parts: StoreParts,
   ) {
     this.format = options.format
+    this.annotations = options.annotations
     this.#names = options.names
     this.#engine = options.engine
     this.#parts = parts
@@ -47,17 +51,16 @@ export class LoadExporter implements Exporter {
       this.#engine === undefined
         ? 'local store'
         : `local store and engine at ${describeEngine(this.#engine)}`
-    const step = services.steps.start(`loading into ${target}`)
-    try {
+    await services.steps.during(`loading into ${target}`, signal, async (step) => {
       await fetchCached(result, services, signal)
       await storeResult(result, { names: this.#names, origins: [] }, this.#parts, signal)
       if (this.#engine !== undefined) {
-        const parts = { result, names: this.#names, annotations: [] }
-        const files = [
+        const parts = { result, names: this.#names, annotations: this.annotations }
+        const files = inOrder([
           dockerManifestFile([parts]),
           ...(await blobFiles(result, services, signal)),
           ...layoutHead(layoutEntries(parts)),
-        ].sort((a, b) => (a.name < b.name ? -1 : 1))
+        ])
         const messages = await loadIntoEngine(
           this.#engine,
           archiveTar(files, byteCounter(step), signal),
@@ -68,11 +71,7 @@ export class LoadExporter implements Exporter {
           `${(messages.length > 0 ? messages : [this.#loadedMessage()]).join('\n')}\n`,
         )
       }
-      step.end('done')
-    } catch (error) {
-      step.end('failed', error instanceof Error ? error.message : String(error))
-      throw error
-    }
+    })
     return { digest: rootManifest(result).digest, names: this.#names }
   }
 

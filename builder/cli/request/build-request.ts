@@ -1,5 +1,12 @@
 import { availableParallelism } from 'node:os'
-import type { BuildRequest, ContextLocation, DockerfileLocation } from '../../request.ts'
+import { formatPlatform } from '../../../registry-client/oci/index.ts'
+import type {
+  AnnotationRequest,
+  BuildRequest,
+  ContextLocation,
+  DockerfileLocation,
+} from '../../request.ts'
+import { isMultiPlatform } from '../../steering-args.ts'
 import type { ParsedArgs } from '../args.ts'
 import type { CommandContext } from '../command.ts'
 import { UsageError } from '../errors.ts'
@@ -58,7 +65,6 @@ export async function readBuildRequest(
     cgroupParent: args.text('cgroup-parent'),
     limits: readResources(args),
     allow: readEntitlements(args.list('allow'), network),
-    annotations: args.list('annotation').flatMap(readAnnotation),
     parallelStepsMax: 2 * availableParallelism(),
   } satisfies Partial<BuildRequest>
   checkResultFiles(args, options.outputs)
@@ -180,18 +186,28 @@ function checkResultFiles(args: ParsedArgs, outputs: BuildRequest['outputs']): v
   }
 }
 
-/** An image of one platform has no index to annotate (features row C20); `annotation-index.` of an output counts too. */
-function checkAnnotations({
-  platforms,
-  repeatedPlatforms,
-  outputs,
-}: Pick<BuildRequest, 'platforms' | 'repeatedPlatforms' | 'outputs'>): void {
-  const [index] = outputs
-    .flatMap((output) => ('annotations' in output ? output.annotations : []))
-    .filter(({ level }) => level === 'index' || level === 'index-descriptor')
-  if (index !== undefined && platforms.length + repeatedPlatforms.length === 1) {
-    throw new UsageError(
-      `--annotation ${index.level}:${index.key}: index annotations need several platforms`,
-    )
+/**
+ * An image of one platform has no index to annotate, and a platform that is not built has no manifest (features row C20);
+ * attributes of outputs (`annotation-index.`) count too.
+ */
+function checkAnnotations(
+  request: Pick<BuildRequest, 'platforms' | 'repeatedPlatforms' | 'outputs' | 'buildArgs'>,
+): void {
+  const hasIndex = isMultiPlatform(request)
+  const built = new Set(request.platforms.map(formatPlatform))
+  for (const { level, platform, key } of request.outputs.flatMap(annotationsOf)) {
+    const isOfIndex = level === 'index' || level === 'index-descriptor'
+    if (isOfIndex && !hasIndex) {
+      throw new UsageError(`--annotation ${level}:${key}: index annotations need several platforms`)
+    }
+    if (platform !== undefined && !built.has(platform)) {
+      throw new UsageError(
+        `--annotation ${level}[${platform}]:${key}: the build is for ${[...built].join(', ')}`,
+      )
+    }
   }
+}
+
+function annotationsOf(output: BuildRequest['outputs'][number]): readonly AnnotationRequest[] {
+  return 'annotations' in output ? output.annotations : []
 }
