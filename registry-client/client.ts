@@ -43,8 +43,8 @@ export interface RegistryClientOptions {
   /** Default: what Docker and Podman have stored, see `storedCredentials`. */
   readonly credentials?: CredentialSource
   /**
-   * Hosts, `host:port` or CIDR blocks: certificates unchecked, plain http when there is no TLS
-   * (features row R5).
+   * Hosts, `host:port`, `*.domain` or CIDR blocks: certificates unchecked, plain http when there is
+   * no TLS (features row R5).
    */
   readonly insecureRegistries?: readonly string[]
   /** PEM files with certificate authorities to trust besides the system's. */

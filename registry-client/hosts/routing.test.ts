@@ -73,16 +73,56 @@ pull-from-mirror = "tag-only"`)
     assert.deepEqual(placesOf(routing, 'evil.example/a'), ['evil.example/a'])
   })
 
+  it('puts the location in the place of the host that a wildcard stands for', () => {
+    const routing = conf(`[[registry]]
+prefix = "*.example"
+insecure = true
+[[registry.mirror]]
+location = "mirror.local/cache"
+[[registry]]
+prefix = "*.moved.example"
+location = "new.local/x"`)
+    assert.deepEqual(placesOf(routing, 'a.b.example/app'), [
+      'mirror.local/cache/app',
+      'a.b.example/app',
+    ])
+    assert.deepEqual(placesOf(routing, 'a.moved.example/app:1'), ['new.local/x/app'])
+    assert.deepEqual(placesOf(routing, 'quay.io/a.example/app'), ['quay.io/a.example/app'])
+    assert.deepEqual(routing.insecureRegistries, ['*.example'])
+  })
+
+  it('knows rules for single tags, which change no name', () => {
+    const routing = conf('[[registry]]\nprefix = "a.example/x:old"\nblocked = true')
+    assert.throws(() => placesOf(routing, 'a.example/x:old'), /a\.example\/x:old is blocked/)
+    assert.deepEqual(placesOf(routing, 'a.example/x:older'), ['a.example/x'])
+    const named = conf('[[registry]]\nprefix = "a.example/x:1"\ninsecure = true')
+    assert.deepEqual(placesOf(named, 'a.example/x:1'), ['a.example/x'])
+  })
+
   it('lets a later file replace a rule', () => {
     const rule = (location: string): string =>
       `[[registry]]\nprefix = "a.example"\nlocation = "${location}"`
     assert.deepEqual(placesOf(conf(rule('b'), rule('c')), 'a.example/x'), ['c/x'])
   })
 
-  it('refuses files of version 1 and values of the wrong type', () => {
-    assert.throws(() => conf('[registries.search]\nregistries = ["x"]'), /0\.conf is of version 1/)
-    assert.throws(() => conf('[[registry]]\nlocation = 5'), /0\.conf: 5 should be a string/)
-    assert.throws(() => conf('[[registry]]\ninsecure = true'), /no prefix or location/)
+  it('refuses files of version 1 and what has no sense, with the name of the file', () => {
+    const location = '[[registry]]\nlocation = "a"\n'
+    const mirror = `${location}[[registry.mirror]]\n`
+    const both = `${location}mirror-by-digest-only = true\n[[registry.mirror]]\nlocation = "b"\n`
+    const wrong: readonly (readonly [string, RegExp])[] = [
+      ['[registries.search]\nregistries = ["x"]', /0\.conf is of version 1/],
+      ['[[registry]]\nlocation = 5', /0\.conf: 5 should be a string/],
+      ['[[registry]]\ninsecure = true', /no prefix or location/],
+      ['[[registry]]\nlocation = "https://a"', /write https:\/\/a without its scheme/],
+      ['[[registry]]\nprefix = "http://a"', /write http:\/\/a without its scheme/],
+      ['[[registry]]\nprefix = "a/b:1"\nlocation = "c/d:2"', /c\/d:2 has a tag/],
+      [`${location}insecure = "true"`, /insecure is true or false, not "true"/],
+      [`${location}pull-from-mirror = "all"`, /belongs to a \[\[registry\.mirror\]\]/],
+      [`${mirror}insecure = true`, /0\.conf: a mirror has no location/],
+      [`${mirror}location = "b"\npull-from-mirror = "never"`, /pull-from-mirror is not never/],
+      [`${both}pull-from-mirror = "all"`, /cannot be set together with mirror-by-digest-only/],
+    ]
+    for (const [text, message] of wrong) assert.throws(() => conf(text), message, text)
   })
 })
 
@@ -128,8 +168,22 @@ describe('systemRouting', () => {
     const routing = systemRouting(env, root)
     assert.deepEqual(placesOf(routing, 'alpine'), ['m/library/alpine', 'docker.io/library/alpine'])
     assert.deepEqual(placesOf(routing, 'a.example/x'), ['b/x'])
-    await put('home/.config/containers/registries.conf', '[[registry]]\nlocation="q"')
-    assert.deepEqual(placesOf(systemRouting(env, root), 'a.example/x'), ['a.example/x'])
+  })
+
+  it("reads nothing of the system's registries.conf where the user has one", async () => {
+    const env = { HOME: join(root, 'home') }
+    await put('containers/registries.conf', '[[registry]]\nprefix="a.example"\nlocation="b"')
+    await put(
+      'containers/registries.conf.d/1.conf',
+      '[[registry]]\nprefix="c.example"\nlocation="d"',
+    )
+    const own = 'home/.config/containers/registries.conf'
+    await put(`${own}.d/1.conf`, '[[registry]]\nprefix="e.example"\nlocation="f"')
+    const names = ['a.example/x', 'c.example/x', 'e.example/x']
+    const places = (): string[] => names.flatMap((name) => placesOf(systemRouting(env, root), name))
+    assert.deepEqual(places(), ['b/x', 'd/x', 'f/x'])
+    await put(own, '[[registry]]\nlocation="q"')
+    assert.deepEqual(places(), ['a.example/x', 'c.example/x', 'f/x'])
   })
 
   it('prefers the first configuration that says something about a name', () => {

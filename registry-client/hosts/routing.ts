@@ -28,7 +28,7 @@ export interface SourceEndpoint {
  * always go to the registry itself (features rows R10, R11).
  */
 export interface Routing {
-  /** In the order to try; throws RegistryError `denied` for a registry that is blocked. */
+  /** In the order to try; throws RegistryError `bad-configuration` for a registry that is blocked. */
   pullSources(reference: Reference): readonly PullSource[]
   /** Registries that the configuration calls insecure. */
   readonly insecureRegistries: readonly string[]

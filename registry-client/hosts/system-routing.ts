@@ -19,12 +19,7 @@ const ETC = '/etc'
  */
 export function systemRouting(env: Environment, etc: string = ETC): Routing {
   const home = env['HOME'] || homedir()
-  const named = env['CONTAINERS_REGISTRIES_CONF']
-  const user = join(home, '.config/containers/registries.conf')
-  const system = join(etc, 'containers/registries.conf')
-  const main = named ? [named] : [read(user) === undefined ? system : user]
-  const dropIns = named ? [] : [...confFiles(`${system}.d`), ...confFiles(`${user}.d`)]
-  const files = [...main, ...dropIns].flatMap((path) => {
+  const files = registriesConfPaths(env, home, etc).flatMap((path) => {
     const text = read(path)
     return text === undefined ? [] : [{ path, text }]
   })
@@ -34,6 +29,18 @@ export function systemRouting(env: Environment, etc: string = ETC): Routing {
     hostsToml(hostsFiles.flatMap(readHostsFiles)),
     ...daemonRouting([join(etc, 'docker/daemon.json'), join(home, '.config/docker/daemon.json')]),
   ])
+}
+
+/** By containers-registries.conf.d(5): where the user has a file of their own, nothing of the system's is read. */
+function registriesConfPaths(env: Environment, home: string, etc: string): string[] {
+  const named = env['CONTAINERS_REGISTRIES_CONF']
+  if (named) return [named]
+  const user = join(home, '.config/containers/registries.conf')
+  const system = join(etc, 'containers/registries.conf')
+  const ofUser = confFiles(`${user}.d`)
+  return read(user) === undefined
+    ? [system, ...confFiles(`${system}.d`), ...ofUser]
+    : [user, ...ofUser]
 }
 
 function daemonRouting(paths: readonly string[]): Routing[] {

@@ -68,6 +68,8 @@ describe('isInsecure', () => {
     assert.equal(isInsecure('10.1.2.3:5000', ['10.0.0.0/8']), true)
     assert.equal(isInsecure('11.1.2.3:5000', ['10.0.0.0/8']), false)
     assert.equal(isInsecure('sub.r.example', ['r.example']), false)
+    assert.equal(isInsecure('sub.r.example:5000', ['*.r.example']), true)
+    assert.equal(isInsecure('r.example', ['*.r.example']), false)
   })
 })
 

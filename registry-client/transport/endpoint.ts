@@ -1,6 +1,5 @@
-import { BlockList, isIP } from 'node:net'
 import { DEFAULT_REGISTRY } from '../oci/index.ts'
-import { isLoopbackAddress } from './proxy.ts'
+import { isInAddressBlock, isLoopbackAddress } from './address.ts'
 
 /** Docker Hub's API is not where its name says (features row R2). */
 const DOCKER_HUB_API = 'registry-1.docker.io'
@@ -24,8 +23,8 @@ export interface Endpoint {
 
 export interface EndpointPolicy {
   /**
-   * Hosts, `host:port`, or CIDR blocks whose certificates are not checked and that may speak plain
-   * http.
+   * Hosts, `host:port`, `*.domain` for all below it, or CIDR blocks whose certificates are not
+   * checked and that may speak plain http.
    */
   readonly insecureRegistries: readonly string[]
   /**
@@ -66,18 +65,13 @@ export function isLoopbackName(hostname: string): boolean {
 /** Whether `registry` (host with optional port) is named by one of `rules`. */
 export function isInsecure(registry: string, rules: readonly string[]): boolean {
   const host = hostOf(registry)
-  return rules.some((rule) => rule === registry || rule === host || isInBlock(rule, host))
-}
-
-function isInBlock(rule: string, host: string): boolean {
-  const [network = '', prefix] = rule.split('/')
-  const family = isIP(network)
-  if (prefix === undefined || family === 0 || isIP(host) !== family) return false
-  if (!/^\d{1,3}$/.test(prefix) || Number(prefix) > (family === 4 ? 32 : 128)) return false
-  const type = family === 4 ? 'ipv4' : 'ipv6'
-  const block = new BlockList()
-  block.addSubnet(network, Number(prefix), type)
-  return block.check(host, type)
+  return rules.some(
+    (rule) =>
+      rule === registry ||
+      rule === host ||
+      (rule.startsWith('*.') && host.endsWith(rule.slice(1))) ||
+      isInAddressBlock(host, rule),
+  )
 }
 
 /** Without port and brackets. */

@@ -1,5 +1,6 @@
-import { BlockList, isIP } from 'node:net'
+import { isIP } from 'node:net'
 import { RegistryError } from '../errors.ts'
+import { isInAddressBlock, isLoopbackAddress } from './address.ts'
 
 export type Environment = Readonly<Record<string, string | undefined>>
 
@@ -19,7 +20,7 @@ export function proxyFor(url: URL, env: Environment): URL | undefined {
   if (proxy.protocol !== 'http:' && proxy.protocol !== 'https:') {
     throw new RegistryError(
       'bad-configuration',
-      `${name}: a proxy with ${proxy.protocol}// is not supported`,
+      `${name}: a proxy with ${proxy.protocol}// is not supported, only http:// and https://`,
     )
   }
   return proxy
@@ -40,7 +41,7 @@ function isExempt(url: URL, noProxy: string): boolean {
 function isMatch(rule: string, host: string, port: string): boolean {
   if (rule === '') return false
   if (rule === '*') return true
-  if (rule.includes('/')) return isInBlock(rule, host)
+  if (rule.includes('/')) return isInAddressBlock(host, rule)
   const { name, rulePort } = splitPort(rule)
   if (rulePort !== undefined && rulePort !== port) return false
   if (isIP(name) !== 0) return name === host
@@ -54,21 +55,4 @@ function splitPort(rule: string): { name: string; rulePort: string | undefined }
   if (isIP(rule) !== 0) return { name: rule, rulePort: undefined }
   const match = /^(?:\[(.+)\]|([^:]+))(?::(\d+))?$/.exec(rule)
   return { name: match?.[1] ?? match?.[2] ?? rule, rulePort: match?.[3] }
-}
-
-function isInBlock(rule: string, host: string): boolean {
-  const [network = '', prefix = ''] = rule.split('/')
-  const family = isIP(network)
-  if (family === 0 || isIP(host) !== family || !/^\d{1,3}$/.test(prefix)) return false
-  if (Number(prefix) > (family === 4 ? 32 : 128)) return false
-  const type = family === 4 ? 'ipv4' : 'ipv6'
-  const block = new BlockList()
-  block.addSubnet(network, Number(prefix), type)
-  return block.check(host, type)
-}
-
-/** 127.0.0.0/8 and ::1, as literal addresses. */
-export function isLoopbackAddress(host: string): boolean {
-  if (host === '::1') return true
-  return isIP(host) === 4 && host.startsWith('127.')
 }
