@@ -12,6 +12,7 @@ import {
   type HttpResponse,
   type RequestBody,
 } from './transport/http-message.ts'
+import { orAborted } from './transport/or-aborted.ts'
 import { isRedirect, locationOf, REDIRECTS_MAX } from './transport/redirect.ts'
 import { redactText } from './transport/redact.ts'
 import type { HttpTransport } from './transport/request.ts'
@@ -151,7 +152,7 @@ export class HostClient {
   async #authorized(request: HostRequest, signal: AbortSignal): Promise<HttpResponse> {
     if (this.#isContacted) return this.#send(request, signal)
     if (this.#firstContact !== undefined) {
-      await this.#firstContact
+      await orAborted(this.#firstContact, signal)
       return this.#send(request, signal)
     }
     let finish = (): void => undefined

@@ -42,9 +42,12 @@ const KNOWN_FAILURES: ReadonlyMap<string, KnownFailure> = new Map([
   ['UND_ERR_SOCKET', CUT],
   ['UND_ERR_RES_CONTENT_LENGTH_MISMATCH', CUT],
   ['ETIMEDOUT', SILENT],
-  ['UND_ERR_CONNECT_TIMEOUT', { ...SILENT, isTemporary: false }],
+  [
+    'UND_ERR_CONNECT_TIMEOUT',
+    { code: 'timeout', reason: 'no connection in time', isTemporary: false },
+  ],
   ['UND_ERR_HEADERS_TIMEOUT', SILENT],
-  ['UND_ERR_BODY_TIMEOUT', SILENT],
+  ['UND_ERR_BODY_TIMEOUT', { ...SILENT, reason: 'its answer stopped in the middle' }],
   [
     'UND_ERR_HEADERS_OVERFLOW',
     { code: 'bad-response', reason: 'its answer has too many headers', isTemporary: false },
@@ -134,15 +137,19 @@ function knownFailure(
   },
 ): RegistryError {
   const { error, url, way } = found
-  const by = way.proxy === undefined ? '' : ` by the proxy ${way.proxy.host}`
   const hint = CA_FIXABLE.has(found.code)
     ? authorityHint(url, way.hasOwnAuthorities)
     : otherNames(error)
-  return new RegistryError(known.code, `${url.host}${by}: ${known.reason}${hint}`, {
+  return new RegistryError(known.code, `${hostBy(url, way.proxy)}: ${known.reason}${hint}`, {
     host: url.host,
     isTemporary: known.isTemporary,
     cause: error,
   })
+}
+
+/** Who was to be reached, and how. */
+export function hostBy({ host }: URL, proxy: URL | undefined): string {
+  return proxy === undefined ? host : `${host} by the proxy ${proxy.host}`
 }
 
 function authorityHint(url: URL, hasOwnAuthorities: boolean): string {

@@ -5,9 +5,10 @@ import { createSecureContext } from 'node:tls'
 import type { Dispatcher } from 'undici'
 import { RegistryError } from '../errors.ts'
 import { isInsecure } from './endpoint.ts'
-import { describeConnectionError } from './failure.ts'
+import { describeConnectionError, hostBy } from './failure.ts'
 import { isForbiddenAddress } from './forbidden-address.ts'
 import type { HttpRequest, HttpResponse } from './http-message.ts'
+import { orAborted } from './or-aborted.ts'
 import { type Environment, proxyFor } from './proxy.ts'
 import { certificateName, type CertificateStore } from './tls.ts'
 
@@ -28,6 +29,9 @@ export const DEFAULT_TIMEOUTS: TransportTimeouts = {
   storeMs: 300_000,
   bodyIdleMs: 60_000,
 }
+
+/** undici's timers may come a second late; ours is not to come before them. */
+const TIMER_SLACK_MS = 2000
 
 export interface TransportOptions {
   readonly env: Environment
@@ -66,11 +70,15 @@ export class HttpTransport implements AsyncDisposable {
     if (options.isForeign && isForbiddenAddress(url.hostname)) throw forbiddenTarget(url)
     const dispatcher = await this.#dispatcherFor(url, options.isForeign)
     const answerMs = this.#answerTimeoutMs(request)
+    const { certificates, env, timeouts } = this.#options
+    const proxy = proxyFor(url, env)
     // undici's own limit begins anew with every 1xx answer.
-    using deadline = new AnswerDeadline(url, this.#options.timeouts.connectMs + answerMs)
+    const afterMs = timeouts.connectMs + answerMs + TIMER_SLACK_MS
+    using deadline = new AnswerDeadline(hostBy(url, proxy), afterMs)
+    const both = AbortSignal.any([signal, deadline.signal])
     try {
       const { default: sendRequest } = await import('undici/lib/api/api-request.js')
-      const response = await sendRequest.call(dispatcher, {
+      const sent = sendRequest.call(dispatcher, {
         origin: url.origin,
         path: `${url.pathname}${url.search}`,
         method: request.method,
@@ -80,10 +88,12 @@ export class HttpTransport implements AsyncDisposable {
           ...request.headers,
         },
         body: bodyOf(request, deadline),
-        signal: AbortSignal.any([signal, deadline.signal]),
+        signal: both,
         headersTimeout: answerMs,
-        bodyTimeout: this.#options.timeouts.bodyIdleMs,
+        bodyTimeout: timeouts.bodyIdleMs,
       })
+      // As long as there is no connection undici does not look at the signal.
+      const response = await orAborted(sent, both)
       return {
         status: response.statusCode,
         url,
@@ -93,9 +103,8 @@ export class HttpTransport implements AsyncDisposable {
     } catch (error) {
       signal.throwIfAborted()
       deadline.signal.throwIfAborted()
-      const { certificates, env } = this.#options
       const hasOwnAuthorities = certificates.hasAuthorities(certificateName(url))
-      throw describeConnectionError(error, url, { proxy: proxyFor(url, env), hasOwnAuthorities })
+      throw describeConnectionError(error, url, { proxy, hasOwnAuthorities })
     }
   }
 
@@ -144,6 +153,9 @@ export class HttpTransport implements AsyncDisposable {
       proxyTls: { ...proxyTls, timeout },
       // Plain http is sent to the proxy in its absolute form: many refuse CONNECT to port 80.
       proxyTunnel: url.protocol === 'https:',
+      // Else a tunnel would be waited for as long as undici thinks right.
+      clientFactory: (origin, options) =>
+        new undici.Pool(origin, { ...options, headersTimeout: timeout }),
     })
   }
 
@@ -188,12 +200,12 @@ async function* untilSent(
 /** Ends a request whose answer does not begin, whatever the server sends instead. */
 class AnswerDeadline implements Disposable {
   readonly #controller = new AbortController()
-  readonly #url: URL
+  readonly #host: string
   readonly #afterMs: number
   #timer: NodeJS.Timeout | undefined
 
-  constructor(url: URL, afterMs: number) {
-    this.#url = url
+  constructor(host: string, afterMs: number) {
+    this.#host = host
     this.#afterMs = afterMs
   }
 
@@ -202,7 +214,7 @@ class AnswerDeadline implements Disposable {
   }
 
   start(): void {
-    const { host } = this.#url
+    const host = this.#host
     const reason = `${host}: no answer in ${this.#afterMs / 1000} s`
     this.#timer ??= setTimeout(() => {
       this.#controller.abort(new RegistryError('timeout', reason, { host }))
