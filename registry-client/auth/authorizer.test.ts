@@ -167,6 +167,55 @@ describe('authorization', () => {
     assert.equal(tokenRequests().length, 2)
   })
 
+  it('renews a token once when many requests find it ended', async () => {
+    await start({ ...BEARER, lifetimeSec: 100 })
+    const clock = new ManualClock()
+    const one = client(PASSWORD, clock)
+    await hasBlob(one)
+    clock.nowMs += 95_000
+    await Promise.all(Array.from({ length: 20 }, () => hasBlob(one)))
+    assert.equal(tokenRequests().length, 2)
+  })
+
+  it('asks for the login again after five minutes: those of helpers end', async () => {
+    await start(BEARER)
+    let password = USER.password
+    let asked = 0
+    const clock = new ManualClock()
+    const find = async (): Promise<Credentials> => {
+      asked += 1
+      return { kind: 'password', username: USER.username, password }
+    }
+    const one = testClient({ credentials: { find }, clock })
+    clients.push(one)
+    password = 'of another day'
+    await rejectsWith(hasBlob(one), 'unauthorized', /refused the password/)
+    password = USER.password
+    await rejectsWith(hasBlob(one), 'unauthorized', /refused the password/)
+    assert.equal(asked, 1)
+    clock.nowMs += 5 * 60_000
+    assert.equal(await hasBlob(one), true)
+    await hasBlob(one)
+    assert.equal(asked, 2)
+  })
+
+  it('gets a token for those that still wait when the first of them gives up', async () => {
+    await start(BEARER)
+    const one = client(PASSWORD)
+    await hasBlob(one)
+    registry.gate.revokeAll()
+    registry.script({ path: /^\/token/, act: { kind: 'hang' } })
+    const first = new AbortController()
+    const { descriptor } = new MemorySource(noise(10))
+    const reference = referenceTo(registry, 'app')
+    const given = one.hasBlob(reference, descriptor, { signal: first.signal })
+    const waiting = hasBlob(one)
+    while (tokenRequests().length < 2) await new Promise((resolve) => setImmediate(resolve))
+    first.abort(new Error('no more time'))
+    await assert.rejects(given, /no more time/)
+    assert.equal(await waiting, true)
+  })
+
   it('sends the body of an upload again when its token expired', async () => {
     await start(BEARER)
     registry.gate.usesPerToken = 3

@@ -9,6 +9,7 @@ import {
   secretsOf,
 } from './credentials.ts'
 import { formatScopes, parseScopes, type Scope } from './scope.ts'
+import { SharedValues } from './shared-values.ts'
 import { type AccessToken, fetchToken, type TokenFetcher } from './token.ts'
 
 /** What a registry was found to want. */
@@ -16,6 +17,14 @@ type Demand =
   | { readonly kind: 'basic' }
   | { readonly kind: 'bearer'; readonly realm: URL; readonly service: string | undefined }
 
+/** What a source said, which may be that there are none. */
+interface FoundCredentials {
+  readonly credentials: Credentials | undefined
+  readonly renewAtMs: number
+}
+
+/** Helpers give logins that end: after this time they are asked again, as BuildKit does (features row R30). */
+const CREDENTIALS_MS = 290_000
 /** A registry that wants ever more rights does not get them all. */
 const WIDER_SCOPES_MAX = 8
 
@@ -39,8 +48,8 @@ export class Authorizer {
   readonly #baseUrl: () => URL
   readonly #source: CredentialSource
   readonly #fetcher: TokenFetcher
-  readonly #tokens = new Map<string, Promise<AccessToken>>()
-  readonly #credentials = new Map<string, Promise<Credentials | undefined>>()
+  readonly #tokens: SharedValues<AccessToken>
+  readonly #credentials: SharedValues<FoundCredentials>
   readonly #secrets = new Set<string>()
   readonly #wider = new Map<string, readonly Scope[]>()
   #demand: Demand | undefined
@@ -57,6 +66,9 @@ export class Authorizer {
     this.#baseUrl = options.baseUrl
     this.#source = options.source
     this.#fetcher = options.fetcher
+    const now = (): number => options.fetcher.clock.now()
+    this.#tokens = new SharedValues(now)
+    this.#credentials = new SharedValues(now)
   }
 
   /** Everything that was sent and must not be shown. */
@@ -90,7 +102,7 @@ export class Authorizer {
     const asked = parseScopes(bearer?.parameters.get('scope'))
     const merged = formatScopes([...access.scopes, ...asked])
     if (merged.join() !== formatScopes(access.scopes).join()) this.#widen(access, asked)
-    if (refused !== undefined) await this.#forget(refused)
+    await this.#tokens.forget(({ value }) => refused === `Bearer ${value}`)
     const header = await this.#headerFor(this.#demand, access, signal)
     return header === refused ? undefined : header
   }
@@ -126,24 +138,11 @@ export class Authorizer {
   ): Promise<AccessToken> {
     const who = credentials === undefined ? '' : secretsOf(credentials).join(' ')
     const key = JSON.stringify([demand.realm.href, demand.service ?? '', scopes, who])
-    const known = await this.#tokens.get(key)?.catch(retryableByAnother)
-    if (known !== undefined && known.renewAtMs > this.#fetcher.clock.now()) return known
     const { realm, service } = demand
     const isForeign = realm.hostname !== this.#baseUrl().hostname
     const registry = this.#registry
     const question = { realm, registry, service, scopes, credentials, isForeign }
-    const fetched = fetchToken(this.#fetcher, question, signal)
-    this.#tokens.set(key, fetched)
-    // The failure reaches the caller below; here it only must not be what the next caller gets.
-    fetched.catch(() => this.#tokens.delete(key))
-    return fetched
-  }
-
-  async #forget(refused: string): Promise<void> {
-    for (const [key, promise] of this.#tokens) {
-      const token = await promise.catch(() => undefined)
-      if (token !== undefined && refused === `Bearer ${token.value}`) this.#tokens.delete(key)
-    }
+    return this.#tokens.get(key, signal, () => fetchToken(this.#fetcher, question, signal))
   }
 
   /**
@@ -156,19 +155,14 @@ export class Authorizer {
     if (wider.length <= WIDER_SCOPES_MAX) this.#wider.set(key, parseScopes(wider.join(' ')))
   }
 
-  #credentialsFor(access: Access, signal: AbortSignal): Promise<Credentials | undefined> {
-    const key = access.repository ?? ''
-    const known = this.#credentials.get(key)
-    if (known !== undefined) return known
-    const found = this.#source
-      .find(this.#registry, access.repository, signal)
-      .then((credentials) => {
-        for (const secret of secretsOf(credentials)) this.#secrets.add(secret)
-        return credentials
-      })
-    this.#credentials.set(key, found)
-    found.catch(() => this.#credentials.delete(key))
-    return found
+  async #credentialsFor(access: Access, signal: AbortSignal): Promise<Credentials | undefined> {
+    const { repository } = access
+    const found = await this.#credentials.get(repository ?? '', signal, async () => {
+      const credentials = await this.#source.find(this.#registry, repository, signal)
+      for (const secret of secretsOf(credentials)) this.#secrets.add(secret)
+      return { credentials, renewAtMs: this.#fetcher.clock.now() + CREDENTIALS_MS }
+    })
+    return found.credentials
   }
 
   /**
@@ -194,13 +188,4 @@ export class Authorizer {
     }
     return { kind: 'bearer', realm, service: challenge.parameters.get('service') }
   }
-}
-
-/**
- * A failure to get a token holds for all that wait for it: asking again with a wrong password locks
- * accounts. But another's cancellation is not ours.
- */
-function retryableByAnother(error: unknown): undefined {
-  if (error instanceof RegistryError) throw error
-  return undefined
 }

@@ -32,9 +32,11 @@ export class AuthConfig {
    * passwords.
    */
   static parse(text: string, origin: string): AuthConfig {
+    // Editors of Windows begin a file with a byte order mark.
+    const written = text.replace(/^\uFEFF/, '')
     let json: unknown
     try {
-      json = JSON.parse(text.trim() === '' ? '{}' : text)
+      json = JSON.parse(written.trim() === '' ? '{}' : written)
     } catch {
       // The cause would quote the text.
       throw new RegistryError('bad-configuration', `${origin} is not valid JSON`)
@@ -109,6 +111,14 @@ export class AuthConfig {
   /** Whether `auths` has a key for the registry itself, with or without credentials in it. */
   hasEntry(registry: string): boolean {
     return Object.keys(this.#map('auths')).some((key) => normalizeKey(key) === registry)
+  }
+
+  /** Whether the file itself says something about how to log in to the registry. */
+  isWritten(registry: string): boolean {
+    return Object.entries(this.#map('auths')).some(
+      ([key, entry]) =>
+        normalizeKey(key) === registry && isMap(entry) && Object.keys(entry).length > 0,
+    )
   }
 
   #readEntry(entry: JsonMap, key: string): Credentials | undefined {
@@ -202,7 +212,10 @@ function entryOf(credentials: Credentials): JsonMap {
       return { auth: secretsOf(credentials)[1] }
     case 'identity-token':
       return {
-        auth: Buffer.from(`${credentials.username}:`).toString('base64'),
+        // Without a name there is nothing to write: `:` alone counts as broken.
+        ...(credentials.username === ''
+          ? {}
+          : { auth: Buffer.from(`${credentials.username}:`).toString('base64') }),
         identitytoken: credentials.token,
       }
     case 'registry-token':

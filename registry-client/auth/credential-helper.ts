@@ -2,10 +2,11 @@ import { spawn } from 'node:child_process'
 import pLimit from 'p-limit'
 import { RegistryError } from '../errors.ts'
 import type { Environment } from '../transport/proxy.ts'
+import { redactText } from '../transport/redact.ts'
 import { passwordOrToken } from './config-file.ts'
 import type { Credentials } from './credentials.ts'
 
-const OUTPUT_BYTES_MAX = 256 * 1024
+const OUTPUT_LENGTH_MAX = 256 * 1024
 /** Helpers may open a browser or ask for a finger; but they must not hang a build. */
 const TIMEOUT_MS = 120_000
 /**
@@ -22,6 +23,8 @@ export interface HelperContext {
   readonly name: string
   readonly env: Environment
   readonly signal: AbortSignal
+  /** How long it may take; default two minutes. */
+  readonly timeoutMs?: number
 }
 
 /**
@@ -35,7 +38,7 @@ export async function helperGet(
   const result = await run(context, 'get', serverUrl)
   if (result.status !== 0) {
     if (NOT_FOUND.test(result.output)) return undefined
-    throw failed(context, `ended with status ${result.status}`)
+    throw failed(context, `ended with status ${result.status}${said(result.output)}`)
   }
   const reply = parseReply(result.output)
   if (reply === undefined) throw failed(context, 'did not print JSON with Username and Secret')
@@ -53,14 +56,22 @@ export async function helperStore(
     Secret: entry.secret,
   })
   const result = await run(context, 'store', input)
-  if (result.status !== 0) throw failed(context, `could not store (status ${result.status})`)
+  if (result.status === 0) return
+  const reason = `could not store (status ${result.status})${said(result.output, [entry.secret])}`
+  throw failed(context, reason)
 }
 
 /** Removes what the helper has for `serverUrl`; that there is nothing is no error. */
 export async function helperErase(context: HelperContext, serverUrl: string): Promise<void> {
   const result = await run(context, 'erase', serverUrl)
-  if (result.status !== 0 && !NOT_FOUND.test(result.output))
-    throw failed(context, `could not erase (status ${result.status})`)
+  if (result.status === 0 || NOT_FOUND.test(result.output)) return
+  throw failed(context, `could not erase (status ${result.status})${said(result.output)}`)
+}
+
+/** What a helper that failed wrote: by the protocol a reason, but never show what may be a login. */
+function said(output: string, secrets: readonly string[] = []): string {
+  const text = output.includes('{') ? '' : redactText(output, secrets, 200)
+  return text === '' ? '' : `: ${text}`
 }
 
 interface HelperResult {
@@ -81,21 +92,32 @@ function run(
 
 function runNow(context: HelperContext, action: string, input: string): Promise<HelperResult> {
   return new Promise((resolve, reject) => {
+    const { signal, timeoutMs = TIMEOUT_MS } = context
+    const deadline = AbortSignal.timeout(timeoutMs)
     const child = spawn(`docker-credential-${context.name}`, [action], {
       env: { ...context.env },
       stdio: ['pipe', 'pipe', 'ignore'],
-      signal: AbortSignal.any([context.signal, AbortSignal.timeout(TIMEOUT_MS)]),
+      signal: AbortSignal.any([signal, deadline]),
+      killSignal: 'SIGKILL',
     })
+    const end = (error: unknown): void => {
+      reject(error)
+      child.kill('SIGKILL')
+      // Programs that it started may hold its output open, and this process with it.
+      child.stdout.destroy()
+    }
     let output = ''
     child.stdout.setEncoding('utf8')
     child.stdout.on('data', (text: string) => {
       output += text
-      if (output.length > OUTPUT_BYTES_MAX) child.kill('SIGKILL')
+      if (output.length > OUTPUT_LENGTH_MAX)
+        end(failed(context, `printed more than ${OUTPUT_LENGTH_MAX} characters`))
     })
     child.once('error', (cause: NodeJS.ErrnoException) => {
-      if (context.signal.aborted) reject(context.signal.reason)
+      if (signal.aborted) end(signal.reason)
+      else if (deadline.aborted) end(failed(context, `did not end in ${timeoutMs / 1000} s`))
       else
-        reject(
+        end(
           failed(context, cause.code === 'ENOENT' ? 'is not installed' : 'could not be run', cause),
         )
     })

@@ -1,8 +1,8 @@
+import type { Environment } from '../transport/proxy.ts'
 import { authKey, AuthConfig, TOKEN_USERNAME, writeConfigFile } from './config-file.ts'
 import { helperErase, helperStore } from './credential-helper.ts'
 import type { Credentials } from './credentials.ts'
 import { dockerConfigPath } from './stored-credentials.ts'
-import type { Environment } from '../transport/proxy.ts'
 
 export interface StoreOptions {
   readonly env: Environment
@@ -33,6 +33,9 @@ export async function storeCredentials(
   }
   const entry = { serverUrl: authKey(registry), ...namedSecret(credentials) }
   await helperStore({ name: helper.name, ...options }, entry)
+  // What an earlier login left in the file is out of date, and readable.
+  if (config.isWritten(registry))
+    await writeConfigFile(path, config.withCredentials(registry, undefined))
   return { kind: 'helper', name: helper.name }
 }
 

@@ -3,6 +3,7 @@ import { chmod, mkdir, mkdtemp, readFile, rm, stat, symlink, writeFile } from 'n
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { RegistryError } from '../errors.ts'
+import { helperGet } from './credential-helper.ts'
 import type { Credentials } from './credentials.ts'
 import { eraseCredentials, storeCredentials } from './login.ts'
 import { storedCredentials } from './stored-credentials.ts'
@@ -125,6 +126,35 @@ describe('stored credentials', () => {
     await assert.rejects(find('h'), /name that is not a program name/)
   })
 
+  it('show why a helper failed, in its own words, but nothing that may be a login', async () => {
+    await put('.docker/config.json', JSON.stringify({ credsStore: 'test' }))
+    const failsWith = async (script: string, message: RegExp): Promise<void> => {
+      await putHelper('test', script)
+      await assert.rejects(find('h'), message)
+    }
+    await failsWith(
+      'echo "gpg: decryption failed"; exit 2',
+      /docker-credential-test ended with status 2: gpg: decryption failed \(named in/,
+    )
+    await failsWith('echo \'{"Username":"u","Secret":"hunter2"}\'; exit 1', /status 1 \(named in/)
+    await failsWith('exit 1', /status 1 \(named in/)
+    await failsWith('echo \'{"Username":"u"}\'', /did not print JSON with Username and Secret/)
+    await failsWith('yes', /printed more than 262144 characters/)
+    await failsWith('kill -9 $$', /ended with status 128/)
+  })
+
+  it('do not wait for ever for a helper that hangs, nor for what it leaves behind', async () => {
+    await putHelper('test', 'exec sleep 600')
+    const context = { name: 'test', env, timeoutMs: 300 }
+    const startedMs = performance.now()
+    await assert.rejects(helperGet({ ...context, signal }, 'h'), /did not end in 0\.3 s$/)
+    assert.ok(performance.now() - startedMs < 10_000)
+    const stop = new AbortController()
+    const waiting = helperGet({ ...context, timeoutMs: 600_000, signal: stop.signal }, 'h')
+    stop.abort(new Error('the user has enough'))
+    await assert.rejects(waiting, /the user has enough/)
+  })
+
   it('never show what a broken helper printed', async () => {
     await put('.docker/config.json', JSON.stringify({ credsStore: 'test' }))
     await putHelper('test', 'echo hunter2')
@@ -157,6 +187,44 @@ describe('stored credentials', () => {
     assert.match(await readFile(join(home, 'dotfiles/config.json'), 'utf8'), /"h"/)
   })
 
+  it('of every kind are read as they were written', async () => {
+    const all: readonly Credentials[] = [
+      { kind: 'password', username: 'u', password: '' },
+      { kind: 'password', username: 'robot$p+ci', password: ' :ü"\\\n' },
+      { kind: 'identity-token', username: '', token: 'refresh' },
+      { kind: 'identity-token', username: '00000000-0000', token: 'refresh' },
+      { kind: 'registry-token', token: 'direct' },
+    ]
+    for (const credentials of all) {
+      await storeCredentials('h', credentials, { env, signal })
+      assert.deepEqual(await find('h'), credentials)
+    }
+  })
+
+  it('are read from a file as editors of Windows write it', async () => {
+    await put('.docker/config.json', `\uFEFF${auths('h', 'u')}`)
+    assert.equal(await nameFor('h'), 'u')
+  })
+
+  it('name the file that cannot be read, or makes no sense', async () => {
+    await mkdir(join(home, '.docker/config.json'), { recursive: true })
+    await assert.rejects(find('h'), /cannot read .*\.docker\/config\.json \(EISDIR\)/)
+    await rm(join(home, '.docker'), { recursive: true })
+    for (const text of ['{', '[]', 'null', '\0']) {
+      await put('.docker/config.json', text)
+      await assert.rejects(find('h'), /\.docker\/config\.json is not (?:valid JSON|a JSON object)/)
+    }
+    for (const text of [
+      '{"auths":null}',
+      '{"auths":[]}',
+      '{"auths":{"h":null}}',
+      '{"auths":{"h":7}}',
+    ]) {
+      await put('.docker/config.json', text)
+      assert.equal(await find('h'), undefined, text)
+    }
+  })
+
   it('are erased, once', async () => {
     await storeCredentials('h', { kind: 'password', username: 'u', password: 'p' }, { env, signal })
     assert.equal(await eraseCredentials('h', { env, signal }), true)
@@ -179,5 +247,14 @@ describe('stored credentials', () => {
       Secret: 'p',
     })
     assert.doesNotMatch(await readFile(join(home, '.docker/config.json'), 'utf8'), /auths/)
+  })
+
+  it('are taken out of the file when the helper has newer ones', async () => {
+    const { auths: entries }: { auths: unknown } = JSON.parse(auths('h', 'old'))
+    await put('.docker/config.json', JSON.stringify({ credsStore: 'test', auths: entries, x: 1 }))
+    await putHelper('test', 'cat > /dev/null')
+    await storeCredentials('h', { kind: 'password', username: 'u', password: 'p' }, { env, signal })
+    const written: unknown = JSON.parse(await readFile(join(home, '.docker/config.json'), 'utf8'))
+    assert.deepEqual(written, { credsStore: 'test', auths: {}, x: 1 })
   })
 })

@@ -10,7 +10,7 @@ import { type Credentials, type CredentialSource, firstOf } from './credentials.
  * Credentials as Docker and Podman keep them, the first that knows (features rows R16 to R19):
  * DOCKER_AUTH_CONFIG (the JSON itself), the file REGISTRY_AUTH_FILE, Docker's config.json,
  * containers' auth.json. In each, a registry's own helper comes before the common one and that
- * before what is written in the file. Files are read when first asked.
+ * before what is written in the file. Files are read each time: who asks keeps the answer for a while.
  */
 export function storedCredentials(env: Environment): CredentialSource {
   const fromEnvironment = env['DOCKER_AUTH_CONFIG']
@@ -42,13 +42,10 @@ function containersAuthPaths(env: Environment): string[] {
 }
 
 function configSource(load: () => AuthConfig | undefined, env: Environment): CredentialSource {
-  let loaded: { readonly config: AuthConfig | undefined } | undefined
   return {
     async find(registry, repository, signal) {
-      loaded ??= { config: load() }
-      return loaded.config === undefined
-        ? undefined
-        : find(loaded.config, { registry, repository, env, signal })
+      const config = load()
+      return config === undefined ? undefined : find(config, { registry, repository, env, signal })
     },
   }
 }
