@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { credentialsFor } from './auth/credentials.ts'
 import type { RegistryClient } from './client.ts'
 import { RegistryError } from './errors.ts'
-import { digestOf, localPlatform, OCI_INDEX, OCI_MANIFEST } from './oci/index.ts'
+import { digestOf, localPlatform, OCI_INDEX, OCI_MANIFEST, serializeIndex } from './oci/index.ts'
 import { FakeRegistry } from './testing/fake-registry.ts'
 import { RawServer } from './testing/raw-server.ts'
 import {
@@ -123,6 +123,29 @@ describe('a hostile registry', () => {
       })
       assert.equal(found.manifest.digest, first.manifest.digest)
     })
+  })
+
+  it('cannot pass a web page off as an answer, whatever was asked', async () => {
+    const headers = { 'content-type': 'text/html; charset=utf-8' }
+    const body = '<!DOCTYPE html><html><title>Sign in</title></html>'
+    registry.script({ times: 99, act: { kind: 'reply', status: 200, headers, body } })
+    const reference = referenceTo(registry, 'app:v1')
+    const json = /is not valid JSON/
+    await rejectsWith(client.fetchManifest(reference, { signal }), 'bad-manifest', json)
+    await rejectsWith(client.listTags(reference, { signal }), 'bad-response', /no list of tags/)
+    const referrers = client.referrers(reference, digestOf('x'), { signal })
+    await rejectsWith(referrers, 'bad-manifest', json)
+    const sink = new RecordingSink()
+    const blob = { mediaType: 'x', digest: digestOf(BLOB), sizeBytes: BLOB.byteLength }
+    const fetched = client.fetchBlob(reference, blob, sink, { signal })
+    await rejectsWith(fetched, 'size-mismatch', /sent only 50 of the 200000 bytes/)
+    assert.equal(sink.ended, 'aborted')
+    const page = /answered 200 with an HTML page, "Sign in": that is no registry/
+    await rejectsWith(client.ping(registry.host, { signal }), 'bad-response', page)
+    const manifest = serializeIndex({ mediaType: OCI_INDEX, manifests: [] })
+    const put = client.pushManifest(reference, manifest, { signal })
+    await rejectsWith(put, 'bad-response', page)
+    await rejectsWith(client.deleteManifest(reference, { signal }), 'bad-response', page)
   })
 
   describe('about blobs', () => {

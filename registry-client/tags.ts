@@ -1,13 +1,11 @@
 import { repositoryScope } from './auth/scope.ts'
 import { RegistryError } from './errors.ts'
 import type { HostClient } from './host-client.ts'
-import { parseDigest } from './oci/index.ts'
+import { isTag, parseDigest } from './oci/index.ts'
 import { nextPage, PagesSeen } from './pages.ts'
-import { JSON_BODY_BYTES_MAX, readBounded } from './transport/limits.ts'
 import type { ManifestTarget } from './pull/manifest.ts'
-
-/** The distribution specification's grammar: what else a server sends is no tag, and may be a terminal's escape sequence. */
-const TAG = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/
+import { JSON_BODY_BYTES_MAX, readBounded } from './transport/limits.ts'
+import { refuseWebPage } from './transport/response-error.ts'
 
 /**
  * All tags of a repository, page by page as the registry gives them (features row R54). Throws
@@ -45,11 +43,11 @@ export async function deleteManifest(
     lane: 'call',
   } as const
   try {
-    await host.call(request, signal, async () => undefined)
+    await host.call(request, signal, refuseWebPage)
   } catch (error) {
     // distribution before version 3 takes every name here for a digest.
-    const isTag = parseDigest(tagOrDigest) === undefined
-    if (!(error instanceof RegistryError) || !isTag || error.registryCode !== 'DIGEST_INVALID')
+    const isDigest = parseDigest(tagOrDigest) !== undefined
+    if (!(error instanceof RegistryError) || isDigest || error.registryCode !== 'DIGEST_INVALID')
       throw error
     const { host: name, reason: said, status, registryCode } = error
     const reason = `${name} removes no single tags: ${said}`
@@ -106,5 +104,6 @@ function tagsIn(bytes: Buffer): string[] | undefined {
   if (typeof json !== 'object' || json === null || !('tags' in json)) return undefined
   if (json.tags === null) return []
   if (!Array.isArray(json.tags)) return undefined
-  return json.tags.filter((tag): tag is string => typeof tag === 'string' && TAG.test(tag))
+  // What else a server sends is no tag, and may be a terminal's escape sequence.
+  return json.tags.filter((tag): tag is string => typeof tag === 'string' && isTag(tag))
 }

@@ -2,6 +2,7 @@ import { RegistryError } from '../errors.ts'
 import type { HostClient } from '../host-client.ts'
 import { type ManifestBytes, parseDigest } from '../oci/index.ts'
 import type { ManifestTarget } from '../pull/manifest.ts'
+import { refuseWebPage } from '../transport/response-error.ts'
 import { pushAccess } from './has-blob.ts'
 
 /** What the registry said to a manifest. */
@@ -28,6 +29,7 @@ export async function putManifest(
     lane: 'call',
   } as const
   return host.call(request, signal, async (response) => {
+    await refuseWebPage(response)
     const stored = parseDigest(response.header('docker-content-digest') ?? '')
     const hasSubject = response.header('oci-subject') !== undefined
     if (stored === undefined || stored === manifest.digest) return { hasSubject }

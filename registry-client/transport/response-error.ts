@@ -57,6 +57,19 @@ export async function responseError(
   )
 }
 
+/**
+ * Throws RegistryError `bad-response` for a success that is a web page: a portal, or a proxy's form to log in, which
+ * would take every push. The body decides: Quay calls empty answers text/html.
+ */
+export async function refuseWebPage(response: HttpResponse): Promise<void> {
+  if (!/html/i.test(response.header('content-type') ?? '')) return
+  const text = (await readStart(response, ERROR_BODY_BYTES_MAX)).toString('utf8')
+  if (!isWebPage(text)) return
+  const { host } = response.url
+  const reason = `${host} answered ${response.status} with ${redactText(webPage(text))}: that is no registry`
+  throw new RegistryError('bad-response', reason, { host, status: response.status })
+}
+
 function hintFor({ status, url }: HttpResponse, wantsTls: boolean): string {
   if (status === 429 && url.host.endsWith('docker.io')) return '; a login raises the limit'
   if (wantsTls)
@@ -105,14 +118,19 @@ function readComplaint(body: Buffer, contentType: string): RegistryComplaint {
   const text = body.toString('utf8')
   const json = parseJson(text)
   if (json !== undefined) return complaintIn(json)
-  if (/html/i.test(contentType) || /^\s*<(?:!doctype|html)/i.test(text)) {
-    const title = /<title[^>]*>([^<]{1,200})<\/title>/i.exec(text)?.[1]?.trim()
-    return {
-      code: undefined,
-      message: title === undefined ? 'an HTML page' : `an HTML page, "${title}"`,
-    }
-  }
+  if (/html/i.test(contentType) || isWebPage(text))
+    return { code: undefined, message: webPage(text) }
   return { code: undefined, message: text.trim() === '' ? undefined : text.trim() }
+}
+
+function isWebPage(text: string): boolean {
+  return /^\s*<(?:!doctype|html)/i.test(text)
+}
+
+/** A page for a message: by its title. */
+function webPage(text: string): string {
+  const title = /<title[^>]*>([^<]{1,200})<\/title>/i.exec(text)?.[1]?.trim()
+  return title === undefined ? 'an HTML page' : `an HTML page, "${title}"`
 }
 
 /** Docker's `errors` list, an OAuth2 error of a token server, or a bare `message`. */
