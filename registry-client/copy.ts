@@ -17,7 +17,7 @@ import {
   type Reference,
 } from './oci/index.ts'
 import { type FetchedManifest, headManifest } from './pull/manifest.ts'
-import { choose, INDEX_DEPTH_MAX } from './pull/resolve.ts'
+import { choose, INDEX_DEPTH_MAX, indexTooDeep } from './pull/resolve.ts'
 import { type BlobPushResult, pushBlob } from './push/blob.ts'
 import { pushManifest } from './push/manifest.ts'
 
@@ -118,7 +118,7 @@ class ImageCopy {
   async #choose(top: FetchedManifest, platform: Platform): Promise<FetchedManifest> {
     let current = top
     for (let depth = 0; current.parsed.kind === 'index'; depth += 1) {
-      if (depth === INDEX_DEPTH_MAX) throw tooDeep()
+      if (depth === INDEX_DEPTH_MAX) throw indexTooDeep()
       const chosen = choose(current.parsed.index, platform)
       current = await this.#source.manifest(chosen, this.#options.signal)
     }
@@ -145,7 +145,7 @@ class ImageCopy {
 
   /** Everything that a manifest names; not the manifest itself. */
   async #content(manifest: FetchedManifest, depth: number): Promise<void> {
-    if (depth > INDEX_DEPTH_MAX) throw tooDeep()
+    if (depth > INDEX_DEPTH_MAX) throw indexTooDeep()
     if (manifest.parsed.kind === 'manifest') {
       const { config, layers } = manifest.parsed.manifest
       const blobs = [config, ...layers.filter(isDistributable)]
@@ -258,9 +258,4 @@ function subjectsIn({ digest, parsed }: FetchedManifest): Digest[] {
 /** Windows base layers and the like, which registries do not hold (features row R38). */
 function isDistributable({ mediaType }: Descriptor): boolean {
   return !/\.(?:nondistributable|foreign)\./.test(mediaType)
-}
-
-function tooDeep(): RegistryError {
-  const reason = `indexes are nested more than ${INDEX_DEPTH_MAX} levels deep`
-  return new RegistryError('bad-manifest', reason)
 }

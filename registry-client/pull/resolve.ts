@@ -57,12 +57,7 @@ export async function resolve(
   let current: FetchedManifest = top
   let platform: Platform | undefined
   for (let depth = 0; current.parsed.kind === 'index'; depth += 1) {
-    if (depth === INDEX_DEPTH_MAX) {
-      throw new RegistryError(
-        'bad-manifest',
-        `indexes are nested more than ${INDEX_DEPTH_MAX} levels deep`,
-      )
-    }
+    if (depth === INDEX_DEPTH_MAX) throw indexTooDeep()
     const chosen = choose(current.parsed.index, options.platform)
     platform = chosen.platform
     current = await fetchByDigest(host, reference.repository, chosen, options)
@@ -81,6 +76,11 @@ export async function resolve(
     image: current.parsed.manifest,
     platform: platform === undefined ? undefined : normalizePlatform(platform),
   }
+}
+
+export function indexTooDeep(): RegistryError {
+  const reason = `indexes are nested more than ${INDEX_DEPTH_MAX} levels deep`
+  return new RegistryError('bad-manifest', reason)
 }
 
 /**
