@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { createServer } from 'node:http'
+import { createSecureServer } from 'node:http2'
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -133,6 +134,24 @@ describe('TLS', () => {
       'tls-failed',
       /seems to speak plain http.*--insecure-registry/,
     )
+  })
+
+  it('speaks HTTP/1.1 where HTTP/2 is offered, and says who it is', async () => {
+    const seen: (readonly [version: string, agent: string | undefined])[] = []
+    const server = createSecureServer({ ...TLS, allowHTTP1: true }, (request, response) => {
+      seen.push([request.httpVersion, request.headers['user-agent']])
+      response.writeHead(200).end('{}')
+    })
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    const host = `127.0.0.1:${(server.address() as AddressInfo).port}`
+    const client = testClient({ insecureRegistries: [host], userAgent: 'tsbuild/1' })
+    try {
+      await client.ping(host, { signal })
+      assert.deepEqual(seen, [['1.1', 'tsbuild/1']])
+    } finally {
+      await client[Symbol.asyncDispose]()
+      await new Promise((resolve) => server.close(resolve))
+    }
   })
 
   it('refuses a redirect from TLS to plain http elsewhere', async () => {
