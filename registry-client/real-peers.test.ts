@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { localPlatform, serializeManifest } from './oci/index.ts'
-import { notInstalled, programPath, requireProgram, type TestProgram } from './testing/program.ts'
+import { CRANE, ORAS, programPath, requireProgram, type TestProgram } from './testing/program.ts'
 import { pushTestImage } from './testing/push-test-image.ts'
 import {
   type RealRegistry,
@@ -20,7 +20,7 @@ const LAYERS = [noise(400_000), noise(2000, 2)]
 
 const LOCAL = ['--plain-http'] as const
 
-/** Programs that copy between repositories and print manifests; Debian has crane and oras since its version 13. */
+/** Programs that copy between repositories and print manifests. */
 const PEERS: readonly {
   readonly program: TestProgram
   copy(from: string, to: string): readonly string[]
@@ -28,13 +28,13 @@ const PEERS: readonly {
   tags(repository: string): readonly string[]
 }[] = [
   {
-    program: { name: 'crane', debianPackage: 'crane' },
+    program: CRANE,
     copy: (from, to) => ['copy', '--insecure', from, to],
     manifest: (name) => ['manifest', '--insecure', name],
     tags: (repository) => ['ls', '--insecure', repository],
   },
   {
-    program: { name: 'oras', debianPackage: 'oras' },
+    program: ORAS,
     copy: (from, to) => ['cp', '-r', '--from-plain-http', '--to-plain-http', from, to],
     manifest: (name) => ['manifest', 'fetch', ...LOCAL, name],
     tags: (repository) => ['repo', 'tags', ...LOCAL, repository],
@@ -47,11 +47,7 @@ for (const peer of PEERS) {
 
     before(async function () {
       requireRealRegistry(this)
-      const path = programPath(peer.program)
-      if (path === undefined) {
-        process.stderr.write(`skipped: ${notInstalled(peer.program).message}\n`)
-        this.skip()
-      }
+      requireProgram(this, peer.program)
       registry = await startRealRegistry()
     })
 
@@ -79,7 +75,7 @@ for (const peer of PEERS) {
       const theirs = referenceTo(registry, 'theirs:v1')
       const found = await client.resolve(theirs, { platform: localPlatform(), signal })
       assert.equal(found.manifest.digest, digest)
-      if (peer.program.name === 'oras') {
+      if (peer.program === ORAS) {
         const referrers = await client.referrers(theirs, digest, { signal })
         assert.deepEqual(
           referrers.map((referrer) => referrer.digest),

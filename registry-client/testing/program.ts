@@ -1,17 +1,30 @@
 import { existsSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
+import { testCachePath } from './test-cache.ts'
 
-/** A server program of Debian that some tests talk to. */
+/** A program of Debian that some tests talk to. */
 export interface TestProgram {
   readonly name: string
   /** The package that has it. */
   readonly debianPackage: string
 }
 
-/** Path of a program; servers lie where the PATH of users does not lead. Undefined when it is not installed. */
+export const CRANE: TestProgram = { name: 'crane', debianPackage: 'crane' }
+export const ORAS: TestProgram = { name: 'oras', debianPackage: 'oras' }
+
+/**
+ * Path of a program: installed (servers lie where the PATH of users does not lead), or unpacked by `fetchPrograms`.
+ * Undefined when it is neither.
+ */
 export function programPath({ name }: TestProgram): string | undefined {
-  const directories = [...(process.env['PATH'] ?? '').split(delimiter), '/usr/sbin', '/sbin']
+  const ofUsers = (process.env['PATH'] ?? '').split(delimiter)
+  const directories = [...ofUsers, '/usr/sbin', '/sbin', join(unpackedProgram(name), 'usr/bin')]
   return directories.map((directory) => join(directory, name)).find((path) => existsSync(path))
+}
+
+/** Where the package of a program is unpacked that this machine's Debian does not have. */
+export function unpackedProgram(name: string): string {
+  return testCachePath(`program-${name}`)
 }
 
 /**

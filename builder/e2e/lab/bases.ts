@@ -12,9 +12,10 @@ import {
   symlink,
   writeFile,
 } from 'node:fs/promises'
-import { homedir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
+import { debianMirror } from '../../../registry-client/testing/fetch-programs.ts'
+import { testCachePath } from '../../../registry-client/testing/test-cache.ts'
 import { LayoutWriter, readLabLayers } from './layout.ts'
 
 const runFile = promisify(execFile)
@@ -23,21 +24,16 @@ const runFile = promisify(execFile)
 export const BASE_TAGS = { busybox: 'latest', debian: 'bookworm', node: '20' } as const
 export type BaseName = keyof typeof BASE_TAGS
 
-const SYSTEM_CACHE = '/var/cache/tsbuild-test'
 const ENV_PATH = 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
-
-/** Folder of the base images: one per machine when root made it, else one per user. */
-export function basesDir(): string {
-  const chosen = process.env['TSBUILD_TEST_CACHE']
-  if (chosen !== undefined && chosen !== '') return chosen
-  if (process.getuid?.() === 0 || existsSync(join(SYSTEM_CACHE, 'node-v2'))) return SYSTEM_CACHE
-  return join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'tsbuild-test')
-}
 
 /** The OCI layout of a base image, or undefined when it has not been made on this machine. */
 export function baseLayout(name: BaseName): string | undefined {
-  const dir = join(basesDir(), `${name}-v2`)
+  const dir = layoutPath(name)
   return existsSync(join(dir, 'index.json')) ? dir : undefined
+}
+
+function layoutPath(name: BaseName): string {
+  return testCachePath(`${name}-v2`)
 }
 
 /** Makes the base images that are missing. debian and node need root (debootstrap). */
@@ -53,8 +49,9 @@ type Maker = (rootfs: string, layout: LayoutWriter) => Promise<void>
 async function makeBase(name: BaseName, log: (line: string) => void, make: Maker): Promise<void> {
   if (baseLayout(name) !== undefined) return
   log(`making the ${name} base image (once per machine)`)
-  await mkdir(basesDir(), { recursive: true })
-  const work = await mkdtemp(join(basesDir(), `${name}-work-`))
+  const finished = layoutPath(name)
+  await mkdir(dirname(finished), { recursive: true })
+  const work = await mkdtemp(join(dirname(finished), `${name}-work-`))
   try {
     const rootfs = join(work, 'rootfs')
     await mkdir(rootfs)
@@ -62,7 +59,7 @@ async function makeBase(name: BaseName, log: (line: string) => void, make: Maker
     const layout = new LayoutWriter(join(work, 'layout'))
     await layout.open()
     await make(rootfs, layout)
-    await rename(layout.dir, join(basesDir(), `${name}-v2`))
+    await rename(layout.dir, finished)
   } finally {
     await rm(work, { recursive: true, force: true })
   }
@@ -102,14 +99,6 @@ async function busybox(rootfs: string, layout: LayoutWriter): Promise<void> {
     Env: [ENV_PATH],
     Cmd: ['sh'],
   })
-}
-
-/** The mirror that this machine's own apt uses for Debian's main archive. */
-async function debianMirror(): Promise<string> {
-  const { stdout } = await runFile('apt-get', ['indextargets', '--format', '$(REPO_URI)'])
-  const mirror = stdout.split('\n').find((line) => /\/debian\/?$/.test(line))
-  if (mirror === undefined) throw new Error('apt knows no Debian mirror')
-  return mirror
 }
 
 async function debian(rootfs: string, layout: LayoutWriter): Promise<void> {
