@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises'
+import { createReadStream } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
 import { ContextError } from './errors.ts'
 
@@ -38,7 +38,7 @@ export async function readDockerfile(path: string, read: TextReader): Promise<Do
 /** Reads files of the host, relative paths below `directory`. `context-unreadable` for files that cannot be read. */
 export function hostReader(directory: string): TextReader {
   return async (path) => {
-    const bytes = await readFile(resolve(directory, path)).catch((error: unknown) =>
+    const bytes = await readStart(resolve(directory, path)).catch((error: unknown) =>
       absent(path, error),
     )
     if (bytes !== undefined && bytes.length > TEXT_BYTES_MAX) {
@@ -50,6 +50,15 @@ export function hostReader(directory: string): TextReader {
     }
     return bytes?.toString('utf8')
   }
+}
+
+/** As much of a file as tells that it is too large: what is no file may have no end. */
+async function readStart(path: string): Promise<Buffer> {
+  const chunks: Buffer[] = []
+  for await (const chunk of createReadStream(path, { end: TEXT_BYTES_MAX })) {
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks)
 }
 
 /** Node's own words name the path a second time. */
@@ -66,7 +75,9 @@ function absent(path: string, error: unknown): undefined {
   }
   const message = error instanceof Error ? error.message : String(error)
   const reason = REASONS.get(code) ?? message
-  throw new ContextError('context-unreadable', `could not read ${path}: ${reason}`, {
+  // No permission would make a directory a file.
+  const kind = code === 'EISDIR' ? 'context-invalid' : 'context-unreadable'
+  throw new ContextError(kind, `could not read ${path}: ${reason}`, {
     path,
     cause: error,
   })

@@ -173,6 +173,15 @@ describe('readDockerfile', () => {
   })
 
   it('names a Dockerfile that is a directory', async () => {
-    await assert.rejects(readDockerfile(tmpdir(), hostReader('/')), /it is a directory/)
+    await assert.rejects(readDockerfile(tmpdir(), hostReader('/')), {
+      code: 'context-invalid',
+      message: /it is a directory/,
+    })
+  })
+
+  it('reads of what has no end only as much as tells that it is too large', async () => {
+    await assert.rejects(readDockerfile('/dev/zero', hostReader('/')), {
+      code: 'context-too-large',
+    })
   })
 })
