@@ -16,6 +16,18 @@ describe('toKernelError', () => {
     assert.equal(error.code, 'ENOENT')
   })
 
+  it('names the archive alone where no entry of it is known', () => {
+    const failure = Object.assign(new Error('it ends'), {
+      syscall: '',
+      errno: 0,
+      code: 'bad-archive',
+      path: '',
+    })
+    const error = toKernelError(failure, "unpack 'a.tar', at")
+    assert.ok(error instanceof KernelError)
+    assert.equal(error.message, "could not unpack 'a.tar': it ends")
+  })
+
   it('passes a finished error through: that the addon is not built', () => {
     const missing = new KernelError('addon-missing', 'could not load the native addon', {
       syscall: undefined,

@@ -129,18 +129,15 @@ export function toKernelError(error: unknown, what: string): unknown {
     return error
   }
   const code = error.code === '' ? getSystemErrorName(-error.errno) : error.code
-  const about = error.path === '' ? '' : ` '${error.path}'`
+  // Where the entry of an archive is not known, only the archive is named.
+  const about = error.path === '' ? what.replace(/, at$/, '') : `${what} '${error.path}'`
   const how = error.syscall === '' ? '' : ` (${error.syscall}: ${code})`
-  return new KernelError(
-    code as KernelErrorCode,
-    `could not ${what}${about}: ${error.message}${how}`,
-    {
-      syscall: error.syscall === '' ? undefined : error.syscall,
-      errno: error.errno,
-      path: error.path === '' ? undefined : error.path,
-      cause: error,
-    },
-  )
+  return new KernelError(code as KernelErrorCode, `could not ${about}: ${error.message}${how}`, {
+    syscall: error.syscall === '' ? undefined : error.syscall,
+    errno: error.errno,
+    path: error.path === '' ? undefined : error.path,
+    cause: error,
+  })
 }
 
 /** Runs an asynchronous call of the addon until it settles; aborting `signal` ends it early with the signal's reason. */
