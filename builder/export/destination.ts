@@ -18,45 +18,46 @@ export interface Surroundings {
 }
 
 /**
- * Checks, before anything is built, that `dest` can be written as a file. Errors: `destination-unusable` for a terminal, a
- * directory, a parent that is missing or may not be written.
+ * Checks, before anything is built, that `dest` can be written as a file. Errors: `destination-unusable` for a terminal, and
+ * those of `checkFile`.
  */
 export async function checkFileDestination(
   dest: string,
   type: string,
   { cwd, stdout }: Surroundings,
 ): Promise<void> {
-  if (dest === '-') {
-    if (stdout.isTTY === true) {
-      throw new ExportError(
-        'destination-unusable',
-        `could not write output type=${type}: dest is stdout, which is a terminal; give dest=FILE or redirect it`,
-      )
-    }
-    return
-  }
-  const given = resolve(cwd, dest)
-  const existing = await statIfThere(given)
-  if (existing?.isDirectory() === true) {
+  if (dest !== '-') {
+    await checkFile(resolve(cwd, dest), `output type=${type}`, `dest ${dest}`)
+  } else if (stdout.isTTY === true) {
     throw new ExportError(
       'destination-unusable',
-      `could not write output type=${type}: dest ${dest} is a directory, not a file`,
+      `could not write output type=${type}: dest is stdout, which is a terminal; give dest=FILE or redirect it`,
     )
+  }
+}
+
+/**
+ * Checks that `given` can be made or replaced. Throws `destination-unusable` for a directory, a parent that is missing or may
+ * not be written. `what` and `shown` are words for the message.
+ */
+export async function checkFile(given: string, what: string, shown: string = given): Promise<void> {
+  const existing = await statIfThere(given)
+  const refuse = (reason: string): ExportError =>
+    new ExportError('destination-unusable', `could not write ${what}: ${reason}`)
+  if (existing?.isDirectory() === true) {
+    throw refuse(`${shown} is a directory, not a file`)
   }
   const path = existing === undefined ? given : await realpath(given)
   const parent = dirname(path)
   if ((await statIfThere(parent))?.isDirectory() !== true) {
-    throw new ExportError(
-      'destination-unusable',
-      `could not write output type=${type}: the directory of dest ${dest} does not exist`,
-    )
+    throw refuse(`the directory of ${shown} does not exist`)
   }
   const isPlain = existing === undefined || existing.isFile()
-  await checkWritable(isPlain ? parent : path, `output type=${type}`)
+  await checkWritable(isPlain ? parent : path, what)
 }
 
 /** Throws `destination-unusable` when this user may not write `path`, which exists. */
-export async function checkWritable(path: string, what: string): Promise<void> {
+async function checkWritable(path: string, what: string): Promise<void> {
   try {
     await access(path, constants.W_OK)
   } catch (error) {

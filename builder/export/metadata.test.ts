@@ -39,6 +39,11 @@ describe('result files', () => {
     assert.equal(await readFile(path, 'utf8'), 'sha256:1')
     await assert.rejects(prepareResultFile('/no/such/dir/iid', 'iidfile'), {
       code: 'destination-unusable',
+      message: 'could not write --iidfile: the directory of /no/such/dir/iid does not exist',
+    })
+    await assert.rejects(prepareResultFile(maker.directory, 'iidfile'), {
+      code: 'destination-unusable',
+      message: /--iidfile: .* is a directory, not a file$/,
     })
   })
 

@@ -1,7 +1,7 @@
-import { access, constants, rm, stat, writeFile } from 'node:fs/promises'
-import { dirname } from 'node:path'
+import { rm, stat, writeFile } from 'node:fs/promises'
 import type { BuildResult } from '../image/built-image.ts'
 import type { AnnotationRequest } from '../request.ts'
+import { checkFile } from './destination.ts'
 import { ExportError } from './errors.ts'
 import { rootManifest } from './layout-files.ts'
 import { replaceFile } from './replace-file.ts'
@@ -80,19 +80,10 @@ export async function writeResultFile(path: string, text: string): Promise<void>
   }
 }
 
-/** Before the build: an old file goes, so that nobody takes it for the result, and its directory must be there. */
+/** Before the build: an old file goes, so that nobody takes it for the result. Errors: those of `checkFile`. */
 export async function prepareResultFile(path: string, flag: string): Promise<void> {
-  try {
-    const isDevice = await isSpecial(path)
-    await access(isDevice ? path : dirname(path), constants.W_OK)
-    if (!isDevice) await rm(path, { force: true })
-  } catch (error) {
-    throw new ExportError(
-      'destination-unusable',
-      `could not use --${flag} ${path}: ${String(error)}`,
-      { cause: error },
-    )
-  }
+  await checkFile(path, `--${flag}`)
+  if (!(await isSpecial(path))) await rm(path, { force: true })
 }
 
 function platformOf(platform: BuildResult['images'][number]['platform']): object {
