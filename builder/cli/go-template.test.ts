@@ -46,6 +46,7 @@ describe('renderTemplate', () => {
       '{{.A | }}',
       '{{json}}',
       '{{(.A}}',
+      'a {{.A',
       '{{.A .B}}',
     ]) {
       assert.throws(() => renderTemplate(broken, image), { name: 'UsageError' }, broken)

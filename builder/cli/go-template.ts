@@ -12,6 +12,9 @@ export function renderTemplate(template: string, value: unknown): string {
     .replace(/\s*\{\{- /g, '{{')
     .replace(/ -\}\}\s*/g, '}}')
     .split(/\{\{(.*?)\}\}/s)
+  if (pieces.some((piece, index) => index % 2 === 0 && piece.includes('{{'))) {
+    throw new UsageError('the template has a {{ without its }}')
+  }
   const reader = new BlockReader(pieces)
   const block = reader.block()
   if (reader.end !== undefined) {

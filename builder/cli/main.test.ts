@@ -106,6 +106,8 @@ describe('the command line', () => {
       [['imags'], /unknown command: imags; did you mean images\?/],
       [['buidl', '.'], /unknown command: buidl; did you mean build\?/],
       [['tag', 'x'], /requires 2 arguments/],
+      [['run'], /requires at least 1 argument,/],
+      [['run', '-w', 'src', 'app'], /"src" for "--workdir" flag: it must be an absolute path/],
     ]
     for (const [args, message] of cases) {
       const { status, stderr } = tsbuild(args)

@@ -77,6 +77,7 @@ describe('the commands about registries', () => {
       lines.map((line) => line.replace(/ size: \d+$/, '')).sort(),
       [...tags].map(([tag, digest]) => `${tag}: digest: ${digest}`).sort(),
     )
+    await failed(['push', '--all-tags', `${registry.host}/team/none`], /the store has no tag of it/)
     registry.requests.length = 0
     await succeeded(['push', '-q', `${name}:v1`])
     assert.deepEqual(

@@ -21,7 +21,7 @@ export async function runCommand(
   if (args.positionals.length < min || args.positionals.length > max) {
     const amount =
       min === max ? `${min}` : max === Infinity ? `at least ${min}` : `${min} to ${max}`
-    const noun = min === max && min === 1 ? 'argument' : 'arguments'
+    const noun = min === 1 && (max === 1 || max === Infinity) ? 'argument' : 'arguments'
     throw new UsageError(
       `'tsbuild ${command.name}' requires ${amount} ${noun}, got ${args.positionals.length}` +
         `\nUsage:  tsbuild ${command.usage}\nRun 'tsbuild ${command.name} --help' for more information`,

@@ -3,6 +3,7 @@ import {
   familiarReference,
   parseReference,
 } from '../../../registry-client/oci/index.ts'
+import { BuildError } from '../../errors.ts'
 import { FORMAT_DEFAULT } from '../../export/layer-formats.ts'
 import { rootManifest } from '../../export/layout-files.ts'
 import { RegistryExporter } from '../../export/registry.ts'
@@ -63,5 +64,9 @@ async function pushOne(
 async function tagsOf(text: string, { images }: CommandServices): Promise<string[]> {
   const repository = familiarName(readReference(text, 'name'))
   const names = (await images.list()).map(({ name }) => name).filter((name) => name !== undefined)
-  return names.filter((name) => familiarName(parseReference(name)) === repository)
+  const own = names.filter((name) => familiarName(parseReference(name)) === repository)
+  if (own.length === 0) {
+    throw new BuildError('name-missing', `could not push ${repository}: the store has no tag of it`)
+  }
+  return own
 }

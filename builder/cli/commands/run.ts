@@ -1,5 +1,6 @@
 import type { ParsedArgs } from '../args.ts'
 import type { Command, CommandContext } from '../command.ts'
+import { UsageError } from '../errors.ts'
 import { runImage } from '../run-image.ts'
 import { REGISTRY_FLAGS, ROOT_FLAG } from '../request/build-flags.ts'
 import { readExtraHosts, readNetwork, readUlimits } from '../request/limits.ts'
@@ -51,6 +52,13 @@ export const runCommand: Command = {
   run: async (args, context) => runImage(await readRunOptions(args, context), args, context),
 }
 
+function absolutePath(path: string | undefined, flag: string): string | undefined {
+  if (path === undefined || path === '' || path.startsWith('/')) return path || undefined
+  throw new UsageError(
+    `invalid argument "${path}" for "--${flag}" flag: it must be an absolute path`,
+  )
+}
+
 async function readRunOptions(
   args: ParsedArgs,
   { env, cwd }: CommandContext,
@@ -63,7 +71,7 @@ async function readRunOptions(
     command,
     entrypoint: args.text('entrypoint'),
     env: [...readBuildArgs(args.list('env'), env)].map(([key, value]) => `${key}=${value}`),
-    workdir: args.text('workdir'),
+    workdir: absolutePath(args.text('workdir'), 'workdir'),
     user: args.text('user'),
     hasStdin: args.boolean('interactive') ?? false,
     hasTerminal: args.boolean('tty') ?? false,
