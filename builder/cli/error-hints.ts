@@ -106,7 +106,7 @@ const HINTS: Readonly<Record<FailureCode, string | undefined>> = {
   'sandbox-setup-failed': undefined,
   'sandbox-user-unknown': 'create the user in an earlier RUN, or give numbers (USER 1000:1000)',
   'sandbox-mount-invalid': undefined,
-  'sandbox-limit-unsupported': 'leave the limit out, or run as root',
+  'sandbox-limit-unsupported': 'leave the limit out',
   'sandbox-died': 'most often the machine ran out of memory: see dmesg',
   'worker-died': 'most often the machine ran out of memory: see dmesg',
   // State on disk

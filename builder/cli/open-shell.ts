@@ -9,6 +9,7 @@ import type { BuildRequest } from '../request.ts'
 import type { LayerStack } from '../solver/layer.ts'
 import { createLimits } from '../solver/limits.ts'
 import { StepReporter } from '../solver/steps.ts'
+import { needsCgroup } from '../sandbox/cgroup.ts'
 import { startWorker } from '../worker/start-worker.ts'
 import type { RunRequest, Worker } from '../worker/protocol.ts'
 import type { CommandContext } from './command.ts'
@@ -50,7 +51,12 @@ export async function openShell(
   await using secrets = new Secrets(options.secrets, context.env, () =>
     services.store.lease.temporaryPath(),
   )
-  await using worker = await startWorker({ store: services.store, onNotice: say }, signal)
+  const { limits, cgroupParent } = step.surroundings
+  const hasLimits = needsCgroup(limits, cgroupParent)
+  await using worker = await startWorker(
+    { store: services.store, onNotice: say, hasLimits },
+    signal,
+  )
   if (worker.info.notice !== undefined) say(worker.info.notice)
   const access = layerAccess(services, worker)
   const stackDirectories = (stack: LayerStack): ReturnType<LayerAccess['directories']> =>
@@ -82,7 +88,7 @@ export async function openShell(
     ],
     ...{ cwd, user, security, mounts: prepared.mounts },
     ...step.surroundings,
-    cgroupParent: step.surroundings.cgroupParent,
+    cgroupParent,
     stdio: isTerminal ? 'terminal' : 'inherited',
     commitTo: undefined,
   }

@@ -8,6 +8,7 @@ import type { BuildRequest } from '../request.ts'
 import { emptyTrash } from '../../snapshotter/index.ts'
 import { FailedSteps } from '../ops/failed-steps.ts'
 import { FailedStepKeeper } from '../ops/keep-failed.ts'
+import { needsCgroup } from '../sandbox/cgroup.ts'
 import { startWorker } from '../worker/start-worker.ts'
 import type { ParsedArgs } from './args.ts'
 import type { CommandContext } from './command.ts'
@@ -35,6 +36,7 @@ export async function runBuild(
   const { kernel, store, images } = services
   const registry = ({ isInsecure, names }: RegistryNeeds): ReturnType<typeof registries.client> =>
     registries.client(isInsecure ? names.map((name) => parseReference(name).registry) : [])
+  const hasLimits = needsCgroup(request.limits, request.cgroupParent)
   const exporters: Exporter[] = []
   for (const output of request.outputs) {
     exporters.push(
@@ -56,7 +58,8 @@ export async function runBuild(
       images,
       kernel,
       registry: () => registries.client(insecureCaches(request)),
-      startWorker: (signal, use) => startWorker({ store, onNotice: notice, ...use }, signal),
+      startWorker: (signal, use) =>
+        startWorker({ store, onNotice: notice, hasLimits, ...use }, signal),
       exporters,
       events,
       ...(keeper === undefined ? {} : { failedSteps: keeper }),

@@ -1,12 +1,10 @@
 import assert from 'node:assert/strict'
-import { chown, mkdir } from 'node:fs/promises'
 import { existsSync, readdirSync, readFileSync, rmdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { requires } from '../../snapshotter/testing/requires.ts'
-import { CLI, runCommand } from './lab/cli.ts'
 import { Lab } from './lab/lab.ts'
+import { asSingleId, asUserWithIds, type Place, runIn } from './lab/places.ts'
 import { labRegistry } from './lab/registry.ts'
-import { ordinaryUser } from './lab/user.ts'
 
 const CGROUPS = '/sys/fs/cgroup'
 const IS_V2 = existsSync(join(CGROUPS, 'cgroup.controllers'))
@@ -17,6 +15,28 @@ async function busybox(run: string, lab: Lab): Promise<string> {
   return await lab.context({ Dockerfile: `FROM ${host}/library/busybox\nRUN ${run}\n` })
 }
 
+/** Enters a group of its own that belongs to who runs the rest: what a service manager does for `Delegate=yes`. */
+const DELEGATE = `
+  for group in ${IS_V2 ? CGROUPS : `${CGROUPS}/memory ${CGROUPS}/cpu ${CGROUPS}/pids`}; do
+    test ! -e $group/cgroup.subtree_control || echo "+memory +cpu +pids" > $group/cgroup.subtree_control
+    mkdir -p $group/${PARENT}
+    echo 0 > $group/${PARENT}/cgroup.procs
+    owner=$(echo "$*" | sed 's/.*--reuid=\\([0-9]*\\).*/\\1/')
+    chown $owner $group/${PARENT} $group/${PARENT}/cgroup.procs
+    test ! -e $group/${PARENT}/cgroup.subtree_control || chown $owner $group/${PARENT}/cgroup.subtree_control
+  done
+  exec "$@"`
+
+/** The same in a group of version 2 to which no controller is passed down. */
+const BARE = `
+  mount -t cgroup2 none ${CGROUPS}
+  group=${CGROUPS}/${PARENT}/bare
+  mkdir -p $group
+  echo 0 > $group/cgroup.procs
+  owner=$(echo "$*" | sed 's/.*--reuid=\\([0-9]*\\).*/\\1/')
+  chown $owner $group $group/cgroup.procs $group/cgroup.subtree_control
+  exec "$@"`
+
 /** A file of the only control group below ours. */
 function groupFile(controller: string, name: string): string {
   const parent = IS_V2 ? join(CGROUPS, PARENT) : join(CGROUPS, controller, PARENT)
@@ -26,14 +46,20 @@ function groupFile(controller: string, name: string): string {
   return readFileSync(join(parent, group, name), 'utf8').trim()
 }
 
+/** Groups are directories whose files go with them. */
+function removeGroups(path: string): void {
+  if (!existsSync(path)) return
+  for (const entry of readdirSync(path, { withFileTypes: true }))
+    if (entry.isDirectory()) removeGroups(join(path, entry.name))
+  rmdirSync(path)
+}
+
 describe('limits of RUN', function () {
   this.timeout(120_000)
   requires('root')
-  after(() => {
-    for (const controller of IS_V2 ? [''] : ['memory', 'cpu', 'cpuset', 'pids']) {
-      const parent = join(CGROUPS, controller, PARENT)
-      if (existsSync(parent)) rmdirSync(parent)
-    }
+  afterEach(() => {
+    for (const controller of IS_V2 ? [''] : ['memory', 'cpu', 'cpuset', 'pids', 'unified'])
+      removeGroups(join(CGROUPS, controller, PARENT))
   })
 
   it('end a step that uses more memory, which says limit and peak', async () => {
@@ -94,25 +120,50 @@ describe('limits of RUN', function () {
     assert.match(stderr, /full$/m)
   })
 
-  it('are refused to an ordinary user, with what would help', async () => {
+  it('are refused to an ordinary user to whom no group is delegated, with what would help', async () => {
     await using lab = await Lab.open()
-    const { name, uid, gid } = await ordinaryUser()
-    const home = join(lab.dir, 'home')
-    await mkdir(home)
-    await chown(home, uid, gid)
-    await chown(lab.dir, uid, gid)
-    const context = await busybox('true', lab)
-    const ids = [`--reuid=${uid}`, `--regid=${gid}`, '--clear-groups']
-    const build = [process.execPath, CLI, 'build', '--memory=64m', context]
-    const env = { PATH: process.env['PATH'], HOME: home, USER: name }
-    const { status, text } = await runCommand('setpriv', [...ids, ...build], { cwd: home, env })
+    const build = ['build', '--memory=64m', await busybox('true', lab)]
+    const { status, text } = await runIn(lab, asUserWithIds, build)
     assert.equal(status, 1)
+    assert.match(text, /could not limit the step: .*: E[A-Z]+; .*-p Delegate=yes tsbuild/)
+    await runIn(lab, asUserWithIds, ['prune', '-af'])
+  })
+
+  for (const [who, place] of [
+    ['subordinate ids', asUserWithIds],
+    ['a single id', asSingleId],
+  ] as const) {
+    it(`hold for the steps of an ordinary user with ${who} in a delegated group`, async () => {
+      await using lab = await Lab.open()
+      const context = await busybox('head -c 200m /dev/zero | tail -c 200m | wc -c; exit 137', lab)
+      const limits = ['--memory=24m', '--memory-swap=24m', '--pids-limit=20', '--cpus=1.5']
+      const delegated: Place = async (at) => ['sh', '-euc', DELEGATE, 'sh', ...(await place(at))]
+      const { status, text } = await runIn(lab, delegated, ['build', ...limits, context])
+      assert.equal(status, 1)
+      assert.match(text, /cannot allocate memory \(limit 24\.0 MiB, peak 2[34]\.\d MiB\)/)
+      await runIn(lab, place, ['prune', '-af'])
+    })
+  }
+
+  it('are refused in a group of version 2 that has not their controllers, which are named', async () => {
+    await using lab = await Lab.open()
+    const bare: Place = async (at) => [
+      ...['unshare', '--mount', 'sh', '-euc', BARE, 'sh'],
+      ...(await asUserWithIds(at)),
+    ]
+    const context = await busybox('ls /sys/fs/cgroup', lab)
+    const limited = await runIn(lab, bare, ['build', '--memory=64m', '--cpus=1', context])
+    assert.equal(limited.status, 1)
     assert.match(
-      text,
-      /could not limit the step: could not make control group .*: E[A-Z]+; .*run as root/,
+      limited.text,
+      /control group \S+\/bare has no controllers memory, cpu \(it has none\); .*Delegate=memory cpu/,
     )
-    const pruned = [process.execPath, CLI, 'prune', '-af']
-    await runCommand('setpriv', [...ids, ...pruned], { cwd: home, env })
+    const grouped = await runIn(lab, bare, [
+      ...['build', '--progress=plain', `--cgroup-parent=${PARENT}/bare/more`, context],
+    ])
+    assert.equal(grouped.status, 0, grouped.text)
+    assert.match(grouped.text, / cgroup\.procs$/m)
+    await runIn(lab, asUserWithIds, ['prune', '-af'])
   })
 })
 

@@ -7,6 +7,7 @@ import { Readable, Writable } from 'node:stream'
 import type { LayerDirectory } from '../../snapshotter/index.ts'
 import { kernel, OverlaySnapshotter } from '../../snapshotter/index.ts'
 import { requires } from '../../snapshotter/testing/requires.ts'
+import type { StepRequest } from '../worker/protocol.ts'
 import { labRequest, makeBusyboxLayer } from '../worker/testing/sandbox-lab.ts'
 import { encodeSpec } from './encode-spec.ts'
 import { execute } from './execute.ts'
@@ -15,6 +16,11 @@ import { ReportReader, type SandboxReport } from './report.ts'
 import { type SandboxSpec, sandboxSpec } from './spec.ts'
 
 const never = new AbortController().signal
+
+function stepOf(script: string): StepRequest {
+  const { limits: _, cgroupParent: __, ...step } = labRequest(script, [])
+  return { ...step, cgroupProcs: [] }
+}
 
 describe('execute', () => {
   requires('root', 'overlay')
@@ -32,13 +38,12 @@ describe('execute', () => {
   })
 
   function specOver(root: SandboxSpec['root'], script: string): SandboxSpec {
-    return sandboxSpec(labRequest(script, []), {
+    return sandboxSpec(stepOf(script), {
       root,
       mounts: [],
       network: { kind: 'none' },
       hosts: '',
       resolvConf: '',
-      cgroupProcs: [],
       hasCgroupNamespace: true,
       recordsOwners: false,
       isChroot: false,
@@ -120,13 +125,12 @@ describe('execute', () => {
 
 describe('sandbox-init', () => {
   const spec = encodeSpec(
-    sandboxSpec(labRequest('true', []), {
+    sandboxSpec(stepOf('true'), {
       root: { type: 'bind', dir: '/no/such/root' },
       mounts: [{ type: 'tmpfs', target: '/t', sizeBytes: 1, isReadonly: false }],
       network: { kind: 'shared' },
       hosts: '',
       resolvConf: '',
-      cgroupProcs: [],
       hasCgroupNamespace: false,
       recordsOwners: false,
       isChroot: false,

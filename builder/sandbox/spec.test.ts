@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
-import type { RunRequest } from '../worker/protocol.ts'
+import type { StepRequest } from '../worker/protocol.ts'
 import { DEFAULT_CAPABILITIES } from './docker-defaults.ts'
 import { encodeSpec } from './encode-spec.ts'
 import { orderedMounts, type SandboxSpec, sandboxSpec, type SpecMount } from './spec.ts'
 
-const REQUEST: RunRequest = {
+const REQUEST: StepRequest = {
   layers: [],
   args: ['true'],
   env: ['A=1'],
@@ -17,13 +17,12 @@ const REQUEST: RunRequest = {
   extraHosts: [],
   ulimits: [{ name: 'nofile', soft: 10, hard: 20 }],
   shmSizeBytes: 1024,
-  cgroupParent: undefined,
-  limits: {},
+  cgroupProcs: [],
   stdio: 'captured',
   commitTo: undefined,
 }
 
-function specOf(request: Partial<RunRequest>, mounts: readonly SpecMount[] = []): SandboxSpec {
+function specOf(request: Partial<StepRequest>, mounts: readonly SpecMount[] = []): SandboxSpec {
   return sandboxSpec(
     { ...REQUEST, ...request },
     {
@@ -32,7 +31,6 @@ function specOf(request: Partial<RunRequest>, mounts: readonly SpecMount[] = [])
       network: { kind: 'shared' },
       hosts: 'hosts\n',
       resolvConf: 'resolv\n',
-      cgroupProcs: [],
       hasCgroupNamespace: true,
       recordsOwners: false,
       isChroot: false,
@@ -64,7 +62,7 @@ describe('sandboxSpec', () => {
     assert.equal(specOf({ security: 'insecure' }).isConfined, false)
     assert.deepEqual(specOf({ security: 'insecure' }).maskedPaths, [])
     // GHSA-7236-3392-c5c6: a mode that is not known must not be the lax one.
-    const unknown = { security: 'Insecure ' } as unknown as Partial<RunRequest>
+    const unknown = { security: 'Insecure ' } as unknown as Partial<StepRequest>
     assert.throws(() => specOf(unknown), {
       code: 'sandbox-setup-failed',
       message: /unknown security mode "Insecure "/,

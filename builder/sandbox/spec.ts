@@ -1,6 +1,6 @@
 import { posix } from 'node:path'
 import type { RootMount } from '../../snapshotter/index.ts'
-import type { RunRequest } from '../worker/protocol.ts'
+import type { StepRequest } from '../worker/protocol.ts'
 import {
   ALL_CAPABILITIES,
   DEFAULT_CAPABILITIES,
@@ -14,7 +14,7 @@ import { resourceLimits, type ResourceLimit } from './ulimits.ts'
 
 /** What sandbox-init is asked to do (snapshotter/native/sandbox-init/spec.h), before encoding. */
 export interface SandboxSpec {
-  readonly stdio: RunRequest['stdio']
+  readonly stdio: StepRequest['stdio']
   readonly network: SandboxNetwork
   readonly hasCgroupNamespace: boolean
   readonly isConfined: boolean
@@ -77,14 +77,13 @@ export interface SpecSurroundings {
   readonly network: SandboxNetwork
   readonly hosts: string
   readonly resolvConf: string
-  readonly cgroupProcs: readonly string[]
   readonly hasCgroupNamespace: boolean
   readonly recordsOwners: boolean
   readonly isChroot: boolean
 }
 
 /** Turns a request into the spec of one run. Errors: `sandbox-mount-invalid`, `sandbox-limit-unsupported`. */
-export function sandboxSpec(request: RunRequest, surroundings: SpecSurroundings): SandboxSpec {
+export function sandboxSpec(request: StepRequest, surroundings: SpecSurroundings): SandboxSpec {
   const isConfined = isSandboxed(request.security)
   return {
     stdio: request.stdio,
@@ -103,7 +102,7 @@ export function sandboxSpec(request: RunRequest, surroundings: SpecSurroundings)
     hostname: request.hostname,
     maskedPaths: isConfined ? MASKED_PATHS : [],
     readonlyPaths: isConfined ? READONLY_PATHS : [],
-    cgroupProcs: surroundings.cgroupProcs,
+    cgroupProcs: request.cgroupProcs,
     mounts: orderedMounts(
       [
         systemFile('/etc/resolv.conf', surroundings.resolvConf),

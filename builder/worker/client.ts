@@ -1,5 +1,6 @@
 import type { ChildProcess } from 'node:child_process'
 import type { LayerDirectory, LayerPath, PackEntry, PackResult } from '../../snapshotter/index.ts'
+import { createCgroup } from '../sandbox/cgroup.ts'
 import { SandboxError } from '../sandbox/errors.ts'
 import type { HostFacts } from '../sandbox/host-facts.ts'
 import { explainStart } from '../sandbox/ladder.ts'
@@ -21,6 +22,8 @@ import type {
   ReadDiffRequest,
   RunRequest,
   RunResult,
+  StepRequest,
+  StepResult,
   UnpackRequest,
   UnpackResult,
   Worker,
@@ -103,6 +106,18 @@ export class WorkerClient implements Worker {
   }
 
   async run(request: RunRequest, output: OutputSink, signal: AbortSignal): Promise<RunResult> {
+    const { limits, cgroupParent, ...step } = request
+    await using cgroup = await createCgroup(limits, cgroupParent)
+    const result = await this.#runStep({ ...step, cgroupProcs: cgroup.procs }, output, signal)
+    const { isOutOfMemory, peakMemoryBytes = result.peakMemoryBytes } = await cgroup.usage()
+    return { ...result, isOutOfMemory, peakMemoryBytes }
+  }
+
+  async #runStep(
+    request: StepRequest,
+    output: OutputSink,
+    signal: AbortSignal,
+  ): Promise<StepResult> {
     if (request.stdio !== 'terminal') return await this.#call('run', request, signal, { output })
     const resize = (): void => this.#send({ type: 'resize' })
     process.stdout.on('resize', resize)

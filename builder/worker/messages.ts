@@ -5,8 +5,8 @@ import type {
   PackRunRequest,
   PackTarget,
   ReadDiffRequest,
-  RunRequest,
-  RunResult,
+  StepRequest,
+  StepResult,
   UnpackRequest,
   UnpackResult,
   WorkerInfo,
@@ -15,7 +15,7 @@ import type {
 /** The worker's calls as they travel: one request, one result. */
 export interface WorkerCalls {
   readonly unpackLayer: { readonly request: UnpackRequest; readonly result: UnpackResult }
-  readonly run: { readonly request: RunRequest; readonly result: RunResult }
+  readonly run: { readonly request: StepRequest; readonly result: StepResult }
   readonly packRun: { readonly request: PackRunRequest; readonly result: PackResult }
   readonly readDiff: { readonly request: ReadDiffRequest; readonly result: DiffPage | undefined }
   readonly makeLayer: { readonly request: MakeLayerRequest; readonly result: undefined }

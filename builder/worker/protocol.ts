@@ -120,6 +120,12 @@ export interface RunRequest {
   readonly keepFailedIn?: string
 }
 
+/** What the worker itself is asked: the groups of the limits are made outside of it. */
+export type StepRequest = Omit<RunRequest, 'cgroupParent' | 'limits'> & {
+  /** `cgroup.procs` files that the step joins. */
+  readonly cgroupProcs: readonly string[]
+}
+
 export interface ResourceLimits {
   readonly memoryBytes?: number
   readonly memorySwapBytes?: number
@@ -187,6 +193,9 @@ export interface RunResult {
   /** What became of `keepFailedIn`: the bytes in its files, or why there is none; undefined when it was not to be. */
   readonly failedFiles?: { readonly sizeBytes: number } | { readonly error: string }
 }
+
+/** What the worker knows of it; memory is counted in the group. */
+export type StepResult = Omit<RunResult, 'isOutOfMemory'>
 
 export interface ReadDiffRequest {
   /** As in RunResult. */

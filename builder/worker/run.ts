@@ -5,7 +5,6 @@ import type {
   Snapshotter,
 } from '../../snapshotter/index.ts'
 import { DisposableScope } from '../../snapshotter/index.ts'
-import { createCgroup } from '../sandbox/cgroup.ts'
 import { execute, type ExecuteOptions } from '../sandbox/execute.ts'
 import { hostsFile } from '../sandbox/network-files.ts'
 import { readHostResolvConf, resolveHosts, sandboxNetwork } from '../sandbox/network.ts'
@@ -15,7 +14,7 @@ import { type SandboxSpec, sandboxSpec, type SpecMount } from '../sandbox/spec.t
 import { withMountPlaces } from './mount-places.ts'
 import { openSocketProxy } from './socket-proxy.ts'
 import { withRecordedOwners } from './recorded-owners.ts'
-import type { RunRequest, RunResult, SandboxMount } from './protocol.ts'
+import type { RunResult, SandboxMount, StepRequest, StepResult } from './protocol.ts'
 
 export interface RunParts {
   readonly snapshotter: Snapshotter
@@ -77,30 +76,21 @@ export class CommittedDiffs {
  * Whatever else happens, nothing of the run is left.
  */
 export async function runInSandbox(
-  request: RunRequest,
+  request: StepRequest,
   parts: RunParts,
   control: Control,
   signal: AbortSignal,
-): Promise<RunResult> {
+): Promise<StepResult> {
   await using scope = new DisposableScope()
   if (request.network === 'default' && !parts.isChroot) parts.namespace.prepare()
   const snapshot = scope.use(await parts.snapshotter.prepare(request.layers, signal))
-  const cgroup = scope.use(await createCgroup(request.limits, request.cgroupParent))
-  const spec = await prepareSpec(
-    request,
-    { snapshot, cgroupProcs: cgroup.procs },
-    parts,
-    scope,
-    signal,
-  )
+  const spec = await prepareSpec(request, snapshot, parts, scope, signal)
   const outcome = await execute(spec, executeOptions(request, parts, control), signal)
-  const usage = await cgroup.usage()
   const result = {
     exitCode: outcome.exitCode,
     signal: outcome.signal === 0 ? undefined : outcome.signal,
-    isOutOfMemory: usage.isOutOfMemory,
     cpuTimeMs: outcome.cpuTimeMs,
-    peakMemoryBytes: usage.peakMemoryBytes ?? outcome.peakMemoryBytes,
+    peakMemoryBytes: outcome.peakMemoryBytes,
     hidesDirectories: false,
   }
   if (outcome.exitCode !== 0 && request.keepFailedIn !== undefined) {
@@ -133,15 +123,15 @@ async function keepFailed(
   }
 }
 
-function executeOptions(request: RunRequest, parts: RunParts, control: Control): ExecuteOptions {
+function executeOptions(request: StepRequest, parts: RunParts, control: Control): ExecuteOptions {
   const { program, spare, onSharedProc } = parts
   const base = { program, spare, onSharedProc, ...control }
   return request.stdio === 'captured' ? base : { ...base, stdio: parts.stdio }
 }
 
 async function prepareSpec(
-  request: RunRequest,
-  made: { readonly snapshot: ActiveSnapshot; readonly cgroupProcs: readonly string[] },
+  request: StepRequest,
+  snapshot: ActiveSnapshot,
   parts: RunParts,
   scope: DisposableScope,
   signal: AbortSignal,
@@ -150,12 +140,11 @@ async function prepareSpec(
   const mounts: SpecMount[] = []
   for (const mount of request.mounts) mounts.push(await prepareMount(mount, parts, scope, signal))
   return sandboxSpec(request, {
-    root: withMountPlaces(made.snapshot.root, parts.places),
+    root: withMountPlaces(snapshot.root, parts.places),
     mounts,
     network,
     hosts: hostsFile(request.hostname, await resolveHosts(request.extraHosts, network)),
     resolvConf: readHostResolvConf(network),
-    cgroupProcs: made.cgroupProcs,
     hasCgroupNamespace: !parts.isChroot,
     recordsOwners: parts.recordsOwners,
     isChroot: parts.isChroot,

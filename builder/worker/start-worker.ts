@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { packageFile, type Store } from '../../snapshotter/index.ts'
+import { CGROUP_MOUNT } from '../sandbox/cgroup.ts'
 import { type HostFacts, readHostFacts } from '../sandbox/host-facts.ts'
 import { initProgram } from '../sandbox/init-program.ts'
 import { chooseRung, type Rung, rungBelow, singleIdRung } from '../sandbox/ladder.ts'
@@ -22,6 +23,8 @@ export interface StartWorkerOptions {
   readonly writable?: readonly string[]
   /** What steps lose here that only shows when they run, at most once each: one line for the user. */
   readonly onNotice?: (text: string) => void
+  /** Steps have limits: they join control groups. */
+  readonly hasLimits?: boolean
   /** The first step has the default network: it is made while the worker starts. */
   readonly needsNetwork?: boolean
   /** Of this machine; tests give others. */
@@ -65,7 +68,7 @@ async function startOn(
   const writable = [
     root.path,
     ...(options.writable ?? []),
-    ...(rung === 'root' ? CGROUPS.filter((path) => existsSync(path)) : []),
+    ...(options.hasLimits === true && existsSync(CGROUP_MOUNT) ? [CGROUP_MOUNT] : []),
   ]
   const child = spawn(
     initProgram(),
@@ -111,6 +114,3 @@ function workerProgram(): string {
   if (program === undefined) throw new Error('could not find dist/builder/worker/main.js')
   return program
 }
-
-/** Limits of steps are written there. */
-const CGROUPS = ['/sys/fs/cgroup']

@@ -26,4 +26,9 @@ describe('readResources', () => {
     assert.deepEqual(read('--pids-limit=5'), { pidsMax: 5 })
     assert.deepEqual([read('--pids-limit=0'), read('--pids-limit=-1')], [{}, {}])
   })
+
+  it('takes 0 for no limit, as docker does', () => {
+    const zeros = ['-m=0', '--memory-swap=0', '-c=0', '--cpu-period=0', '--cpu-quota=0']
+    assert.deepEqual(read(...zeros, '--resource', 'memory=0'), {})
+  })
 })

@@ -6,13 +6,12 @@ import { readSizeBytes } from './size.ts'
 
 /** What a limit takes, and what it becomes. */
 const LIMITS: Readonly<Record<string, (text: string, flag: string) => ResourceLimits>> = {
-  memory: (text, flag) => ({ memoryBytes: readSizeBytes(text, flag) }),
-  'memory-swap': (text, flag) => ({
-    memorySwapBytes: text === '-1' ? -1 : readSizeBytes(text, flag),
-  }),
-  'cpu-shares': (text, flag) => ({ cpuShares: wholeNumber(text, flag) }),
-  'cpu-period': (text, flag) => ({ cpuPeriodUs: wholeNumber(text, flag) }),
-  'cpu-quota': (text, flag) => ({ cpuQuotaUs: wholeNumber(text, flag) }),
+  memory: (text, flag) => unlessZero('memoryBytes', readSizeBytes(text, flag)),
+  'memory-swap': (text, flag) =>
+    unlessZero('memorySwapBytes', text === '-1' ? -1 : readSizeBytes(text, flag)),
+  'cpu-shares': (text, flag) => unlessZero('cpuShares', wholeNumber(text, flag)),
+  'cpu-period': (text, flag) => unlessZero('cpuPeriodUs', wholeNumber(text, flag)),
+  'cpu-quota': (text, flag) => unlessZero('cpuQuotaUs', wholeNumber(text, flag)),
   cpus: (text, flag) => cpuTime(text, flag),
   'cpuset-cpus': (text, flag) => ({ cpusetCpus: numberList(text, flag) }),
   'cpuset-mems': (text, flag) => ({ cpusetMems: numberList(text, flag) }),
@@ -58,6 +57,14 @@ export function readResources(args: ParsedArgs): ResourceLimits {
   return limits
 }
 
+/** As `docker run` has it: 0 is no limit. */
+function unlessZero(
+  name: 'memoryBytes' | 'memorySwapBytes' | 'cpuShares' | 'cpuPeriodUs' | 'cpuQuotaUs' | 'pidsMax',
+  value: number,
+): ResourceLimits {
+  return value === 0 ? {} : { [name]: value }
+}
+
 const CPU_PERIOD_US = 100_000
 /** The kernel takes no less for a quota. */
 const CPU_QUOTA_US_MIN = 1000
@@ -78,8 +85,7 @@ function cpuTime(text: string, flag: string): ResourceLimits {
 
 /** As `docker run --pids-limit`: -1 and 0 are no limit. */
 function pidsLimit(text: string, flag: string): ResourceLimits {
-  const pidsMax = text === '-1' ? 0 : wholeNumber(text, flag)
-  return pidsMax === 0 ? {} : { pidsMax }
+  return unlessZero('pidsMax', text === '-1' ? 0 : wholeNumber(text, flag))
 }
 
 function wholeNumber(text: string, flag: string): number {

@@ -30,7 +30,7 @@ export class SandboxLab implements AsyncDisposable {
     const base = { path: join(directory, 'base') }
     await makeBusyboxLayer(base)
     const worker = await startWorker(
-      { store: await labStore(directory), facts },
+      { store: await labStore(directory), facts, hasLimits: true },
       new AbortController().signal,
     )
     return new SandboxLab(directory, base, worker)
