@@ -1,18 +1,19 @@
 import assert from 'node:assert/strict'
-import { readdir, readFile } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
+import { setTimeout as delay } from 'node:timers/promises'
 import { requires } from '../../snapshotter/testing/requires.ts'
+import { processesNaming } from '../worker/testing/processes.ts'
 import { Lab } from './lab/lab.ts'
+import {
+  asPlainContainer,
+  asRoot,
+  asSingleId,
+  asUserWithIds,
+  type Place,
+  placeRoot,
+  runIn,
+} from './lab/places.ts'
 import { labRegistry } from './lab/registry.ts'
-
-/** Command lines of all processes that name `word`. */
-async function processesNaming(word: string): Promise<string[]> {
-  const found: string[] = []
-  for (const pid of (await readdir('/proc')).filter((name) => /^\d+$/.test(name))) {
-    const command = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')
-    if (command.includes(word)) found.push(command.replaceAll('\0', ' '))
-  }
-  return found
-}
 
 describe('an interrupted build', () => {
   requires('steps')
@@ -40,33 +41,50 @@ describe('an interrupted build', () => {
       assert.ok(signalledAt > 0, result.text)
       assert.ok(Date.now() - signalledAt < 2000, `took ${Date.now() - signalledAt} ms`)
       assert.equal(result.status, status, result.text)
-      assert.deepEqual(await processesNaming(mark), [])
+      assert.deepEqual(processesNaming(mark), [])
       assert.doesNotMatch(await readFile('/proc/self/mounts', 'utf8'), new RegExp(lab.dir))
       assert.deepEqual(await lab.unfinished(), [])
     })
   }
+})
 
-  it('that is killed leaves no process, and the next build works', async () => {
-    await using lab = await Lab.open()
-    const { host } = await labRegistry()
-    const mark = `271828${process.pid}`
-    const context = await lab.context({
-      Dockerfile: `FROM ${host}/library/busybox\nARG NAP\nRUN echo started; sleep $NAP\nRUN echo done > /done\n`,
+describe('a build that is killed in a step', function () {
+  this.timeout(120_000)
+  requires('root', 'overlay', 'userns')
+
+  const places: readonly (readonly [string, Place])[] = [
+    ['root', asRoot],
+    ['a user with subordinate ids', asUserWithIds],
+    ['a user with a single id', asSingleId],
+    ['the root of a plain container', asPlainContainer],
+  ]
+  for (const [who, place] of places) {
+    it(`leaves no process and no mount of ${who}, and the next build works`, async () => {
+      await using lab = await Lab.open()
+      const { host } = await labRegistry()
+      const mark = `271828${process.pid}`
+      const context = await lab.context({
+        Dockerfile: [
+          `FROM ${host}/library/busybox`,
+          'ARG NAP',
+          'RUN (setsid sleep $NAP &); sleep $NAP & echo started; sleep $NAP',
+          'RUN echo done > /done',
+        ].join('\n'),
+      })
+      const args = ['build', '--progress=plain', '-t', 'x', context]
+      const killed = await runIn(lab, place, [...args, '--build-arg', `NAP=${mark}`], {
+        onStderr: (text, signal) => {
+          if (/ started$/m.test(text)) signal('SIGKILL')
+        },
+      })
+      assert.equal(killed.signal, 'SIGKILL')
+      const deadline = Date.now() + 2000
+      while (processesNaming(mark).length > 0 && Date.now() < deadline) await delay(5)
+      assert.deepEqual(processesNaming(mark), [])
+      assert.doesNotMatch(await readFile('/proc/self/mounts', 'utf8'), new RegExp(lab.dir))
+      const next = await runIn(lab, place, [...args, '--build-arg', 'NAP=0'])
+      assert.equal(next.status, 0, next.text)
+      assert.deepEqual(await lab.unfinished(placeRoot(lab)), [])
     })
-    const args = ['build', '--progress=plain', '-t', 'x', context]
-    const killed = await lab.tsbuild([...args, '--build-arg', `NAP=${mark}`], {
-      onStderr: (text, signal) => {
-        if (/ started$/m.test(text)) signal('SIGKILL')
-      },
-    })
-    assert.equal(killed.signal, 'SIGKILL')
-    const deadline = Date.now() + 2000
-    while ((await processesNaming(mark)).length > 0) {
-      assert.ok(Date.now() < deadline, 'a process of the killed build is still there')
-    }
-    assert.doesNotMatch(await readFile('/proc/self/mounts', 'utf8'), new RegExp(lab.dir))
-    const next = await lab.tsbuild([...args, '--build-arg', 'NAP=0'])
-    assert.equal(next.status, 0, next.text)
-    assert.deepEqual(await lab.unfinished(), [])
-  })
+  }
 })

@@ -1,9 +1,18 @@
 import assert from 'node:assert/strict'
-import { readdir, readFile } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { setTimeout as delay } from 'node:timers/promises'
 import { requires } from '../../snapshotter/testing/requires.ts'
 import { Lab } from './lab/lab.ts'
-import { asRoot, asSingleId, asUserWithIds, type Place, placeRoot, runIn } from './lab/places.ts'
+import { processesNaming } from '../worker/testing/processes.ts'
+import {
+  asPlainContainer,
+  asRoot,
+  asSingleId,
+  asUserWithIds,
+  type Place,
+  placeRoot,
+  runIn,
+} from './lab/places.ts'
 import { labRegistry } from './lab/registry.ts'
 
 /** 200 in each place take a quarter of an hour: `TSBUILD_TEST_KILLS=200`. */
@@ -11,26 +20,10 @@ const KILLS = Number(process.env['TSBUILD_TEST_KILLS'] ?? 6)
 const SIGNALS = ['SIGKILL', 'SIGTERM', 'SIGINT'] as const
 const DEATH_MS_MAX = 5000
 
-/** Processes whose command line or environment holds `word`. */
-async function processesNaming(word: string): Promise<string[]> {
-  const found: string[] = []
-  for (const pid of (await readdir('/proc')).filter((name) => /^\d+$/.test(name))) {
-    const [command = '', environment = ''] = await Promise.all(
-      ['cmdline', 'environ'].map((file) =>
-        readFile(`/proc/${pid}/${file}`, 'utf8').catch(() => ''),
-      ),
-    )
-    if (command.includes(word) || environment.includes(word)) {
-      found.push(`${pid} ${command.replaceAll('\0', ' ')}`)
-    }
-  }
-  return found
-}
-
 async function assertAllGone(word: string, when: string): Promise<void> {
   const until = Date.now() + DEATH_MS_MAX
-  while ((await processesNaming(word)).length > 0 && Date.now() < until) await delay(10)
-  assert.deepEqual(await processesNaming(word), [], when)
+  while (processesNaming(word).length > 0 && Date.now() < until) await delay(10)
+  assert.deepEqual(processesNaming(word), [], when)
   assert.doesNotMatch(await readFile('/proc/self/mounts', 'utf8'), new RegExp(word), when)
 }
 
@@ -42,6 +35,7 @@ describe('a build that is killed at any moment', function () {
     ['root', asRoot],
     ['a user with subordinate ids', asUserWithIds],
     ['a user with a single id', asSingleId],
+    ['the root of a plain container', asPlainContainer],
   ]
   for (const [who, place] of places) {
     it(`leaves no process, no mount and no garbage of ${who}`, async () => {

@@ -1,31 +1,17 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { requires } from '../../snapshotter/testing/requires.ts'
+import { processesNaming } from './testing/processes.ts'
 
 /** 200 take a minute and a half: `TSBUILD_TEST_KILLS=200`. */
 const KILLS = Number(process.env['TSBUILD_TEST_KILLS'] ?? 20)
 const LIFE_MS_MAX = 150
 const DEATH_MS_MAX = 3000
-
-/** Pids of processes whose command line or environment holds `word`. */
-async function processesNaming(word: string): Promise<string[]> {
-  const found: string[] = []
-  for (const pid of (await readdir('/proc')).filter((name) => /^\d+$/.test(name))) {
-    const [command, env] = await Promise.all(
-      ['cmdline', 'environ'].map((file) =>
-        readFile(`/proc/${pid}/${file}`, 'utf8').catch(() => ''),
-      ),
-    )
-    if (command?.includes(word) || env?.includes(word))
-      found.push(`${pid} ${command?.replaceAll('\0', ' ')}`)
-  }
-  return found
-}
 
 describe('tsbuild killed at any moment', function () {
   this.timeout(60_000 + KILLS * 5000)
@@ -49,12 +35,9 @@ describe('tsbuild killed at any moment', function () {
       child.kill('SIGKILL')
       await ended
       const until = Date.now() + DEATH_MS_MAX
-      const left = async (): Promise<string[]> => [
-        ...(await processesNaming(mark)),
-        ...(await processesNaming(directory)),
-      ]
-      while ((await left()).length > 0 && Date.now() < until) await delay(5)
-      assert.deepEqual(await left(), [], `killed after ${lifeMs} ms`)
+      const left = (): string[] => [...processesNaming(mark), ...processesNaming(directory)]
+      while (left().length > 0 && Date.now() < until) await delay(5)
+      assert.deepEqual(left(), [], `killed after ${lifeMs} ms`)
       assert.ok(!(await readFile('/proc/self/mounts', 'utf8')).includes(directory))
       await rm(directory, { recursive: true, force: true })
     }

@@ -34,6 +34,17 @@ export function processesBelow(root: number): ProcessInfo[] {
   return [...found.values()].filter(({ pid }) => descends(pid))
 }
 
+/** Processes of this machine whose command line or environment holds `word`. */
+export function processesNaming(word: string): string[] {
+  return readdirSync('/proc').flatMap((entry) => {
+    if (!/^\d+$/.test(entry)) return []
+    const pid = Number(entry)
+    const command = readProc(pid, 'cmdline')
+    const isNamed = command.includes(word) || readProc(pid, 'environ').includes(word)
+    return isNamed ? [`${pid} ${command.replaceAll('\0', ' ')}`] : []
+  })
+}
+
 /** False for a zombie, which only waits to be reaped. */
 export function processIsAlive(pid: number): boolean {
   const stat = readProc(pid, 'stat')

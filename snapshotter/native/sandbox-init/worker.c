@@ -158,8 +158,8 @@ static void protect_host(const struct options *options) {
   }
 }
 
-static void die_with_parent(int parent_alive) {
-  if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0) fail("worker", "PR_SET_PDEATHSIG");
+static void die_with_parent(int parent_alive, int signal) {
+  if (prctl(PR_SET_PDEATHSIG, signal, 0, 0, 0) != 0) fail("worker", "PR_SET_PDEATHSIG");
   /* The parent may have died before that took effect; its end of the pipe tells. */
   struct pollfd end = {.fd = parent_alive, .events = POLLIN};
   if (poll(&end, 1, 0) != 0) _exit(1);
@@ -173,6 +173,28 @@ static int reap_until(pid_t worker) {
     if (ended < 0 && errno != EINTR) fail("worker", "wait");
     if (ended == worker) return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
   }
+}
+
+/* What ends a subreaper: the end of its worker, or of the holder. */
+static sigset_t block_endings(void) {
+  sigset_t endings;
+  sigemptyset(&endings);
+  sigaddset(&endings, SIGCHLD);
+  sigaddset(&endings, SIGTERM);
+  if (sigprocmask(SIG_BLOCK, &endings, NULL) != 0) fail("worker", "sigprocmask");
+  return endings;
+}
+
+/* As reap_until, where no pid namespace takes everything along: whichever ends first, all that is below us ends with it. */
+static int kill_after(pid_t worker, const sigset_t *endings) {
+  int status = 0, signal = 0;
+  for (pid_t ended = 0; ended != worker && signal != SIGTERM;) {
+    ended = waitpid(-1, &status, WNOHANG);
+    if (ended < 0 && errno != ECHILD) fail("worker", "waitpid");
+    if (ended == 0) signal = sigwaitinfo(endings, NULL);
+  }
+  kill_descendants();
+  return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
 /*
@@ -204,7 +226,9 @@ static int run_init(const struct options *options, int go) {
     /* EPERM: a map of a single id has given up groups. */
     if (setgroups(0, NULL) != 0 && errno != EPERM) fail("user-namespace", "setgroups");
   }
-  die_with_parent(go);
+  /* Without namespaces what the steps leave has to be killed one by one, so this process is told, and outlives the holder. */
+  const sigset_t endings = options->is_without_namespaces ? block_endings() : (sigset_t){0};
+  die_with_parent(go, options->is_without_namespaces ? SIGTERM : SIGKILL);
   close(go);
   /* A session of its own: Ctrl-C reaches tsbuild, which then ends the steps in order. */
   if (setsid() < 0) fail("worker", "setsid");
@@ -221,14 +245,13 @@ static int run_init(const struct options *options, int go) {
   if (worker < 0) fail("worker", "fork");
   if (worker == 0) {
     if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0) fail("worker", "PR_SET_PDEATHSIG");
+    if (options->is_without_namespaces && sigprocmask(SIG_UNBLOCK, &endings, NULL) != 0) fail("worker", "sigprocmask");
     execvp(options->argv[0], options->argv);
     fail("worker", "could not run %s", options->argv[0]);
   }
   /* The worker's channel must end when the worker does. */
   k_close_range(3, ~0u, 0);
-  int status = reap_until(worker);
-  if (options->is_without_namespaces) kill_descendants();
-  return status;
+  return options->is_without_namespaces ? kill_after(worker, &endings) : reap_until(worker);
 }
 
 int hold_worker(int argc, char **argv) {
