@@ -1,6 +1,14 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  closeSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -115,6 +123,24 @@ describe('the command line', () => {
       assert.match(stderr, message)
     }
   }).timeout(60_000)
+
+  it('says that its output cannot be written, and goes on when its log cannot', () => {
+    const full = openSync('/dev/full', 'w')
+    try {
+      const help = spawnSync(process.execPath, [MAIN, 'build', '--help'], {
+        encoding: 'utf8',
+        stdio: ['ignore', full, 'pipe'],
+      })
+      assert.equal(help.status, 1)
+      assert.match(help.stderr, /^ERROR: could not write to standard output: ENOSPC.*\nHINT: .*\n$/)
+      const unknown = spawnSync(process.execPath, [MAIN, 'build', '--help', '--frob'], {
+        stdio: ['ignore', 'pipe', full],
+      })
+      assert.equal(unknown.status, 2)
+    } finally {
+      closeSync(full)
+    }
+  })
 
   it('ends a build that cannot be done with status 1', () => {
     const { status, stderr } = tsbuild(['build', '/no/such/dir'])

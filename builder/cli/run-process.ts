@@ -1,4 +1,5 @@
 import type { CommandContext } from './command.ts'
+import { CommandError } from './errors.ts'
 
 /** 128 + SIGPIPE. */
 const STATUS_BROKEN_PIPE = 141
@@ -23,13 +24,15 @@ export async function runProcess(
   process.on('SIGINT', onSignal)
   process.on('SIGTERM', onSignal)
   // Nobody reads results any more (`tsbuild images | head -1`): the end that SIGPIPE has elsewhere, with time to clean up.
+  // What cannot be written otherwise (the disk is full) is a failure.
+  let unwritten: Error | undefined
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    throwUnlessBroken(error)
-    interrupted ??= STATUS_BROKEN_PIPE
+    if (error.code === 'EPIPE') interrupted ??= STATUS_BROKEN_PIPE
+    else unwritten ??= error
     controller.abort(new DOMException('nobody reads the output', 'AbortError'))
   })
-  // Nobody reads the log (`tsbuild build . 2>&1 | grep -m1 x`): the build goes on, its status says how it ended.
-  process.stderr.on('error', throwUnlessBroken)
+  // The log cannot be written (`tsbuild build . 2>&1 | grep -m1 x`): the build goes on, its status says how it ended.
+  process.stderr.on('error', () => {})
 
   let status: number
   try {
@@ -42,23 +45,29 @@ export async function runProcess(
       signal: controller.signal,
     })
   } catch (error) {
-    const { reportFailure } = await import('./report-failure.ts')
-    const isDebug = process.argv.includes('--debug') || process.argv.includes('-D')
-    status = reportFailure(error, process.stderr, {
-      isInterrupted: interrupted !== undefined,
-      isDebug,
-    })
+    status = unwritten === undefined ? await report(error, interrupted !== undefined) : 1
   }
   await flushed(process.stdout)
+  if (unwritten !== undefined) {
+    status = await report(unwrittenError(unwritten), false)
+  }
   await flushed(process.stderr)
   // Sockets that are kept open for reuse must not keep the process.
   process.exit(interrupted ?? status)
 }
 
-function throwUnlessBroken(error: NodeJS.ErrnoException): void {
-  if (error.code !== 'EPIPE') {
-    throw error
-  }
+async function report(error: unknown, isInterrupted: boolean): Promise<number> {
+  const { reportFailure } = await import('./report-failure.ts')
+  const isDebug = process.argv.includes('--debug') || process.argv.includes('-D')
+  return reportFailure(error, process.stderr, { isInterrupted, isDebug })
+}
+
+function unwrittenError(cause: Error): CommandError {
+  return new CommandError(
+    'destination-unusable',
+    `could not write to standard output: ${cause.message}`,
+    { cause },
+  )
 }
 
 function flushed(stream: NodeJS.WriteStream): Promise<void> {
