@@ -1,20 +1,25 @@
+import { isatty } from 'node:tty'
 import type { CommandContext } from './command.ts'
 import { CommandError } from './errors.ts'
 
 /** 128 + SIGPIPE. */
 const STATUS_BROKEN_PIPE = 141
+/** Likewise. */
+const STATUS_OF_SIGNAL = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const
 
 /**
- * Runs `task` as the whole work of this process and exits with its status. The first SIGINT or SIGTERM aborts
- * the context's signal and leaves time to clean up; the second exits at once. Interrupted work ends with 130 or 143.
+ * Runs `task` as the whole work of this process and exits with its status. The first SIGINT, SIGTERM or SIGHUP aborts the
+ * context's signal and leaves time to clean up; the second exits at once. Interrupted work ends with 130, 143 or 129.
  */
 export async function runProcess(
   task: (context: CommandContext) => Promise<number>,
 ): Promise<void> {
   const controller = new AbortController()
   let interrupted: number | undefined
-  const onSignal = (name: 'SIGINT' | 'SIGTERM'): void => {
-    const status = name === 'SIGINT' ? 130 : 143
+  const onSignal = (name: keyof typeof STATUS_OF_SIGNAL): void => {
+    // A terminal has closed that we do not use: `nohup` asks to go on, and node has forgotten that SIGHUP was ignored.
+    if (name === 'SIGHUP' && !hasTerminal()) return
+    const status = STATUS_OF_SIGNAL[name]
     if (interrupted !== undefined) {
       process.exit(status)
     }
@@ -23,6 +28,7 @@ export async function runProcess(
   }
   process.on('SIGINT', onSignal)
   process.on('SIGTERM', onSignal)
+  process.on('SIGHUP', onSignal)
   // Nobody reads results any more (`tsbuild images | head -1`): the end that SIGPIPE has elsewhere, with time to clean up.
   // What cannot be written otherwise (the disk is full) is a failure.
   let unwritten: Error | undefined
@@ -54,6 +60,10 @@ export async function runProcess(
   await flushed(process.stderr)
   // Sockets that are kept open for reuse must not keep the process.
   process.exit(interrupted ?? status)
+}
+
+function hasTerminal(): boolean {
+  return [0, 1, 2].some((fd) => isatty(fd))
 }
 
 async function report(error: unknown, isInterrupted: boolean): Promise<number> {

@@ -46,6 +46,21 @@ describe('an interrupted build', () => {
       assert.deepEqual(await lab.unfinished(), [])
     })
   }
+
+  it('goes on after SIGHUP when it has no terminal, as nohup wants it', async () => {
+    await using lab = await Lab.open()
+    const { host } = await labRegistry()
+    const context = await lab.context({
+      Dockerfile: `FROM ${host}/library/busybox\nRUN echo started; sleep 1; echo ended\n`,
+    })
+    const result = await lab.tsbuild(['build', '--progress=plain', '-t', 'x', context], {
+      onStderr: (text, signal) => {
+        if (/ started$/m.test(text) && !/ ended$/m.test(text)) signal('SIGHUP')
+      },
+    })
+    assert.equal(result.status, 0, result.text)
+    assert.match(result.stderr, / ended$/m)
+  })
 })
 
 describe('a build that is killed in a step', function () {

@@ -9,11 +9,14 @@ import { renderWarnings } from './warnings.ts'
 
 const REDRAW_INTERVAL_MS = 100
 const DEFAULT_LOG_LINES = 6
+/** DECTCEM. */
+const HIDE_CURSOR = '\x1b[?25l'
+const SHOW_CURSOR = '\x1b[?25h'
 
 /**
  * The live view. Lines of finished steps scroll away above; below them a region is drawn again ten times a second with
  * what runs now. At the end only finished steps are left, and the whole log of a step that failed. The cursor is hidden
- * meanwhile and comes back at the end, also when the process is made to exit.
+ * meanwhile and comes back at the end, also when the process is made to exit, and while it is suspended (Ctrl-Z).
  */
 export class TtyPrinter implements ProgressPrinter {
   readonly showsFailedLogs = true
@@ -41,9 +44,11 @@ export class TtyPrinter implements ProgressPrinter {
     this.#activity = activity
     this.#isDebug = isDebug
     this.#colours = readColours(env)
-    this.#restoreCursor = () => stream.write('\x1b[?25h')
+    this.#restoreCursor = () => stream.write(SHOW_CURSOR)
     process.on('exit', this.#restoreCursor)
-    stream.write('\x1b[?25l')
+    process.on('SIGTSTP', this.#suspend)
+    process.on('SIGCONT', this.#resume)
+    stream.write(HIDE_CURSOR)
     this.#timer = setInterval(() => this.#redraw([]), REDRAW_INTERVAL_MS)
     this.#timer.unref()
   }
@@ -72,6 +77,19 @@ export class TtyPrinter implements ProgressPrinter {
     this.#stream.write(renderWarnings(this.#board.warnings, this.#isDebug))
     this.#restoreCursor()
     process.off('exit', this.#restoreCursor)
+    process.off('SIGTSTP', this.#suspend)
+    process.off('SIGCONT', this.#resume)
+  }
+
+  readonly #suspend = (): void => {
+    this.#restoreCursor()
+    process.kill(process.pid, 'SIGSTOP')
+  }
+
+  /** The screen is the shell's meanwhile: what was drawn stays there, and the region begins anew below. */
+  readonly #resume = (): void => {
+    this.#drawn = []
+    this.#stream.write(HIDE_CURSOR)
   }
 
   #endedLine(id: StepId): string[] {
