@@ -87,6 +87,14 @@ describe('COPY --parents', () => {
     assert.match(found ?? '', /^2 bad-argument: "\/src\/a": not found: .* write "src\/a\/\.\/\*"/)
     await convertText(['FROM a', 'COPY --parents src/./a/ src/*/./ ./b /x/'])
   })
+
+  it('wants a name to keep', async () => {
+    for (const source of ['.', '/', './', 'a/..', '/./.']) {
+      const [found] = await faultsOf(['FROM a', `COPY --parents ${source} /x/`])
+      assert.match(found ?? '', /^2 bad-argument: "\/": not found: /, source)
+    }
+    await convertText(['FROM a', 'COPY --parents * /x/'])
+  })
 })
 
 describe('ADD', () => {

@@ -127,7 +127,7 @@ function convertSource(context: StageContext, request: SourceRequest): CopySourc
     if (isHttpUrl(path)) {
       throw commandError(command, "source can't be a URL for COPY", { focus: path })
     }
-    if (command.parents) checkPivot(command, path)
+    if (command.parents) checkParents(command, path)
     if (command.from === '') noteContextPath(context, copy, path)
     return { type: 'path', from, pattern: path, unpack: 'never', isRemote: false }
   }
@@ -138,16 +138,18 @@ function convertSource(context: StageContext, request: SourceRequest): CopySourc
   return { type: 'path', from, pattern: path, unpack, isRemote: false }
 }
 
-/** `--parents` copies what is named behind `/./`; BuildKit finds nothing where nothing is. */
-function checkPivot(command: CopyCommand, path: string): void {
+/** `--parents` copies what is named, with `/./` what is named behind it; BuildKit finds nothing where nothing is. */
+function checkParents(command: CopyCommand, path: string): void {
   const pivot = path.indexOf('/./')
-  if (pivot < 0 || /[*?[]/.test(path) || joinAbsolute('/', path.slice(pivot + 3)) !== '/') return
+  const named = pivot < 0 ? path : path.slice(pivot + 3)
+  if (/[*?[]/.test(path) || joinAbsolute('/', named) !== '/') return
   const whole = joinAbsolute('/', path)
-  if (whole === '/') return
-  const message =
-    `${goQuote(whole)}: not found: nothing stands behind the pivot of ${goQuote(path)}; ` +
-    `write ${goQuote(`${path.slice(0, pivot)}/./*`)} for all that is in it`
-  throw commandError(command, message, { focus: path })
+  const reason =
+    pivot < 0
+      ? '--parents needs the name of what is kept; write "*" for all that is there'
+      : `nothing stands behind the pivot of ${goQuote(path)}; ` +
+        `write ${goQuote(`${path.slice(0, pivot)}/./*`)} for all that is in it`
+  throw commandError(command, `${goQuote(whole)}: not found: ${reason}`, { focus: path })
 }
 
 function noteContextPath(context: StageContext, { command }: ExpandedCopy, path: string): void {

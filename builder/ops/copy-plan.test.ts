@@ -372,6 +372,16 @@ describe('planCopy', () => {
       'f 644 0:0 x/a/b/c.txt < a/b/c.txt',
       'f 644 0:0 x/r.txt < r.txt',
     ])
+    // r.txt is before a pivot that has no directory.
+    assert.deepEqual(await copy({ from, parents, sources: ['*/./n.md'], dest: '/x/' }), [
+      'd 755 0:0 x',
+      'f 644 0:0 x/n.md < a/n.md',
+    ])
+    await fails(
+      { from, parents, sources: ['r.txt/./n.md'], dest: '/x/' },
+      'source-missing',
+      /"\/r\.txt\/n\.md": not found/,
+    )
     assert.deepEqual(await copy({ from, parents, sources: ['a/./b'], dest: '/x/' }), [
       'd 755 0:0 x',
       'd 700 0:0 x/b',

@@ -95,13 +95,12 @@ async function selectWithParents(
   const include = compileMatcher([pattern])
   const matches: SelectedMatch[] = []
   for (const path of await expandSource(tree, base)) {
-    matches.push(await selectMatch(tree, path, { exclude, include, isLiteral: false }))
+    const match = await selectMatch(tree, path, { exclude, include, isLiteral: false })
+    // Nothing is behind the pivot of a file.
+    if (match.entry.type === 'dir') matches.push(match)
   }
   const isRequired = !hasWildcard(base) && !hasWildcard(pattern)
-  const hasAny = matches.some(
-    ({ entry, items }) =>
-      entry.type !== 'dir' || pattern === '' || items.some((item) => !item.isImplied),
-  )
+  const hasAny = matches.some(({ items }) => items.some((item) => !item.isImplied))
   if (isRequired && !hasAny) {
     throw sourceMissing(tree, cleanPath(`/${base}/${pattern}`))
   }
