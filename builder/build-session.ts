@@ -45,8 +45,7 @@ export class BuildSession implements AsyncDisposable {
   readonly remoteCaches: RemoteCaches | undefined
   readonly #limits: Limits
   readonly #worker: LazyWorker
-  readonly #access: LayerAccess
-  readonly #variants: LayerVariants
+  readonly #fetcher: LayerFetcher
   readonly #secrets: Secrets
   readonly #nowMs: () => number
 
@@ -63,21 +62,7 @@ export class BuildSession implements AsyncDisposable {
       }
     })
     const shared = { store, limits: this.#limits, steps: this.steps, registry: services.registry }
-    const fetcher = new LayerFetcher(shared)
-    this.#access = new LayerAccess({
-      ...shared,
-      worker: () => this.#worker.get(signal),
-      fetchBlob: (layer, inner, onArrival) => fetcher.fetch(layer, inner, onArrival),
-      readContents: (path, layer, blob, inner) =>
-        readLayerContents(path, layer, blob, { store, kernel }, inner),
-    })
-    this.#variants = new LayerVariants({
-      ...shared,
-      kernel,
-      access: this.#access,
-      worker: () => this.#worker.get(signal),
-      clamps: store.records(join(store.root.cacheDir, 'clamps'), readClampRecord),
-    })
+    this.#fetcher = new LayerFetcher(shared)
     this.resolver = new ImageResolver({
       ...shared,
       images: services.images,
@@ -99,13 +84,35 @@ export class BuildSession implements AsyncDisposable {
     })
   }
 
-  openExports(epochSec: number | undefined): BuildExports {
+  /** The layers of one try at the graph: what another try was stopped at, or found damaged, is not shared. */
+  openLayers(): LayerAccess {
+    const { store, kernel, signal } = this.services
+    return new LayerAccess({
+      store,
+      limits: this.#limits,
+      steps: this.steps,
+      worker: () => this.#worker.get(signal),
+      fetchBlob: (layer, inner, onArrival) => this.#fetcher.fetch(layer, inner, onArrival),
+      readContents: (path, layer, blob, inner) =>
+        readLayerContents(path, layer, blob, { store, kernel }, inner),
+    })
+  }
+
+  openExports(access: LayerAccess, epochSec: number | undefined): BuildExports {
+    const { store, kernel, signal } = this.services
     return new BuildExports({
       request: this.request,
       exporters: this.services.exporters,
-      store: this.services.store,
-      access: this.#access,
-      variants: this.#variants,
+      store,
+      access,
+      variants: new LayerVariants({
+        store,
+        kernel,
+        limits: this.#limits,
+        access,
+        worker: () => this.#worker.get(signal),
+        clamps: store.records(join(store.root.cacheDir, 'clamps'), readClampRecord),
+      }),
       resolver: this.resolver,
       steps: this.steps,
       epochSec,
@@ -125,6 +132,7 @@ export class BuildSession implements AsyncDisposable {
   }
 
   executorParts(run: {
+    readonly access: LayerAccess
     readonly format: LayerFormat
     readonly signal: AbortSignal
     readonly background: (work: Promise<unknown>) => void
@@ -141,7 +149,8 @@ export class BuildSession implements AsyncDisposable {
     // Not with `run.signal`: when the graph is solved a second time, the worker is the same.
     const { signal } = this.services
     const worker = (): ReturnType<LazyWorker['get']> => this.#worker.get(signal)
-    const layerFiles = { store, access: this.#access, worker }
+    const { access } = run
+    const layerFiles = { store, access, worker }
     const copyParts = {
       store,
       kernel,
@@ -161,14 +170,14 @@ export class BuildSession implements AsyncDisposable {
         steps: this.steps,
         background: run.background,
       }),
-      openStack: this.#stackOpener(run.signal),
+      openStack: stackOpener(access, run.signal),
       accounts: (view: BaseView) => accountFiles(view, layerFiles, run.signal),
       workerFor: (use: FirstUse) => this.#worker.get(signal, use),
       packSignal: signal,
       background: run.background,
       located: run.located,
       nowMs: this.#nowMs,
-      access: this.#access,
+      access,
     }
     return {
       ...copyParts,
@@ -208,23 +217,6 @@ export class BuildSession implements AsyncDisposable {
       positions: store.records(join(cacheDir, 'positions'), readPositionRecord),
     })
   }
-
-  /** Trees of stacks, kept as long as they are likely to be asked for again: several COPY --from of one stage. */
-  #stackOpener(
-    signal: AbortSignal,
-  ): (stack: LayerStack, description: string) => Promise<StackTree> {
-    const open = new Map<string, Promise<StackTree>>()
-    return async (stack, description) => {
-      const key = `${(await packedDiffIds(stack)).join(' ')} ${description}`
-      const known = open.get(key) ?? StackTree.open(description, stack, this.#access, signal)
-      open.delete(key)
-      open.set(key, known)
-      for (const oldest of [...open.keys()].slice(0, -TREES_MAX)) {
-        open.delete(oldest)
-      }
-      return await known
-    }
-  }
 }
 
 function openReporter({ events, env }: BuildServices): StepReporter {
@@ -246,6 +238,24 @@ function openRemoteCaches(
     return []
   })
   return places.length === 0 ? undefined : RemoteCaches.open(places, steps, signal)
+}
+
+/** Trees of stacks, kept as long as they are likely to be asked for again: several COPY --from of one stage. */
+function stackOpener(
+  access: LayerAccess,
+  signal: AbortSignal,
+): (stack: LayerStack, description: string) => Promise<StackTree> {
+  const open = new Map<string, Promise<StackTree>>()
+  return async (stack, description) => {
+    const key = `${(await packedDiffIds(stack)).join(' ')} ${description}`
+    const known = open.get(key) ?? StackTree.open(description, stack, access, signal)
+    open.delete(key)
+    open.set(key, known)
+    for (const oldest of [...open.keys()].slice(0, -TREES_MAX)) {
+      open.delete(oldest)
+    }
+    return await known
+  }
 }
 
 /** A tree of a large image is tens of megabytes. */

@@ -6,6 +6,7 @@ import type { BuildSession } from './build-session.ts'
 import { CacheJournal } from './cache/journal.ts'
 import { CachedLayerUnavailable, StepError } from './errors.ts'
 import { GraphExecutor, type NodeResult } from './ops/graph-executor.ts'
+import type { LayerAccess } from './ops/layer-access.ts'
 import { definitionKeys } from './solver/definition-key.ts'
 import type { BuildLayer } from './solver/layer.ts'
 import { readByRuns } from './solver/read-by-runs.ts'
@@ -28,7 +29,8 @@ export interface Exported extends BuildOutcome {
  * Does the graphs and hands the result to the exporters. A cache of `mode=min` names steps of other stages without
  * their layers: as long as nothing needs the files of such a stage, it is not built. When something does, everything is
  * solved again without those names, because what the stage gives now may differ from what they stand for
- * (docs/decisions/005). A cached layer that turns out to be none is forgotten in the same way. Errors: as `build`.
+ * (docs/decisions/005). A cached layer that turns out to be none is forgotten in the same way, and so are files of the
+ * state root that are damaged. Errors: as `build`.
  */
 export async function solveAndExport(
   session: BuildSession,
@@ -36,13 +38,18 @@ export async function solveAndExport(
   dockerfile: Dockerfile,
 ): Promise<Exported> {
   let allowsNamesOnly = session.remoteCaches !== undefined
-  for (;;) {
+  for (let repairs = 0; ; ) {
+    const run: Attempt = { access: session.openLayers(), allowsNamesOnly, isExporting: false }
     try {
-      return await attempt(session, graphs, dockerfile, allowsNamesOnly)
+      return await attempt(session, graphs, dockerfile, run)
     } catch (error) {
       const reason = error instanceof StepError ? error.cause : error
       if (!(reason instanceof CachedLayerUnavailable)) {
-        throw error
+        const isRemoved = await removeDamaged(reason, run, session)
+        // What was exported may have been seen already.
+        if (!isRemoved || run.isExporting || repairs === REPAIRS_MAX) throw error
+        repairs += 1
+        continue
       }
       if (reason.cause === undefined) {
         session.steps.notice(
@@ -57,17 +64,56 @@ export async function solveAndExport(
   }
 }
 
+/** One try at the graph. */
+interface Attempt {
+  readonly access: LayerAccess
+  readonly allowsNamesOnly: boolean
+  isExporting: boolean
+}
+
+/** A disk that damages what was written just now is not to be built on. */
+const REPAIRS_MAX = 3
+
+/** Errors that tell of bytes that are not what they should be, whoever read them. */
+const DAMAGE_CODES: ReadonlySet<unknown> = new Set([
+  'contents-damaged',
+  'blob-corrupt',
+  'bad-archive',
+  'digest-mismatch',
+  'diff-id-mismatch',
+  'layer-missing',
+  'content-changed',
+])
+
+/** Whether `reason` is that something in the state root is damaged; then it is gone now, and the user was told. */
+async function removeDamaged(
+  reason: unknown,
+  { access, isExporting }: Attempt,
+  { contexts, services: { signal }, steps }: BuildSession,
+): Promise<boolean> {
+  const code = reason instanceof Error && 'code' in reason ? reason.code : undefined
+  if (signal.aborted || !DAMAGE_CODES.has(code)) return false
+  const layers = (await access.removeDamaged(signal)).map(({ title }) => title)
+  const damaged = (await contexts.removeDamaged()) ? [...layers, 'downloads'] : layers
+  if (damaged.length === 0) return false
+  const titles = [...new Set(damaged)].join(', ')
+  const next = isExporting ? 'build again' : 'it is made again'
+  steps.warning(`what the state root had of ${titles} was damaged and is removed; ${next}`)
+  return true
+}
+
 async function attempt(
   session: BuildSession,
   graphs: readonly BuildGraph[],
   dockerfile: Dockerfile,
-  allowsNamesOnly: boolean,
+  run: Attempt,
 ): Promise<Exported> {
   const journal = new CacheJournal()
-  const { scheduler, exports } = prepare(session, graphs, dockerfile, { journal, allowsNamesOnly })
+  const { scheduler, exports } = prepare(session, graphs, dockerfile, { journal, ...run })
   const platforms = await solveAll(graphs, scheduler, session)
   const solved = { platforms, journal, exports, signal: scheduler.signal }
   const inline = await inlineCaches(session, solved)
+  run.isExporting = true
   return { solved, ...(await exports.finish(platforms, inline, scheduler.signal)) }
 }
 
@@ -77,10 +123,10 @@ function prepare(
   session: BuildSession,
   graphs: readonly BuildGraph[],
   dockerfile: Dockerfile,
-  options: { readonly journal: CacheJournal; readonly allowsNamesOnly: boolean },
+  options: Pick<Attempt, 'access' | 'allowsNamesOnly'> & { readonly journal: CacheJournal },
 ): { readonly scheduler: Scheduler<NodeResult>; readonly exports: BuildExports } {
   const { request, services } = session
-  const exports = session.openExports(graphs[0]?.epochSec)
+  const exports = session.openExports(options.access, graphs[0]?.epochSec)
   const chains = new Set(graphs.flatMap((graph) => targetChain(graph).map((id) => graph.nodes[id])))
   const readByRun = new Set(graphs.flatMap((graph) => [...readByRuns(graph)]))
   const execute: NodeExecutor<NodeResult> = async (task, inputs, signal) => {

@@ -1,8 +1,10 @@
 import { basename, join, resolve } from 'node:path'
 import type { EpochSource, GitNode, HttpNode } from '../../frontend/index.ts'
+import type { Digest } from '../../registry-client/oci/index.ts'
 import { BuildError } from '../errors.ts'
 import type { BuildContexts } from '../ops/build-contexts.ts'
 import type { SourceTree } from '../ops/copy-source.ts'
+import { removeIfDamaged } from '../ops/http.ts'
 import type { BuildRequest, ContextLocation } from '../request.ts'
 import { SingleFlight } from '../solver/single-flight.ts'
 import { keepsGitDirectory } from '../steering-args.ts'
@@ -11,6 +13,7 @@ import { GitTree } from './git-tree.ts'
 import {
   canonicalDirectory,
   type ContextParts,
+  downloadsDirectory,
   type FilesLocation,
   openContext,
   type OpenContext,
@@ -26,7 +29,8 @@ export class LocatedContexts implements BuildContexts {
   readonly #request: Pick<BuildRequest, 'context' | 'namedContexts' | 'dockerfile' | 'buildArgs'>
   readonly #parts: ContextParts
   readonly #contexts = new SingleFlight<OpenContext>()
-  readonly #trees = new SingleFlight<SourceTree>()
+  #trees = new SingleFlight<SourceTree>()
+  readonly #downloads = new Set<Digest>()
   readonly #repositories = new SingleFlight<GitTree>()
   readonly #opened: OpenContext[] = []
   #dockerfile: Promise<DockerfileText> | undefined
@@ -36,7 +40,7 @@ export class LocatedContexts implements BuildContexts {
     parts: ContextParts,
   ) {
     this.#request = request
-    this.#parts = parts
+    this.#parts = { ...parts, onDownload: (digest) => void this.#downloads.add(digest) }
   }
 
   async dockerfile(): Promise<{ readonly name: string; readonly text: string }> {
@@ -52,9 +56,7 @@ export class LocatedContexts implements BuildContexts {
   async openHttp(node: Pick<HttpNode, 'url' | 'checksum' | 'filename'>): Promise<SourceTree> {
     const { url, checksum, filename } = node
     const key = JSON.stringify(['http', url, checksum, filename])
-    return await this.#trees.run(key, this.#parts.signal, () =>
-      openHttpTree({ url, checksum, filename }, this.#parts),
-    )
+    return await this.#trees.run(key, () => openHttpTree({ url, checksum, filename }, this.#parts))
   }
 
   /** The checkout that ADD names by a URL (features rows D118-D120). */
@@ -64,7 +66,7 @@ export class LocatedContexts implements BuildContexts {
       ...{ remote, ref, subdir, checksum, keepGitDir, submodules },
       ...{ mtime, fetchByCommit },
     }
-    return await this.#repositories.run(JSON.stringify(request), this.#parts.signal, () =>
+    return await this.#repositories.run(JSON.stringify(request), () =>
       GitTree.open(request, 'the repository', this.#parts),
     )
   }
@@ -83,6 +85,20 @@ export class LocatedContexts implements BuildContexts {
       default:
         return source satisfies never
     }
+  }
+
+  /**
+   * For when reading failed: removes downloads of earlier builds that are damaged; what is opened from now on is fetched again.
+   * True when there was one.
+   */
+  async removeDamaged(): Promise<boolean> {
+    let isDamaged = false
+    for (const digest of this.#downloads) {
+      const directory = downloadsDirectory(this.#parts)
+      isDamaged = (await removeIfDamaged(directory, digest, this.#parts.signal)) || isDamaged
+    }
+    if (isDamaged) this.#trees = new SingleFlight()
+    return isDamaged
   }
 
   identity(name: string): string {
@@ -128,7 +144,7 @@ export class LocatedContexts implements BuildContexts {
       isMain && location.kind === 'directory'
         ? (await this.#readDockerfile()).ignoreText
         : undefined
-    return await this.#contexts.run(name, this.#parts.signal, async () => {
+    return await this.#contexts.run(name, async () => {
       const description = isMain ? 'the build context' : `context ${name}`
       const keepsGit = isMain && keepsGitDirectory(this.#request.buildArgs)
       const opened = await openContext(

@@ -3,7 +3,7 @@ import { mkdir, open, realpath, stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { buffer } from 'node:stream/consumers'
 import { parseGitUrl } from '../../frontend/index.ts'
-import { digestHex, digestOf } from '../../registry-client/oci/index.ts'
+import { type Digest, digestHex, digestOf } from '../../registry-client/oci/index.ts'
 import type { Kernel } from '../../snapshotter/index.ts'
 import { EMPTY_VIEW } from '../ops/copy-place.ts'
 import type { SourceTree } from '../ops/copy-source.ts'
@@ -35,6 +35,8 @@ export interface ContextParts {
   >
   /** Directory that lasts: stat caches and downloads. */
   readonly contextsDirectory: string
+  /** Told of every download that is used. */
+  readonly onDownload?: (digest: Digest) => void
   /** Directory of this build for everything unfinished or unpacked, on the same file system. */
   readonly workDirectory: string
   readonly env: Readonly<Record<string, string | undefined>>
@@ -296,16 +298,22 @@ async function fetchUrl(
 ): Promise<Download> {
   const authorization = await httpAuthorization(request.url, parts.readSecret)
   const { url, checksum } = request
-  return await download(
+  const found = await download(
     { url, checksum, ...(authorization === undefined ? {} : { headers: { authorization } }) },
     {
-      directory: join(parts.contextsDirectory, 'downloads'),
+      directory: downloadsDirectory(parts),
       workDirectory: parts.workDirectory,
       sizeBytesMax: DOWNLOAD_BYTES_MAX,
       env: parts.env,
       signal: parts.signal,
     },
   )
+  parts.onDownload?.(found.digest)
+  return found
+}
+
+export function downloadsDirectory(parts: Pick<ContextParts, 'contextsDirectory'>): string {
+  return join(parts.contextsDirectory, 'downloads')
 }
 
 /**

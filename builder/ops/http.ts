@@ -1,5 +1,5 @@
 import { createHash, randomUUID } from 'node:crypto'
-import { createWriteStream } from 'node:fs'
+import { createReadStream, createWriteStream } from 'node:fs'
 import { link, mkdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises'
 import type { IncomingMessage } from 'node:http'
 import { join } from 'node:path'
@@ -63,6 +63,25 @@ export async function download(
   const now = new Date()
   await utimes(file, now, now)
   return { ...kept, file }
+}
+
+/** Removes a download that is no longer what it was, so that it is fetched again. True when it was so. */
+export async function removeIfDamaged(
+  directory: string,
+  digest: Digest,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const file = join(directory, digestHex(digest))
+  const hash = createHash('sha256')
+  try {
+    await pipeline(createReadStream(file), hash, { signal })
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return false
+    throw error
+  }
+  if (digestOfHash(hash.digest('hex')) === digest) return false
+  await rm(file, { force: true })
+  return true
 }
 
 async function findOrFetch(request: DownloadRequest, options: DownloadOptions): Promise<Download> {

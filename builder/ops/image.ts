@@ -75,7 +75,7 @@ export class ImageResolver {
   async resolve(text: string, platform: Platform, signal: AbortSignal): Promise<ResolvedImage> {
     const reference = parseReference(text)
     const name = formatReference(reference)
-    return await this.#flights.run(JSON.stringify([name, platform]), signal, () =>
+    return await this.#flights.run(JSON.stringify([name, platform]), () =>
       this.#reported(name, signal, async () => this.#fromName(reference, platform, signal)),
     )
   }
@@ -86,7 +86,7 @@ export class ImageResolver {
     signal: AbortSignal,
   ): Promise<ResolvedImage> {
     const name = `oci-layout://${location.path}${location.reference === undefined ? '' : `:${location.reference}`}`
-    return await this.#flights.run(JSON.stringify([name, platform]), signal, () =>
+    return await this.#flights.run(JSON.stringify([name, platform]), () =>
       this.#reported(name, signal, async () => {
         const layout = new OciLayout(location.path)
         const top = await layout.find(location.reference)

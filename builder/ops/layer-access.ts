@@ -7,7 +7,7 @@ import {
   LayerIndex,
   type Store,
 } from '../../snapshotter/index.ts'
-import type { Digest } from '../../registry-client/oci/index.ts'
+import type { Digest, DiffId } from '../../registry-client/oci/index.ts'
 import { BuildError, CachedLayerUnavailable } from '../errors.ts'
 import type { BuildLayer, LayerStack } from '../solver/layer.ts'
 import type { Limits } from '../solver/limits.ts'
@@ -54,6 +54,8 @@ export class LayerAccess {
   readonly #fetched = new SingleFlight<LayerBlob>()
   readonly #directories = new SingleFlight<LayerDirectory>()
   readonly #indexes = new WeakMap<BuildLayer, Promise<LayerFinder>>()
+  /** By diffId: layers whose blobs or tables of contents were asked for. */
+  readonly #used = new Map<DiffId, BuildLayer>()
 
   constructor(parts: LayerAccessParts) {
     this.#parts = { ...parts, reports: new UnpackReports(parts.steps) }
@@ -66,7 +68,8 @@ export class LayerAccess {
 
   async #blob(layer: BuildLayer, signal: AbortSignal, onArrival?: BlobArrival): Promise<LayerBlob> {
     const { diffId } = await layer.packing
-    return await this.#blobs.run(diffId, signal, async () => {
+    this.#used.set(diffId, layer)
+    return await this.#blobs.run(diffId, async () => {
       const [blob] = (await this.#parts.store.layers.get(diffId, signal))?.blobs ?? []
       if (blob !== undefined) {
         return blob
@@ -87,10 +90,11 @@ export class LayerAccess {
   /** Host path of the blob with this digest, which the store or the layer's remote place has. Errors: as `blob`. */
   async blobFile(layer: BuildLayer, digest: Digest, signal: AbortSignal): Promise<string> {
     const { blobs } = this.#parts.store
+    this.#used.set((await layer.packing).diffId, layer)
     if (!(await this.#hasBlob(layer, digest, signal))) {
       const blob =
         layer.remote?.descriptor.digest === digest
-          ? await this.#fetched.run(digest, signal, () => this.#fetch(layer, signal))
+          ? await this.#fetched.run(digest, () => this.#fetch(layer, signal))
           : await this.blob(layer, signal)
       if (blob.digest !== digest) {
         throw new BuildError(
@@ -115,7 +119,8 @@ export class LayerAccess {
   /** File with the table of contents. Waits for packing. */
   async contents(layer: BuildLayer, signal: AbortSignal): Promise<string> {
     const { diffId } = await layer.packing
-    return await this.#contents.run(diffId, signal, async () => {
+    this.#used.set(diffId, layer)
+    return await this.#contents.run(diffId, async () => {
       const known = await this.#parts.store.layers.get(diffId, signal)
       if (known?.contents !== undefined) {
         return known.contents
@@ -152,13 +157,25 @@ export class LayerAccess {
       return layer.directory
     }
     const { diffId } = await layer.packing
-    return await this.#directories.run(diffId, signal, async () => {
+    return await this.#directories.run(diffId, async () => {
       const known = await this.#parts.store.layers.get(diffId, signal)
       if (known?.directory !== undefined) return known.directory
       const getBlob = (onArrival: BlobArrival): Promise<LayerBlob> =>
         this.#blob(layer, signal, onArrival)
       return await unpackLayer(layer, this.#parts, getBlob, signal)
     })
+  }
+
+  /**
+   * For when reading failed: looks whether what was read is damaged, and removes that from the store. The layers that lost
+   * something; this object still has what it made of them before.
+   */
+  async removeDamaged(signal: AbortSignal): Promise<BuildLayer[]> {
+    const damaged: BuildLayer[] = []
+    for (const [diffId, layer] of this.#used) {
+      if (await this.#parts.store.layers.removeDamaged(diffId, signal)) damaged.push(layer)
+    }
+    return damaged
   }
 
   /** All layers unpacked, side by side. */

@@ -34,10 +34,8 @@ export class LayerVariants {
     signal: AbortSignal,
   ): Promise<ImageLayer> {
     if (format.rewriteTimestamp && epochSec !== undefined && layer.base === undefined) {
-      const clamped = await this.#clamped.run(
-        `${(await layer.packing).diffId} ${epochSec}`,
-        signal,
-        () => clampLayer(layer, epochSec, format, this.#parts, signal),
+      const clamped = await this.#clamped.run(`${(await layer.packing).diffId} ${epochSec}`, () =>
+        clampLayer(layer, epochSec, format, this.#parts, signal),
       )
       return await this.#unclamped(clamped, format, signal)
     }
@@ -60,7 +58,6 @@ export class LayerVariants {
     }
     const blob = await this.#flights.run(
       `${diffId} ${format.compression} ${format.level ?? ''}`,
-      signal,
       () => this.#blob(layer, format, signal),
     )
     return { diffId, descriptor: descriptorOf(blob, format.useOciMediaTypes), origins: [] }

@@ -95,7 +95,7 @@ export class Scheduler<Result> {
     if (node === undefined || definition === undefined) {
       return Promise.reject(new RangeError(`the graph has no node ${id}`))
     }
-    return this.#flights.run(definition, this.signal, async () => {
+    return this.#flights.run(definition, async () => {
       const inputs = new Map(
         await Promise.all(
           inputsOf(node).map(async (input) => [input, await this.#node(graph, input)] as const),

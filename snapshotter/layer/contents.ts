@@ -53,6 +53,17 @@ export async function* readContents(path: string): AsyncGenerator<readonly Layer
   if (!isComplete) throw damagedContents(path, 'it is cut short')
 }
 
+/** Whether `readContents` reads the file to its end. */
+export async function isWholeContents(path: string): Promise<boolean> {
+  try {
+    for await (const _batch of readContents(path));
+    return true
+  } catch (error) {
+    if (error instanceof StoreError && error.code === 'contents-damaged') return false
+    throw error
+  }
+}
+
 /** The entries of one line between the first and the last. Errors: `contents-damaged`. */
 export function parseContentsBatch(path: string, line: string): LayerEntry[] {
   const value = parseLine(path, line)

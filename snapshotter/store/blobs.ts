@@ -63,7 +63,7 @@ export class BlobStore implements BlobReader {
     if (sizeBytes === undefined) return false
     if (expected.sizeBytes === undefined || sizeBytes === expected.sizeBytes) return true
     // Either the announcement lies or the file is damaged; only its digest can tell.
-    await this.#removeIfCorrupt(expected.digest, signal)
+    await this.removeIfCorrupt(expected.digest, signal)
     return false
   }
 
@@ -160,6 +160,13 @@ export class BlobStore implements BlobReader {
     await this.#finish(temporary, blob.digest, signal)
   }
 
+  /** Reads the whole blob; one whose bytes are not those of its digest is removed, and this is true. */
+  async removeIfCorrupt(digest: Digest, signal: AbortSignal): Promise<boolean> {
+    if ((await digestOfFile(this.path(digest), signal)) === digest) return false
+    await this.#corrupt(digest)
+    return true
+  }
+
   /** Digests of all blobs, in no order; nothing is held. */
   async digests(): Promise<Digest[]> {
     const found = (await readdir(this.#options.root.blobsDir)).map((name) =>
@@ -237,10 +244,6 @@ export class BlobStore implements BlobReader {
       if (errnoOf(error) !== 'ENOENT') throw error
     }
     return sizeOf(this.path(digest))
-  }
-
-  async #removeIfCorrupt(digest: Digest, signal: AbortSignal): Promise<void> {
-    if ((await digestOfFile(this.path(digest), signal)) !== digest) await this.#corrupt(digest)
   }
 
   async #corrupt(digest: Digest): Promise<StoreError> {

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
-import { mkdir, readdir, rm, writeFile } from 'node:fs/promises'
+import { appendFile, chmod, mkdir, readdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type DiffId, digestOf } from '../../registry-client/oci/index.ts'
+import { writeContents } from '../layer/contents.ts'
 import { kernel } from '../native/kernel.ts'
 import { temporaryDirectory } from '../testing/temporary-directory.ts'
 import type { LayerBlob } from './layers.ts'
@@ -44,6 +45,27 @@ describe('layer store', () => {
       contents: join(store.root.layersDir, 'contents', diffId.slice(7)),
       directory,
     })
+  })
+
+  it('removes what is damaged, and nothing else', async () => {
+    await using place = await temporaryDirectory()
+    await using store = await openStore({ path: place.path, kernel }, never)
+    const gzip = await blobOf(store, 'gzip bytes', 'gzip')
+    const zstd = await blobOf(store, 'zstd bytes', 'zstd')
+    const contents = store.lease.temporaryPath()
+    await writeContents(contents, [{ type: 'whiteout', path: 'gone' }])
+    await store.layers.record(diffId, { blob: gzip, contents }, never)
+    await store.layers.record(diffId, { blob: zstd }, never)
+    assert.equal(await store.layers.removeDamaged(diffId, never), false)
+    const path = (await store.layers.get(diffId, never))?.contents ?? ''
+    await appendFile(path, '[]\n')
+    await chmod(store.blobs.path(gzip.digest), 0o600)
+    await writeFile(store.blobs.path(gzip.digest), 'GZIP bytes')
+    assert.equal(await store.layers.removeDamaged(diffId, never), true)
+    const left = await store.layers.get(diffId, never)
+    assert.deepEqual([left?.blobs, left?.contents], [[zstd], undefined])
+    assert.equal(await store.blobs.find(gzip.digest, 100, never), undefined)
+    assert.ok((await store.blobs.find(zstd.digest, 100, never)) !== undefined)
   })
 
   it('says nothing of what is no longer on disk', async () => {

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { statSync } from 'node:fs'
-import { readdir, rename, writeFile } from 'node:fs/promises'
+import { readdir, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import {
   type Compression,
@@ -10,6 +10,7 @@ import {
   parseDiffId,
   parseDigest,
 } from '../../registry-client/oci/index.ts'
+import { isWholeContents } from '../layer/contents.ts'
 import type { LayerDirectory } from '../snapshotter.ts'
 import type { BlobExpectation, BlobStore } from './blobs.ts'
 import { type Hold, holdLayer } from './leases.ts'
@@ -62,7 +63,7 @@ export interface LayerStoreOptions
   extends Pick<RecordStoreOptions<LayerRecord>, 'durability' | 'checkpoint'> {
   readonly root: StateRoot
   readonly locks: NamedLocks
-  readonly blobs: Pick<BlobStore, 'has'>
+  readonly blobs: Pick<BlobStore, 'has' | 'removeIfCorrupt'>
   readonly lease: {
     temporaryPath(): string
     hold(names: Iterable<Hold>, signal: AbortSignal): Promise<void>
@@ -132,6 +133,21 @@ export class LayerStore {
     })
     this.#options.durability.note()
     return layer
+  }
+
+  /**
+   * Looks at all that is stored of a layer but its directory, and removes what is damaged, so that it is made or fetched
+   * again. True when something was.
+   */
+  async removeDamaged(diffId: DiffId, signal: AbortSignal): Promise<boolean> {
+    const layer = await this.get(diffId, signal)
+    let isDamaged = false
+    for (const { digest } of layer?.blobs ?? []) {
+      isDamaged = (await this.#options.blobs.removeIfCorrupt(digest, signal)) || isDamaged
+    }
+    if (layer?.contents === undefined || (await isWholeContents(layer.contents))) return isDamaged
+    await rm(layer.contents, { force: true })
+    return true
   }
 
   /**

@@ -1,0 +1,96 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { chmod, readdir, readFile, writeFile } from 'node:fs/promises'
+import { createServer, type Server } from 'node:http'
+import { join } from 'node:path'
+import { digestHex, digestOf } from '../../registry-client/oci/index.ts'
+import { requires } from '../../snapshotter/testing/requires.ts'
+import { Lab } from './lab/lab.ts'
+import { labRegistry } from './lab/registry.ts'
+
+/** Changes a bit in the middle of a file; its size stays. */
+async function damage(path: string): Promise<void> {
+  const bytes = await readFile(path)
+  const middle = bytes.length >> 1
+  bytes[middle] = (bytes[middle] ?? 0) ^ 1
+  await chmod(path, 0o600)
+  await writeFile(path, bytes)
+}
+
+/** All files of a directory of the state root. */
+async function damageAll(lab: Lab, directory: string): Promise<void> {
+  const path = join(lab.stateRoot, directory)
+  for (const name of await readdir(path)) await damage(join(path, name))
+}
+
+describe('a state root that is damaged', () => {
+  requires('steps')
+
+  it('costs time: what a build needs of it is fetched or made again', async () => {
+    await using lab = await Lab.open()
+    const { host } = await labRegistry()
+    const base = `${host}/library/busybox`
+    const lines = [
+      `FROM ${base} AS make`,
+      'COPY source.txt /src/',
+      'RUN sort /src/source.txt > /sorted',
+      `FROM ${base}`,
+      'COPY --from=make /sorted /',
+    ]
+    const files = { Dockerfile: lines.join('\n'), 'source.txt': 'b\na\n' }
+    const context = await lab.context(files)
+    await lab.build([context])
+    const more = [...lines, 'COPY --from=make /src /src', 'RUN cat /src/source.txt /sorted > /all']
+    await writeFile(join(context, 'Dockerfile'), more.join('\n'))
+    for (const directory of ['blobs/sha256', 'layers/contents']) await damageAll(lab, directory)
+    const out = join(lab.dir, 'out')
+    const { stderr } = await lab.build(['-o', `type=local,dest=${out}`, context])
+    assert.equal(await readFile(join(out, 'all'), 'utf8'), 'b\na\na\nb\n')
+    assert.match(
+      stderr,
+      /what the state root had of .* was damaged and is removed; it is made again/,
+    )
+  })
+
+  it('can be looked at and pruned', async () => {
+    await using lab = await Lab.open()
+    const { host } = await labRegistry()
+    const context = await lab.context({ Dockerfile: `FROM ${host}/library/busybox\nRUN true\n` })
+    await lab.build(['-t', 'app', context])
+    for (const directory of ['blobs/sha256', 'layers/records', 'cache/steps', 'images']) {
+      await damageAll(lab, directory)
+    }
+    for (const command of [['du'], ['images'], ['prune', '-f'], ['prune', '-af', '--images']]) {
+      const result = await lab.tsbuild(command)
+      assert.equal(result.status, 0, result.text)
+    }
+    const { stdout } = await lab.tsbuild(['du', '--format', 'json'])
+    assert.equal(JSON.parse(stdout).totalBytes, 0)
+  })
+
+  it('has its downloads fetched again', async () => {
+    await using lab = await Lab.open()
+    const server = createServer((_request, response) => response.end('right\n'))
+    await once(server.listen(0, '127.0.0.1'), 'listening')
+    try {
+      const digest = digestOf('right\n')
+      const add = `ADD --checksum=${digest} http://127.0.0.1:${portOf(server)}/f`
+      const context = await lab.context({ Dockerfile: `FROM scratch\n${add} /f\n` })
+      await lab.build([context])
+      await damage(join(lab.stateRoot, 'contexts/downloads', digestHex(digest)))
+      await writeFile(join(context, 'Dockerfile'), `FROM scratch\n${add} /g\n`)
+      const out = join(lab.dir, 'out')
+      await lab.build(['-o', `type=local,dest=${out}`, context])
+      assert.equal(await readFile(join(out, 'g'), 'utf8'), 'right\n')
+    } finally {
+      server.closeAllConnections()
+      server.close()
+    }
+  })
+})
+
+function portOf(server: Server): number {
+  const address = server.address()
+  assert.ok(address !== null && typeof address === 'object')
+  return address.port
+}
