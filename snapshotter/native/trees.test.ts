@@ -170,6 +170,19 @@ describe('removing a tree', () => {
     assert.deepEqual(await readdir(directory.path), ['canary'])
   })
 
+  it('may go on several times at once', async () => {
+    await using directory = await temporaryDirectory()
+    const root = join(directory.path, 'tree')
+    for (let round = 0; round < 5; round += 1) {
+      const deep = Array.from({ length: 100 }, (_, level) => `d${level}`).join('/')
+      for (let index = 0; index < 20; index += 1) {
+        await mkdir(join(root, `${index}`, deep), { recursive: true })
+      }
+      await Promise.all(Array.from({ length: 4 }, () => kernel.removeTree(root, never)))
+      assert.deepEqual(await readdir(directory.path), [])
+    }
+  })
+
   it('minds nothing that is missing, and removes a single file', async () => {
     await using directory = await temporaryDirectory()
     await kernel.removeTree(join(directory.path, 'no/such'), never)

@@ -32,6 +32,18 @@ class Removal {
 
   void run(const std::string& name) {
     if (unlinkChild(dirfd_, name)) return;
+    try {
+      removeTree(name);
+    } catch (const Gone&) {
+      // What another process removes at the same time, from the top, leaves nothing to do.
+    }
+  }
+
+ private:
+  // A directory above has been removed.
+  struct Gone {};
+
+  void removeTree(const std::string& name) {
     enter(name);
     while (!stack_.empty()) {
       cancellation_.check();
@@ -46,7 +58,6 @@ class Removal {
     }
   }
 
- private:
   // True when nothing of that name is left; false for a directory.
   bool unlinkChild(int dirfd, const std::string& name) {
     if (unlinkat(dirfd, name.c_str(), 0) == 0 || errno == ENOENT) return true;
@@ -84,7 +95,8 @@ class Removal {
     const bool read = readDirectory(level.fd.get(), [&](std::string_view name, unsigned char type) {
       (type == DT_DIR ? level.subdirs : others).emplace_back(name);
     });
-    if (!read) fail("getdents64", "", errno);
+    // Another process has removed it since it was opened.
+    if (!read && errno != ENOENT) fail("getdents64", "", errno);
     for (auto& name : others) {
       if (!unlinkChild(level.fd.get(), name)) level.subdirs.push_back(std::move(name));
     }
@@ -104,6 +116,7 @@ class Removal {
     Level& top = stack_.back();
     if (!top.fd) {
       top.fd = openBeneath(dirfd_, levelsPath(), O_RDONLY | O_DIRECTORY);
+      if (!top.fd && errno == ENOENT) throw Gone();
       if (!top.fd) fail("open", "", errno);
     }
     return top.fd.get();
