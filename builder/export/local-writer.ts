@@ -75,7 +75,7 @@ async function writeNode(
     case 'char':
     case 'block':
     case 'fifo':
-      makeSpecial(node, target, options)
+      if (makeSpecial(node, options)) await utimes(target, timeSec, timeSec)
       return
     case 'dir':
       return
@@ -84,19 +84,19 @@ async function writeNode(
   }
 }
 
-/** Devices need a privilege that an ordinary caller does not have: they are left out, and said. */
+/** False for a device that an ordinary caller has not the privilege to make: it is left out, and said. */
 function makeSpecial(
   { entry, path }: TreeNode,
-  target: Buffer,
-  { kernel, onSkipped }: LocalWriterOptions,
-): void {
+  { root, kernel, onSkipped }: LocalWriterOptions,
+): boolean {
   if (entry.type !== 'char' && entry.type !== 'block' && entry.type !== 'fifo') {
-    return
+    return false
   }
   const numbers =
     entry.type === 'fifo' ? { major: 0, minor: 0 } : { major: entry.major, minor: entry.minor }
   try {
-    kernel.makeNode(target.toString(), entry.type, { mode: entry.mode, ...numbers })
+    kernel.makeNode(`${root}/${path}`, entry.type, { mode: entry.mode, ...numbers })
+    return true
   } catch (error) {
     if (
       entry.type !== 'fifo' &&
@@ -105,7 +105,7 @@ function makeSpecial(
       error.code === 'EPERM'
     ) {
       onSkipped(path, 'a device needs root')
-      return
+      return false
     }
     throw error
   }

@@ -56,6 +56,13 @@ describe('LocalExporter', () => {
     assert.equal(await readlink(join(dest, 'l')), 'd/kept')
   })
 
+  it('gives everything its time, a fifo too', async () => {
+    const dest = await exported([[{ name: 'p', type: 'fifo' }]])
+    const pipe = await lstat(join(dest, 'p'))
+    assert.ok(pipe.isFIFO())
+    assert.equal(pipe.mtimeMs, 1_700_000_000_000)
+  })
+
   it('keeps hardlinks together', async () => {
     const dest = await exported([
       [
