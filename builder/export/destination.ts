@@ -61,13 +61,9 @@ async function checkWritable(path: string, what: string): Promise<void> {
   try {
     await access(path, constants.W_OK)
   } catch (error) {
-    const reason =
-      error instanceof Error && 'code' in error && error.code === 'EACCES'
-        ? 'permission denied'
-        : String(error)
     throw new ExportError(
       'destination-unusable',
-      `could not write ${what}: ${path} may not be written: ${reason}`,
+      `could not write ${what}: ${path} may not be written: ${reasonOf(error)}`,
       { cause: error },
     )
   }
@@ -151,8 +147,15 @@ async function statIfThere(path: string): Promise<Awaited<ReturnType<typeof stat
     }
     throw new ExportError(
       'destination-unusable',
-      `could not use destination ${path}: ${String(error)}`,
+      `could not use destination ${path}: ${reasonOf(error)}`,
       { cause: error },
     )
   }
+}
+
+/** Node's own words name call and path once more. */
+function reasonOf(error: unknown): string {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined
+  if (code === 'EACCES') return 'permission denied'
+  return error instanceof Error ? error.message : String(error)
 }
