@@ -3,10 +3,10 @@ import { chmod, chown, mkdir, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { requires } from '../../snapshotter/testing/requires.ts'
 import { assertFails, assertUnharmed } from './lab/assert-fails.ts'
-import { CLI, type CommandResult, runCommand } from './lab/cli.ts'
+import type { CommandResult } from './lab/cli.ts'
 import { Lab } from './lab/lab.ts'
+import { asUserWithoutNamespaces, placeRoot, runIn } from './lab/places.ts'
 import { labRegistry } from './lab/registry.ts'
-import { ordinaryUser } from './lab/user.ts'
 
 const NOBODY = 65534
 
@@ -123,35 +123,13 @@ describe('a machine without user namespaces', function () {
 
   it('fails a RUN by an ordinary user with the setting and the command that changes it', async () => {
     await using lab = await Lab.open()
-    const user = await ordinaryUser()
     const { host } = await labRegistry()
     const context = await lab.context({
       Dockerfile: `FROM ${host}/library/busybox\nRUN echo never\n`,
     })
-    await chown(lab.dir, user.uid, user.gid)
-    // In a child user namespace the limit is its own; without capabilities the process there is an ordinary one.
-    const script =
-      'echo 0 > /proc/sys/user/max_user_namespaces && ' +
-      'exec setpriv --bounding-set=-all --inh-caps=-all "$@"'
-    const inside = [process.execPath, CLI, 'build', '-t', 'x', context]
-    const result = await runCommand(
-      'unshare',
-      ['--user', '--map-root-user', 'sh', '-c', script, 'sh', ...inside],
-      {
-        uid: user.uid,
-        gid: user.gid,
-        cwd: lab.dir,
-        env: { PATH: process.env['PATH'], HOME: lab.dir, TSBUILD_ROOT: lab.stateRoot },
-      },
-    )
-    await assertFails(
-      lab,
-      result,
-      1,
-      /user namespaces are switched off/,
-      /sysctl -w user\.max_user_namespaces=/,
-      /Dockerfile:2/,
-    )
-    await assertUnharmed(lab)
+    const result = await runIn(lab, asUserWithoutNamespaces, ['build', '-t', 'x', context])
+    const setting = /sysctl -w user\.max_user_namespaces=/
+    await assertFails(lab, result, 1, /user namespaces are switched off/, setting, /Dockerfile:2/)
+    assert.deepEqual(await lab.unfinished(placeRoot(lab)), [])
   })
 })

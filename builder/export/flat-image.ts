@@ -1,6 +1,12 @@
-import { mkdir, mkdtemp } from 'node:fs/promises'
+import { chmod, mkdir, mkdtemp, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { ARCHIVE_LIMITS, type Kernel, LayerTree, type TreeNode } from '../../snapshotter/index.ts'
+import {
+  ARCHIVE_LIMITS,
+  type Kernel,
+  type LayerEntry,
+  LayerTree,
+  type TreeNode,
+} from '../../snapshotter/index.ts'
 import type { BuiltImage } from '../image/built-image.ts'
 import type { ExportServices } from './exporter.ts'
 
@@ -56,10 +62,10 @@ export class FlatImage implements AsyncDisposable {
           compression: 'auto',
           userXattr: false,
         } as const
-        contents.push(
-          (await kernel.readLayer({ blob, extractTo, limits: ARCHIVE_LIMITS, signal, ...options }))
-            .entries,
-        )
+        const read = { blob, extractTo, limits: ARCHIVE_LIMITS, signal, ...options }
+        const { entries } = await kernel.readLayer(read)
+        if (entries.some(isClosed)) await openDirectories(extractTo, signal)
+        contents.push(entries)
       }
       const nodes = [...LayerTree.of(contents).walk('')].filter(({ path }) => path !== '')
       return new FlatImage(nodes, kernel, directory)
@@ -72,6 +78,22 @@ export class FlatImage implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#kernel.removeTree(this.#directory, new AbortController().signal)
+  }
+}
+
+/** Its owner may not list, enter or change it: an ordinary user could not take files out of it. */
+function isClosed(entry: LayerEntry): boolean {
+  return entry.type === 'dir' && (entry.mode & 0o700) !== 0o700
+}
+
+/** From the root down through real directories only, in a tree that nobody else knows: no link is followed. */
+async function openDirectories(directory: string | Buffer, signal: AbortSignal): Promise<void> {
+  signal.throwIfAborted()
+  await chmod(directory, 0o700)
+  for (const entry of await readdir(directory, { withFileTypes: true, encoding: 'buffer' })) {
+    if (!entry.isDirectory()) continue
+    const parts = [Buffer.from(directory), Buffer.from('/'), entry.name]
+    await openDirectories(Buffer.concat(parts), signal)
   }
 }
 

@@ -1,8 +1,19 @@
-import { chmod, link, lstat, lutimes, mkdir, rename, rm, symlink, utimes } from 'node:fs/promises'
+import {
+  chmod,
+  link,
+  lstat,
+  lutimes,
+  mkdir,
+  rename,
+  rm,
+  symlink,
+  unlink,
+  utimes,
+} from 'node:fs/promises'
 import { encodePath, type Kernel, type LayerPath, type TreeNode } from '../../snapshotter/index.ts'
 import type { FlatImage } from './flat-image.ts'
 
-export type LocalKernel = Pick<Kernel, 'makeNode'>
+export type LocalKernel = Pick<Kernel, 'makeNode' | 'removeTree'>
 
 export interface LocalWriterOptions {
   /** Existing directory on the filesystem that holds the unpacked layers. */
@@ -16,7 +27,7 @@ export interface LocalWriterOptions {
 }
 
 /**
- * Writes the files of an image below `root`, owned by the caller (features row C68). Whatever stands at a path and is no directory is
+ * Writes the files of an image below `root`, owned by the caller (features row C68); `finishDirectories` ends it. Whatever stands at a path and is no directory is
  * replaced, never followed or written through, so a symlink from an earlier export leads nowhere: directories come first, each
  * made or found to be a real one before anything goes into it.
  */
@@ -35,12 +46,36 @@ export async function writeLocalFiles(
       await writeNode(image, node, written, options)
     }
   }
-  // Deepest first, and last: a directory's mode may forbid writing into it, and writing changes its time.
-  for (const { path, entry } of directories.reverse()) {
-    const target = hostPath(options.root, path)
-    const timeSec = options.epochSec ?? entry.mtimeSec
+}
+
+/**
+ * Gives the directories their modes and times, the deepest first. Last of all: a mode may forbid to write into a directory, and
+ * writing changes its time.
+ */
+export async function finishDirectories(
+  nodes: readonly TreeNode[],
+  { root, epochSec }: Pick<LocalWriterOptions, 'root' | 'epochSec'>,
+): Promise<void> {
+  for (const { path, entry } of nodes.filter((node) => node.entry.type === 'dir').reverse()) {
+    const target = hostPath(root, path)
+    const timeSec = epochSec ?? entry.mtimeSec
     await chmod(target, entry.mode)
     await utimes(target, timeSec, timeSec)
+  }
+}
+
+/** A directory may be one that an ordinary user can only remove after a change of modes: the addon does that. */
+async function makeRoom(
+  target: Buffer,
+  path: LayerPath,
+  { root, kernel, signal }: LocalWriterOptions,
+): Promise<void> {
+  try {
+    await unlink(target)
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? error.code : undefined
+    if (code === 'EISDIR') await kernel.removeTree(`${root}/${path}`, signal)
+    else if (code !== 'ENOENT') throw error
   }
 }
 
@@ -53,7 +88,7 @@ async function writeNode(
   const { entry, path } = node
   const target = hostPath(options.root, path)
   const timeSec = options.epochSec ?? entry.mtimeSec
-  await rm(target, { recursive: true, force: true })
+  await makeRoom(target, path, options)
   switch (entry.type) {
     case 'file': {
       const key = `${node.layer} ${node.source}`

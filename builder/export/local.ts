@@ -7,7 +7,7 @@ import type { Exporter, ExportOutcome, ExportServices } from './exporter.ts'
 import { FlatImage, type FlatKernel } from './flat-image.ts'
 import { READ_BACK_FORMAT } from './layer-formats.ts'
 import { prefetchBlob } from './layout-files.ts'
-import { type LocalKernel, writeLocalFiles } from './local-writer.ts'
+import { finishDirectories, type LocalKernel, writeLocalFiles } from './local-writer.ts'
 import { checkMirrorDestination, keepPaths, removeOthers } from './mirror.ts'
 import { PathClaims, placedImages } from './placed-images.ts'
 
@@ -54,6 +54,8 @@ export class LocalExporter implements Exporter {
     await services.steps.during('exporting to client directory', signal, async (step) => {
       await mkdir(dest, { recursive: true, mode: 0o700 })
       const kept = this.#output.isMirror === true ? new Set<string>() : undefined
+      const written: { readonly root: string; readonly nodes: FlatImage['nodes'] }[] = []
+      const { epochSec } = result
       const claims = result.images.length > 1 ? new PathClaims() : undefined
       for (const placed of placedImages(result, this.#output.platformSplit)) {
         // Below the destination: files get their place by rename.
@@ -64,10 +66,12 @@ export class LocalExporter implements Exporter {
         await mkdir(root, { recursive: true, mode: 0o755 })
         const onSkipped = (path: string, reason: string): void =>
           services.steps.warning(`could not write ${path}: ${reason}`, { step })
-        await writeLocalFiles(flat, { root, kernel, epochSec: result.epochSec, onSkipped, signal })
+        await writeLocalFiles(flat, { root, kernel, epochSec, onSkipped, signal })
+        written.push({ root, nodes: flat.nodes })
         if (kept !== undefined) keepPaths(kept, placed.directory, flat.nodes)
       }
-      if (kept !== undefined) await removeOthers(dest, kept, signal)
+      if (kept !== undefined) await removeOthers(dest, kept, kernel, signal)
+      for (const { root, nodes } of written) await finishDirectories(nodes, { root, epochSec })
     })
     return { digest: undefined, names: [] }
   }

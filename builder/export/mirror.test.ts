@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { mkdir, mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promises'
 import { homedir, tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { kernel } from '../../snapshotter/index.ts'
 import { checkMirrorDestination, keepPaths, removeOthers } from './mirror.ts'
 
 describe('mode=delete of local outputs', () => {
@@ -18,7 +19,7 @@ describe('mode=delete of local outputs', () => {
       await symlink('../outside', join(root, 'link'))
       const kept = new Set<string>()
       keepPaths(kept, 'linux_amd64', [{ path: 'kept' }, { path: 'kept/file' }])
-      await removeOthers(root, kept, new AbortController().signal)
+      await removeOthers(root, kept, kernel, new AbortController().signal)
       assert.deepEqual((await readdir(root, { recursive: true })).toSorted(), [
         'linux_amd64',
         'linux_amd64/kept',

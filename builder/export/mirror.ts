@@ -1,7 +1,7 @@
-import { readdir, rm } from 'node:fs/promises'
+import { readdir } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { relative, resolve } from 'node:path'
-import { encodePath, type LayerPath } from '../../snapshotter/index.ts'
+import { decodePath, encodePath, type Kernel, type LayerPath } from '../../snapshotter/index.ts'
 import { ExportError } from './errors.ts'
 
 /**
@@ -37,6 +37,7 @@ export function keepPaths(
 export async function removeOthers(
   root: string,
   kept: ReadonlySet<string>,
+  kernel: Pick<Kernel, 'removeTree'>,
   signal: AbortSignal,
 ): Promise<void> {
   const visit = async (directory: Buffer, prefix: string): Promise<void> => {
@@ -45,7 +46,7 @@ export async function removeOthers(
       const path = Buffer.concat([directory, Buffer.from('/'), entry.name])
       const name = prefix + entry.name.toString('latin1')
       if (!kept.has(name)) {
-        await rm(path, { recursive: true, force: true })
+        await kernel.removeTree(decodePath(path), signal)
       } else if (entry.isDirectory()) {
         await visit(path, `${name}/`)
       }

@@ -64,6 +64,18 @@ export async function asSingleId(lab: Lab): Promise<readonly string[]> {
   return await asUser(lab, NOBODYS_ID, NOBODYS_ID)
 }
 
+/**
+ * An ordinary user to whom user namespaces are forbidden: in a child of its user namespace the limit is its own, and without
+ * capabilities the process there is an ordinary one.
+ */
+export async function asUserWithoutNamespaces(lab: Lab): Promise<readonly string[]> {
+  const script =
+    'echo 0 > /proc/sys/user/max_user_namespaces && ' +
+    'exec setpriv --bounding-set=-all --inh-caps=-all "$@"'
+  const inside = ['unshare', '--user', '--map-root-user', 'sh', '-c', script, 'sh']
+  return [...(await asUserWithIds(lab)), ...inside]
+}
+
 async function asUser(lab: Lab, uid: number, gid: number): Promise<readonly string[]> {
   await mkdir(join(lab.dir, 'place'), { recursive: true })
   await chown(join(lab.dir, 'place'), uid, gid)
