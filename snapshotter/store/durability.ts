@@ -21,6 +21,8 @@ interface FlushMark {
 interface FlushFile {
   /** The boot in which files of earlier boots were last looked at. */
   readonly recoveredIn: string | undefined
+  /** When that was, by the filesystem's clock. */
+  readonly recoveredAtMs: number
   readonly boots: ReadonlyMap<string, FlushMark>
 }
 
@@ -108,19 +110,20 @@ export class Durability {
 
   /**
    * Takes blobs that were never confirmed out of `blobs/sha256`; the blob store verifies one when it is asked for it.
-   * The caller excludes every other process (leases.ts).
+   * The caller excludes every other process (leases.ts). What was there at the last recovery was confirmed then; of what
+   * came later only the boot that it happened in tells, as the clock may have been set back since earlier ones.
    */
   async recover(): Promise<void> {
-    let confirmedMs = 0
-    for (const mark of this.#file.boots.values())
-      confirmedMs = Math.max(confirmedMs, mark.fileTimeMs)
+    const { recoveredIn = '', recoveredAtMs: lastMs, boots } = this.#file
+    const confirmedMs = boots.get(recoveredIn)?.fileTimeMs ?? lastMs
+    const recoveredAtMs = await this.#fileTimeMs()
     for (const name of await readdir(this.#root.blobsDir)) {
       const path = join(this.#root.blobsDir, name)
       // Times of files come in ticks: what has the mark's own may have been written after it.
       if ((await stat(path)).ctimeMs < confirmedMs) continue
       await rename(path, join(this.#root.path, 'blobs/unverified', name))
     }
-    await this.#update((file) => ({ ...file, recoveredIn: this.#boot }))
+    await this.#update((file) => ({ ...file, recoveredIn: this.#boot, recoveredAtMs }))
   }
 
   async #update(change: (file: FlushFile) => FlushFile): Promise<void> {
@@ -159,8 +162,8 @@ export class Durability {
   }
 }
 
-function textOf({ recoveredIn, boots }: FlushFile): string {
-  return `${JSON.stringify({ recoveredIn, boots: [...boots].slice(-BOOTS_MAX) })}\n`
+function textOf({ boots, ...recovered }: FlushFile): string {
+  return `${JSON.stringify({ ...recovered, boots: [...boots].slice(-BOOTS_MAX) })}\n`
 }
 
 function monotonicMs(): number {
@@ -169,7 +172,7 @@ function monotonicMs(): number {
 
 /** A damaged or absent file confirms nothing. */
 async function readFlushFile(root: StateRoot): Promise<FlushFile> {
-  const nothing: FlushFile = { recoveredIn: undefined, boots: new Map() }
+  const nothing: FlushFile = { recoveredIn: undefined, recoveredAtMs: 0, boots: new Map() }
   let value: unknown
   try {
     value = JSON.parse(await readFile(join(root.path, FLUSH_FILE), 'utf8'))
@@ -180,12 +183,14 @@ async function readFlushFile(root: StateRoot): Promise<FlushFile> {
   if (typeof value !== 'object' || value === null) return nothing
   const recoveredIn =
     'recoveredIn' in value && typeof value.recoveredIn === 'string' ? value.recoveredIn : undefined
+  const recoveredAtMs =
+    'recoveredAtMs' in value && typeof value.recoveredAtMs === 'number' ? value.recoveredAtMs : 0
   const boots = new Map<string, FlushMark>()
   for (const item of 'boots' in value && Array.isArray(value.boots) ? value.boots : []) {
     const mark = readMark(item)
     if (mark !== undefined) boots.set(mark[0], mark[1])
   }
-  return { recoveredIn, boots }
+  return { recoveredIn, recoveredAtMs, boots }
 }
 
 function readMark(item: unknown): [string, FlushMark] | undefined {

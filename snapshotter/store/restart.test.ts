@@ -127,6 +127,34 @@ describe('a state root after a crash of the machine', () => {
     await fc.assert(property, { numRuns: RUNS })
   })
 
+  it('does not take the date of a file for a confirmation when the clock was set back', async () => {
+    await using place = await temporaryDirectory()
+    const path = join(place.path, 'root')
+    {
+      await using store = await openStore({ path, kernel, bootId: 'monday' }, never)
+      await putLayer(store, 0)
+      await store.durability.flush()
+    }
+    // By a clock that was a year ahead.
+    const file = join(path, 'flushed')
+    const state: { boots: [string, { fileTimeMs: number }][] } = JSON.parse(
+      await readFile(file, 'utf8'),
+    )
+    for (const [, mark] of state.boots) mark.fileTimeMs += 365 * 24 * 60 * 60 * 1000
+    await writeFile(file, JSON.stringify(state))
+    {
+      await using store = await openStore({ path, kernel, bootId: 'tuesday' }, never)
+      assert.equal(await checkLayer(store, 0), true)
+      await tick(store)
+      await putLayer(store, 1)
+    }
+    const written = join(path, 'blobs/sha256', digestOf(bytesOf(1)).slice('sha256:'.length))
+    await damageFile(written, 'zero')
+    await using store = await openStore({ path, kernel, bootId: 'wednesday' }, never)
+    assert.equal(await checkLayer(store, 0), true)
+    assert.equal(await store.blobs.size(digestOf(bytesOf(1)), never), undefined)
+  })
+
   it('is as good as before when a process of its own flushed it in the background', async function () {
     this.timeout(60_000)
     await using place = await temporaryDirectory()
