@@ -94,6 +94,17 @@ export function restated(error: RegistryError, reason: string, operation?: strin
   return new RegistryError(error.code, reason, error, operation ?? error.operation)
 }
 
+/** The same failure, which another try in another way may not meet. */
+export function worthAnother(error: RegistryError): RegistryError {
+  return new RegistryError(error.code, error.reason, {
+    host: error.host,
+    status: error.status,
+    registryCode: error.registryCode,
+    isTemporary: true,
+    cause: error,
+  })
+}
+
 /**
  * Runs `work`; what the registry client throws then says that it could not do `operation`. Other
  * errors pass unchanged.

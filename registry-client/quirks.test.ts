@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { type AddressInfo, createServer } from 'node:net'
 import { credentialsFor } from './auth/credentials.ts'
 import type { RegistryClient } from './client.ts'
 import { localPlatform } from './oci/index.ts'
@@ -306,6 +307,50 @@ describe('the ways of', () => {
       registry.script({ times: FOREVER, act: { kind: 'reply', status: 400, headers, body } })
       const error = await rejectsWith(pushBlob(), 'bad-response', /400.*Repository is offline/)
       assert.ok(!error.message.includes('\u001b'))
+    })
+  })
+
+  describe('old servers', () => {
+    it('send a body with the answer to a HEAD, which is not the next answer', async () => {
+      const blob = new MemorySource(noise(5)).descriptor
+      const server = createServer((socket) => {
+        // It comes late, when the next request is under way.
+        let owed = ''
+        socket.on('data', (bytes) => {
+          const isHead = bytes.toString().startsWith('HEAD')
+          const answer = isHead ? 'content-length: 5' : 'content-length: 14'
+          const body = isHead ? '' : '{"tags":["v"]}'
+          socket.write(`${owed}HTTP/1.1 200 OK\r\n${answer}\r\n\r\n${body}`)
+          owed = isHead ? 'abcde' : ''
+        })
+        socket.on('error', () => socket.destroy())
+      })
+      await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+      const { port } = server.address() as AddressInfo
+      const reference = referenceTo({ host: `127.0.0.1:${port}` }, 'app')
+      await start()
+      try {
+        for (let round = 0; round < 5; round += 1) {
+          assert.equal(await client.hasBlob(reference, blob, { signal }), true)
+          assert.deepEqual(await client.listTags(reference, { signal }), ['v'])
+        }
+      } finally {
+        await client[Symbol.asyncDispose]()
+        await new Promise((resolve) => server.close(resolve))
+      }
+    })
+
+    it('are the only ones that are connected to anew for each HEAD', async () => {
+      await start()
+      const { descriptor } = new MemorySource(noise(5))
+      registry.repository('app').addBlob(noise(5))
+      const reference = referenceTo(registry, 'app')
+      for (let round = 0; round < 5; round += 1) {
+        assert.equal(await client.hasBlob(reference, descriptor, { signal }), true)
+        await client.head(reference, { signal })
+      }
+      // The next request may come before the last one has left its connection.
+      assert.ok(registry.connectionCount <= 2, String(registry.connectionCount))
     })
   })
 

@@ -1,12 +1,12 @@
 import type { Access } from '../auth/authorizer.ts'
 import type { BlobProgress, BlobSource } from '../blob-stream.ts'
-import { RegistryError } from '../errors.ts'
+import { RegistryError, worthAnother } from '../errors.ts'
 import type { HostClient } from '../host-client.ts'
 import { parseDigest } from '../oci/index.ts'
 import type { HttpResponse, RequestBody } from '../transport/http-message.ts'
 import { retrying } from '../transport/retry.ts'
 import { hasBlob } from './has-blob.ts'
-import { isRefused, isTooLarge, isWrongDigest, wantsChunks, worthAnother } from './refusals.ts'
+import { isRefused, isTooLarge, isWrongDigest, wantsChunks } from './refusals.ts'
 import {
   beginUpload,
   closingUrl,

@@ -28,14 +28,3 @@ export function isRefused({ code, status }: RegistryError): boolean {
 export function isWrongDigest(error: unknown): error is RegistryError {
   return error instanceof RegistryError && error.registryCode === 'DIGEST_INVALID'
 }
-
-/** The same failure, which another try in another way may not meet. */
-export function worthAnother(error: RegistryError): RegistryError {
-  return new RegistryError(error.code, error.reason, {
-    host: error.host,
-    status: error.status,
-    registryCode: error.registryCode,
-    isTemporary: true,
-    cause: error,
-  })
-}

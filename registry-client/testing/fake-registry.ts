@@ -43,6 +43,8 @@ export class FakeRegistry implements AsyncDisposable {
   readonly repositories: Map<string, FakeRepository> = new Map()
   readonly uploads: FakeUploads = new FakeUploads()
   readonly gate: FakeGate
+  /** How often a client connected. */
+  connectionCount: number = 0
   readonly #script = new Script()
   readonly #server: Server
   readonly #options: FakeRegistryOptions
@@ -69,6 +71,9 @@ export class FakeRegistry implements AsyncDisposable {
       options.tls === undefined
         ? createServer(handle)
         : createTlsServer({ ...options.tls, requestCert: options.tls.ca !== undefined }, handle)
+    this.#server.on('connection', () => {
+      this.connectionCount += 1
+    })
   }
 
   static async start(options: FakeRegistryOptions = {}): Promise<FakeRegistry> {

@@ -3,7 +3,7 @@ import { isIP, type LookupFunction } from 'node:net'
 import { Readable } from 'node:stream'
 import { createSecureContext } from 'node:tls'
 import type { Dispatcher } from 'undici'
-import { RegistryError } from '../errors.ts'
+import { RegistryError, worthAnother } from '../errors.ts'
 import { isInsecure } from './endpoint.ts'
 import { describeConnectionError, hostBy } from './failure.ts'
 import { isForbiddenAddress } from './forbidden-address.ts'
@@ -50,6 +50,10 @@ export interface TransportOptions {
 export class HttpTransport implements AsyncDisposable {
   readonly #options: TransportOptions
   readonly #dispatchers = new Map<string, Promise<Dispatcher>>()
+  /** Origins that were sent a HEAD over a connection that stayed open. */
+  readonly #keptAfterHead = new Set<string>()
+  /** Origins that answer a HEAD with a body, which nobody can tell from the next answer. */
+  readonly #closedAfterHead = new Set<string>()
 
   constructor(options: TransportOptions) {
     this.#options = options
@@ -89,6 +93,7 @@ export class HttpTransport implements AsyncDisposable {
         },
         body: bodyOf(request, deadline),
         signal: both,
+        ...(request.method === 'HEAD' ? { reset: this.#closesAfterHead(url) } : {}),
         headersTimeout: answerMs,
         bodyTimeout: timeouts.bodyIdleMs,
       })
@@ -104,8 +109,26 @@ export class HttpTransport implements AsyncDisposable {
       signal.throwIfAborted()
       deadline.signal.throwIfAborted()
       const hasOwnAuthorities = certificates.hasAuthorities(certificateName(url))
-      throw describeConnectionError(error, url, { proxy, hasOwnAuthorities })
+      const described = describeConnectionError(error, url, { proxy, hasOwnAuthorities })
+      throw this.#isBodyAfterHead(described, url) ? worthAnother(described) : described
     }
+  }
+
+  /**
+   * undici closes the connection behind every HEAD, for servers that send a body with the answer: a handshake more for
+   * each blob that is asked about. We do so only where such a server was met.
+   */
+  #closesAfterHead({ origin }: URL): boolean {
+    this.#keptAfterHead.add(origin)
+    return this.#closedAfterHead.has(origin)
+  }
+
+  /** Nothing that can be read came, from a server that may have sent a body before. */
+  #isBodyAfterHead(error: unknown, { origin }: URL): error is RegistryError {
+    if (!(error instanceof RegistryError) || error.code !== 'bad-response') return false
+    if (!this.#keptAfterHead.has(origin) || this.#closedAfterHead.has(origin)) return false
+    this.#closedAfterHead.add(origin)
+    return true
   }
 
   #answerTimeoutMs({ method }: HttpRequest): number {
@@ -116,7 +139,7 @@ export class HttpTransport implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     const dispatchers = await Promise.all(this.#dispatchers.values())
     this.#dispatchers.clear()
-    await Promise.all(dispatchers.map((dispatcher) => dispatcher.destroy()))
+    await Promise.all(dispatchers.map((dispatcher) => dispatcher.destroy(ended())))
   }
 
   #dispatcherFor(url: URL, isForeign: boolean): Promise<Dispatcher> {
@@ -178,6 +201,13 @@ export class HttpTransport implements AsyncDisposable {
       )
     }
   }
+}
+
+/** Node reads the stack of an error that ends a socket; to write one takes milliseconds, and nobody sees this. */
+function ended(): Error {
+  const error = new RegistryError('registry-unreachable', 'the client was disposed of')
+  error.stack = error.message
+  return error
 }
 
 function bodyOf(request: HttpRequest, deadline: AnswerDeadline): Uint8Array | Readable | null {
