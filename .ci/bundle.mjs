@@ -73,7 +73,7 @@ function cacheCode() {
     )
     const env = { ...process.env, TSBUILD_ROOT: join(place, 'root') }
     const writer = join(root, '.ci', 'code-cache.cjs')
-    const args = ['build', '--progress', 'quiet', '-t', 'warm', context]
+    const args = ['build', '--progress', 'quiet', '-t', 'REGISTRY/warm', '--push', context]
     // The second build is the cached one; the last run's code is what stays.
     for (let run = 0; run < 2; run++) {
       const result = spawnSync(process.execPath, [writer, join(outdir, 'cli.cjs'), ...args], {

@@ -1,15 +1,33 @@
 // `node code-cache.cjs BUNDLE ARGS...`: runs a bundle as builder/program.ts does and writes what V8 compiled meanwhile.
+// REGISTRY in an argument stands for one that takes every push.
 const { readFileSync, writeFileSync } = require('node:fs')
+const { createServer } = require('node:http')
 const { createRequire } = require('node:module')
 const { dirname } = require('node:path')
+const v8 = require('node:v8')
 const { Script } = require('node:vm')
 
 const file = process.argv[2]
-process.argv.splice(1, 2, file)
 const script = new Script(
   `(function (exports, require, module, __filename, __dirname) {${readFileSync(file, 'latin1')}\n})`,
   { filename: file },
 )
 process.on('exit', () => writeFileSync(`${file}.cache`, script.createCachedData()))
-const holder = { exports: {} }
-script.runInThisContext()(holder.exports, createRequire(file), holder, file, dirname(file))
+// What the program sets would be taken for a condition of the code.
+v8.setFlagsFromString = () => undefined
+
+const STATUS = { HEAD: 404, POST: 202, PUT: 201 }
+const registry = createServer((request, response) => {
+  request.resume().on('end', () => {
+    response.writeHead(STATUS[request.method], { location: '/v2/upload' }).end()
+  })
+})
+registry.listen(0, '127.0.0.1', () => {
+  registry.unref()
+  const name = `127.0.0.1:${registry.address().port}`
+  process.argv = [process.argv[0], file, ...process.argv.slice(3)].map((arg) =>
+    arg.replace('REGISTRY', name),
+  )
+  const holder = { exports: {} }
+  script.runInThisContext()(holder.exports, createRequire(file), holder, file, dirname(file))
+})
