@@ -31,7 +31,8 @@ const TYPES: Readonly<Record<number, ScannedEntry['type']>> = {
 /**
  * The scan of an upper directory without what overlayfs copied up but nobody changed: equal type, mode, owner, attributes,
  * target, device number and, but for directories, size and modification time, as BuildKit's differ leaves it out (`chmod`
- * to the mode that it has, `>>` without a write; features row O20). A directory stays when something in it does.
+ * to the mode that it has, `>>` without a write; features row O20). A directory stays when something in it does; of a file
+ * below that got a further name only that name, as a file of its own.
  */
 export async function dropUnchanged(
   scanned: readonly ScannedEntry[],
@@ -130,8 +131,7 @@ class Below {
     if (TYPES[Number(stats.mode >> 12n)] !== entry.type) return false
     if (entry.type !== 'symlink' && Number(stats.mode & MODE_BITS) !== entry.mode) return false
     if (Number(stats.uid) !== entry.uid || Number(stats.gid) !== entry.gid) return false
-    // Links between changed and unchanged names have to stay together.
-    if (entry.type !== 'dir' && (entry.nlink > 1 || !isSameContent(entry, stats))) return false
+    if (entry.type !== 'dir' && !isSameContent(entry, stats)) return false
     const place = `${root}/${entry.path}`
     if (!isSameNode(entry, stats, place) || !this.#hasSameXattrs(entry, place)) return false
     // A time without a fraction may have been cut off by a tar: then only the bytes tell.
