@@ -48,9 +48,19 @@ describe('check', () => {
       ['FromAsCasing'],
     )
     assert.equal(report.error?.list[0]?.range?.startLine, 2)
-    assert.match(renderCheck(report), /failed to process "\$\{"[\s\S]*Dockerfile:2\n/)
+    assert.match(
+      renderCheck(report),
+      /^Check complete, 1 warning[\s\S]*\n\nERROR: .*failed to process "\$\{"[\s\S]*Dockerfile:2\n/,
+    )
     const json: unknown = JSON.parse(checkJson(report))
     assert.ok(typeof json === 'object' && json !== null && 'buildError' in json)
+  })
+
+  it('does not say that there are no warnings in a file that could not be checked', async () => {
+    assert.match(
+      renderCheck(await checkText('FROM a AS b\nENV A=${\n')),
+      /^ERROR: .*\nDockerfile:2\n/,
+    )
   })
 
   it('reports what was found above an instruction that cannot be read', async () => {

@@ -100,16 +100,17 @@ async function convertForFacts(
   }
 }
 
-/** The text of `--check`, warnings in the order of the lines. */
+/** The text of `--check`, warnings in the order of the lines. Where only an error stopped it, nothing is said of warnings. */
 export function renderCheck({ warnings, error, fileName, source }: CheckReport): string {
-  const out = [`Check complete, ${countText(warnings.length)}\n`]
+  const isStopped = error !== undefined && warnings.length === 0
+  const out = isStopped ? [] : [`Check complete, ${countText(warnings.length)}\n`]
   const sorted = warnings.toSorted((a, b) => a.range.startLine - b.range.startLine)
   for (const warning of sorted) out.push(renderWarning(warning, fileName, source))
   for (const fault of error?.list ?? []) {
     const place = fault.range === undefined ? '' : `${linesOf(fileName, source, fault.range)}\n`
-    out.push(`\n${fault.message}\n${place}`)
+    out.push(`\nERROR: ${fault.message}\n${place}`)
   }
-  return out.join('')
+  return out.join('').trimStart()
 }
 
 function linesOf(name: string, source: string, range: Range): string {
