@@ -50,6 +50,8 @@ describe('openArchive', function () {
       const bytes = execFileSync(program, ['-c'], { input: 'hello' })
       assert.equal(await open(bytes), undefined)
       assert.equal(await open(bytes.subarray(0, 12)), undefined)
+      const empty = execFileSync(program, ['-c'], { input: Buffer.alloc(1024) })
+      assert.equal(await open(empty), undefined)
     })
   }
 })

@@ -40,7 +40,8 @@ export async function openArchive(
       limits: ARCHIVE_LIMITS,
       signal,
     })
-    return { entries, root }
+    // Without an entry it is a file like others; the head of a plain or gzip archive has told that before.
+    return entries.length === 0 ? undefined : { entries, root }
   } catch (error) {
     // A compressed file whose inside is no tar is copied as it is; a tar that breaks off is an error.
     if (verdict === 'maybe' && isBadArchive(error) && (await readdir(root)).length === 0) {
