@@ -202,6 +202,18 @@ describe('the commands about registries', () => {
     assert.match(stderr, new RegExp(`app comes from the mirror ${mirror.host}/hub/library/app`))
   })
 
+  it('pull every tag of a repository', async () => {
+    await using registry = await FakeRegistry.start()
+    const platform = { ...AMD64, architecture: process.arch === 'x64' ? 'amd64' : process.arch }
+    for (const tag of ['v1', 'v2']) {
+      registry.repository('team/app').addImage({ layers: [], platform, tag })
+    }
+    const name = `${registry.host}/team/app`
+    assert.equal(await succeeded(['pull', '-qa', name]), `${name}:v1\n${name}:v2\n`)
+    assert.equal(await succeeded(['images', '--format', '{{.Tag}}', name]), 'v1\nv2\n')
+    assert.equal((await tsbuild(['pull', '-a', `${name}:v1`])).status, 2)
+  })
+
   it('list tags and remove them from a registry', async () => {
     await using registry = await FakeRegistry.start({ pageSizeMax: 2 })
     const repository = registry.repository('team/app')

@@ -3,11 +3,17 @@ import { join, resolve } from 'node:path'
 import type { BuildResult, ImageLayer } from '../image/built-image.ts'
 import type { LayerFormat, OutputRequest } from '../request.ts'
 import { checkDirectoryDestination, type Surroundings } from './destination.ts'
+import { ExportError } from './errors.ts'
 import type { Exporter, ExportOutcome, ExportServices } from './exporter.ts'
 import { FlatImage, type FlatKernel } from './flat-image.ts'
 import { READ_BACK_FORMAT } from './layer-formats.ts'
 import { prefetchBlob } from './layout-files.ts'
-import { finishDirectories, type LocalKernel, writeLocalFiles } from './local-writer.ts'
+import {
+  finishDirectories,
+  type LocalKernel,
+  type LocalWriterOptions,
+  writeLocalFiles,
+} from './local-writer.ts'
 import { checkMirrorDestination, keepPaths, removeOthers } from './mirror.ts'
 import { PathClaims, placedImages } from './placed-images.ts'
 
@@ -49,30 +55,60 @@ export class LocalExporter implements Exporter {
     services: ExportServices,
     signal: AbortSignal,
   ): Promise<ExportOutcome> {
-    const { kernel, cwd } = this.#parts
-    const dest = resolve(cwd, this.#output.dest)
+    const dest = resolve(this.#parts.cwd, this.#output.dest)
     await services.steps.during('exporting to client directory', signal, async (step) => {
-      await mkdir(dest, { recursive: true, mode: 0o700 })
-      const kept = this.#output.isMirror === true ? new Set<string>() : undefined
-      const written: { readonly root: string; readonly nodes: FlatImage['nodes'] }[] = []
-      const { epochSec } = result
-      const claims = result.images.length > 1 ? new PathClaims() : undefined
-      for (const placed of placedImages(result, this.#output.platformSplit)) {
-        // Below the destination: files get their place by rename.
-        const parts = { kernel, services, workDirectory: dest }
-        await using flat = await FlatImage.open(placed.image, parts, signal)
-        claims?.add(flat, placed)
-        const root = join(dest, placed.directory)
-        await mkdir(root, { recursive: true, mode: 0o755 })
-        const onSkipped = (path: string, reason: string): void =>
-          services.steps.warning(`could not write ${path}: ${reason}`, { step })
-        await writeLocalFiles(flat, { root, kernel, epochSec, onSkipped, signal })
-        written.push({ root, nodes: flat.nodes })
-        if (kept !== undefined) keepPaths(kept, placed.directory, flat.nodes)
+      const onSkipped = (path: string, reason: string): void =>
+        services.steps.warning(`could not write ${path}: ${reason}`, { step })
+      try {
+        await this.#write(dest, result, { services, onSkipped }, signal)
+      } catch (error) {
+        throw unwritable(dest, error)
       }
-      if (kept !== undefined) await removeOthers(dest, kept, kernel, signal)
-      for (const { root, nodes } of written) await finishDirectories(nodes, { root, epochSec })
     })
     return { digest: undefined, names: [] }
   }
+
+  async #write(
+    dest: string,
+    result: BuildResult,
+    reports: Pick<LocalWriterOptions, 'onSkipped'> & { readonly services: ExportServices },
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { kernel } = this.#parts
+    const { services, onSkipped } = reports
+    const { epochSec } = result
+    await mkdir(dest, { recursive: true, mode: 0o700 })
+    const kept = this.#output.isMirror === true ? new Set<string>() : undefined
+    const written: { readonly root: string; readonly nodes: FlatImage['nodes'] }[] = []
+    const claims = result.images.length > 1 ? new PathClaims() : undefined
+    for (const placed of placedImages(result, this.#output.platformSplit)) {
+      // Below the destination: files get their place by rename.
+      const parts = { kernel, services, workDirectory: dest }
+      await using flat = await FlatImage.open(placed.image, parts, signal)
+      claims?.add(flat, placed)
+      const root = join(dest, placed.directory)
+      await mkdir(root, { recursive: true, mode: 0o755 })
+      await writeLocalFiles(flat, { root, kernel, epochSec, onSkipped, signal })
+      written.push({ root, nodes: flat.nodes })
+      if (kept !== undefined) keepPaths(kept, placed.directory, flat.nodes)
+    }
+    if (kept !== undefined) await removeOthers(dest, kept, kernel, signal)
+    for (const { root, nodes } of written) await finishDirectories(nodes, { root, epochSec })
+  }
+}
+
+/** Node's own error of a call below `dest` does not say what it ends. */
+function unwritable(dest: string, error: unknown): unknown {
+  const isOfDest =
+    error instanceof Error &&
+    'syscall' in error &&
+    'path' in error &&
+    String(error.path).startsWith(dest)
+  return isOfDest
+    ? new ExportError(
+        'destination-unusable',
+        `could not write output type=local: ${error.message}`,
+        { cause: error },
+      )
+    : error
 }

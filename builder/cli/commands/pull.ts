@@ -1,15 +1,18 @@
 import {
+  familiarName,
   familiarReference,
   formatReference,
   type Platform,
+  type Reference,
 } from '../../../registry-client/oci/index.ts'
 import { LayerFetcher } from '../../ops/fetch-layer.ts'
 import { ImageResolver, stackOf } from '../../ops/image.ts'
 import { createLimits } from '../../solver/limits.ts'
 import type { Command, CommandContext } from '../command.ts'
+import { UsageError } from '../errors.ts'
 import { REGISTRY_FLAGS, ROOT_FLAG } from '../request/build-flags.ts'
 import { readPlatforms } from '../request/platform.ts'
-import { readReference } from '../request/reference.ts'
+import { hasTagOrDigest, readReference } from '../request/reference.ts'
 import { type CommandServices, openServices } from '../services.ts'
 import { type MovingServices, withProgress } from '../with-progress.ts'
 
@@ -19,6 +22,7 @@ export const pullCommand: Command = {
   description:
     'Downloads an image from a registry into the local store: manifest, config and layers, all verified.',
   flags: {
+    'all-tags': { kind: 'boolean', short: 'a', help: 'Pull every tag of the repository' },
     platform: {
       kind: 'list',
       value: 'OS/ARCH',
@@ -32,22 +36,38 @@ export const pullCommand: Command = {
   run: async (args, context) => {
     const [text = ''] = args.positionals
     const reference = readReference(text, 'name')
-    const name = formatReference(reference)
+    const isWhole = args.boolean('all-tags') === true
+    if (isWhole && hasTagOrDigest(text)) {
+      throw new UsageError(`--all-tags needs a name without a tag: ${familiarName(reference)}`)
+    }
     const given = args.list('platform')
     const byDefault = context.env['DOCKER_DEFAULT_PLATFORM']
     const wanted = given.length === 0 && byDefault !== undefined ? [byDefault] : given
     // As with docker pull, nothing is not given.
     const { platforms } = readPlatforms(wanted.filter((text) => text !== ''))
     await using services = await openServices(args, context)
-    const digest = await withProgress(args, context, (moving) =>
-      pullPlatforms(name, platforms, services, moving, context),
-    )
-    if (args.boolean('quiet') !== true) {
-      context.stdout.write(`Digest: ${digest}\n`)
-    }
-    context.stdout.write(`${familiarReference(reference)}\n`)
+    const lines = await withProgress(args, context, async (moving) => {
+      const pulled: string[] = []
+      for (const one of isWhole ? await tagsOf(reference, moving, context) : [reference]) {
+        const name = formatReference(one)
+        const digest = await pullPlatforms(name, platforms, services, moving, context)
+        if (args.boolean('quiet') !== true) pulled.push(`Digest: ${digest}\n`)
+        pulled.push(`${familiarReference(one)}\n`)
+      }
+      return pulled
+    })
+    context.stdout.write(lines.join(''))
     return 0
   },
+}
+
+async function tagsOf(
+  reference: Reference,
+  { registries }: MovingServices,
+  { signal }: CommandContext,
+): Promise<Reference[]> {
+  const tags = await (await registries.client()).listTags(reference, { signal })
+  return tags.map((tag) => ({ ...reference, tag }))
 }
 
 /** Digest of what the name leads to: the index when there is one. */
