@@ -47,6 +47,7 @@ describe('execute', () => {
       hasCgroupNamespace: true,
       recordsOwners: false,
       isChroot: false,
+      ownLimits: '',
     })
   }
 
@@ -134,6 +135,7 @@ describe('sandbox-init', () => {
       hasCgroupNamespace: false,
       recordsOwners: false,
       isChroot: false,
+      ownLimits: '',
     }),
   )
 

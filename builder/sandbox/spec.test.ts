@@ -22,7 +22,11 @@ const REQUEST: StepRequest = {
   commitTo: undefined,
 }
 
-function specOf(request: Partial<StepRequest>, mounts: readonly SpecMount[] = []): SandboxSpec {
+function specOf(
+  request: Partial<StepRequest>,
+  mounts: readonly SpecMount[] = [],
+  more: { readonly ownLimits: string } = { ownLimits: '' },
+): SandboxSpec {
   return sandboxSpec(
     { ...REQUEST, ...request },
     {
@@ -34,6 +38,7 @@ function specOf(request: Partial<StepRequest>, mounts: readonly SpecMount[] = []
       hasCgroupNamespace: true,
       recordsOwners: false,
       isChroot: false,
+      ...more,
     },
   )
 }
@@ -73,6 +78,18 @@ describe('sandboxSpec', () => {
     assert.throws(() => specOf({ ulimits: [{ name: 'nofiles', soft: 1, hard: 1 }] }), {
       code: 'sandbox-limit-unsupported',
     })
+  })
+
+  it('caps open files where more are inherited than programs can do with, unless asked for', () => {
+    const inherited = 'Max open files            1024                 1073741816           files\n'
+    const of = (ulimits: StepRequest['ulimits'], ownLimits: string): SandboxSpec['limits'] =>
+      specOf({ ulimits }, [], { ownLimits }).limits
+    assert.deepEqual(of([], inherited), [{ resource: 7, soft: 1024, hard: 1_048_576 }])
+    const unlimited = inherited.replace(/\d+ +\d+/, 'unlimited unlimited')
+    assert.deepEqual(of([], unlimited), [{ resource: 7, soft: 1_048_576, hard: 1_048_576 }])
+    const asked = { name: 'nofile', soft: 5, hard: 2_000_000 }
+    assert.deepEqual(of([asked], inherited), [{ resource: 7, soft: 5, hard: 2_000_000 }])
+    assert.deepEqual(of([], inherited.replace('1073741816', '1048576')), [])
   })
 
   it('lets a mount on /etc/hosts replace the one that every step gets', () => {

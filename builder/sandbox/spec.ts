@@ -80,6 +80,8 @@ export interface SpecSurroundings {
   readonly hasCgroupNamespace: boolean
   readonly recordsOwners: boolean
   readonly isChroot: boolean
+  /** The text of /proc/self/limits. */
+  readonly ownLimits: string
 }
 
 /** Turns a request into the spec of one run. Errors: `sandbox-mount-invalid`, `sandbox-limit-unsupported`. */
@@ -110,7 +112,7 @@ export function sandboxSpec(request: StepRequest, surroundings: SpecSurroundings
       ],
       surroundings.mounts,
     ),
-    limits: resourceLimits(request.ulimits),
+    limits: resourceLimits(request.ulimits, surroundings.ownLimits),
   }
 }
 

@@ -27,11 +27,19 @@ const RESOURCES: ReadonlyMap<string, number> = new Map([
   ['rttime', 15],
 ])
 
-/** Resource limits as Docker names them. Errors: `sandbox-limit-unsupported` for a name that the kernel does not have. */
+/** More than this makes programs crawl that close whatever descriptor there might be: yum, older Java (features row X40). */
+const OPEN_FILES_MAX = 1_048_576
+
+/**
+ * Resource limits as Docker names them, and one of open files where `own`, the text of this process's /proc/self/limits,
+ * has more than programs can do with. Errors: `sandbox-limit-unsupported` for a name that the kernel does not have.
+ */
 export function resourceLimits(
   ulimits: readonly { readonly name: string; readonly soft: number; readonly hard: number }[],
+  own: string,
 ): ResourceLimit[] {
-  return ulimits.map(({ name, soft, hard }) => {
+  const isAsked = ulimits.some(({ name }) => name === 'nofile')
+  return [...ulimits, ...(isAsked ? [] : cappedOpenFiles(own))].map(({ name, soft, hard }) => {
     const resource = RESOURCES.get(name)
     if (resource === undefined) {
       throw new SandboxError(
@@ -41,4 +49,15 @@ export function resourceLimits(
     }
     return { resource, soft, hard }
   })
+}
+
+function cappedOpenFiles(
+  own: string,
+): { readonly name: string; readonly soft: number; readonly hard: number }[] {
+  const [, soft, hard] = /^Max open files +(\S+) +(\S+)/m.exec(own) ?? []
+  const [softCount, hardCount] = [soft, hard].map((text) =>
+    text === 'unlimited' ? Number.POSITIVE_INFINITY : Number(text),
+  )
+  if (softCount === undefined || hardCount === undefined || !(hardCount > OPEN_FILES_MAX)) return []
+  return [{ name: 'nofile', soft: Math.min(softCount, OPEN_FILES_MAX), hard: OPEN_FILES_MAX }]
 }

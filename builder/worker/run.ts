@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises'
 import type {
   ActiveSnapshot,
   CommittedSnapshot,
@@ -148,6 +149,7 @@ async function prepareSpec(
     hasCgroupNamespace: !parts.isChroot,
     recordsOwners: parts.recordsOwners,
     isChroot: parts.isChroot,
+    ownLimits: await readFile('/proc/self/limits', 'utf8'),
   })
 }
 
