@@ -83,6 +83,10 @@ describe("a step's file system", () => {
       }
     })
 
+    it('shows no control groups of others', async () => {
+      assert.equal(await output('find /sys/fs/cgroup -mindepth 1 -type d'), '')
+    })
+
     it('shows no path of the host in its mounts', async () => {
       assert.ok(!(await output('cat /proc/self/mountinfo')).includes(lab.directory))
     })

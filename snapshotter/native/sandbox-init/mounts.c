@@ -112,6 +112,12 @@ static int hold_proc(bool *is_shared) {
 }
 
 /*
+ * A cgroup namespace begins at the group of its maker. At the top of the machine it shows the groups of everything that
+ * runs on it and, the root having no limits, nothing about the step; only the root has no cgroup.type.
+ */
+static bool shows_machine(int cgroup) { return faccessat(cgroup, "cgroup.type", F_OK, 0) != 0; }
+
+/*
  * sysfs shows a network namespace, so a user namespace may mount it only beside one of its own. Else the host's is
  * bound, which shows the same; its control groups are covered, as they are not the step's.
  */
@@ -119,6 +125,10 @@ static void hold_sys(const struct spec *spec, struct held_mounts *held) {
   const unsigned attributes = K_MOUNT_ATTR_NOSUID | K_MOUNT_ATTR_NOEXEC | PLAIN | (spec->is_sys_readonly ? K_MOUNT_ATTR_RDONLY : 0);
   held->cgroup = try_mount_filesystem("cgroup2", attributes, no_options);
   if (held->cgroup < 0 && errno != EPERM && errno != EBUSY && errno != ENODEV) fail("sys", "could not mount cgroup2");
+  if (held->cgroup >= 0 && spec->is_sys_readonly && shows_machine(held->cgroup)) {
+    close(held->cgroup);
+    held->cgroup = mount_filesystem("sys", "tmpfs", attributes, no_options);
+  }
   held->sys = try_mount_filesystem("sysfs", attributes, no_options);
   if (held->sys >= 0) return;
   if (errno != EPERM) fail("sys", "could not mount sysfs");
