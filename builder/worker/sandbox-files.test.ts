@@ -294,6 +294,25 @@ describe("a step's file system", () => {
       assert.deepEqual((await readdir(directory)).toSorted(), ['f', 't'])
     })
 
+    it('has an empty stdin also where a mount lies over /dev', async () => {
+      const over = (mount: SandboxMount): Promise<string> =>
+        output('readlink /proc/self/fd/0; cat', { mounts: [mount] })
+      const dev = { type: 'tmpfs', sizeBytes: undefined, isReadonly: false } as const
+      assert.equal(await over({ ...dev, target: '/dev' }), '/dev/null')
+      assert.equal(await over(file('/dev/null')), '/dev/null')
+    })
+
+    it('says what is in the way of a mount', async () => {
+      const directory = { type: 'tmpfs', sizeBytes: undefined, isReadonly: false } as const
+      for (const [mount, message] of [
+        [{ ...directory, target: '/etc/passwd' }, /a directory on \/etc\/passwd, which is a file/],
+        [file('/etc'), /a file on \/etc, which is a directory/],
+      ] as const) {
+        const run = lab.run('true', { mounts: [mount] })
+        await assert.rejects(run, { code: 'sandbox-mount-invalid', message })
+      }
+    })
+
     it('says which source is missing', async () => {
       const mount = {
         type: 'directory',

@@ -255,7 +255,7 @@ void attach(const char *step, int root, int mount_fd, const char *target, bool r
   int onto = walk_in_root(root, target, &options);
   struct stat place = stat_of(step, onto, target);
   if (S_ISDIR(source.st_mode) != S_ISDIR(place.st_mode))
-    fail_with(S_ISDIR(source.st_mode) ? ENOTDIR : EISDIR, step, "%s in the image", target);
+    fail_with(0, step, S_ISDIR(source.st_mode) ? "a directory on %s, which is a file" : "a file on %s, which is a directory", target);
   move(step, mount_fd, onto, target);
   close(onto);
   close(mount_fd);

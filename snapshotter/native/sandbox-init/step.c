@@ -50,14 +50,20 @@ static void reset_oom_score(void) {
   close(fd);
 }
 
+/* Opened where /dev is ours or the container's: a mount of the step may lie over it. */
+static int null_device = -1;
+static void open_null_device(void) {
+  null_device = open("/dev/null", O_RDWR | O_CLOEXEC);
+  if (null_device < 0) fail("stdio", "/dev/null");
+}
+
 static void set_stdio(int root, const struct step *step, const struct user *user) {
   if (step->spec->stdio == STDIO_TERMINAL) {
     open_terminal(root, user);
     return;
   }
   if (step->spec->stdio == STDIO_INHERITED) return;
-  int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-  if (null < 0 || dup2(null, 0) < 0) fail("stdio", "/dev/null");
+  if (dup2(null_device, 0) < 0) fail("stdio", "/dev/null");
   for (int i = 1; i <= 2; i++) {
     /* A pipe belongs to who made it; `echo > /dev/stderr` as USER app opens it anew. */
     if (!records_owners && fchown(step->stdio[i], user->uid, user->gid) != 0) fail("stdio", "owner of the output pipe");
@@ -84,6 +90,7 @@ static int enter_as_mount(const struct step *step, struct user *user) {
   struct held_mounts held = hold_host_side(spec);
   int root = enter_root(step);
   mount_system(root, spec, &held);
+  open_null_device();
   reset_oom_score();
   if (sethostname(spec->hostname, strlen(spec->hostname)) != 0) fail("hostname", "%s", spec->hostname);
   *user = find_user(root, spec->user);
@@ -102,6 +109,7 @@ static int enter_as_mount(const struct step *step, struct user *user) {
 static int enter_as_directory(const struct step *step, struct user *user) {
   const struct spec *spec = step->spec;
   reset_oom_score();
+  open_null_device();
   /* Before the new root is entered, which has no /proc for reopening. */
   *user = find_user(step->root_mount, spec->user);
   umask(0);
