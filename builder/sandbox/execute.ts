@@ -6,6 +6,7 @@ import { SandboxError } from './errors.ts'
 import { type RecordedOwner, ReportReader, type SandboxReport } from './report.ts'
 import type { SandboxSpec } from './spec.ts'
 import { type SpareProgram, startProgram } from './spare-program.ts'
+import { limitName } from './ulimits.ts'
 
 export interface ExecuteOptions extends EncodeOptions {
   /** Path of sandbox-init. */
@@ -33,7 +34,7 @@ const KILL_GRACE_MS = 1000
 /**
  * Runs one process in a sandbox and returns how it ended. An abort kills everything in the sandbox and rejects with the
  * signal's reason once it is gone.
- * Errors: `sandbox-setup-failed`, `sandbox-user-unknown`, `sandbox-mount-invalid`, `sandbox-died`.
+ * Errors: `sandbox-setup-failed`, `sandbox-user-unknown`, `sandbox-mount-invalid`, `sandbox-limit-unsupported`, `sandbox-died`.
  */
 export async function execute(
   spec: SandboxSpec,
@@ -129,6 +130,14 @@ function setupError({
         `could not run the step: ${detail}${reason}`,
         details,
       )
+    case 'ulimit': {
+      const [resource, values] = detail.split(' ')
+      return new SandboxError(
+        'sandbox-limit-unsupported',
+        `could not set ulimit ${limitName(Number(resource))}=${values}${reason}: it is more than this machine or user allows`,
+        details,
+      )
+    }
     case 'mount':
     case 'mount-source':
       return new SandboxError(

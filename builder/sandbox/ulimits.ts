@@ -27,6 +27,11 @@ const RESOURCES: ReadonlyMap<string, number> = new Map([
   ['rttime', 15],
 ])
 
+/** The name of a RLIMIT_*. */
+export function limitName(resource: number): string {
+  return [...RESOURCES].find(([, number]) => number === resource)?.[0] ?? String(resource)
+}
+
 /** More than this makes programs crawl that close whatever descriptor there might be: yum, older Java (features row X40). */
 const OPEN_FILES_MAX = 1_048_576
 

@@ -212,6 +212,14 @@ describe('a step in the sandbox', () => {
       assert.equal(text, '99\n101')
     })
 
+    it('names one that cannot be had', async () => {
+      const ulimits = [{ name: 'nofile', soft: 2 ** 31, hard: 2 ** 31 }]
+      await assert.rejects(lab.run('true', { ulimits }), {
+        code: 'sandbox-limit-unsupported',
+        message: /ulimit nofile=2147483648:2147483648 \(EPERM\): it is more than/,
+      })
+    })
+
     it('sizes /dev/shm', async () => {
       assert.match(
         await output('grep " /dev/shm " /proc/mounts', { shmSizeBytes: 1 << 20 }),

@@ -17,8 +17,7 @@ void set_limits(const struct spec *spec) {
   for (uint32_t i = 0; i < spec->limit_count; i++) {
     struct rlimit limit = {.rlim_cur = spec->limits[i].soft, .rlim_max = spec->limits[i].hard};
     if (setrlimit((int)spec->limits[i].resource, &limit) != 0)
-      fail("ulimit", "resource %u to %llu:%llu", spec->limits[i].resource, (unsigned long long)spec->limits[i].soft,
-           (unsigned long long)spec->limits[i].hard);
+      fail("ulimit", "%u %llu:%llu", spec->limits[i].resource, (unsigned long long)spec->limits[i].soft, (unsigned long long)spec->limits[i].hard);
   }
 }
 
