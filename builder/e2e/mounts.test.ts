@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { readFile, symlink } from 'node:fs/promises'
+import { readFile, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { requires } from '../../snapshotter/testing/requires.ts'
 import { Lab } from './lab/lab.ts'
@@ -139,6 +139,22 @@ describe('mounts of RUN in whole builds', () => {
       args: secrets.flatMap((secret) => ['--secret', secret]),
     })
     assert.equal(text, 'hushhush\n\n')
+  })
+
+  it('give a secret that is no text as a file, and not as a variable', async () => {
+    await using lab = await Lab.open()
+    const { host } = await labRegistry()
+    const secret = join(lab.dir, 'secret')
+    const build = async (mount: string): Promise<string> => {
+      const Dockerfile = `FROM ${host}/library/busybox\nRUN --mount=type=secret,id=s,${mount} od -An -tx1 /s\n`
+      const args = ['build', '--no-cache', '--progress=plain', '--secret', `id=s,src=${secret}`]
+      return (await lab.tsbuild([...args, await lab.context({ Dockerfile })])).text
+    }
+    for (const bytes of [Buffer.from([0x61, 0, 0x62]), Buffer.from([0x61, 0xff, 0x62])]) {
+      await writeFile(secret, bytes)
+      assert.match(await build('target=/s'), / 61 (00|ff) 62$/m)
+      assert.match(await build('env=S'), /could not give secret s as variable S: it is no text/)
+    }
   })
 })
 

@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer'
 import { chmod, mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { NodeId, RunMount, RunNode } from '../../frontend/index.ts'
@@ -189,10 +190,7 @@ async function addSecret(
       env.push(`${mount.env}=`)
     }
     if (mount.isRequired) {
-      throw new BuildError(
-        'secret-missing',
-        `could not mount secret ${mount.secretId}: not found; give it with --secret id=${mount.secretId},src=FILE`,
-      )
+      throw new BuildError('secret-missing', `could not mount secret ${mount.secretId}: not found`)
     }
     return
   }
@@ -200,8 +198,22 @@ async function addSecret(
     mounts.push({ ...idsOf(mount), type: 'file', target: mount.target, content })
   }
   if (mount.env !== undefined) {
-    env.push(`${mount.env}=${Buffer.from(content).toString()}`)
+    env.push(`${mount.env}=${textOf(content, mount)}`)
   }
+}
+
+/** What can stand in a variable; as a file a secret may be anything. */
+function textOf(
+  content: Uint8Array,
+  { secretId, env }: Extract<RunMount, { type: 'secret' }>,
+): string {
+  if (!isUtf8(content) || content.includes(0)) {
+    throw new BuildError(
+      'unsupported',
+      `could not give secret ${secretId} as variable ${env}: it is no text (UTF-8 without NUL); mount it as a file`,
+    )
+  }
+  return Buffer.from(content).toString()
 }
 
 async function addAgent(
@@ -211,10 +223,7 @@ async function addAgent(
   const socket = await parts.secrets.agentSocket(mount.sshId)
   if (socket === undefined) {
     if (mount.isRequired) {
-      throw new BuildError(
-        'ssh-missing',
-        `could not mount ssh agent ${mount.sshId}: not forwarded; give it with --ssh ${mount.sshId}`,
-      )
+      throw new BuildError('ssh-missing', `could not mount ssh agent ${mount.sshId}: not forwarded`)
     }
     return
   }
