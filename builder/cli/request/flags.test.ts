@@ -116,6 +116,7 @@ describe('values of build flags', () => {
       { name: 'd', address: '::1' },
     ])
     assert.throws(() => readExtraHosts(['a=nowhere']), /invalid IP address/)
+    assert.throws(() => readExtraHosts(['a\nb=1.2.3.4']), /must be name=address/)
   })
 
   it('grants network.host with --network host and nothing unknown', () => {

@@ -58,7 +58,8 @@ export function readExtraHosts(values: readonly string[]): BuildRequest['extraHo
       const at = text.indexOf(separator)
       const name = text.slice(0, Math.max(0, at))
       const address = text.slice(at + 1).replace(/^\[(.*)\]$/, '$1')
-      if (name === '') {
+      // Each is a line of the step's /etc/hosts.
+      if (name === '' || /\s/.test(name)) {
         throw new UsageError(
           `invalid argument "${text}" for "--add-host" flag: it must be name=address`,
         )
