@@ -1,4 +1,5 @@
 import type { RootMount } from '../../snapshotter/index.ts'
+import { SandboxError } from './errors.ts'
 import type { SandboxSpec, SpecMount } from './spec.ts'
 
 /** The writing side of snapshotter/native/sandbox-init/spec.c; both follow the order of spec.h. */
@@ -34,6 +35,12 @@ class SpecWriter {
   }
 
   text(value: string): void {
+    if (value.includes('\0')) {
+      throw new SandboxError(
+        'sandbox-setup-failed',
+        `could not run the step: ${JSON.stringify(value)} has a NUL byte, which no program can be given`,
+      )
+    }
     this.bytes(Buffer.from(value))
   }
 
@@ -56,7 +63,7 @@ export interface EncodeOptions {
   readonly useOptionString?: boolean
 }
 
-/** The bytes of one run for sandbox-init's descriptor 3. */
+/** The bytes of one run for sandbox-init's descriptor 3. Errors: `sandbox-setup-failed` for a text with a NUL byte. */
 export function encodeSpec(spec: SandboxSpec, options: EncodeOptions = {}): Buffer {
   const out = new SpecWriter()
   const useOptionString = options.useOptionString === true

@@ -154,4 +154,13 @@ describe('encodeSpec', () => {
     assert.ok(encoded.includes('\x02\0\0\0\x01\0\0\0a\0\x03\0\0\0b c\0'))
     assert.ok(encoded.includes('\x05\0\0\0X=\n=Y\0'))
   })
+
+  it('refuses a text with a NUL byte, whatever it is for', () => {
+    for (const request of [{ args: ['a\0b'] }, { env: ['A=\0'] }, { user: '\0' }]) {
+      assert.throws(() => encodeSpec(specOf(request)), {
+        code: 'sandbox-setup-failed',
+        message: /\\u0000.* has a NUL byte/,
+      })
+    }
+  })
 })

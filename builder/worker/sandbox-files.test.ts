@@ -313,6 +313,15 @@ describe("a step's file system", () => {
       }
     })
 
+    it('names a path that leads in a circle', async () => {
+      const circle = await layerWith((root) => symlink('loop', join(root, 'loop')))
+      const mounts = [file('/loop/s')]
+      await assert.rejects(lab.run('true', { layers: [lab.base, circle], mounts }), {
+        code: 'sandbox-mount-invalid',
+        message: 'could not mount: /loop/s leads through too many links (ELOOP)',
+      })
+    })
+
     it('says which source is missing', async () => {
       const mount = {
         type: 'directory',

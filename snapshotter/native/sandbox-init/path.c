@@ -19,6 +19,7 @@
 #define PENDING_MAX (2 * PATH_MAX)
 
 struct walk {
+  const char *path; /* as it was asked for */
   int fds[DEPTH_MAX]; /* fds[0] is the root; each next one a directory (or the leaf) below */
   size_t name_at[DEPTH_MAX]; /* where the name of fds[i] begins in `resolved` */
   int depth;
@@ -111,16 +112,17 @@ static void follow(struct walk *walk, int link_fd, const struct walk_options *op
   if (length < 0) fail(options->step, "could not read the link below %s", walk->resolved);
   target[length] = '\0';
   close(link_fd);
-  if (++walk->symlinks > SYMLINKS_MAX) fail_with(ELOOP, options->step, "below %s", walk->resolved);
+  if (++walk->symlinks > SYMLINKS_MAX) fail_with(ELOOP, options->step, "%s leads through too many links", walk->path);
   if (target[0] == '/') leave_to(walk, 0);
   int error = prepend(walk, target);
-  if (error != 0) fail_with(error, options->step, "below %s", walk->resolved);
+  if (error != 0) fail_with(error, options->step, "%s leads through links that are too long", walk->path);
 }
 
 int walk_in_root(int root_fd, const char *path, const struct walk_options *options) {
   struct walk *walk = must_allocate(sizeof *walk);
   if (strlen(path) + 1 > sizeof walk->pending) fail_with(ENAMETOOLONG, options->step, "path of %zu bytes", strlen(path));
   strcpy(walk->pending, path);
+  walk->path = path;
   walk->fds[0] = openat(root_fd, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (walk->fds[0] < 0) fail(options->step, "could not open the root");
   char name[NAME_MAX + 1];
