@@ -91,11 +91,8 @@ export async function copyNode(
   if (names !== undefined) {
     const remember = async (diffIds: readonly DiffId[]): Promise<void> =>
       await rememberAlias(node, diffIds, names, await inputsOver(diffIds), parts)
-    if (knownBelow === undefined) {
-      parts.background(layer.packing.then(() => packedDiffIds(below)).then(remember))
-    } else {
-      await remember(knownBelow)
-    }
+    // A layer that cannot be packed has no step that the second key could lead to.
+    parts.background(layer.packing.then(() => packedDiffIds(below)).then(remember))
   }
   return layer
 }

@@ -5,6 +5,7 @@ import { type DiffId, digestOf } from '../../registry-client/oci/index.ts'
 import { writeContents } from '../layer/contents.ts'
 import { kernel } from '../native/kernel.ts'
 import { temporaryDirectory } from '../testing/temporary-directory.ts'
+import type { LayerDirectory } from '../snapshotter.ts'
 import type { LayerBlob } from './layers.ts'
 import { type Store, openStore } from './store.ts'
 
@@ -98,6 +99,25 @@ describe('layer store', () => {
       }),
     )
     assert.equal((await one.layers.get(diffId, never))?.blobs.length, 4)
+  })
+
+  it('leaves no directory that was not recorded when the store is closed', async () => {
+    await using place = await temporaryDirectory()
+    const path = join(place.path, 'root')
+    {
+      await using store = await openStore({ path, kernel }, never)
+      const make = async (): Promise<LayerDirectory> => {
+        const directory = await store.layers.allocateDirectory(never)
+        await mkdir(join(directory.path, 'fs'), { recursive: true })
+        return directory
+      }
+      const [first, second, failed] = [await make(), await make(), await make()]
+      await store.layers.record(diffId, { directory: first }, never)
+      await store.layers.record(diffId, { directory: second }, never)
+      assert.deepEqual(store.layers.unrecorded, [second.path, failed.path])
+    }
+    assert.equal((await readdir(join(path, 'layers/directories'))).length, 1)
+    assert.deepEqual(await readdir(join(path, 'work/trash')), [])
   })
 
   it('keeps the directory that was recorded first', async () => {

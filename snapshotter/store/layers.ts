@@ -77,6 +77,7 @@ export interface LayerStoreOptions
 export class LayerStore {
   readonly #options: LayerStoreOptions
   readonly #records: RecordStore<LayerRecord>
+  readonly #unrecorded = new Set<string>()
 
   constructor(options: LayerStoreOptions) {
     this.#options = options
@@ -131,6 +132,7 @@ export class LayerStore {
       hasContents: layer.contents !== undefined,
       directory: directory === undefined ? undefined : nameOf(directory),
     })
+    if (directory !== undefined) this.#unrecorded.delete(directory.path)
     this.#options.durability.note()
     return layer
   }
@@ -152,12 +154,26 @@ export class LayerStore {
 
   /**
    * A place for a new layer, held until the lease ends; to stay, it must be recorded by then. Who fills it makes the
-   * directory itself (it may belong to a user namespace). What a killed process leaves there the next one removes.
+   * directory itself (it may belong to a user namespace). What is not recorded goes when the store is closed; what a killed
+   * process leaves there the next one removes.
    */
   async allocateDirectory(signal: AbortSignal): Promise<LayerDirectory> {
     const id = randomBytes(12).toString('hex')
     await this.#options.lease.hold([`directory:${id}`], signal)
-    return { path: this.#directoryPath(id) }
+    const path = this.#directoryPath(id)
+    this.#unrecorded.add(path)
+    return { path }
+  }
+
+  /** Places that `allocateDirectory` gave and nobody recorded: of steps that failed, or that another process did first. */
+  get unrecorded(): readonly string[] {
+    return [...this.#unrecorded]
+  }
+
+  /** All layers with a record, in no order; nothing is held. */
+  async diffIds(): Promise<DiffId[]> {
+    const found = (await this.#records.names()).map((name) => parseDiffId(`sha256:${name}`))
+    return found.filter((diffId) => diffId !== undefined)
   }
 
   /** One process at a time fetches or unpacks `diffId`; after waiting, look with `get` whether the work is done. */

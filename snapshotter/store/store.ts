@@ -85,7 +85,10 @@ export async function openStore(options: OpenStoreOptions, signal: AbortSignal):
         ...extras,
       }),
     [Symbol.asyncDispose]: async () => {
+      const graves = await Promise.all(layers.unrecorded.map((path) => moveToTrash(root, path)))
       await lease[Symbol.asyncDispose]()
+      const found = graves.filter((grave) => grave !== undefined)
+      await emptyTrash(found, kernel, new AbortController().signal)
       if (options.flushAfterwards === true) await durability.flushLater()
     },
   }

@@ -72,15 +72,38 @@ async function readUsage(services: CommandServices, signal: AbortSignal): Promis
       isShared: [...own.keys()].some((unit) => (holders.get(unit) ?? 0) > 1),
     }
   })
-  const totalBytes =
-    sum(records.map((record) => record.sizeBytes)) + sum(merged(units.values()).values())
+  const known = merged(units.values())
+  const garbage = await garbageOf(known, services, signal)
+  if (garbage !== undefined)
+    rows.push({ record: garbage, sizeBytes: garbage.sizeBytes, isShared: false })
+  const totalBytes = sum(rows.map(({ record }) => record.sizeBytes)) + sum(known.values())
   const pinned = merged([...units].filter(([record]) => record.isPinned).map(([, own]) => own))
   return { rows, totalBytes, reclaimableBytes: totalBytes - sum(pinned.values()) }
 }
 
+/** What no record keeps: of images that were removed, of builds that failed or are going on. */
+async function garbageOf(
+  known: ReadonlyMap<string, number>,
+  services: CommandServices,
+  signal: AbortSignal,
+): Promise<CacheRecord | undefined> {
+  const { layers, blobs } = services.store
+  const all = { layers: await layers.diffIds(), blobs: await blobs.digests() }
+  const units = [...(await unitsOf(all, services, signal))].filter(([unit]) => !known.has(unit))
+  if (units.length === 0) return undefined
+  return {
+    kind: 'garbage',
+    description: 'what nothing refers to; any prune removes it',
+    name: 'garbage',
+    ...{ lastUsedMs: Date.now(), isPinned: false, blobs: [], layers: [], trees: [] },
+    sizeBytes: sum(units.map(([, sizeBytes]) => sizeBytes)),
+    drop: async () => {},
+  }
+}
+
 /** Blobs and layer directories that a record keeps, with their sizes. */
 async function unitsOf(
-  record: CacheRecord,
+  record: Pick<CacheRecord, 'blobs' | 'layers'>,
   { store }: CommandServices,
   signal: AbortSignal,
 ): Promise<Map<string, number>> {
@@ -131,12 +154,18 @@ function print(
       `${renderTable([['TYPE', 'RECLAIMABLE', 'SIZE', 'LAST USED', 'DESCRIPTION'], ...body])}\n`,
     )
   } else {
-    const kinds = ['image', 'step', 'failed-step', 'cache-mount', 'download', 'index'].map(
-      (kind) => {
-        const own = records.filter(({ type }) => type === kind)
-        return [kind, String(own.length), formatBytes(sum(own.map(({ sizeBytes }) => sizeBytes)))]
-      },
-    )
+    const kinds = [
+      'image',
+      'step',
+      'failed-step',
+      'cache-mount',
+      'download',
+      'index',
+      'garbage',
+    ].map((kind) => {
+      const own = records.filter(({ type }) => type === kind)
+      return [kind, String(own.length), formatBytes(sum(own.map(({ sizeBytes }) => sizeBytes)))]
+    })
     stdout.write(`${renderTable([['TYPE', 'COUNT', 'SIZE (WITH SHARED)'], ...kinds])}\n`)
   }
   stdout.write(`Reclaimable: ${formatBytes(reclaimableBytes)}\nTotal: ${formatBytes(totalBytes)}\n`)
