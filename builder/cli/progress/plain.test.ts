@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { PassThrough } from 'node:stream'
 import type { BuildEvent } from '../../events.ts'
 import { PlainPrinter } from './plain.ts'
@@ -78,12 +79,33 @@ describe('PlainPrinter', () => {
   it('announces a step again when another one printed meanwhile', () => {
     const text = printed(
       (stream) => new PlainPrinter(stream),
-      [started(1, 'a', 0), started(2, 'b', 0), log(1, 'x\n', 1000), ended(1, 2000), ended(2, 2000)],
+      [started(1, 'a', 0), started(2, 'b', 0), log(2, 'x\n', 1000), ended(1, 2000), ended(2, 2000)],
     )
     assert.equal(
       text,
-      '#1 a\n#1 ...\n\n#2 b\n#2 ...\n\n#1 a\n#1 1.000 x\n#1 DONE 2.0s\n\n#2 b\n#2 DONE 2.0s\n\n',
+      '#1 a\n#1 ...\n\n#2 b\n#2 1.000 x\n#2 ...\n\n#1 a\n#1 DONE 2.0s\n\n#2 b\n#2 DONE 2.0s\n\n',
     )
+  })
+
+  it('lets no step interrupt another one that only starts', () => {
+    const text = printed(
+      (stream) => new PlainPrinter(stream),
+      [started(1, 'a', 0), started(2, 'b', 0), ended(1, 10), ended(2, 20)],
+    )
+    assert.equal(text, '#1 a\n#1 DONE 0.0s\n\n#2 b\n#2 DONE 0.0s\n\n')
+  })
+
+  it('announces a step that is silent for long', async () => {
+    const stream = new PassThrough()
+    const printer = new PlainPrinter(stream)
+    for (const event of [started(1, 'a', 0), started(2, 'b', 0)]) printer.handle(event)
+    assert.equal(String(stream.read()), '#1 a\n')
+    // The timer holds no process: what is waited for here must.
+    const hold = setTimeout(() => stream.destroy(new Error('nothing was announced')), 10_000)
+    await once(stream, 'readable')
+    clearTimeout(hold)
+    assert.equal(String(stream.read()), '#1 ...\n\n#2 b\n')
+    printer.finish()
   })
 
   it('tells about bytes after a second, then every five, and at the end', () => {

@@ -10,6 +10,8 @@ import { renderWarnings, type WarningEvent } from './warnings.ts'
 const PROGRESS_INTERVAL_MS = 5000
 /** Parts that are done sooner than this get one line. */
 const PROGRESS_DELAY_MS = 1000
+/** A step that starts while another one is shown is announced after this time, unless it has something to tell before. */
+const ANNOUNCE_DELAY_MS = 500
 
 interface PlainStep {
   readonly number: number
@@ -22,7 +24,8 @@ interface PlainStep {
 
 /**
  * Progress for CI logs, in BuildKit's format (features row C141): `#N title`, `#N 0.123 text`, `#N CACHED`, `#N DONE 1.2s`. Lines of
- * steps that run at the same time are grouped: `#N ...` leaves a step, its title comes again when it goes on.
+ * steps that run at the same time are grouped: `#N ...` leaves a step, its title comes again when it goes on. So that short steps
+ * beside each other have one group each, a step does not interrupt another one by its start alone.
  */
 export class PlainPrinter implements ProgressPrinter {
   readonly showsFailedLogs = false
@@ -30,6 +33,8 @@ export class PlainPrinter implements ProgressPrinter {
   readonly #steps = new Map<StepId, PlainStep>()
   readonly #isDebug: boolean
   readonly #warnings: WarningEvent[] = []
+  readonly #unannounced = new Set<PlainStep>()
+  #announcement: NodeJS.Timeout | undefined
   #current: PlainStep | undefined
 
   constructor(stream: OutputStream, isDebug = false) {
@@ -64,6 +69,7 @@ export class PlainPrinter implements ProgressPrinter {
   }
 
   finish(): void {
+    this.#announce()
     this.#leave()
     if (this.#warnings.length > 0) {
       // An empty line is there already.
@@ -83,7 +89,19 @@ export class PlainPrinter implements ProgressPrinter {
       hasEnded: false,
     }
     this.#steps.set(event.step, step)
-    this.#enter(step)
+    if (this.#current === undefined || this.#current.hasEnded) {
+      this.#enter(step)
+    } else {
+      this.#unannounced.add(step)
+      this.#announcement ??= setTimeout(() => this.#announce(), ANNOUNCE_DELAY_MS).unref()
+    }
+  }
+
+  /** Tells of steps that have nothing to tell themselves: whoever waits wants to know for what. */
+  #announce(): void {
+    clearTimeout(this.#announcement)
+    this.#announcement = undefined
+    for (const step of this.#unannounced) this.#enter(step)
   }
 
   #log(event: Extract<BuildEvent, { type: 'step-log' }>): void {
@@ -153,6 +171,7 @@ export class PlainPrinter implements ProgressPrinter {
 
   #enter(step: PlainStep): void {
     this.#leave()
+    this.#unannounced.delete(step)
     this.#current = step
     this.#write(`#${step.number} ${step.title}`)
   }
