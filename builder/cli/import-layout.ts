@@ -9,13 +9,13 @@ import {
   DOCKER_MANIFEST,
   digestHex,
   digestOf,
+  digestOfHash,
   familiarReference,
   type ImageConfig,
   type ImageManifest,
   isIndexType,
   MANIFEST_BYTES_MAX,
   OCI_INDEX,
-  parseDigest,
   parseImageConfig,
   parseManifest,
   parseReference,
@@ -160,10 +160,7 @@ class LayoutImporter {
       hash.update(chunk)
       sizeBytes += chunk.length
     }
-    const digest = parseDigest(`sha256:${hash.digest('hex')}`)
-    if (digest === undefined) {
-      throw new TypeError('a sha256 is no digest')
-    }
+    const digest = digestOfHash(hash)
     await this.#services.store.blobs.ingest(
       this.#source.open(path),
       { digest, sizeBytes },

@@ -1,5 +1,5 @@
 import { createHash, type Hash } from 'node:crypto'
-import { type Digest, parseDigest } from '../../registry-client/oci/index.ts'
+import { type Digest, digestOfHash } from '../../registry-client/oci/index.ts'
 import type { SelectedItem, SelectedMatch, SelectedSource } from './copy-select.ts'
 import type { TreeEntry } from './copy-source.ts'
 
@@ -107,11 +107,7 @@ class KeyWriter {
 
   finish(): Digest {
     this.#flush()
-    const digest = parseDigest(`sha256:${this.#hash.digest('hex')}`)
-    if (digest === undefined) {
-      throw new TypeError('sha256 did not give 64 hex digits')
-    }
-    return digest
+    return digestOfHash(this.#hash)
   }
 
   #flush(): void {

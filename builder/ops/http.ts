@@ -5,7 +5,13 @@ import type { IncomingMessage } from 'node:http'
 import { join } from 'node:path'
 import { Transform } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
-import { type Digest, digestHex, digestOf, parseDigest } from '../../registry-client/oci/index.ts'
+import {
+  type Digest,
+  digestHex,
+  digestOf,
+  digestOfHash,
+  parseDigest,
+} from '../../registry-client/oci/index.ts'
 import { CopyError } from './copy-errors.ts'
 import { downloadFailed as failed, messageOf, openUrl, redactUrl } from './http-request.ts'
 
@@ -79,7 +85,7 @@ export async function removeIfDamaged(
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return false
     throw error
   }
-  if (digestOfHash(hash.digest('hex')) === digest) return false
+  if (digestOfHash(hash) === digest) return false
   await rm(file, { force: true })
   return true
 }
@@ -162,7 +168,7 @@ async function save(
   if (!response.complete) {
     throw failed(request.url, 'the connection was closed before the end')
   }
-  return { digest: digestOfHash(hash.digest('hex')), sizeBytes }
+  return { digest: digestOfHash(hash), sizeBytes }
 }
 
 function checked(
@@ -242,12 +248,4 @@ function field(
 function timeOf(header: string | undefined): number | undefined {
   const timeMs = header === undefined ? Number.NaN : Date.parse(header)
   return Number.isNaN(timeMs) ? undefined : Math.floor(timeMs / 1000)
-}
-
-function digestOfHash(hex: string): Digest {
-  const digest = parseDigest(`sha256:${hex}`)
-  if (digest === undefined) {
-    throw new TypeError('sha256 did not give 64 hex digits')
-  }
-  return digest
 }

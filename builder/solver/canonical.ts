@@ -1,5 +1,5 @@
 import { createHash, type Hash } from 'node:crypto'
-import { type Digest, parseDigest } from '../../registry-client/oci/index.ts'
+import { type Digest, digestOfHash } from '../../registry-client/oci/index.ts'
 
 /** What a key can be made of. Fields of objects that are undefined do not exist. */
 export type KeyValue =
@@ -19,11 +19,7 @@ export type KeyValue =
 export function hashValue(value: KeyValue): Digest {
   const hash = createHash('sha256')
   write(hash, value)
-  const digest = parseDigest(`sha256:${hash.digest('hex')}`)
-  if (digest === undefined) {
-    throw new TypeError('sha256 did not give 64 hex digits')
-  }
-  return digest
+  return digestOfHash(hash)
 }
 
 function write(hash: Hash, value: KeyValue): void {

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { createHash, type Hash } from 'node:crypto'
 
 /**
  * `sha256:<64 hex>`: identifies bytes as they are stored or sent (a compressed layer, a config, a
@@ -36,7 +36,12 @@ export function digestHex(digest: Digest | DiffId | ChainId): string {
 
 /** Digest of bytes that are at hand. Streams are hashed where they are stored. */
 export function digestOf(bytes: Uint8Array | string): Digest {
-  return `sha256:${createHash('sha256').update(bytes).digest('hex')}` as Digest
+  return digestOfHash(createHash('sha256').update(bytes))
+}
+
+/** Digest of all that a sha256 hash was given; the hash can be given nothing more. */
+export function digestOfHash(hash: Hash): Digest {
+  return `sha256:${hash.digest('hex')}` as Digest
 }
 
 /** ChainId of `diffIds`, bottom layer first; undefined for the empty stack. */

@@ -4,7 +4,7 @@ import { RegistryError } from '../errors.ts'
 import type { HostClient, HostRequest } from '../host-client.ts'
 import type { PullPlace, PullPlaces } from '../hosts/pull-places.ts'
 import { repositoryScope } from '../auth/scope.ts'
-import type { Descriptor } from '../oci/index.ts'
+import { type Descriptor, digestOfHash } from '../oci/index.ts'
 import type { HttpResponse } from '../transport/http-message.ts'
 import { bodyChunks, TrickleGuard } from '../transport/limits.ts'
 import { retrying } from '../transport/retry.ts'
@@ -77,7 +77,7 @@ class ReceivedBlob {
   /** Called once, when all bytes are there. */
   verify(): void {
     if (this.#hash === undefined) return
-    const digest = `sha256:${this.#hash.digest('hex')}`
+    const digest = digestOfHash(this.#hash)
     if (digest === this.descriptor.digest) return
     const { host } = this
     const reason = `${host} sent a blob with digest ${digest} instead of ${this.descriptor.digest}`

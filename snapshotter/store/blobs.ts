@@ -3,7 +3,13 @@ import { createReadStream, statSync } from 'node:fs'
 import { chmod, open, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
-import { type Digest, digestHex, digestOf, parseDigest } from '../../registry-client/oci/index.ts'
+import {
+  type Digest,
+  digestHex,
+  digestOf,
+  digestOfHash,
+  parseDigest,
+} from '../../registry-client/oci/index.ts'
 import { StoreError, errnoOf, writeFailure } from './errors.ts'
 import { type Hold, holdBlob } from './leases.ts'
 import type { Checkpoint } from './records.ts'
@@ -202,7 +208,7 @@ export class BlobStore implements BlobReader {
     if (expected.sizeBytes !== undefined && sizeBytes !== expected.sizeBytes) {
       throw mismatch(expected, `${sizeBytes} bytes instead of ${expected.sizeBytes}`)
     }
-    const actual = `sha256:${hash.digest('hex')}`
+    const actual = digestOfHash(hash)
     if (actual !== expected.digest) throw mismatch(expected, `the bytes have digest ${actual}`)
     return sizeBytes
   }
@@ -225,7 +231,7 @@ export class BlobStore implements BlobReader {
       hash.update(bytes)
       yield bytes
     }
-    if (`sha256:${hash.digest('hex')}` !== digest) throw await this.#corrupt(digest)
+    if (digestOfHash(hash) !== digest) throw await this.#corrupt(digest)
   }
 
   /** A blob that a crash of the machine may have damaged (durability.ts): good ones get their place back. */
@@ -255,13 +261,13 @@ export class BlobStore implements BlobReader {
   }
 }
 
-async function digestOfFile(path: string, signal: AbortSignal): Promise<string> {
+async function digestOfFile(path: string, signal: AbortSignal): Promise<Digest> {
   const hash = createHash('sha256')
   for await (const chunk of createReadStream(path, { highWaterMark: READ_CHUNK_BYTES, signal })) {
     const bytes: Buffer = chunk
     hash.update(bytes)
   }
-  return `sha256:${hash.digest('hex')}`
+  return digestOfHash(hash)
 }
 
 /** At once, as records are read: a build asks for each of its blobs. */
