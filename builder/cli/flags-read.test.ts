@@ -83,4 +83,4 @@ describe('the flags of every command', () => {
 })
 
 /** Without an effect of their own, for scripts that pass them. */
-const COMPATIBLE: ReadonlySet<string> = new Set(['all', 'attest'])
+const COMPATIBLE: ReadonlySet<string> = new Set(['all', 'attest', 'keep-storage'])

@@ -21,15 +21,17 @@ import { failedRecordName, FailedSteps } from '../ops/failed-steps.ts'
 import type { CommandServices } from './services.ts'
 
 /** What a record is, as `du` and `prune` call it. */
-export type CacheKind =
-  | 'image'
-  | 'step'
-  | 'failed-step'
-  | 'cache-mount'
-  | 'download'
-  | 'index'
+export type CacheKind = (typeof CACHE_KINDS)[number]
+export const CACHE_KINDS = [
+  'image',
+  'step',
+  'failed-step',
+  'cache-mount',
+  'download',
+  'index',
   /** `du` alone: the collector needs no record to take it. */
-  | 'garbage'
+  'garbage',
+] as const
 
 /** A record with what people want to know of it. */
 export interface CacheRecord extends GcRecord {

@@ -49,6 +49,39 @@ describe('tsbuild prune', () => {
     assert.deepEqual(await names(lab), ['app:latest', 'mine:latest'])
   })
 
+  it('takes only what filters name, and as much as space is asked for', async () => {
+    await using lab = await Lab.open()
+    const { host } = await labRegistry()
+    const context = await lab.context({
+      Dockerfile: `FROM ${host}/library/busybox\nRUN --mount=type=cache,target=/c echo x > /c/f; echo y > /y\n`,
+    })
+    await lab.build(['-t', 'app', context])
+    const kinds = async (): Promise<Map<string, { id: string; type: string }[]>> => {
+      const { stdout } = await lab.tsbuild(['du', '--format', 'json'])
+      const { records }: { records: { id: string; type: string }[] } = JSON.parse(stdout)
+      const byType = new Map<string, typeof records>()
+      for (const one of records) byType.set(one.type, [...(byType.get(one.type) ?? []), one])
+      return byType
+    }
+    await prune(lab, '--min-free-space', '1')
+    await prune(lab, '--all', '--max-used-space', '1', '--reserved-space', '1t')
+    await prune(lab, '--all', '--filter', 'type=download')
+    const before = await kinds()
+    assert.equal(before.get('cache-mount')?.length, 1)
+    await prune(lab, '--filter', 'type=exec.cachemount')
+    const after = await kinds()
+    assert.equal(after.get('cache-mount'), undefined)
+    assert.deepEqual(after.get('step'), before.get('step'))
+    const [step = assert.fail('no step')] = after.get('step') ?? []
+    await prune(lab, '--all', '--filter', `id=${step.id}`)
+    assert.equal((await kinds()).get('step'), undefined)
+    await prune(lab, '--all', '--images', '--min-free-space', '1000000t')
+    assert.deepEqual([...(await kinds()).keys()], [])
+    for (const filter of ['type=frob', 'until', 'frob=1']) {
+      assert.equal((await lab.tsbuild(['prune', '-f', '--filter', filter])).status, 2, filter)
+    }
+  })
+
   it('names what was typed when an image is missing', async () => {
     await using lab = await Lab.open()
     const result = await lab.tsbuild(['inspect', 'nothing'])

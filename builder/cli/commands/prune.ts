@@ -1,13 +1,12 @@
-import { collectGarbage, type GcPolicy } from '../../../snapshotter/index.ts'
-import type { ParsedArgs } from '../args.ts'
+import { collectGarbage } from '../../../snapshotter/index.ts'
 import type { Command, CommandContext } from '../command.ts'
 import { UsageError } from '../errors.ts'
-import { cacheSources, type PrunedImages } from '../gc-sources.ts'
+import { CACHE_KINDS, cacheSources, type PrunedImages } from '../gc-sources.ts'
 import { cacheMountSizes, workerForTrees } from '../mount-sizes.ts'
 import { formatBytes } from '../progress/format.ts'
 import { askYesNo } from '../prompt.ts'
 import { ROOT_FLAG } from '../request/build-flags.ts'
-import { readDurationMs, readSizeBytes } from '../request/size.ts'
+import { bytesToKeep, onlyOf, readFilters, readSpace } from '../prune-policy.ts'
 import { openServices } from '../services.ts'
 
 export const pruneCommand: Command = {
@@ -24,39 +23,58 @@ export const pruneCommand: Command = {
     },
     filter: {
       kind: 'list',
-      value: 'until=DURATION',
-      help: 'Only what was not used for this long, e.g. until=24h',
+      value: 'KEY=VALUE',
+      help: `Only what was not used for so long (until=24h), has this id= or type= (${CACHE_KINDS.join(', ')})`,
     },
     force: { kind: 'boolean', short: 'f', help: 'Do not ask' },
     images: {
       kind: 'boolean',
       help: 'Also images with a name (as rmi of all of them); implies --all',
     },
-    'keep-storage': {
+    'max-used-space': {
       kind: 'text',
       value: 'BYTES',
       help: 'Remove the least recently used until everything takes at most this much',
     },
-    'max-used-space': { kind: 'text', value: 'BYTES', help: 'The same, under its newer name' },
+    'min-free-space': {
+      kind: 'text',
+      value: 'BYTES',
+      help: 'The same, until the disk has at least this much space',
+    },
+    'reserved-space': {
+      kind: 'text',
+      value: 'BYTES',
+      help: 'Whatever the other two say, leave this much; without them as --max-used-space',
+    },
+    'keep-storage': { kind: 'text' },
     ...ROOT_FLAG,
   },
   arguments: { min: 0, max: 0 },
   run: async (args, context) => {
     const { stdout, signal } = context
-    const policy = readPolicy(args)
-    const pruned = args.boolean('images') === true ? 'all' : policy.all ? 'bases' : 'unnamed'
+    const wanted = readFilters(args.list('filter'))
+    const space = readSpace(args)
+    const hasImages = args.boolean('images') === true
+    const all = args.boolean('all') === true || hasImages
+    const pruned = hasImages ? 'all' : all ? 'bases' : 'unnamed'
     if (args.boolean('force') !== true && !(await isConfirmed(pruned, context))) {
       return 0
     }
     await using services = await openServices(args, context)
     await using worker = workerForTrees(services)
     const mountSizes = await cacheMountSizes(services, worker, signal)
+    const keepBytes = await bytesToKeep(space, services, signal)
+    const { usedBeforeMs } = wanted
     const result = await collectGarbage(
       {
         store: services.store,
         kernel: services.kernel,
-        sources: cacheSources(services, pruned, mountSizes),
-        policy,
+        sources: onlyOf(cacheSources(services, pruned, mountSizes), wanted),
+        policy: {
+          all,
+          ...(usedBeforeMs === undefined ? {} : { usedBeforeMs }),
+          ...(keepBytes === undefined ? {} : { keepBytes }),
+        },
         removeStubborn: async (paths, inner) => (await worker.get(inner)).removeTrees(paths, inner),
       },
       signal,
@@ -67,23 +85,6 @@ export const pruneCommand: Command = {
     stdout.write(`Total reclaimed space: ${formatBytes(result.reclaimedBytes)}\n`)
     return 0
   },
-}
-
-function readPolicy(args: ParsedArgs): GcPolicy {
-  const keep = args.text('max-used-space') ?? args.text('keep-storage')
-  let usedBeforeMs: number | undefined
-  for (const text of args.list('filter')) {
-    const until = /^until=(.+)$/.exec(text)?.[1]
-    if (until === undefined) {
-      throw new UsageError(`invalid filter "${text}" (known: until=DURATION)`)
-    }
-    usedBeforeMs = Date.now() - readDurationMs(until, 'filter')
-  }
-  return {
-    all: args.boolean('all') === true || args.boolean('images') === true,
-    ...(usedBeforeMs === undefined ? {} : { usedBeforeMs }),
-    ...(keep === undefined ? {} : { keepBytes: readSizeBytes(keep, 'max-used-space') }),
-  }
 }
 
 async function isConfirmed(pruned: PrunedImages, context: CommandContext): Promise<boolean> {
