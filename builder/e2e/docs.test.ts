@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { existsSync } from 'node:fs'
-import { chmod, mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { requires } from '../../snapshotter/testing/requires.ts'
-import { CLI, PROJECT, runCommand } from './lab/cli.ts'
+import { PROJECT, runCommand } from './lab/cli.ts'
 import { Lab } from './lab/lab.ts'
 import { labRegistry } from './lab/registry.ts'
 
@@ -52,21 +52,13 @@ describe('the code blocks of the documents', function () {
       const blocks = shellBlocks(await readFile(join(PROJECT, document), 'utf8'))
       if (blocks.length === 0) continue
       await using lab = await Lab.open()
-      const bin = join(lab.dir, 'bin')
       const work = join(lab.dir, 'work')
-      for (const dir of [bin, work]) await mkdir(dir)
-      await writeFile(join(bin, 'tsbuild'), `#!/bin/sh\nexec ${process.execPath} ${CLI} "$@"\n`)
-      await chmod(join(bin, 'tsbuild'), 0o755)
+      await mkdir(work)
       const script = withLabRegistry(blocks.join('\n'), host)
       const result = await runCommand('bash', ['-euxo', 'pipefail', '-c', script], {
         cwd: work,
         timeoutMs: 240_000,
-        env: {
-          PATH: `${bin}:${process.env['PATH']}`,
-          HOME: lab.dir,
-          TSBUILD_ROOT: lab.stateRoot,
-          DOCKER_CONFIG: join(lab.dir, 'docker-config'),
-        },
+        env: await lab.scriptEnv(),
       })
       assert.equal(result.status, 0, `${document}:\n${result.text}`)
       count += blocks.length

@@ -4,34 +4,23 @@ import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import { writeFile } from 'node:fs/promises'
 import { requires } from '../../snapshotter/testing/requires.ts'
-import { CLI, type CommandResult, runCommand } from './lab/cli.ts'
+import { type CommandResult, runCommand } from './lab/cli.ts'
 import { Lab } from './lab/lab.ts'
 import { labRegistry } from './lab/registry.ts'
 
 const SMALL = 'small'
 
-/** Runs `script` in a mount namespace whose `$SMALL` is a filesystem of `megabytes`; `tsbuild` is there as a function. */
+/** Runs `script` in a mount namespace whose `$SMALL` is a filesystem of `megabytes`. */
 async function onSmallDisk(lab: Lab, megabytes: number, script: string): Promise<CommandResult> {
   const small = join(lab.dir, SMALL)
   await mkdir(small, { recursive: true })
-  const head = [
-    'set -u',
-    `mount -t tmpfs -o size=${megabytes}m tmpfs "$SMALL"`,
-    `tsbuild() { "${process.execPath}" "${CLI}" "$@"; }`,
-  ]
+  const head = ['set -u', `mount -t tmpfs -o size=${megabytes}m tmpfs "$SMALL"`]
   return await runCommand(
     'unshare',
     ['--mount', 'sh', '-c', [...head, script, 'exit 0'].join('\n')],
     {
       cwd: lab.dir,
-      env: {
-        PATH: process.env['PATH'],
-        HOME: lab.dir,
-        TMPDIR: lab.dir,
-        LC_ALL: 'C',
-        SMALL: small,
-        TSBUILD_ROOT: lab.stateRoot,
-      },
+      env: await lab.scriptEnv({ SMALL: small }),
     },
   )
 }

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { chmod, mkdir, readFile, writeFile } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import {
   HTPASSWD_ACCOUNT,
@@ -7,7 +7,7 @@ import {
   requireRealRegistry,
   startRealRegistry,
 } from '../../registry-client/testing/real-registry.ts'
-import { CLI, PROJECT, runCommand } from './lab/cli.ts'
+import { PROJECT, runCommand } from './lab/cli.ts'
 import { Lab } from './lab/lab.ts'
 
 /** The part of docs/ci.md below a heading. */
@@ -44,21 +44,13 @@ describe('the recipes for CI', function () {
     assert.ok(lines.length > 1, lines.join('\n'))
     const lab = await Lab.open()
     try {
-      await prepare(lab)
+      await lab.context({ Dockerfile: 'FROM scratch\nCOPY Dockerfile /\n' }, 'checkout')
       for (const line of lines) await runLine(lab, line, env)
       return lab
     } catch (error) {
       await lab[Symbol.asyncDispose]()
       throw error
     }
-  }
-
-  async function prepare(lab: Lab): Promise<void> {
-    for (const dir of ['bin', 'checkout']) await mkdir(join(lab.dir, dir))
-    await writeFile(join(lab.dir, 'checkout/Dockerfile'), 'FROM scratch\nCOPY Dockerfile /\n')
-    const program = join(lab.dir, 'bin/tsbuild')
-    await writeFile(program, `#!/bin/sh\nexec ${process.execPath} ${CLI} "$@"\n`)
-    await chmod(program, 0o755)
   }
 
   async function runLine(
@@ -68,12 +60,7 @@ describe('the recipes for CI', function () {
   ): Promise<void> {
     const { status, text } = await runCommand('sh', ['-euc', line], {
       cwd: join(lab.dir, 'checkout'),
-      env: {
-        PATH: `${join(lab.dir, 'bin')}:${process.env['PATH']}`,
-        HOME: lab.dir,
-        TSBUILD_ROOT: lab.stateRoot,
-        ...env,
-      },
+      env: await lab.scriptEnv(env),
     })
     assert.equal(status, 0, `${line}\n${text}`)
   }

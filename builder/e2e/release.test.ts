@@ -28,9 +28,7 @@ describe('a release', function () {
       Dockerfile: `FROM ${host}/library/busybox\nRUN echo made > /made\nCMD cat /made\n`,
     })
     const tsbuild = (...args: string[]) =>
-      runCommand(join(prefix, 'bin', 'tsbuild'), args, {
-        env: { PATH: process.env['PATH'], HOME: lab.dir, TSBUILD_ROOT: lab.stateRoot },
-      })
+      runCommand(join(prefix, 'bin', 'tsbuild'), args, { env: lab.env() })
     const built = await tsbuild('-t', 'app', context)
     assert.equal(built.status, 0, built.text)
     const ran = await tsbuild('run', '--rm', '-q', 'app')

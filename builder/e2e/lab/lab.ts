@@ -36,18 +36,19 @@ export class Lab implements AsyncDisposable {
 
   /** Runs the command line with this lab's state root and an environment without the user's configuration. */
   tsbuild(args: readonly string[], options: CommandOptions = {}): Promise<CommandResult> {
-    return runCommand(process.execPath, [CLI, ...args], { ...options, env: this.#env(options) })
+    return runCommand(process.execPath, [CLI, ...args], { ...options, env: this.env(options.env) })
   }
 
   /** The same, throwing what it said when it fails. */
   build(args: readonly string[], options: CommandOptions = {}): Promise<CommandResult> {
     return mustRun(process.execPath, [CLI, 'build', '--progress=plain', ...args], {
       ...options,
-      env: this.#env(options),
+      env: this.env(options.env),
     })
   }
 
-  #env(options: CommandOptions): NodeJS.ProcessEnv {
+  /** An environment with this lab's state root and without the user's configuration. */
+  env(more: NodeJS.ProcessEnv = {}): NodeJS.ProcessEnv {
     return {
       PATH: process.env['PATH'] ?? '',
       HOME: this.dir,
@@ -55,8 +56,18 @@ export class Lab implements AsyncDisposable {
       LC_ALL: 'C',
       TSBUILD_ROOT: this.stateRoot,
       DOCKER_CONFIG: join(this.dir, 'docker-config'),
-      ...options.env,
+      ...more,
     }
+  }
+
+  /** The same with `tsbuild` on the PATH, for scripts. */
+  async scriptEnv(more: NodeJS.ProcessEnv = {}): Promise<NodeJS.ProcessEnv> {
+    const bin = join(this.dir, 'bin')
+    await mkdir(bin, { recursive: true })
+    await writeFile(join(bin, 'tsbuild'), `#!/bin/sh\nexec ${process.execPath} ${CLI} "$@"\n`, {
+      mode: 0o755,
+    })
+    return this.env({ PATH: `${bin}:${process.env['PATH']}`, ...more })
   }
 
   /**

@@ -40,11 +40,7 @@ export async function runIn(
     cwd: lab.dir,
     timeoutMs: 300_000,
     ...options,
-    env: {
-      ...{ PATH: process.env['PATH'], HOME: lab.dir, TMPDIR: lab.dir, LC_ALL: 'C' },
-      TSBUILD_ROOT: placeRoot(lab),
-      ...options.env,
-    },
+    env: lab.env({ TSBUILD_ROOT: placeRoot(lab), ...options.env }),
   })
 }
 
