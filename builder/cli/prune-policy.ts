@@ -89,15 +89,18 @@ export function readSpace(args: ParsedArgs): PruneSpace {
   }
 }
 
-/** How much everything may take together afterwards; undefined: nothing is kept for its size. */
+/**
+ * How much everything may take together afterwards; undefined: nothing is kept for its size. `open` opens a lease apart: what is
+ * measured is held until its end, and what is held cannot be collected.
+ */
 export async function bytesToKeep(
   { maxUsedBytes, minFreeBytes, reservedBytes }: PruneSpace,
-  services: CommandServices,
+  open: () => Promise<CommandServices>,
   signal: AbortSignal,
 ): Promise<number | undefined> {
   const bounds = [
     ...(maxUsedBytes === undefined ? [] : [maxUsedBytes]),
-    ...(minFreeBytes === undefined ? [] : [await bytesForFree(minFreeBytes, services, signal)]),
+    ...(minFreeBytes === undefined ? [] : [await bytesForFree(minFreeBytes, open, signal)]),
   ]
   return bounds.length === 0 ? reservedBytes : Math.max(Math.min(...bounds), reservedBytes ?? 0)
 }
@@ -105,9 +108,10 @@ export async function bytesToKeep(
 /** What we may take so that the disk has `minFreeBytes`. */
 async function bytesForFree(
   minFreeBytes: number,
-  services: CommandServices,
+  open: () => Promise<CommandServices>,
   signal: AbortSignal,
 ): Promise<number> {
+  await using services = await open()
   const { bavail, bsize } = await statfs(services.store.root.path)
   const { totalBytes } = await readUsage(services, signal)
   return Math.max(0, totalBytes + bavail * bsize - minFreeBytes)

@@ -60,10 +60,10 @@ export const pruneCommand: Command = {
     if (args.boolean('force') !== true && !(await isConfirmed(pruned, context))) {
       return 0
     }
+    const keepBytes = await bytesToKeep(space, () => openServices(args, context), signal)
     await using services = await openServices(args, context)
     await using worker = workerForTrees(services)
     const mountSizes = await cacheMountSizes(services, worker, signal)
-    const keepBytes = await bytesToKeep(space, services, signal)
     const { usedBeforeMs } = wanted
     const result = await collectGarbage(
       {
