@@ -137,6 +137,7 @@ export class BuildSession implements AsyncDisposable {
     readonly signal: AbortSignal
     readonly background: (work: Promise<unknown>) => void
     readonly isReadByRun: GraphExecutorParts['isReadByRun']
+    readonly takenFrom: GraphExecutorParts['takenFrom']
     readonly located: GraphExecutorParts['located']
     readonly project: string
     readonly journal: CacheJournal
@@ -175,6 +176,7 @@ export class BuildSession implements AsyncDisposable {
       workerFor: (use: FirstUse) => this.#worker.get(signal, use),
       packSignal: signal,
       background: run.background,
+      takenFrom: run.takenFrom,
       located: run.located,
       nowMs: this.#nowMs,
       access,

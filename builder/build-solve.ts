@@ -10,6 +10,7 @@ import type { LayerAccess } from './ops/layer-access.ts'
 import { definitionKeys } from './solver/definition-key.ts'
 import type { BuildLayer } from './solver/layer.ts'
 import { readByRuns } from './solver/read-by-runs.ts'
+import { takenPaths } from './solver/taken-paths.ts'
 import { type NodeExecutor, Scheduler } from './solver/schedule.ts'
 import { targetChain } from './solver/target-chain.ts'
 
@@ -129,6 +130,12 @@ function prepare(
   const exports = session.openExports(options.access, graphs[0]?.epochSec)
   const chains = new Set(graphs.flatMap((graph) => targetChain(graph).map((id) => graph.nodes[id])))
   const readByRun = new Set(graphs.flatMap((graph) => [...readByRuns(graph)]))
+  const taken = new Map(
+    graphs.flatMap((graph) => {
+      const paths = takenPaths(graph)
+      return graph.nodes.map((node) => [node, paths])
+    }),
+  )
   const execute: NodeExecutor<NodeResult> = async (task, inputs, signal) => {
     try {
       const result = await executor.execute(task, inputs, signal)
@@ -146,6 +153,7 @@ function prepare(
       ...options,
       format: exports.packFormat,
       isReadByRun: (node) => readByRun.has(node),
+      takenFrom: (node, context) => taken.get(node)?.get(context) ?? [],
       located: (error, node) => located(error, node, dockerfile, scheduler.signal),
       signal: scheduler.signal,
       background: (work) => scheduler.background(work),

@@ -49,6 +49,7 @@ export interface DirectoryTreeOptions {
 export class DirectoryTree implements SourceTree {
   readonly description: string
   readonly identity?: string
+  readonly isPartial: boolean
   readonly #options: DirectoryTreeOptions
   readonly #scan: ContextScan
   readonly #lookedAtMs: number
@@ -61,6 +62,7 @@ export class DirectoryTree implements SourceTree {
     if (options.identity !== undefined) {
       this.identity = options.identity
     }
+    this.isPartial = options.ownership === 'root'
     this.#options = options
     this.#lookedAtMs = (options.now ?? Date.now)()
     this.#scan = new ContextScan(options)

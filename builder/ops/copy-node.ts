@@ -40,6 +40,8 @@ export interface CopyNodeParts extends MadeStepParts {
   readonly accounts: (view: BaseView) => AccountFileReader
   /** Watches work that outlives its step (Scheduler.background). */
   readonly background: (work: Promise<unknown>) => void
+  /** All paths and patterns that the steps of the node's build take out of a context. */
+  readonly takenFrom: (node: CopyNode, context: NodeId) => readonly string[]
   /** An error with its place in the Dockerfile. */
   readonly located: (error: unknown, node: Node) => unknown
 }
@@ -105,7 +107,11 @@ class Selection {
 
   constructor(node: CopyNode, sources: ReadonlyMap<NodeId, CopyInput>, parts: CopyNodeParts) {
     this.#find = async () =>
-      await selectSources({ node, treeOf: (source) => treeOf(source.from, sources, parts) })
+      await selectSources({
+        node,
+        treeOf: (source) => treeOf(source.from, sources, parts),
+        takenFrom: (source) => parts.takenFrom(node, source.from),
+      })
   }
 
   async contents(): Promise<CopyInputs['sources']> {

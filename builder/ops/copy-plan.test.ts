@@ -48,6 +48,7 @@ async function run(
   const selection = await selectSources({
     node: { sources, parents: test.parents ?? false, exclude: test.exclude ?? [] },
     treeOf: async () => tree,
+    takenFrom: () => [],
   })
   const entries = await planCopy({
     node: {
@@ -544,6 +545,7 @@ describe('contentDigest', () => {
       const [selected] = await selectSources({
         node: { sources: [source], parents: false, exclude: ['log'] },
         treeOf: async () => new MemoryTree(files, identity),
+        takenFrom: () => [],
       })
       assert(selected !== undefined)
       return contentDigest(selected, 'copy')

@@ -6,6 +6,7 @@ import { compileMatcher, type MatchScope, type PathMatcher } from '../context/ig
 import { CopyError } from './copy-errors.ts'
 import { resolvePath } from './copy-resolve.ts'
 import type { SourceTree, TreeEntry } from './copy-source.ts'
+import { checkTaken } from './copy-taken.ts'
 import { expandPattern, hasWildcard, splitPattern } from './match.ts'
 
 type PathSource = Extract<CopySource, { type: 'path' }>
@@ -45,6 +46,8 @@ export type SelectedSource =
 export interface SelectOptions {
   readonly node: Pick<CopyNode, 'sources' | 'parents' | 'exclude'>
   readonly treeOf: (source: PathSource) => Promise<SourceTree>
+  /** What the build takes from where a source is taken from. */
+  readonly takenFrom: (source: PathSource) => readonly string[]
 }
 
 /**
@@ -61,10 +64,20 @@ export async function selectSources(options: SelectOptions): Promise<SelectedSou
     } else {
       const tree = await options.treeOf(source)
       const matches = await selectPath(tree, source, options.node.parents, exclude)
+      const isParents = options.node.parents
+      if (tree.isPartial === true && isFruitless(matches, isParents)) {
+        const taken = options.takenFrom(source)
+        checkTaken(tree, { pattern: source.pattern, isParents, taken })
+      }
       selected.push({ type: 'path', source, tree, matches: await addDigests(tree, matches) })
     }
   }
   return selected
+}
+
+/** With `--parents` the directory before the pivot is a match, too. */
+function isFruitless(matches: readonly SelectedMatch[], isParents: boolean): boolean {
+  return isParents ? matches.every(({ items }) => items.length === 0) : matches.length === 0
 }
 
 async function selectPath(

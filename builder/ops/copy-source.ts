@@ -55,6 +55,8 @@ export interface SourceTree extends TreeView {
    * `.git` is never the same twice (features row K9).
    */
   readonly identity?: string
+  /** What no step of the build names is missing, as BuildKit does not send it: of directories of the host (features row C1). */
+  readonly isPartial?: boolean
   /** Makes ready what is below `path`, so that `list` has nothing to wait for; for trees that are read on demand. */
   prefetch(path: LayerPath): Promise<void>
   /**

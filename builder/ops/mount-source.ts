@@ -81,7 +81,11 @@ async function selectAt(tree: SourceTree, path: string): Promise<SelectedSource>
     parents: false,
     exclude: [],
   }
-  const [selected] = await selectSources({ node, treeOf: async () => tree })
+  const [selected] = await selectSources({
+    node,
+    treeOf: async () => tree,
+    takenFrom: () => [pattern],
+  })
   if (selected === undefined) {
     throw new RangeError('one source gave no selection')
   }
