@@ -67,6 +67,15 @@ describe('a step in the sandbox', () => {
       assert.match(stdout, /mounted/)
     })
 
+    it("has BuildKit's further devices when insecure, and may open what it makes", async () => {
+      const names = ['kmsg', 'cuse', 'fuse', 'kvm', 'net/tun', 'loop-control', 'loop0', 'loop7']
+      const look = `for n in ${names.join(' ')}; do stat -c %t:%T /dev/$n; done`
+      const open = 'mknod /n c 1 5 && head -c 1 /n | wc -c'
+      const { stdout, stderr } = await lab.run(`${look}; ${open}`, { security: 'insecure' })
+      const numbers = ['1:b', 'a:cb', 'a:e5', 'a:e8', 'a:c8', 'a:ed', '7:0', '7:7', '1']
+      assert.equal(stdout, `${numbers.join('\n')}\n`, stderr)
+    })
+
     it('sees nothing of this process but three descriptors', async () => {
       const descriptors = await output('ls -l /proc/$$/fd; ls /proc/$$/fd | wc -l')
       assert.match(descriptors, / 0 -> \/dev\/null\n.* 1 -> pipe:\[\d+\]\n.* 2 -> pipe:\[\d+\]\n/)

@@ -18,7 +18,7 @@
 
 /*
  * No device node works outside the few that are bound into /dev: the step has CAP_MKNOD (dpkg and tar want it), and
- * without a device cgroup a node it made would be the host's disk.
+ * without a device cgroup a node it made would be the host's disk. An insecure step may do that, in its root and /dev.
  */
 #define PLAIN K_MOUNT_ATTR_NODEV
 
@@ -122,10 +122,10 @@ static bool shows_machine(int cgroup) { return faccessat(cgroup, "cgroup.type", 
  * bound, which shows the same; its control groups are covered, as they are not the step's.
  */
 static void hold_sys(const struct spec *spec, struct held_mounts *held) {
-  const unsigned attributes = K_MOUNT_ATTR_NOSUID | K_MOUNT_ATTR_NOEXEC | PLAIN | (spec->is_sys_readonly ? K_MOUNT_ATTR_RDONLY : 0);
+  const unsigned attributes = K_MOUNT_ATTR_NOSUID | K_MOUNT_ATTR_NOEXEC | PLAIN | (spec->is_confined ? K_MOUNT_ATTR_RDONLY : 0);
   held->cgroup = try_mount_filesystem("cgroup2", attributes, no_options);
   if (held->cgroup < 0 && errno != EPERM && errno != EBUSY && errno != ENODEV) fail("sys", "could not mount cgroup2");
-  if (held->cgroup >= 0 && spec->is_sys_readonly && shows_machine(held->cgroup)) {
+  if (held->cgroup >= 0 && spec->is_confined && shows_machine(held->cgroup)) {
     close(held->cgroup);
     held->cgroup = mount_filesystem("sys", "tmpfs", attributes, no_options);
   }
@@ -261,9 +261,26 @@ void attach(const char *step, int root, int mount_fd, const char *target, bool r
   close(mount_fd);
 }
 
+/* What BuildKit gives besides, for --security=insecure (features row D77); a user namespace may make none. */
+static void make_insecure_devices(int dev_dir) {
+  static const struct {
+    const char *name;
+    unsigned major, minor;
+  } nodes[] = {{"kmsg", 1, 11}, {"cuse", 10, 203}, {"fuse", 10, 229}, {"kvm", 10, 232}, {"net/tun", 10, 200}, {"loop-control", 10, 237}};
+  if (mkdirat(dev_dir, "net", 0755) != 0) fail("dev", "/dev/net");
+  for (size_t i = 0; i < sizeof nodes / sizeof *nodes; i++)
+    if (mknodat(dev_dir, nodes[i].name, S_IFCHR | 0666, makedev(nodes[i].major, nodes[i].minor)) != 0 && errno != EPERM)
+      fail("dev", "/dev/%s", nodes[i].name);
+  char name[16];
+  for (unsigned i = 0; i < 8; i++) {
+    snprintf(name, sizeof name, "loop%u", i);
+    if (mknodat(dev_dir, name, S_IFBLK | 0666, makedev(7, i)) != 0 && errno != EPERM) fail("dev", "/dev/%s", name);
+  }
+}
+
 static void mount_devices(int root, const struct spec *spec, const struct held_mounts *held) {
   static const char *const dev_options[] = {"mode", "755", "size", "65536k", NULL};
-  int dev = mount_filesystem("dev", "tmpfs", K_MOUNT_ATTR_NOSUID | PLAIN, dev_options);
+  int dev = mount_filesystem("dev", "tmpfs", K_MOUNT_ATTR_NOSUID | (spec->is_confined ? PLAIN : 0), dev_options);
   int dev_dir = openat(dev, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (dev_dir < 0) fail("dev", "/dev");
   attach("dev", root, dev, "/dev", false);
@@ -281,6 +298,7 @@ static void mount_devices(int root, const struct spec *spec, const struct held_m
                                          {"/proc/self/fd/2", "stderr"}};
   for (int i = 0; i < 5; i++)
     if (symlinkat(links[i][0], dev_dir, links[i][1]) != 0) fail("dev", "/dev/%s", links[i][1]);
+  if (!spec->is_confined) make_insecure_devices(dev_dir);
   close(dev_dir);
 
   const unsigned quiet = K_MOUNT_ATTR_NOSUID | K_MOUNT_ATTR_NOEXEC;

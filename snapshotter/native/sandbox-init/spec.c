@@ -128,7 +128,7 @@ struct spec *read_spec(int fd) {
   spec->network_namespace = read_string(in);
   spec->new_cgroup_namespace = read_choice(in, 1, "cgroup namespace");
   spec->use_seccomp = read_choice(in, 1, "seccomp");
-  spec->is_sys_readonly = read_choice(in, 1, "read-only /sys");
+  spec->is_confined = read_choice(in, 1, "confinement");
   spec->is_chroot = read_choice(in, 1, "chroot");
   spec->records_owners = read_choice(in, 1, "recorded owners");
   spec->capabilities = read_u64(in);

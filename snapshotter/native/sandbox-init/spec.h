@@ -64,7 +64,7 @@ struct spec {
   const char *network_namespace; /* NETWORK_JOIN: path of it */
   uint32_t new_cgroup_namespace;
   uint32_t use_seccomp;
-  uint32_t is_sys_readonly;
+  uint32_t is_confined; /* not --security=insecure: /sys is read-only, devices cannot be opened */
   uint32_t is_chroot; /* nothing can be mounted, no namespace made: see chroot.h */
   uint32_t records_owners; /* a single id: see owners.h */
   uint64_t capabilities;

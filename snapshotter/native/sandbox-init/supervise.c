@@ -314,7 +314,8 @@ int supervise_run(void) {
   const struct spec *spec = read_spec(CHANNEL);
   records_owners = spec->records_owners != 0;
   struct supervisor run = {.terminal = -1, .not_executed = -1, .signals = block_signals()};
-  int root_mount = spec->is_chroot ? open(spec->root.dir, O_PATH | O_DIRECTORY | O_CLOEXEC) : mount_tree("root", &spec->root, K_MOUNT_ATTR_NODEV);
+  int root_mount = spec->is_chroot ? open(spec->root.dir, O_PATH | O_DIRECTORY | O_CLOEXEC)
+                                   : mount_tree("root", &spec->root, spec->is_confined ? K_MOUNT_ATTR_NODEV : 0);
   run.root_dir = openat(root_mount, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (run.root_dir < 0) fail("root", "could not open the root filesystem");
   if (spec->is_chroot) {
