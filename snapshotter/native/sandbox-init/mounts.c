@@ -6,7 +6,6 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "kernel.h"
@@ -16,48 +15,6 @@
 #include "step.h"
 #include "trees.h"
 
-/*
- * No device node works outside the few that are bound into /dev: the step has CAP_MKNOD (dpkg and tar want it), and
- * without a device cgroup a node it made would be the host's disk. An insecure step may do that, in its root and /dev.
- */
-#define PLAIN K_MOUNT_ATTR_NODEV
-
-static const struct {
-  const char *name;
-  unsigned major, minor;
-} devices[6] = {{"null", 1, 3}, {"zero", 1, 5}, {"full", 1, 7}, {"random", 1, 8}, {"urandom", 1, 9}, {"tty", 5, 0}};
-
-static int clone_mount(const char *step, int fd, const char *what) {
-  int mount_fd = k_open_tree(fd, "", K_OPEN_TREE_CLONE | K_OPEN_TREE_CLOEXEC | K_AT_EMPTY_PATH);
-  if (mount_fd < 0) fail(step, "could not bind %s", what);
-  return mount_fd;
-}
-
-static void move(const char *step, int mount_fd, int onto, const char *what) {
-  if (k_move_mount(mount_fd, "", onto, "", K_MOVE_MOUNT_F_EMPTY_PATH | K_MOVE_MOUNT_T_EMPTY_PATH) != 0)
-    fail(step, "could not mount on %s", what);
-}
-
-static struct stat stat_of(const char *step, int fd, const char *what) {
-  struct stat stat;
-  if (fstatat(fd, "", &stat, AT_EMPTY_PATH) != 0) fail(step, "%s", what);
-  return stat;
-}
-
-static int hold_device(const char *path, unsigned major, unsigned minor) {
-  int fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-  if (fd < 0) fail("device", "%s is missing here", path);
-  struct stat stat = stat_of("device", fd, path);
-  /* Checked on the descriptor that is mounted: somebody may have put another file there (CVE-2025-31133). */
-  if (!S_ISCHR(stat.st_mode) || stat.st_rdev != makedev(major, minor))
-    fail_with(0, "device", "%s is not the device of that name", path);
-  int mount_fd = clone_mount("device", fd, path);
-  /* Read-only: writing to the device works, changing the mode of the host's node does not. */
-  set_mount_attributes("device", mount_fd, K_MOUNT_ATTR_NOSUID | K_MOUNT_ATTR_NOEXEC | K_MOUNT_ATTR_RDONLY, 0);
-  close(fd);
-  return mount_fd;
-}
-
 /* A path inside a tree, resolved by descriptor below it at this moment (CVE-2024-23651, CVE-2024-1753). */
 static int hold_tree(const struct sandbox_mount *mount) {
   int base;
@@ -66,7 +23,7 @@ static int hold_tree(const struct sandbox_mount *mount) {
     int overlay = mount_tree("mount", &mount->tree, PLAIN);
     int place = open(mount->tree.upper, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (place < 0) fail("mount", "%s", mount->tree.upper);
-    move("mount", overlay, place, mount->target);
+    put_mount("mount", overlay, place, mount->target);
     close(place);
     base = overlay;
   } else {
@@ -91,51 +48,6 @@ static int hold_host_path(const struct sandbox_mount *mount) {
   int mount_fd = clone_mount("mount", fd, mount->host_path);
   close(fd);
   return mount_fd;
-}
-
-static const char *const no_options[] = {NULL};
-
-/*
- * Where a container's runtime covers files of /proc, the kernel lets no user namespace mount one that shows them. The
- * container's own is bound then, covers and all: the step sees the processes around it and gets no power over them.
- */
-static int hold_proc(bool *is_shared) {
-  const unsigned attributes = K_MOUNT_ATTR_NOSUID | K_MOUNT_ATTR_NOEXEC | PLAIN;
-  int proc = try_mount_filesystem("proc", attributes, no_options);
-  if (proc >= 0) return proc;
-  if (errno != EPERM) fail("proc", "could not mount proc");
-  proc = k_open_tree(AT_FDCWD, "/proc", K_OPEN_TREE_CLONE | K_OPEN_TREE_CLOEXEC | K_AT_RECURSIVE);
-  if (proc < 0) fail("proc", "could not bind /proc");
-  set_mount_attributes("proc", proc, attributes, K_AT_RECURSIVE);
-  *is_shared = true;
-  return proc;
-}
-
-/*
- * A cgroup namespace begins at the group of its maker. At the top of the machine it shows the groups of everything that
- * runs on it and, the root having no limits, nothing about the step; only the root has no cgroup.type.
- */
-static bool shows_machine(int cgroup) { return faccessat(cgroup, "cgroup.type", F_OK, 0) != 0; }
-
-/*
- * sysfs shows a network namespace, so a user namespace may mount it only beside one of its own. Else the host's is
- * bound, which shows the same; its control groups are covered, as they are not the step's.
- */
-static void hold_sys(const struct spec *spec, struct held_mounts *held) {
-  const unsigned attributes = K_MOUNT_ATTR_NOSUID | K_MOUNT_ATTR_NOEXEC | PLAIN | (spec->is_confined ? K_MOUNT_ATTR_RDONLY : 0);
-  held->cgroup = try_mount_filesystem("cgroup2", attributes, no_options);
-  if (held->cgroup < 0 && errno != EPERM && errno != EBUSY && errno != ENODEV) fail("sys", "could not mount cgroup2");
-  if (held->cgroup >= 0 && spec->is_confined && shows_machine(held->cgroup)) {
-    close(held->cgroup);
-    held->cgroup = mount_filesystem("sys", "tmpfs", attributes, no_options);
-  }
-  held->sys = try_mount_filesystem("sysfs", attributes, no_options);
-  if (held->sys >= 0) return;
-  if (errno != EPERM) fail("sys", "could not mount sysfs");
-  held->sys = k_open_tree(AT_FDCWD, "/sys", K_OPEN_TREE_CLONE | K_OPEN_TREE_CLOEXEC | K_AT_RECURSIVE);
-  if (held->sys < 0) fail("sys", "could not bind /sys");
-  set_mount_attributes("sys", held->sys, attributes | K_MOUNT_ATTR_RDONLY, K_AT_RECURSIVE);
-  if (held->cgroup < 0) held->cgroup = mount_filesystem("sys", "tmpfs", attributes | K_MOUNT_ATTR_RDONLY, no_options);
 }
 
 /* Where the root is attached before it is entered; any directory would do. */
@@ -179,7 +91,7 @@ static void hold_files(const struct spec *spec, struct held_mounts *held) {
       files_dir = openat(files, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
       int place = open_root_place(&spec->root);
       if (files_dir < 0) fail("file", "tmpfs");
-      move("file", files, place, "the place of the root");
+      put_mount("file", files, place, "the place of the root");
       close(place);
       close(files);
     }
@@ -190,13 +102,7 @@ static void hold_files(const struct spec *spec, struct held_mounts *held) {
 
 struct held_mounts hold_host_side(const struct spec *spec) {
   struct held_mounts held = {.fds = must_allocate(spec->mount_count * sizeof *held.fds)};
-  held.proc = hold_proc(&held.is_proc_shared);
-  hold_sys(spec, &held);
-  char path[32];
-  for (int i = 0; i < 6; i++) {
-    snprintf(path, sizeof path, "/dev/%s", devices[i].name);
-    held.devices[i] = hold_device(path, devices[i].major, devices[i].minor);
-  }
+  hold_system(spec, &held);
   for (uint32_t i = 0; i < spec->mount_count; i++) {
     const struct sandbox_mount *mount = &spec->mounts[i];
     held.fds[i] = mount->kind == MOUNT_TREE     ? hold_tree(mount)
@@ -209,7 +115,7 @@ struct held_mounts hold_host_side(const struct spec *spec) {
 
 int enter_root(const struct step *step) {
   int place = open_root_place(&step->spec->root);
-  move("root", step->root_mount, place, "its place");
+  put_mount("root", step->root_mount, place, "its place");
   close(place);
   if (fchdir(step->root_mount) != 0) fail("root", "could not enter the root filesystem");
   /* pivot_root(2), NOTES: the same directory twice stacks the old root on the new one, to be detached at once. */
@@ -256,71 +162,9 @@ void attach(const char *step, int root, int mount_fd, const char *target, bool r
   struct stat place = stat_of(step, onto, target);
   if (S_ISDIR(source.st_mode) != S_ISDIR(place.st_mode))
     fail_with(0, step, S_ISDIR(source.st_mode) ? "a directory on %s, which is a file" : "a file on %s, which is a directory", target);
-  move(step, mount_fd, onto, target);
+  put_mount(step, mount_fd, onto, target);
   close(onto);
   close(mount_fd);
-}
-
-/* What BuildKit gives besides, for --security=insecure (features row D77); a user namespace may make none. */
-static void make_insecure_devices(int dev_dir) {
-  static const struct {
-    const char *name;
-    unsigned major, minor;
-  } nodes[] = {{"kmsg", 1, 11}, {"cuse", 10, 203}, {"fuse", 10, 229}, {"kvm", 10, 232}, {"net/tun", 10, 200}, {"loop-control", 10, 237}};
-  if (mkdirat(dev_dir, "net", 0755) != 0) fail("dev", "/dev/net");
-  for (size_t i = 0; i < sizeof nodes / sizeof *nodes; i++)
-    if (mknodat(dev_dir, nodes[i].name, S_IFCHR | 0666, makedev(nodes[i].major, nodes[i].minor)) != 0 && errno != EPERM)
-      fail("dev", "/dev/%s", nodes[i].name);
-  char name[16];
-  for (unsigned i = 0; i < 8; i++) {
-    snprintf(name, sizeof name, "loop%u", i);
-    if (mknodat(dev_dir, name, S_IFBLK | 0666, makedev(7, i)) != 0 && errno != EPERM) fail("dev", "/dev/%s", name);
-  }
-}
-
-static void mount_devices(int root, const struct spec *spec, const struct held_mounts *held) {
-  static const char *const dev_options[] = {"mode", "755", "size", "65536k", NULL};
-  int dev = mount_filesystem("dev", "tmpfs", K_MOUNT_ATTR_NOSUID | (spec->is_confined ? PLAIN : 0), dev_options);
-  int dev_dir = openat(dev, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (dev_dir < 0) fail("dev", "/dev");
-  attach("dev", root, dev, "/dev", false);
-  for (int i = 0; i < 6; i++) {
-    int place = openat(dev_dir, devices[i].name, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0666);
-    if (place < 0) fail("dev", "/dev/%s", devices[i].name);
-    move("dev", held->devices[i], place, devices[i].name);
-    close(place);
-    close(held->devices[i]);
-  }
-  static const char *const links[][2] = {{"pts/ptmx", "ptmx"},
-                                         {"/proc/self/fd", "fd"},
-                                         {"/proc/self/fd/0", "stdin"},
-                                         {"/proc/self/fd/1", "stdout"},
-                                         {"/proc/self/fd/2", "stderr"}};
-  for (int i = 0; i < 5; i++)
-    if (symlinkat(links[i][0], dev_dir, links[i][1]) != 0) fail("dev", "/dev/%s", links[i][1]);
-  if (!spec->is_confined) make_insecure_devices(dev_dir);
-  close(dev_dir);
-
-  const unsigned quiet = K_MOUNT_ATTR_NOSUID | K_MOUNT_ATTR_NOEXEC;
-  static const char *const pts_options[] = {"newinstance", "", "mode", "620", "ptmxmode", "666", "gid", "5", NULL};
-  static const char *const pts_of_root[] = {"newinstance", "", "mode", "620", "ptmxmode", "666", NULL};
-  attach("dev", root, mount_filesystem("dev", "devpts", quiet, records_owners ? pts_of_root : pts_options), "/dev/pts", false);
-  char size[32];
-  snprintf(size, sizeof size, "%llu", (unsigned long long)spec->shm_size_bytes);
-  const char *const shm_options[] = {"source", "shm", "mode", "1777", "size", size, NULL};
-  attach("dev", root, mount_filesystem("dev", "tmpfs", quiet | PLAIN, shm_options), "/dev/shm", false);
-  attach("dev", root, mount_filesystem("dev", "mqueue", quiet | PLAIN, no_options), "/dev/mqueue", false);
-}
-
-static void mount_sys(int root, const struct held_mounts *held) {
-  attach("sys", root, held->sys, "/sys", false);
-  if (held->cgroup >= 0) attach("sys", root, held->cgroup, "/sys/fs/cgroup", false);
-}
-
-void mount_system(int root, const struct spec *spec, const struct held_mounts *held) {
-  attach("proc", root, held->proc, "/proc", false);
-  mount_devices(root, spec, held);
-  mount_sys(root, held);
 }
 
 static int mount_tmpfs(const struct sandbox_mount *mount) {
@@ -342,31 +186,4 @@ void mount_requested(int root, const struct spec *spec, const struct held_mounts
     const struct sandbox_mount *mount = &spec->mounts[i];
     attach("mount", root, ready[i], mount->target, true);
   }
-}
-
-static void cover(int root, const char *path, unsigned attributes, bool is_hidden) {
-  struct walk_options options = {.step = "mask"};
-  int fd = walk_in_root(root, path, &options);
-  if (fd < 0) return; /* this kernel does not have it */
-  struct stat stat = stat_of("mask", fd, path);
-  int mount_fd;
-  if (is_hidden && S_ISDIR(stat.st_mode)) {
-    static const char *const empty[] = {"size", "4k", "nr_inodes", "1", NULL};
-    mount_fd = mount_filesystem("mask", "tmpfs", attributes | K_MOUNT_ATTR_RDONLY, empty);
-  } else {
-    int source = is_hidden ? open("/dev/null", O_PATH | O_NOFOLLOW | O_CLOEXEC) : dup(fd);
-    if (source < 0) fail("mask", "/dev/null");
-    mount_fd = clone_mount("mask", source, path);
-    close(source);
-    set_mount_attributes("mask", mount_fd, attributes | (is_hidden ? 0 : K_MOUNT_ATTR_RDONLY), 0);
-  }
-  move("mask", mount_fd, fd, path);
-  close(mount_fd);
-  close(fd);
-}
-
-void hide_paths(int root, const struct spec *spec) {
-  const unsigned attributes = K_MOUNT_ATTR_NOSUID | K_MOUNT_ATTR_NOEXEC;
-  for (uint32_t i = 0; i < spec->readonly_paths.count; i++) cover(root, spec->readonly_paths.items[i], attributes | PLAIN, false);
-  for (uint32_t i = 0; i < spec->masked_paths.count; i++) cover(root, spec->masked_paths.items[i], attributes, true);
 }

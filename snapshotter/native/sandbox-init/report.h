@@ -25,7 +25,7 @@ enum frame_type {
   FRAME_LISTENER = 'L',
   /* u32 uid, u32 gid, path: what owner a link, pipe or socket has that the step made or gave away (owners.h). */
   FRAME_OWNER = 'W',
-  /* u8: the step has the /proc of the container around it (mounts.c); 1 when it can look into no process there (fence.c). */
+  /* u8: the step has the /proc of the container around it (system.c); 1 when it can look into no process there (fence.c). */
   FRAME_SHARED_PROC = 'P',
 };
 

@@ -31,6 +31,13 @@ struct held_mounts {
   int devices[6];
 };
 struct held_mounts hold_host_side(const struct spec *spec);
+void hold_system(const struct spec *spec, struct held_mounts *held); /* its part of /proc, /sys and /dev */
+
+/*
+ * No device node works outside the few that are bound into /dev: the step has CAP_MKNOD (dpkg and tar want it), and
+ * without a device cgroup a node it made would be the host's disk. An insecure step may do that, in its root and /dev.
+ */
+#define PLAIN K_MOUNT_ATTR_NODEV
 
 /* Brings up a network of its own, or joins the one that the steps of the build share (carry_network). */
 void enter_network(const struct spec *spec);

@@ -58,6 +58,23 @@ void set_mount_attributes(const char *step, int mount_fd, unsigned attributes, u
     fail(step, "could not set mount attributes %#x", attributes);
 }
 
+int clone_mount(const char *step, int fd, const char *what) {
+  int mount_fd = k_open_tree(fd, "", K_OPEN_TREE_CLONE | K_OPEN_TREE_CLOEXEC | K_AT_EMPTY_PATH);
+  if (mount_fd < 0) fail(step, "could not bind %s", what);
+  return mount_fd;
+}
+
+void put_mount(const char *step, int mount_fd, int onto, const char *what) {
+  if (k_move_mount(mount_fd, "", onto, "", K_MOVE_MOUNT_F_EMPTY_PATH | K_MOVE_MOUNT_T_EMPTY_PATH) != 0)
+    fail(step, "could not mount on %s", what);
+}
+
+struct stat stat_of(const char *step, int fd, const char *what) {
+  struct stat stat;
+  if (fstatat(fd, "", &stat, AT_EMPTY_PATH) != 0) fail(step, "%s", what);
+  return stat;
+}
+
 struct layers {
   int upper;
   int work;
