@@ -99,6 +99,32 @@ export class Git {
   }
 }
 
+/**
+ * A URL without the login in it, and the login as an Authorization header: git keeps URLs in what it checks out, those of
+ * submodules beside it too (CVE-2023-26054), and shows them in its arguments.
+ */
+export function splitLogin(remote: string): {
+  readonly remote: string
+  readonly authorization: string | undefined
+} {
+  const url = URL.parse(remote)
+  const hasLogin = url !== null && `${url.username}${url.password}` !== ''
+  if (!hasLogin || !/^https?:$/.test(url.protocol)) return { remote, authorization: undefined }
+  const login = [url.username, url.password].map(decoded).join(':')
+  url.username = ''
+  url.password = ''
+  return { remote: url.href, authorization: `Basic ${Buffer.from(login).toString('base64')}` }
+}
+
+/** As it stands where its percent signs mean nothing. */
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    return text
+  }
+}
+
 function environment(remote: string, options: GitOptions): Record<string, string> {
   const knownHosts = join(options.env['HOME'] ?? homedir(), '.ssh', 'known_hosts')
   const env: Record<string, string> = {

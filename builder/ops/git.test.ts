@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawnSync } from 'node:child_process'
 import {
   lstatSync,
   mkdirSync,
@@ -15,6 +15,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { CopyError } from './copy-errors.ts'
 import { checkoutGit, type GitCheckout, type GitRequest } from './git.ts'
+import type { GitOptions } from './git-command.ts'
+import { serveGit } from './testing/git-server.ts'
 
 describe('checkoutGit', function () {
   // Each test runs git some ten times.
@@ -58,34 +60,33 @@ describe('checkoutGit', function () {
 
   after(() => rmSync(directory, { recursive: true }))
 
-  const checkout = (request: Partial<GitRequest>, protocols = ['file']): Promise<GitCheckout> =>
-    checkoutGit(
-      {
-        remote,
-        ref: undefined,
-        subdir: undefined,
-        checksum: undefined,
-        keepGitDir: false,
-        submodules: true,
-        mtime: 'checkout',
-        fetchByCommit: false,
-        ...request,
-      },
-      {
-        workDirectory: directory,
-        env: { PATH: process.env['PATH'] },
-        authorization: undefined,
-        signal: new AbortController().signal,
-        protocols,
-      },
-    )
+  const request = (changes: Partial<GitRequest>): GitRequest => ({
+    remote,
+    ref: undefined,
+    subdir: undefined,
+    checksum: undefined,
+    keepGitDir: false,
+    submodules: true,
+    mtime: 'checkout',
+    fetchByCommit: false,
+    ...changes,
+  })
+  const options = (protocols: readonly string[]): GitOptions => ({
+    workDirectory: directory,
+    env: { PATH: process.env['PATH'] },
+    authorization: undefined,
+    signal: new AbortController().signal,
+    protocols,
+  })
+  const checkout = (changes: Partial<GitRequest>, protocols = ['file']): Promise<GitCheckout> =>
+    checkoutGit(request(changes), options(protocols))
 
   const fails = async (
-    request: Partial<GitRequest>,
+    changes: Partial<GitRequest>,
     words: RegExp,
     protocols?: string[],
   ): Promise<void> => {
-    await assert.rejects(checkout(request, protocols), (error) => {
+    await assert.rejects(checkout(changes, protocols), (error) => {
       assert(error instanceof CopyError)
       assert.match(error.message, words)
       return true
@@ -146,6 +147,39 @@ describe('checkoutGit', function () {
 
   it('names a ref that is not there', async () => {
     await fails({ ref: 'nope' }, /does not contain ref nope/)
+  })
+
+  it('keeps the login of a URL out of arguments and checkout, also of submodules (CVE-2023-26054)', async () => {
+    const served = join(directory, 'served')
+    const parent = join(directory, 'parent')
+    const inParent = (...args: string[]): unknown => git('-C', parent, ...args)
+    git('clone', '--bare', '.', join(served, 'sub.git'))
+    git('init', '-b', 'trunk', parent)
+    inParent('submodule', 'add', join(served, 'sub.git'), 'dep')
+    inParent('config', '-f', '.gitmodules', 'submodule.dep.url', '../sub.git')
+    inParent('add', '.')
+    inParent('commit', '-m', 'with a submodule')
+    git('clone', '--bare', parent, join(served, 'parent.git'))
+    const programs = join(directory, 'programs')
+    const log = join(directory, 'arguments')
+    mkdirSync(programs)
+    const program = `#!/bin/sh\necho "$@" >> ${log}\nPATH=\${PATH#*:} exec git "$@"\n`
+    writeFileSync(join(programs, 'git'), program, { mode: 0o755 })
+    await using server = await serveGit(served, 'user:p@ss')
+    const { root } = await checkoutGit(
+      request({ remote: `http://user:p%40ss@${server.host}/parent.git`, keepGitDir: true }),
+      { ...options(['http']), env: { PATH: `${programs}:${process.env['PATH']}` } },
+    )
+    assert.equal(readFileSync(join(root, 'dep/a'), 'utf8'), '2')
+    assert.match(
+      readFileSync(join(root, '.git/config'), 'utf8'),
+      /url = http:\/\/127\.0\.0\.1:\d+\/sub/,
+    )
+    assert.match(readFileSync(log, 'utf8'), /^-c .* submodule update/m)
+    const found = spawnSync('grep', ['-rlE', 'user:|p@ss|p%40ss', root, log], { encoding: 'utf8' })
+    assert.equal(found.stdout, '')
+    const wrong = { remote: `http://user:wrong@${server.host}/parent.git` }
+    await fails(wrong, /^(?!.*wrong)/s, ['http'])
   })
 
   it('refuses what git could take for an option, a command or a local file', async () => {

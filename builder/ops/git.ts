@@ -3,7 +3,7 @@ import { lstat, lutimes, mkdir, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { cleanBelowRoot } from '../context/clean-path.ts'
 import { CopyError } from './copy-errors.ts'
-import { Git, type GitOptions } from './git-command.ts'
+import { Git, type GitOptions, splitLogin } from './git-command.ts'
 import { redactUrl } from './http.ts'
 
 /** What of a repository is wanted (features rows C7, C8, D118-D120). */
@@ -46,8 +46,12 @@ export interface ResolvedGit {
  * commit needs no network. `git-missing` when there is no git program; `checksum-mismatch`; `git-failed` for everything
  * else, with what git said.
  */
-export async function resolveGit(request: GitRequest, options: GitOptions): Promise<ResolvedGit> {
-  checkRequest(request)
+export async function resolveGit(
+  asked: GitRequest,
+  askedOptions: GitOptions,
+): Promise<ResolvedGit> {
+  checkRequest(asked)
+  const { request, options } = loggedIn(asked, askedOptions)
   const { ref, checksum } = request
   const id = request.fetchByCommit && COMMIT.test(checksum ?? '') ? checksum : ref
   if (id !== undefined && COMMIT.test(id)) {
@@ -58,11 +62,12 @@ export async function resolveGit(request: GitRequest, options: GitOptions): Prom
 
 /** Checks a repository out: one commit, with its submodules, without history. Fails as `resolveGit` does. */
 export async function checkoutGit(
-  request: GitRequest,
-  options: GitOptions,
+  asked: GitRequest,
+  askedOptions: GitOptions,
   resolved?: ResolvedGit,
 ): Promise<GitCheckout> {
-  const { commit, fetched } = resolved ?? (await resolveGit(request, options))
+  const { commit, fetched } = resolved ?? (await resolveGit(asked, askedOptions))
+  const { request, options } = loggedIn(asked, askedOptions)
   const root = join(options.workDirectory, `git-${randomUUID()}`)
   await mkdir(root, { mode: 0o755 })
   const git = new Git(root, request.remote, options)
@@ -95,6 +100,18 @@ async function setTimes(directory: string, seconds: number): Promise<void> {
       await setTimes(path, seconds)
     }
     await lutimes(path, seconds, seconds)
+  }
+}
+
+/** A login that was given for the host goes before that of the URL. */
+function loggedIn(
+  request: GitRequest,
+  options: GitOptions,
+): { readonly request: GitRequest; readonly options: GitOptions } {
+  const { remote, authorization } = splitLogin(request.remote)
+  return {
+    request: { ...request, remote },
+    options: { ...options, authorization: options.authorization ?? authorization },
   }
 }
 
