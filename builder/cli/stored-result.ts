@@ -11,6 +11,7 @@ import type { StoredImage, StoredPlatform } from '../image/image-store.ts'
 import { LayerFetcher } from '../ops/fetch-layer.ts'
 import { BuildLayer } from '../solver/layer.ts'
 import { createLimits } from '../solver/limits.ts'
+import { SingleFlight } from '../solver/single-flight.ts'
 import type { StepReporter } from '../solver/steps.ts'
 import { CommandError } from './errors.ts'
 import type { CommandServices, Registries } from './services.ts'
@@ -67,20 +68,36 @@ export function storedBlobs(
     limits: createLimits(1),
     steps,
   })
+  const intact = new SingleFlight<boolean>()
   return {
     steps,
     ensureBlob: async ({ diffId, descriptor, origins }, signal) => {
+      const { digest } = descriptor
+      // A damaged one is removed, and fetched again where that can be done.
+      const isIntact = await intact.run(
+        digest,
+        async () => !(await store.blobs.removeIfCorrupt(digest, signal)),
+      )
       const title =
         origins[0] === undefined
           ? descriptor.digest
           : `${origins[0].registry}/${origins[0].repository}`
-      await fetcher.fetch(
-        BuildLayer.ofBase(title, diffId, { descriptor, origins, file: undefined }),
-        signal,
-      )
+      const layer = BuildLayer.ofBase(title, diffId, { descriptor, origins, file: undefined })
+      await fetcher.fetch(layer, signal).catch((error: unknown) => {
+        signal.throwIfAborted()
+        throw isIntact ? error : damaged(digest, error)
+      })
       return store.blobs.path(descriptor.digest)
     },
   }
+}
+
+function damaged(digest: Digest, cause: unknown): CommandError {
+  return new CommandError(
+    'image-missing',
+    `could not use layer ${digest}: it was damaged on disk and is removed`,
+    { hint: 'build, load or pull the image again', cause },
+  )
 }
 
 async function builtImage(

@@ -5,6 +5,7 @@ import { createServer, type Server } from 'node:http'
 import { join } from 'node:path'
 import { digestHex, digestOf } from '../../registry-client/oci/index.ts'
 import { requires } from '../../snapshotter/testing/requires.ts'
+import { mustRun } from './lab/cli.ts'
 import { Lab } from './lab/lab.ts'
 import { labRegistry } from './lab/registry.ts'
 
@@ -21,6 +22,18 @@ async function damage(path: string): Promise<void> {
 async function damageAll(lab: Lab, directory: string): Promise<void> {
   const path = join(lab.stateRoot, directory)
   for (const name of await readdir(path)) await damage(join(path, name))
+}
+
+/** Blobs that are compressed: layers, not what describes them. Returns how many. */
+async function damageLayers(lab: Lab): Promise<number> {
+  const directory = join(lab.stateRoot, 'blobs/sha256')
+  let count = 0
+  for (const name of await readdir(directory)) {
+    if ((await readFile(join(directory, name)))[0] !== 0x1f) continue
+    await damage(join(directory, name))
+    count += 1
+  }
+  return count
 }
 
 describe('a state root that is damaged', () => {
@@ -50,6 +63,24 @@ describe('a state root that is damaged', () => {
       stderr,
       /what the state root had of .* was damaged and is removed; it is made again/,
     )
+  })
+
+  it('gives no damaged layer away', async () => {
+    await using lab = await Lab.open()
+    const { host } = await labRegistry()
+    const lines = `FROM ${host}/library/busybox\nCOPY source.txt /\n`
+    const context = await lab.context({ Dockerfile: lines, 'source.txt': 'text\n' })
+    await lab.build(['-t', 'app', context])
+    await damageAll(lab, 'blobs/sha256')
+    const archive = join(lab.dir, 'out.tar')
+    const { stderr } = await lab.build(['-o', `type=oci,dest=${archive}`, context])
+    assert.match(stderr, /was damaged and is removed; building without it/)
+    await mustRun('skopeo', ['copy', `oci-archive:${archive}`, `dir:${join(lab.dir, 'out')}`])
+    await lab.build(['-t', 'app', context])
+    const layers = await damageLayers(lab)
+    const saved = await lab.tsbuild(['save', '-o', join(lab.dir, 'saved.tar'), 'app'])
+    assert.ok(layers > 0 && saved.status === 1, saved.text)
+    assert.match(saved.stderr, /could not use layer .* it was damaged on disk and is removed/)
   })
 
   it('can be looked at and pruned', async () => {

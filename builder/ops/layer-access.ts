@@ -52,6 +52,7 @@ export class LayerAccess {
   readonly #blobs = new SingleFlight<LayerBlob>()
   readonly #contents = new SingleFlight<string>()
   readonly #fetched = new SingleFlight<LayerBlob>()
+  readonly #intact = new SingleFlight<boolean>()
   readonly #directories = new SingleFlight<LayerDirectory>()
   readonly #indexes = new WeakMap<BuildLayer, Promise<LayerFinder>>()
   /** By diffId: layers whose blobs or tables of contents were asked for. */
@@ -91,7 +92,10 @@ export class LayerAccess {
   async blobFile(layer: BuildLayer, digest: Digest, signal: AbortSignal): Promise<string> {
     const { blobs } = this.#parts.store
     this.#used.set((await layer.packing).diffId, layer)
-    if (!(await this.#hasBlob(layer, digest, signal))) {
+    if (!(await this.#isIntact(layer, digest, signal))) {
+      if (layer.remote?.descriptor.digest !== digest) throw damaged(layer, digest)
+      await this.#fetched.run(digest, () => this.#fetch(layer, signal))
+    } else if (!(await this.#hasBlob(layer, digest, signal))) {
       const blob =
         layer.remote?.descriptor.digest === digest
           ? await this.#fetched.run(digest, () => this.#fetch(layer, signal))
@@ -104,6 +108,15 @@ export class LayerAccess {
       }
     }
     return blobs.path(digest)
+  }
+
+  /** What leaves the store is read once more, unless this build made it. A damaged blob is removed. */
+  async #isIntact(layer: BuildLayer, digest: Digest, signal: AbortSignal): Promise<boolean> {
+    if (layer.changes !== undefined) return true
+    return await this.#intact.run(
+      digest,
+      async () => !(await this.#parts.store.blobs.removeIfCorrupt(digest, signal)),
+    )
   }
 
   /** A cached layer's blob may have arrived and not be what the cache says: only a recorded one was verified. */
@@ -206,6 +219,12 @@ export class LayerAccess {
       throw error instanceof Error ? new CachedLayerUnavailable(diffId, layer.title, error) : error
     }
   }
+}
+
+/** Without it the step is done again. */
+function damaged({ packed, title }: BuildLayer, digest: Digest): Error {
+  const cause = new BuildError('layer-missing', `blob ${digest} was damaged and is removed`)
+  return packed === undefined ? cause : new CachedLayerUnavailable(packed.diffId, title, cause)
 }
 
 function contentsOf(layer: Layer): string {

@@ -166,8 +166,9 @@ export class BlobStore implements BlobReader {
     await this.#finish(temporary, blob.digest, signal)
   }
 
-  /** Reads the whole blob; one whose bytes are not those of its digest is removed, and this is true. */
+  /** Reads the whole blob; one whose bytes are not those of its digest is removed, and this is true. Absent is fine. */
   async removeIfCorrupt(digest: Digest, signal: AbortSignal): Promise<boolean> {
+    if ((await this.size(digest, signal)) === undefined) return false
     if ((await digestOfFile(this.path(digest), signal)) === digest) return false
     await this.#corrupt(digest)
     return true
