@@ -69,6 +69,27 @@ export async function copyImage(
   return copy.run()
 }
 
+/** The platform that an image's config says it is for. Throws RegistryError `too-large`, or what the source threw. */
+export async function configPlatform(
+  source: Pick<CopySource, 'blob'>,
+  config: Descriptor,
+  signal: AbortSignal,
+): Promise<Platform> {
+  if (config.sizeBytes > CONFIG_BYTES_MAX) {
+    throw new RegistryError('too-large', `the image config is ${config.sizeBytes} bytes long`)
+  }
+  const chunks: Uint8Array[] = []
+  for await (const chunk of source.blob(config, signal).open(0)) chunks.push(chunk)
+  const image = parseImageConfig(Buffer.concat(chunks))
+  const { os, architecture, variant, 'os.version': osVersion } = image
+  return {
+    os,
+    architecture,
+    ...(variant === undefined || variant === '' ? {} : { variant }),
+    ...(osVersion === undefined || osVersion === '' ? {} : { osVersion }),
+  }
+}
+
 /** Signatures of signatures of ... end somewhere. */
 const REFERRER_DEPTH_MAX = 8
 /** cosign's signatures, attestations and bills of material, where registries know no referrers. */
@@ -128,14 +149,7 @@ class ImageCopy {
 
   /** Of an image without an index, only the config knows. */
   async #checkPlatform({ config }: ImageManifest, platform: Platform): Promise<void> {
-    if (config.sizeBytes > CONFIG_BYTES_MAX) {
-      throw new RegistryError('too-large', `the image config is ${config.sizeBytes} bytes long`)
-    }
-    const chunks: Uint8Array[] = []
-    const { open } = this.#source.blob(config, this.#options.signal)
-    for await (const chunk of open(0)) chunks.push(chunk)
-    const { os, architecture, variant } = parseImageConfig(Buffer.concat(chunks))
-    const own: Platform = { os, architecture, ...(variant === undefined ? {} : { variant }) }
+    const own = await configPlatform(this.#source, config, this.#options.signal)
     if (bestPlatform(platform, [{ platform: own }]) !== undefined) return
     throw new RegistryError(
       'no-platform-match',

@@ -49,7 +49,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   },
   {
     name: 'copy',
-    summary: 'Copy an image from one registry to another',
+    summary: 'Copy an image from one registry to another, or several into one',
     load: async () => (await import('./commands/copy.ts')).copyCommand,
   },
   {

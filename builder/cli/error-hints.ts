@@ -133,6 +133,7 @@ const HINTS: Readonly<Record<FailureCode, string | undefined>> = {
   'shell-missing': undefined,
   'step-missing': undefined,
   'not-supported': undefined,
+  'platform-repeated': 'leave one of them out, or copy one platform of it first: copy --platform',
 }
 
 /** Hints for system calls that fail wherever they are made. */

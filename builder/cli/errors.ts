@@ -41,3 +41,4 @@ export type CommandErrorCode =
   | 'shell-missing'
   | 'step-missing'
   | 'not-supported'
+  | 'platform-repeated'

@@ -105,6 +105,46 @@ describe('the commands about registries', () => {
     assert.equal(raw, Buffer.from(repository.find('v1')?.bytes ?? []).toString())
   })
 
+  it('copy images of several platforms into one', async () => {
+    await using from = await FakeRegistry.start()
+    await using to = await FakeRegistry.start()
+    const amd64 = from.repository('a').addImage({ layers: [LAYER], platform: AMD64, tag: 'v1' })
+    const arm64 = from.repository('b').addImage({
+      layers: [Buffer.alloc(500, 'y')],
+      platform: ARM64,
+      tag: 'v1',
+    })
+    const sources = [`${from.host}/a:v1`, `docker://${from.host}/b:v1`]
+    const target = `${to.host}/both:v1`
+    const said = await succeeded(['copy', '-q', ...sources, target])
+    const repository = to.repository('both')
+    const index = repository.find('v1') ?? assert.fail('no index')
+    assert.match(said, new RegExp(`^v1: digest: ${index.digest} `))
+    const { parsed } = { parsed: parseManifest(Buffer.from(index.bytes), undefined) }
+    assert.ok(parsed.kind === 'index')
+    assert.deepEqual(
+      parsed.index.manifests.map(({ digest, platform }) => [digest, platform]),
+      [
+        [amd64.manifest.digest, AMD64],
+        [arm64.manifest.digest, ARM64],
+      ],
+    )
+    for (const { digest } of parsed.index.manifests) assert.ok(repository.find(digest))
+    // An index among them: its images, and no second index around it; equal ones once.
+    await succeeded(['copy', '-q', target, sources[0] ?? '', `${to.host}/again`])
+    assert.equal(to.repository('again').find('latest')?.digest, index.digest)
+    const other = from.repository('c').addImage({ layers: [], platform: ARM64, tag: 'v1' })
+    assert.ok(other.manifest.digest !== arm64.manifest.digest)
+    await failed(
+      ['copy', '-q', ...sources, `${from.host}/c:v1`, target],
+      /could not combine .*b:v1 and .*c:v1: both have an image for linux\/arm64\nHINT: /,
+    )
+    assert.equal(
+      (await tsbuild(['copy', '--platform', 'linux/amd64', ...sources, target])).status,
+      2,
+    )
+  })
+
   it('send only what is missing after a push was killed', async () => {
     await using from = await FakeRegistry.start()
     await using to = await FakeRegistry.start()

@@ -10,6 +10,7 @@ import {
 import { kernel } from '../../../snapshotter/index.ts'
 import type { Step } from '../../solver/steps.ts'
 import type { Command, CommandContext } from '../command.ts'
+import type { NamedSource } from '../combined-source.ts'
 import { UsageError } from '../errors.ts'
 import { layoutCopySource } from '../layout-copy-source.ts'
 import { REGISTRY_FLAGS } from '../request/build-flags.ts'
@@ -22,10 +23,11 @@ const PROGRESS_INTERVAL_MS = 100
 
 export const copyCommand: Command = {
   name: 'copy',
-  usage: 'copy [OPTIONS] SOURCE NAME[:TAG]',
+  usage: 'copy [OPTIONS] SOURCE [SOURCE...] NAME[:TAG]',
   description:
     'Copies an image to a registry as it is, with all its platforms: digests stay, what is there is not sent again.\n' +
-    'SOURCE is a name in a registry, or oci-layout://DIR[:TAG] for a layout directory. Nothing is stored here.',
+    'SOURCE is a name in a registry, or oci-layout://DIR[:TAG] for a layout directory. Nothing is stored here.\n' +
+    'Several sources, such as images that were built on machines of their own, become one image for all platforms.',
   flags: {
     platform: {
       kind: 'text',
@@ -39,25 +41,36 @@ export const copyCommand: Command = {
     quiet: { kind: 'boolean', short: 'q', help: 'No progress' },
     ...REGISTRY_FLAGS,
   },
-  arguments: { min: 2, max: 2 },
+  arguments: { min: 2, max: Infinity },
   run: async (args, context) => {
-    const [sourceText = '', targetText = ''] = args.positionals
-    const target = readTarget(targetText)
+    const texts = args.positionals.slice(0, -1)
+    const target = readTarget(args.positionals.at(-1) ?? '')
     const platformText = args.text('platform')
     const platform = platformText === undefined ? undefined : readPlatform(platformText)
-    const openSource = readSource(sourceText, context)
+    if (platform !== undefined && texts.length > 1) {
+      throw new UsageError('--platform takes an image out of one source, not of several')
+    }
+    const open = texts.map((text) => readSource(text, context))
     const root = await withProgress(args, context, async ({ steps, registries }) => {
       const client = await registries.client()
-      const title = `copying ${sourceText} to ${familiarReference(target)}`
+      const title = `copying ${texts.join(', ')} to ${familiarReference(target)}`
       const withReferrers = args.boolean('referrers') === true
+      const sources = open.map((one, index) => ({ name: texts[index] ?? '', source: one(client) }))
+      const source = await sourceOf(sources)
       return await steps.during(title, context.signal, (step) =>
-        copy(client, openSource(client), { target, platform, withReferrers, step, context }),
+        copy(client, source, { target, platform, withReferrers, step, context }),
       )
     })
     const name = target.tag ?? familiarReference(target)
     context.stdout.write(`${name}: digest: ${root.digest} size: ${root.bytes.byteLength}\n`)
     return 0
   },
+}
+
+async function sourceOf(sources: readonly NamedSource[]): Promise<CopySource> {
+  const [first, ...others] = sources
+  if (first !== undefined && others.length === 0) return first.source
+  return new (await import('../combined-source.ts')).CombinedSource(sources)
 }
 
 async function copy(
