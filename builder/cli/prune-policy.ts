@@ -53,7 +53,10 @@ interface Source {
   records(): AsyncIterable<CacheRecord>
 }
 
-/** The sources with all records that the filters do not name pinned: what they hold must stay. */
+/**
+ * The sources with all records that the filters do not name pinned: what they hold must stay. An index holds nothing, it only
+ * leads to what a step holds.
+ */
 export function onlyOf(
   sources: readonly Source[],
   { kinds, ids }: Pick<PruneFilters, 'kinds' | 'ids'>,
@@ -63,7 +66,8 @@ export function onlyOf(
   return sources.map((source) => ({
     records: async function* () {
       for await (const record of source.records()) {
-        yield isWanted(record) ? record : { ...record, isPinned: true }
+        const kept = { ...record, isPinned: true }
+        yield isWanted(record) ? record : record.kind === 'index' ? { ...kept, layers: [] } : kept
       }
     },
   }))

@@ -1,4 +1,8 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { readdir } from 'node:fs/promises'
+import { createServer, type Server } from 'node:http'
+import { join } from 'node:path'
 import { requires } from '../../snapshotter/testing/requires.ts'
 import { Lab } from './lab/lab.ts'
 import { labRegistry } from './lab/registry.ts'
@@ -11,6 +15,12 @@ async function names(lab: Lab): Promise<string[]> {
 async function prune(lab: Lab, ...flags: string[]): Promise<void> {
   const result = await lab.tsbuild(['prune', '-f', ...flags])
   assert.equal(result.status, 0, result.text)
+}
+
+function portOf(server: Server): number {
+  const address = server.address()
+  assert.ok(address !== null && typeof address === 'object')
+  return address.port
 }
 
 describe('tsbuild prune', () => {
@@ -79,6 +89,46 @@ describe('tsbuild prune', () => {
     assert.deepEqual([...(await kinds()).keys()], [])
     for (const filter of ['type=frob', 'until', 'frob=1']) {
       assert.equal((await lab.tsbuild(['prune', '-f', '--filter', filter])).status, 2, filter)
+    }
+  })
+
+  it('frees what steps of a type hold, though an index leads to them', async () => {
+    await using lab = await Lab.open()
+    const lines = ['FROM scratch AS a', 'COPY one /one', 'FROM scratch', 'COPY --from=a /one /two']
+    const context = await lab.context({ Dockerfile: lines.join('\n'), one: 'x'.repeat(1000) })
+    await lab.build(['-o', 'type=cacheonly', context])
+    await prune(lab, '--filter', 'type=step')
+    const { stdout } = await lab.tsbuild(['du', '--format', 'json'])
+    const { records }: { records: { type: string; sizeBytes: number }[] } = JSON.parse(stdout)
+    assert.deepEqual([...new Set(records.map(({ type }) => type))], ['index'])
+    assert.deepEqual(await readdir(join(lab.stateRoot, 'layers/records')), [])
+  })
+
+  it('leaves a cache mount alone that a build has used', async () => {
+    await using lab = await Lab.open()
+    const { host } = await labRegistry()
+    let [tellReady, release] = [(): void => {}, (): void => {}]
+    const ready = new Promise<void>((resolve) => (tellReady = resolve))
+    const released = new Promise<void>((resolve) => (release = resolve))
+    // The step tells that it has the mount, and waits until everything was pruned.
+    const server = createServer((_request, response) => {
+      tellReady()
+      void released.then(() => response.end())
+    })
+    await once(server.listen(0, '127.0.0.1'), 'listening')
+    try {
+      const step = `echo x > /c/f && wget -qO- http://127.0.0.1:${portOf(server)} && cat /c/f`
+      const context = await lab.context({
+        Dockerfile: `FROM ${host}/library/busybox\nRUN --mount=type=cache,target=/c ${step}\n`,
+      })
+      const building = lab.build(['--network=host', '--allow=network.host', context])
+      await Promise.race([ready, building])
+      await prune(lab, '--all', '--images')
+      release()
+      await building
+    } finally {
+      server.closeAllConnections()
+      server.close()
     }
   })
 
