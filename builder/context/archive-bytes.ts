@@ -1,3 +1,5 @@
+import { open } from 'node:fs/promises'
+
 /** How an archive is compressed, as far as its first bytes say. */
 export type ArchiveCompression = 'gzip' | 'bzip2' | 'xz' | 'zstd'
 
@@ -42,4 +44,23 @@ export function startsWithTarHeader(bytes: Uint8Array): boolean {
     signed += value > 127 ? value - 256 : value
   }
   return expected === unsigned || expected === signed
+}
+
+/**
+ * What bytes that were piped in or downloaded are, by the first 1024 of them (features rows C2, C3, C9): an archive, a
+ * Dockerfile, or nothing. zstd is not recognised, as it is not by docker.
+ */
+export function classifyInput(head: Uint8Array): 'archive' | 'dockerfile' | 'empty' {
+  const compression = sniffCompression(head)
+  if ((compression !== undefined && compression !== 'zstd') || startsWithTarHeader(head)) {
+    return 'archive'
+  }
+  return head.length === 0 ? 'empty' : 'dockerfile'
+}
+
+/** The first bytes of a file, at most `bytesMax`. */
+export async function readHead(path: string, bytesMax: number): Promise<Buffer> {
+  await using file = await open(path, 'r')
+  const { buffer, bytesRead } = await file.read(Buffer.alloc(bytesMax), 0, bytesMax, 0)
+  return buffer.subarray(0, bytesRead)
 }

@@ -8,18 +8,12 @@ import { removeIfDamaged } from '../ops/http.ts'
 import type { BuildRequest, ContextLocation } from '../request.ts'
 import { SingleFlight } from '../solver/single-flight.ts'
 import { keepsGitDirectory } from '../steering-args.ts'
+import type { ContextParts, FilesLocation, OpenContext } from './context-parts.ts'
+import { canonicalDirectory } from './directory-context.ts'
 import { type DockerfileText, hostReader, readDockerfile } from './dockerfile.ts'
 import { GitTree } from './git-tree.ts'
-import {
-  canonicalDirectory,
-  type ContextParts,
-  downloadsDirectory,
-  type FilesLocation,
-  openContext,
-  type OpenContext,
-  httpTime,
-  openHttpTree,
-} from './open-context.ts'
+import { openContext } from './open-context.ts'
+import { downloadsDirectory, httpTime, openHttpTree } from './url-context.ts'
 
 /**
  * The inputs of one build that are files, each opened once when it is first needed: the Dockerfile, the main context,

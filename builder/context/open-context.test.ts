@@ -9,15 +9,11 @@ import { gzipSync } from 'node:zlib'
 import { digestOf } from '../../registry-client/oci/index.ts'
 import { kernel } from '../../snapshotter/index.ts'
 import { CopyError } from '../ops/copy-errors.ts'
+import { classifyInput } from './archive-bytes.ts'
+import type { FilesLocation, OpenContext, OpenOptions } from './context-parts.ts'
 import { hostReader, readDockerfile } from './dockerfile.ts'
 import { ContextError } from './errors.ts'
-import {
-  classifyInput,
-  type FilesLocation,
-  openContext,
-  type OpenContext,
-  type OpenOptions,
-} from './open-context.ts'
+import { openContext } from './open-context.ts'
 
 describe('openContext', () => {
   let directory = ''

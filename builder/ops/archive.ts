@@ -1,5 +1,4 @@
 import { createGunzip, constants as zlib } from 'node:zlib'
-import { open } from 'node:fs/promises'
 import {
   joinPath,
   type LayerEntry,
@@ -8,7 +7,7 @@ import {
   type PackSource,
   parentOf,
 } from '../../snapshotter/index.ts'
-import { sniffCompression, startsWithTarHeader } from '../context/archive-bytes.ts'
+import { readHead, sniffCompression, startsWithTarHeader } from '../context/archive-bytes.ts'
 import type { DraftLeaf, DraftMetadata, LayerDraft } from './copy-draft.ts'
 import { CopyError } from './copy-errors.ts'
 import type { Owner } from './copy-owner.ts'
@@ -195,7 +194,7 @@ class ExtractedPlaces implements Pick<TreeView, 'lookup'> {
  * begins like one. What bzip2, xz and zstd hold is not looked at here: `maybe` says that only unpacking can tell.
  */
 export async function detectArchive(file: string): Promise<'yes' | 'no' | 'maybe'> {
-  const head = await readHead(file)
+  const head = await readHead(file, HEAD_BYTES)
   const compression = sniffCompression(head)
   if (compression === undefined) {
     return startsWithTarHeader(head) ? 'yes' : 'no'
@@ -208,16 +207,6 @@ export async function detectArchive(file: string): Promise<'yes' | 'no' | 'maybe
 
 /** Enough compressed bytes to hold the first header whatever name and comment the gzip header has. */
 const HEAD_BYTES = 128 * 1024
-
-async function readHead(file: string): Promise<Buffer> {
-  const handle = await open(file, 'r')
-  try {
-    const { buffer, bytesRead } = await handle.read(Buffer.alloc(HEAD_BYTES), 0, HEAD_BYTES, 0)
-    return buffer.subarray(0, bytesRead)
-  } finally {
-    await handle.close()
-  }
-}
 
 /** First bytes of a gzip stream that may be cut off; empty when it is none. */
 async function gunzipHead(bytes: Buffer): Promise<Buffer> {

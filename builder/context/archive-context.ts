@@ -1,0 +1,64 @@
+import { createReadStream, fstatSync } from 'node:fs'
+import { join } from 'node:path'
+import { buffer } from 'node:stream/consumers'
+import { digestHex, digestOf } from '../../registry-client/oci/index.ts'
+import { archiveTime, openArchiveTree } from './archive-tree.ts'
+import { cleanBelowRoot } from './clean-path.ts'
+import type { ContextParts, OpenContext, OpenOptions } from './context-parts.ts'
+import type { TextReader } from './dockerfile.ts'
+import { ContextError } from './errors.ts'
+
+const TEXT_BYTES_MAX = 16 << 20
+
+/** An archive, unpacked (features row C3). */
+export async function openArchive(
+  file: string,
+  options: OpenOptions,
+  parts: ContextParts,
+): Promise<OpenContext> {
+  const directory = join(parts.workDirectory, `archive-${digestHex(digestOf(file)).slice(0, 16)}`)
+  const { description } = options
+  const tree = await openArchiveTree({
+    kernel: parts.kernel,
+    file,
+    directory,
+    description,
+    signal: parts.signal,
+  })
+  return {
+    tree,
+    readText: rootReader(directory, parts),
+    dockerfileText: undefined,
+    timeSec: () => archiveTime(file, parts),
+    save: () => Promise.resolve(),
+  }
+}
+
+/** Reads files of a directory whose names and links are somebody else's. */
+export function rootReader(root: string, parts: Pick<ContextParts, 'kernel'>): TextReader {
+  return async (path) => {
+    let fd: number
+    try {
+      fd = parts.kernel.openInRoot(root, cleanBelowRoot(path))
+    } catch (error) {
+      if (
+        error instanceof Error &&
+        'code' in error &&
+        (error.code === 'ENOENT' || error.code === 'ENOTDIR')
+      ) {
+        return undefined
+      }
+      throw error
+    }
+    const stream = createReadStream('', { fd })
+    if (fstatSync(fd).size > TEXT_BYTES_MAX) {
+      stream.destroy()
+      throw new ContextError(
+        'context-too-large',
+        `could not read ${path}: it is larger than 16 MiB`,
+        { path },
+      )
+    }
+    return (await buffer(stream)).toString('utf8')
+  }
+}

@@ -1,0 +1,84 @@
+import { utimesSync } from 'node:fs'
+import { mkdir, realpath, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { digestHex, digestOf } from '../../registry-client/oci/index.ts'
+import type { ContextParts, OpenContext, OpenOptions } from './context-parts.ts'
+import { ContextState } from './context-state.ts'
+import { DirectoryTree } from './directory-tree.ts'
+import { hostReader } from './dockerfile.ts'
+import { ContextError } from './errors.ts'
+import { compileMatcher, parseIgnoreFile } from './ignore.ts'
+import { StatCache } from './stat-cache.ts'
+
+/** A directory, read in place and filtered by its `.dockerignore` (features rows C1, D122, D123). */
+export async function openDirectory(
+  path: string,
+  options: OpenOptions,
+  parts: ContextParts,
+): Promise<OpenContext> {
+  const root = await canonicalDirectory(path)
+  const readText = hostReader(root)
+  const ignoreText = options.ignoreText ?? (await readText('.dockerignore')) ?? ''
+  await mkdir(parts.contextsDirectory, { recursive: true, mode: 0o700 })
+  const memory = join(parts.contextsDirectory, digestHex(digestOf(root)))
+  const [statFile, closedFile] = [`${memory}.stat`, `${memory}.closed`]
+  for (const file of [statFile, closedFile]) markUsed(file)
+  const { kernel, workDirectory, signal } = parts
+  const patterns = parseIgnoreFile(ignoreText)
+  const tree = new DirectoryTree({
+    kernel,
+    root,
+    description: options.description,
+    ignore: compileMatcher(patterns),
+    ignoreDescription: 'excluded by .dockerignore',
+    ownership: 'root',
+    statCache: () => StatCache.open({ file: statFile, workDirectory }),
+    state: new ContextState({
+      kernel,
+      root,
+      patterns,
+      file: closedFile,
+      workDirectory,
+      signal,
+    }),
+    signal,
+  })
+  return {
+    tree,
+    readText,
+    dockerfileText: undefined,
+    timeSec: () => Promise.resolve(undefined),
+    save: () => tree.save(),
+  }
+}
+
+/** What is known of a context that does not change is not written anew: its time is what `prune` goes by (row K24). */
+function markUsed(file: string): void {
+  const now = new Date()
+  try {
+    utimesSync(file, now, now)
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error
+  }
+}
+
+/** The real path of a context directory; `context-missing` when it is none. */
+export async function canonicalDirectory(path: string): Promise<string> {
+  try {
+    const root = await realpath(path)
+    if ((await stat(root)).isDirectory()) {
+      return root
+    }
+  } catch (error) {
+    throw new ContextError(
+      'context-missing',
+      `unable to prepare context: path "${path}" not found`,
+      { cause: error, path },
+    )
+  }
+  throw new ContextError(
+    'context-missing',
+    `unable to prepare context: path "${path}" is not a directory`,
+    { path },
+  )
+}
