@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { validateImage } from '../image/validate-image.ts'
+import { validateImage } from '../image/testing/validate-image.ts'
 
 const MAIN = fileURLToPath(new URL('main.js', import.meta.url))
 

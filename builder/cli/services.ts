@@ -20,7 +20,7 @@ export interface CommandServices extends AsyncDisposable {
 }
 
 /** Where the state is: `--root`, else `TSBUILD_ROOT`, else the default of the user. */
-export function stateRootOf(args: ParsedArgs, { cwd, env }: CommandContext): string {
+function stateRootOf(args: ParsedArgs, { cwd, env }: CommandContext): string {
   const given = args.text('root')
   return given === undefined || given === ''
     ? defaultStateRoot(env, { uid: process.getuid?.() ?? 0, home: homedir() })

@@ -3,7 +3,7 @@ import { readdir, readFile, readlink, symlink, writeFile } from 'node:fs/promise
 import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
 import { kernel } from '../../snapshotter/index.ts'
-import { validateImage } from '../image/validate-image.ts'
+import { validateImage } from '../image/testing/validate-image.ts'
 import type { OutputRequest } from '../request.ts'
 import { ArchiveExporter } from './archive.ts'
 import { FORMAT_DEFAULT } from './layer-formats.ts'

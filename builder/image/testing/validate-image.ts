@@ -17,7 +17,7 @@ import {
   OCI_INDEX,
   parseImageConfig,
   parseManifest,
-} from '../../registry-client/oci/index.ts'
+} from '../../../registry-client/oci/index.ts'
 
 /** What a sound image holds, for further assertions. */
 export interface ValidatedImage {
