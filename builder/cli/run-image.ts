@@ -4,13 +4,14 @@ import {
   formatPlatform,
   type Platform,
 } from '../../registry-client/oci/index.ts'
+import type { LayerDirectory } from '../../snapshotter/index.ts'
 import { LayerFetcher } from '../ops/fetch-layer.ts'
 import { ImageResolver } from '../ops/image.ts'
 import { LayerAccess } from '../ops/layer-access.ts'
 import { LazyWorker } from '../ops/lazy-worker.ts'
 import { readLayerContents } from '../ops/read-contents.ts'
 import type { BuildRequest } from '../request.ts'
-import { BuildLayer } from '../solver/layer.ts'
+import { BuildLayer, type LayerStack } from '../solver/layer.ts'
 import { createLimits } from '../solver/limits.ts'
 import { startWorker } from '../worker/start-worker.ts'
 import type { RunRequest, Worker } from '../worker/protocol.ts'
@@ -131,22 +132,39 @@ async function prepare(
     })
   }
   const fetcher = new LayerFetcher({ store, registry, limits, steps })
-  const access = new LayerAccess({
-    steps,
-    store,
-    limits,
-    worker: () => worker.get(signal),
-    fetchBlob: (layer, inner, onArrival) => fetcher.fetch(layer, inner, onArrival),
-    readContents: (path, layer, blob, inner) =>
-      readLayerContents(path, layer, blob, { store, kernel }, inner),
-  })
+  const openLayers = (): LayerAccess =>
+    new LayerAccess({
+      steps,
+      store,
+      limits,
+      worker: () => worker.get(signal),
+      fetchBlob: (layer, inner, onArrival) => fetcher.fetch(layer, inner, onArrival),
+      readContents: (path, layer, blob, inner) =>
+        readLayerContents(path, layer, blob, { store, kernel }, inner),
+    })
   const stack = image.layers.map(({ diffId, descriptor, origins }) =>
     BuildLayer.ofBase(options.image, diffId, { descriptor, origins, file: undefined }),
   )
   return {
     id: image.configDescriptor.digest,
     config: image.config.config,
-    layers: await access.directories(stack, signal),
+    layers: await unpacked(stack, openLayers, signal),
+  }
+}
+
+/** The layers unpacked. A blob that is damaged on disk is removed, and fetched again where that can be done. */
+async function unpacked(
+  stack: LayerStack,
+  openLayers: () => LayerAccess,
+  signal: AbortSignal,
+): Promise<LayerDirectory[]> {
+  const access = openLayers()
+  try {
+    return await access.directories(stack, signal)
+  } catch (error) {
+    signal.throwIfAborted()
+    if ((await access.removeDamaged(signal)).length === 0) throw error
+    return await openLayers().directories(stack, signal)
   }
 }
 

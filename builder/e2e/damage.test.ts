@@ -83,6 +83,20 @@ describe('a state root that is damaged', () => {
     assert.match(saved.stderr, /could not use layer .* it was damaged on disk and is removed/)
   })
 
+  it('has the layers of an image that is to be run fetched again', async () => {
+    await using lab = await Lab.open()
+    const { host } = await labRegistry()
+    await lab.build([
+      '-t',
+      'app',
+      await lab.context({ Dockerfile: `FROM ${host}/library/busybox\n` }),
+    ])
+    assert.equal((await lab.tsbuild(['save', '-o', join(lab.dir, 'saved.tar'), 'app'])).status, 0)
+    assert.ok((await damageLayers(lab)) > 0)
+    const run = await lab.tsbuild(['run', 'app', 'echo', 'here'])
+    assert.equal(run.stdout, 'here\n', run.text)
+  })
+
   it('can be looked at and pruned', async () => {
     await using lab = await Lab.open()
     const { host } = await labRegistry()
