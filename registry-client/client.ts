@@ -223,7 +223,9 @@ export class RegistryClient implements AsyncDisposable {
    */
   copy(source: CopySource, target: Reference, options: CopyOptions): Promise<ManifestBytes> {
     const { registry } = target
-    return inOperation(`copy to ${familiarReference(target)}`, registry, () =>
+    // What can be wrong with bytes is wrong with the source's.
+    const from = source.origin?.registry ?? 'the source'
+    return inOperation(`copy to ${familiarReference(target)}`, from, () =>
       copyImage(source, { host: this.#host(registry), reference: target }, options),
     )
   }

@@ -4,7 +4,6 @@ import {
   digestHex,
   isIndexType,
   isManifestType,
-  parseManifest,
 } from '../../registry-client/oci/index.ts'
 import type { Kernel } from '../../snapshotter/index.ts'
 import { OciLayout, tagOf } from '../ops/oci-layout.ts'
@@ -22,9 +21,8 @@ export function layoutCopySource(
 ): CopySource {
   const layout = new OciLayout(location.path)
   const manifest = async (descriptor: Descriptor): Promise<FetchedManifest> => {
-    const bytes = await layout.read(descriptor)
     const { mediaType, digest } = descriptor
-    return { mediaType, digest, bytes, parsed: parseManifest(bytes, mediaType) }
+    return { mediaType, digest, ...(await layout.manifest(descriptor)) }
   }
   return {
     origin: undefined,

@@ -188,6 +188,13 @@ describe('the commands about registries', () => {
     const again = ['copy', '-q', 'oci:layout', `${registry.host}/stolen:v1`]
     await failed(again, /could not read OCI layout .*layout: blob sha256:\w+ is missing or no file/)
     await failed(['copy', 'oci:layout:v9', `${registry.host}/app`], /could not find v9 in OCI layo/)
+    const entry = { mediaType: OCI_MANIFEST, digest: blob, size: -1 }
+    const index = JSON.stringify({ schemaVersion: 2, manifests: [entry] })
+    await writeFile(join(directory, 'layout/index.json'), index)
+    await failed(
+      again,
+      /could not use OCI layout .*layout: index\.json: .*size must not be negative/,
+    )
   })
 
   it('say which file makes a certificate trusted, and take it in every form', async () => {

@@ -5,6 +5,8 @@ import {
   type Digest,
   digestHex,
   digestOf,
+  OciError,
+  type ParsedManifest,
   parseDigest,
   parseManifest,
 } from '../../registry-client/oci/index.ts'
@@ -46,7 +48,7 @@ export class OciLayout {
   /** What index.json lists, with and without names. Errors: `layout-invalid`. */
   async entries(): Promise<readonly Descriptor[]> {
     const bytes = await this.#readFile(join(this.path, 'index.json'))
-    const parsed = parseManifest(bytes, undefined)
+    const parsed = this.#parse(bytes, undefined, 'index.json')
     if (parsed.kind !== 'index') {
       throw this.#invalid('index.json is no image index')
     }
@@ -65,6 +67,22 @@ export class OciLayout {
       throw this.#invalid(`blob ${descriptor.digest} has other bytes than its digest says`)
     }
     return bytes
+  }
+
+  /** A manifest or index, verified. Errors: `layout-invalid`. */
+  async manifest(descriptor: Descriptor): Promise<{ bytes: Uint8Array; parsed: ParsedManifest }> {
+    const { digest, mediaType } = descriptor
+    const bytes = await this.read(descriptor)
+    return { bytes, parsed: this.#parse(bytes, mediaType, `blob ${digest}`) }
+  }
+
+  #parse(bytes: Uint8Array, mediaType: string | undefined, what: string): ParsedManifest {
+    try {
+      return parseManifest(bytes, mediaType)
+    } catch (error) {
+      if (error instanceof OciError) throw this.#invalid(`${what}: ${error.message}`, error)
+      throw error
+    }
   }
 
   async #readFile(path: string, sizeBytesMax = SMALL_BYTES_MAX): Promise<Uint8Array> {
