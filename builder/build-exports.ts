@@ -56,6 +56,11 @@ export class BuildExports {
     return this.#services
   }
 
+  /** Throws when an output can be seen to fail at the end. */
+  async check(signal: AbortSignal): Promise<void> {
+    await Promise.all(this.#active().map(async (exporter) => exporter.check?.(signal)))
+  }
+
   /** Layers in the form that a cache wants. */
   async inFormat(
     layers: readonly BuildLayer[],

@@ -160,6 +160,7 @@ function prepare(
       project: `${session.contexts.identity('context')} ${dockerfile.name} ${request.target ?? ''}`,
     }),
   )
+  scheduler.background(exports.check(scheduler.signal))
   return { scheduler, exports }
 }
 

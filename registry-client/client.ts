@@ -27,6 +27,7 @@ import { fetchBytes } from './pull/bytes.ts'
 import type { FetchedManifest } from './pull/manifest.ts'
 import { fetchTop, head, type ResolvedImage, type ResolveOptions, resolve } from './pull/resolve.ts'
 import { type BlobPushResult, type PushBlobOptions, pushBlob } from './push/blob.ts'
+import { checkPush } from './push/check-push.ts'
 import { hasBlob, pushAccess } from './push/has-blob.ts'
 import { pushManifest } from './push/manifest.ts'
 import { listReferrers } from './referrers.ts'
@@ -190,6 +191,14 @@ export class RegistryClient implements AsyncDisposable {
     return this.#pushing(reference, (host) =>
       hasBlob(host, { repository, descriptor, access: pushAccess(repository) }, options.signal),
     )
+  }
+
+  /**
+   * Makes sure, before hours of work, that the repository of `reference` may be pushed to. Throws
+   * `unauthorized`, `denied` or `not-found` when it may not.
+   */
+  checkPush(reference: Reference, options: { readonly signal: AbortSignal }): Promise<void> {
+    return this.#pushing(reference, (host) => checkPush(host, reference.repository, options.signal))
   }
 
   /** Makes the repository of `reference` hold a blob: it is there, or mounted, or uploaded. */

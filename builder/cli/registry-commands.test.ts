@@ -87,6 +87,28 @@ describe('the commands about registries', () => {
     )
   })
 
+  it('do not build for hours what may not be pushed', async () => {
+    await using registry = await FakeRegistry.start()
+    const body = '{"errors":[{"code":"DENIED","message":"read only"}]}'
+    registry.script({ method: 'POST', times: 99, act: { kind: 'reply', status: 403, body } })
+    // A step that waits for a layer that never comes: only the refusal ends it.
+    await using bases = await FakeRegistry.start()
+    const base = bases.repository('base').addImage({ layers: [LAYER], platform: AMD64, tag: 'v1' })
+    const path = new RegExp(base.layers[0]?.digest ?? assert.fail())
+    bases.script({ path, times: 99, act: { kind: 'hang' } })
+    const stages = `FROM ${bases.host}/base:v1 AS base\nFROM scratch\nCOPY --from=base /etc/x /x\n`
+    await writeFile(join(directory, 'ctx/Dockerfile'), stages)
+    const build = [
+      '-q',
+      '--platform=linux/amd64',
+      '-t',
+      `${registry.host}/team/app:v1`,
+      '--push',
+      'ctx',
+    ]
+    await failed(build, /could not push .*team\/app:v1: .*DENIED: read only/)
+  })
+
   it('copy an index, or one platform of it, to another registry', async () => {
     await using from = await FakeRegistry.start()
     await using to = await FakeRegistry.start()

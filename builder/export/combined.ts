@@ -18,6 +18,10 @@ export class CombinedExporter implements Exporter {
     this.#parts = parts
   }
 
+  async check(signal: AbortSignal): Promise<void> {
+    await Promise.all(this.#parts.map(async (part) => part.check?.(signal)))
+  }
+
   layerReady(layer: ImageLayer, services: ExportServices, signal: AbortSignal): void {
     for (const part of this.#parts) {
       part.layerReady?.(layer, services, signal)

@@ -19,6 +19,10 @@ export interface Exporter {
   /** True when nothing of the image is needed (`cacheonly`): layers are not packed for it and `export` is not called. */
   readonly isEmpty?: boolean
   /**
+   * Called when steps begin: throws when it is plain already that nothing can be exported, before hours are spent.
+   */
+  check?(signal: AbortSignal): Promise<void>
+  /**
    * A layer of the result is decided: a new one is in the blob store, a base layer may still be remote (see
    * `ExportServices.ensureBlob`). May start an upload; a failure of it is kept and thrown by `export`.
    */

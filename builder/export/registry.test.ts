@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { RegistryError, type RegistryErrorCode } from '../../registry-client/index.ts'
 import { formatReference, type Reference } from '../../registry-client/oci/index.ts'
 import { FORMAT_DEFAULT } from './layer-formats.ts'
 import { RegistryExporter } from './registry.ts'
@@ -75,6 +76,26 @@ describe('RegistryExporter', () => {
         (event) => event.type === 'notice' && event.text.includes('good.example/a:v1'),
       ),
     )
+  })
+
+  it('says at the beginning that all registries refuse, but not that some do or are down', async () => {
+    const codes = new Map<string, RegistryErrorCode>()
+    const { client } = recordingClient(({ registry }) => {
+      const code = codes.get(registry)
+      if (code !== undefined) throw new RegistryError(code, registry)
+    })
+    const names = ['one.example/a:v1', 'two.example/a:v1']
+    const exporter = new RegistryExporter(
+      { format: FORMAT_DEFAULT, names, pushByDigest: false },
+      async () => client,
+    )
+    const { signal } = new AbortController()
+    codes.set('one.example', 'denied')
+    await exporter.check(signal)
+    codes.set('two.example', 'registry-unreachable')
+    await exporter.check(signal)
+    codes.set('two.example', 'not-found')
+    await assert.rejects(exporter.check(signal), /one\.example/)
   })
 
   it('lets the other repositories have theirs when one takes no layer', async () => {

@@ -24,6 +24,8 @@ export interface RegistryExporterOptions {
   readonly configOf?: (image: BuiltImage) => Uint8Array
 }
 
+type RegistryPushClient = PushClient & Pick<RegistryClient, 'checkPush' | 'pushManifest'>
+
 /** A repository that is pushed to, with the names that lie in it. */
 interface Target {
   readonly registry: string
@@ -39,20 +41,31 @@ interface Target {
 export class RegistryExporter implements Exporter {
   readonly format: LayerFormat
   readonly #options: RegistryExporterOptions
-  readonly #client: () => Promise<PushClient & Pick<RegistryClient, 'pushManifest'>>
+  readonly #client: () => Promise<RegistryPushClient>
   readonly #targets: readonly Target[]
   /** By repository and digest of the layer: settles when it is there. */
   readonly #uploads = new Map<string, Promise<void>>()
   #step: Step | undefined
 
-  constructor(
-    options: RegistryExporterOptions,
-    client: () => Promise<PushClient & Pick<RegistryClient, 'pushManifest'>>,
-  ) {
+  constructor(options: RegistryExporterOptions, client: () => Promise<RegistryPushClient>) {
     this.format = options.format
     this.#options = options
     this.#client = client
     this.#targets = targetsOf(options.names)
+  }
+
+  /** That nowhere it may be pushed to (features row R50). A registry that is only down may be up at the end. */
+  async check(signal: AbortSignal): Promise<void> {
+    const client = await this.#client()
+    const places = this.#targets.map(({ names: [name], registry, repository }) =>
+      client.checkPush(name ?? { registry, repository, tag: undefined, digest: undefined }, {
+        signal,
+      }),
+    )
+    const settled = await Promise.allSettled(places)
+    const refusals = settled.filter((one) => one.status === 'rejected' && isRefusal(one.reason))
+    const [first] = refusals
+    if (first?.status === 'rejected' && refusals.length === settled.length) throw first.reason
   }
 
   layerReady(layer: ImageLayer, services: ExportServices, signal: AbortSignal): void {
@@ -199,6 +212,13 @@ export class RegistryExporter implements Exporter {
       }
     }
   }
+}
+
+/** Accounts and projects do not come into being while a build runs. */
+const REFUSALS: ReadonlySet<unknown> = new Set(['unauthorized', 'denied', 'not-found'])
+
+function isRefusal(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && REFUSALS.has(error.code)
 }
 
 function tellManifest(step: Step, name: string, root: ManifestBytes): void {

@@ -287,6 +287,26 @@ describe('pushBlob', () => {
   })
 })
 
+describe('checkPush', () => {
+  it('tells whether uploads are taken, and leaves none behind', async () => {
+    await using registry = await FakeRegistry.start()
+    await using client = testClient()
+    const reference = referenceTo(registry, 'app:v1')
+    await client.checkPush(reference, { signal })
+    assert.deepEqual(
+      registry.requests.map(({ method }) => method),
+      ['POST', 'DELETE'],
+    )
+    assert.equal(registry.uploads.openCount, 0)
+    registry.script({ method: 'DELETE', act: { kind: 'reply', status: 405 } })
+    await client.checkPush(reference, { signal })
+    const body = '{"errors":[{"code":"DENIED","message":"read only"}]}'
+    registry.script({ method: 'POST', act: { kind: 'reply', status: 403, body } })
+    const reason = /^could not push .*app:v1: .*403.*DENIED: read only/
+    await rejectsWith(client.checkPush(reference, { signal }), 'denied', reason)
+  })
+})
+
 async function* failingBytes(error: Error): AsyncGenerator<Uint8Array, void, undefined> {
   yield new Uint8Array(10)
   throw error
@@ -322,6 +342,16 @@ describe('pushManifest', () => {
     const reference = { ...referenceTo(registry, 'app'), tag: undefined, digest: manifest.digest }
     await client.pushManifest(reference, manifest, { signal })
     assert.deepEqual(registry.requestLines, [`PUT /v2/app/manifests/${manifest.digest}`])
+  })
+
+  it('does not believe a registry that stored another digest', async () => {
+    const { manifest } = registry
+      .repository('app')
+      .addImage({ layers: [], platform: localPlatform() })
+    const headers = { 'docker-content-digest': digestOf('x') }
+    registry.script({ method: 'PUT', act: { kind: 'headers', headers } })
+    const work = client.pushManifest(referenceTo(registry, 'app:v1'), manifest, { signal })
+    await rejectsWith(work, 'digest-mismatch', /stored the manifest as sha256:\w+ instead of/)
   })
 
   it("shows the registry's words when blobs are missing", async () => {

@@ -10,13 +10,14 @@ export interface PushCall {
 
 /** A registry that takes everything and remembers it; `check` may throw to refuse. */
 export function recordingClient(check: (place: Reference) => void = () => {}): {
-  readonly client: Pick<RegistryClient, 'pushBlob' | 'pushManifest'>
+  readonly client: Pick<RegistryClient, 'checkPush' | 'pushBlob' | 'pushManifest'>
   readonly calls: readonly PushCall[]
 } {
   const calls: PushCall[] = []
   return {
     calls,
     client: {
+      checkPush: async (place) => check(place),
       pushBlob: async (place, _source, { mountFrom }) => {
         check(place)
         calls.push({ kind: 'blob', place, mountFrom })
