@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict'
+import dns from 'node:dns'
+import { syncBuiltinESMExports } from 'node:module'
 import { credentialsFor } from './auth/credentials.ts'
 import type { RegistryClient } from './client.ts'
 import { RegistryError } from './errors.ts'
@@ -264,6 +266,31 @@ describe('a hostile registry', () => {
         assert.doesNotMatch(error.message, /me:pw/)
       })
     }
+
+    it('cannot hide such an address behind a name', async () => {
+      const { lookup } = dns
+      const resolved = (_name: string, _options: object, callback: unknown): void => {
+        assert.ok(typeof callback === 'function')
+        callback(null, [
+          { address: '127.0.0.1', family: 4 },
+          { address: '169.254.169.254', family: 4 },
+        ])
+      }
+      Reflect.set(dns, 'lookup', resolved)
+      syncBuiltinESMExports()
+      try {
+        const location = 'http://storage.example/blob'
+        const act = { kind: 'reply', status: 307, headers: { location } } as const
+        registry.script({ path: /blobs/, act })
+        const blob = registry.repository('app').addBlob(BLOB)
+        const sink = new RecordingSink()
+        const work = client.fetchBlob(referenceTo(registry, 'app'), blob, sink, { signal })
+        await rejectsWith(work, 'bad-response', /refused to follow the server to storage\.example/)
+      } finally {
+        Reflect.set(dns, 'lookup', lookup)
+        syncBuiltinESMExports()
+      }
+    })
 
     it('gets an upload elsewhere done, but not with its credentials', async () => {
       await using guarded = await FakeRegistry.start({
