@@ -1,10 +1,10 @@
-import { constants } from 'node:fs'
-import { chmod, copyFile, lchown, lutimes, mkdir, symlink } from 'node:fs/promises'
+import { chmod, lchown, lutimes, mkdir, symlink } from 'node:fs/promises'
 import type { LayerPath } from '../layer/entry.ts'
 import { encodePath } from '../layer/path-bytes.ts'
 import type { TreeEntry } from '../layer/tree.ts'
 import type { Kernel } from '../native/kernel-types.ts'
 import type { DiffEntry } from '../snapshotter.ts'
+import { copyContent } from './copy-file.ts'
 
 /** Whether owners, devices and privileged attributes can be kept (`none`: an ordinary user without namespaces). */
 export type Ownership = 'owners' | 'none'
@@ -35,7 +35,7 @@ export async function makeEntry(
       await mkdir(path)
       break
     case 'file':
-      await copyFile(source, path, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE)
+      await copyContent(source, path)
       break
     case 'symlink':
       await symlink(encodePath(entry.target), path)
