@@ -2,9 +2,11 @@ import { basename } from 'node:path'
 import {
   type BuildGraph,
   convert,
+  DockerfileErrors,
   type ParsedDockerfile,
   parseDockerfile,
   renderLocation,
+  type Warning,
 } from '../frontend/index.ts'
 import { formatPlatform } from '../registry-client/oci/index.ts'
 import { exportCaches } from './build-caches.ts'
@@ -31,8 +33,12 @@ export async function build(request: BuildRequest, services: BuildServices): Pro
     name: dockerfile.name,
     syntax: request.buildArgs.get('BUILDKIT_SYNTAX'),
   })
-  const graphs = await convertAll(parsed, session, signal)
-  tellWarnings(graphs, session, dockerfile)
+  const graphs = await convertAll(parsed, session, signal).catch((error: unknown) => {
+    if (error instanceof DockerfileErrors) tellWarnings(error.warnings, session, dockerfile)
+    throw error
+  })
+  const warnings = graphs.flatMap((graph) => graph.warnings)
+  tellWarnings(warnings, session, dockerfile)
   for (const platform of request.repeatedPlatforms)
     session.steps.warning(`Duplicate platform result requested "${formatPlatform(platform)}"`)
   const { solved, result, exports } = await solveAndExport(session, graphs, dockerfile)
@@ -70,12 +76,12 @@ async function convertAll(
 
 /** Lint findings (features row L23), each once however many platforms there are. */
 function tellWarnings(
-  graphs: readonly BuildGraph[],
+  warnings: readonly Warning[],
   session: BuildSession,
   dockerfile: { readonly name: string; readonly text: string },
 ): void {
   const told = new Set<string>()
-  for (const { rule, detail, range, description, url } of graphs.flatMap((one) => one.warnings)) {
+  for (const { rule, detail, range, description, url } of warnings) {
     const text = `${rule}: ${detail} (line ${range.startLine})`
     if (!told.has(text)) {
       told.add(text)

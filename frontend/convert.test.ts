@@ -38,6 +38,24 @@ describe('faults of a conversion', () => {
   })
 })
 
+describe('warnings of a conversion', () => {
+  const rulesOf = async (lines: readonly string[]): Promise<string[]> => {
+    const error: unknown = await convertText(lines).catch((error: unknown) => error)
+    assert(error instanceof DockerfileErrors)
+    return error.warnings.map(({ rule, range }) => `${rule}:${range.startLine}`)
+  }
+
+  it('go with its faults, and with the error that they are made', async () => {
+    const warnings = ['FromAsCasing:1', 'MaintainerDeprecated:2']
+    const lines = ['FROM a as x', 'MAINTAINER m', 'COPY --chmod=9 a /']
+    assert.deepEqual((await rulesOf(lines)).toSorted(), warnings)
+    assert.deepEqual(
+      (await rulesOf(['# check=error=true', 'FROM a as x', 'MAINTAINER m'])).toSorted(),
+      ['FromAsCasing:2', 'MaintainerDeprecated:3'],
+    )
+  })
+})
+
 describe('convert: stages', () => {
   it('resolves only the images that the target needs, each once', async () => {
     const resolver = fakeResolver()

@@ -36,15 +36,17 @@ export async function convert(
   const config = lintConfigOf(parsed, options.buildArgs)
   const facts: ConversionFact[] = []
   const request = { parsed, options, resolver, signal, facts: facts.push.bind(facts) }
-  const converted = await convertStages(request)
-  const warnings = lint({ parsed, facts, config, ignore: options.ignore })
+  const findings = () => lint({ parsed, facts, config, ignore: options.ignore })
+  const converted = await convertStages(request).catch((error: unknown) => {
+    if (!(error instanceof DockerfileErrors)) throw error
+    throw new DockerfileErrors(error.list, parsed.name, parsed.text, findings())
+  })
+  const warnings = findings()
   const violation = lintViolation(config, warnings)
-  if (violation !== undefined) throw asErrors(parsed, violation)
+  if (violation !== undefined) {
+    throw new DockerfileErrors([violation], parsed.name, parsed.text, warnings)
+  }
   return assembleGraph(converted, warnings)
-}
-
-function asErrors(parsed: ParsedDockerfile, error: DockerfileError): DockerfileErrors {
-  return new DockerfileErrors([error], parsed.name, parsed.text)
 }
 
 /** The graph around a converted target. */

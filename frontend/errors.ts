@@ -1,4 +1,5 @@
 import type { Range } from './diagnostics.ts'
+import type { Warning } from './rules/rule.ts'
 
 /**
  * What is wrong with a Dockerfile (or with what was asked of it). Callers branch on the code, never on the text.
@@ -68,11 +69,19 @@ export class DockerfileErrors extends Error {
   /** Name of the file, as messages show it. */
   readonly fileName: string
   readonly source: string
+  /** What the lint rules found until then (features row L23). */
+  readonly warnings: readonly Warning[]
 
-  constructor(list: readonly DockerfileError[], fileName: string, source: string) {
+  constructor(
+    list: readonly DockerfileError[],
+    fileName: string,
+    source: string,
+    warnings: readonly Warning[] = [],
+  ) {
     super(list.map((error) => error.message).join('\n'), { cause: list[0]?.cause })
     this.list = list
     this.fileName = fileName
     this.source = source
+    this.warnings = warnings
   }
 }
