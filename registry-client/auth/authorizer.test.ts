@@ -297,6 +297,16 @@ describe('authorization', () => {
     )
   })
 
+  it('follows no redirect of a token server, and says where it led', async () => {
+    await start(BEARER)
+    const location = 'https://login.example/oauth?state=s3cret'
+    const act = { kind: 'reply', status: 302, headers: { location } } as const
+    registry.script({ path: /^\/token/, act })
+    const reason =
+      /answered 302; it points to https:\/\/login\.example\/oauth, which is not followed$/
+    await rejectsWith(hasBlob(client(PASSWORD)), 'bad-response', reason)
+  })
+
   it('refuses a token reply without a usable token', async () => {
     await start(BEARER)
     for (const body of ['{}', 'not json', '{"token":"a\\r\\nX-Evil: 1"}', '{"token":5}']) {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { gzipSync } from 'node:zlib'
 import { blobFileSink } from '../blob-file.ts'
 import type { RegistryClient } from '../client.ts'
 import type { Descriptor } from '../oci/index.ts'
@@ -112,6 +113,15 @@ describe('fetchBlob', () => {
     await rejectsWith(fetch(), 'size-mismatch', /more than the 1000 bytes/)
     assert.equal(sink.ended, 'aborted')
     assert.ok(sink.bytes.byteLength <= 1000)
+  })
+
+  it('asks for bytes as they are, and takes no others', async () => {
+    await fetch()
+    assert.equal(registry.requests[0]?.headers['accept-encoding'], 'identity')
+    const packed = gzipSync(BYTES)
+    registry.script({ act: { kind: 'body', bytes: packed } })
+    sink = new RecordingSink()
+    await rejectsWith(fetch(), 'size-mismatch', /announces \d+ bytes.*where 300000 are due/)
   })
 
   it('does not repeat what the sink refused, and passes its error on', async () => {

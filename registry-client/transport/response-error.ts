@@ -2,7 +2,7 @@ import { RegistryError, type RegistryErrorCode } from '../errors.ts'
 import type { Clock } from './clock.ts'
 import type { HttpResponse } from './http-message.ts'
 import { ERROR_BODY_BYTES_MAX, readStart } from './limits.ts'
-import { redactText } from './redact.ts'
+import { redactText, redactUrl } from './redact.ts'
 import { parseRetryAfter } from './retry.ts'
 import { certificateDirectory } from './tls.ts'
 
@@ -70,7 +70,10 @@ export async function refuseWebPage(response: HttpResponse): Promise<void> {
   throw new RegistryError('bad-response', reason, { host, status: response.status })
 }
 
-function hintFor({ status, url }: HttpResponse, wantsTls: boolean): string {
+function hintFor({ status, url, header }: HttpResponse, wantsTls: boolean): string {
+  const location = header('location')
+  if (status >= 300 && status < 400 && location !== undefined && URL.canParse(location, url.href))
+    return `; it points to ${redactUrl(new URL(location, url.href))}, which is not followed`
   if (status === 429 && url.host.endsWith('docker.io')) return '; a login raises the limit'
   if (wantsTls)
     return `; it wants TLS: put its CA certificate in ${certificateDirectory(url)}/ca.crt`
