@@ -248,6 +248,9 @@ describe('the commands about registries', () => {
     const inspect = ['inspect', '--raw', `docker://${host}/app:v1`]
     const file = join(directory, 'docker/config.json')
     await failed(login, /refused the password of "robot\$team\+ci"/, 'wrong-secret')
+    const colon = await tsbuild(['login', '-u', 'a:b', '--password-stdin', host], 'x')
+    assert.equal(colon.status, 2)
+    assert.match(colon.stderr, /the user name has a colon/)
     await assert.rejects(readFile(file), /ENOENT/)
     await failed(inspect, new RegExp(`tsbuild login ${host}`))
     assert.match(await succeeded(login, `${ROBOT.password}\n`), /^Login Succeeded\n$/)

@@ -74,6 +74,9 @@ async function readAccount(
       'WARNING: --password shows the password to others on this machine; use --password-stdin\n',
     )
   }
+  if (username.includes(':')) {
+    throw new UsageError('the user name has a colon, which HTTP takes for its end')
+  }
   const password = isFromStdin
     ? await readAll(context)
     : (given ?? (await ask('Password: ', { isHidden: true }, context)))
