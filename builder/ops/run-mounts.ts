@@ -27,8 +27,8 @@ export interface MountOrigin {
 
 export interface MountParts {
   readonly sources: ReadonlyMap<NodeId, MountSource>
-  readonly secrets: Secrets
-  readonly cacheMounts: CacheMounts
+  readonly secrets: Pick<Secrets, 'value' | 'agentSocket'>
+  readonly cacheMounts: Pick<CacheMounts, 'acquire'>
   /** Makes `<directory>/fs` as one empty directory with these ids and mode. */
   readonly makeOwned: (
     directory: string,
