@@ -58,6 +58,27 @@ describe('the image commands', () => {
     assert.match(tsbuild(['inspect', 'none']).stderr, /could not find image/)
   })
 
+  it('take a name with a digest for nothing but the image of that digest', () => {
+    const digest = succeeded(['images', '--format', '{{.Digest}}', 'app:v1']).trim()
+    const id = succeeded(['inspect', '-f', '{{.Id}}', 'app:v1'])
+    succeeded(['tag', 'app:v1', 'app:latest'])
+    assert.equal(succeeded(['inspect', '-f', '{{.Id}}', `app@${digest}`]), id)
+    assert.equal(succeeded(['inspect', '-f', '{{.Id}}', `app:v1@${digest}`]), id)
+    const other = `sha256:${'0'.repeat(64)}`
+    for (const name of [`app@${other}`, `app:v1@${other}`]) {
+      const { status, stderr } = tsbuild(['inspect', name])
+      assert.equal(status, 1, name)
+      assert.match(stderr, /could not find image app/)
+    }
+    succeeded(['rmi', 'app:latest'])
+  })
+
+  it('remove one name though it could be an id', () => {
+    succeeded(['tag', 'app:v1', 'cafe'])
+    assert.equal(succeeded(['rmi', 'cafe']), 'Untagged: cafe:latest\n')
+    assert.match(succeeded(['images', '--format', '{{.Repository}}:{{.Tag}}']), /^app:v1$/m)
+  })
+
   it('list images by what they are, and by whether they are older than another', () => {
     for (const [tag, epoch] of [
       ['old', 1000],

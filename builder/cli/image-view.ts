@@ -1,4 +1,9 @@
-import { digestHex, familiarName, parseReference } from '../../registry-client/oci/index.ts'
+import {
+  digestHex,
+  familiarName,
+  formatReference,
+  parseReference,
+} from '../../registry-client/oci/index.ts'
 import type { Store } from '../../snapshotter/index.ts'
 import type { ImageStore, StoredImage, StoredPlatform } from '../image/image-store.ts'
 import type { CommandServices } from './services.ts'
@@ -83,10 +88,10 @@ function idOf(text: string): string | undefined {
   return digest ?? (/^(?:sha256:)?[a-f0-9]{4,64}$/.test(text) ? text : undefined)
 }
 
-function normalisedName(text: string): string | undefined {
+/** The name that `text` stands for, as images are stored under it; undefined when it can be none. A digest is part of it. */
+export function normalisedName(text: string): string | undefined {
   try {
-    const { registry, repository, tag } = parseReference(text)
-    return `${registry}/${repository}:${tag ?? 'latest'}`
+    return formatReference(parseReference(text))
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === 'bad-reference') {
       return undefined

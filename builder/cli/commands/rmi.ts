@@ -8,7 +8,7 @@ import {
 import type { StoredImage } from '../../image/image-store.ts'
 import type { Command, CommandContext } from '../command.ts'
 import { CommandError, UsageError } from '../errors.ts'
-import { findImage, shortId, viewImage } from '../image-view.ts'
+import { findImage, normalisedName, shortId, viewImage } from '../image-view.ts'
 import { REGISTRY_FLAGS, ROOT_FLAG } from '../request/build-flags.ts'
 import { hasTagOrDigest, readReference, REMOTE } from '../request/reference.ts'
 import { type CommandServices, noticingRegistries, openServices } from '../services.ts'
@@ -107,7 +107,8 @@ async function removeImage(
   }
   const { id } = await viewImage(found, services, signal)
   const same = (await images.list()).filter(({ target }) => target.digest === found.target.digest)
-  const removed = isName(text, found) ? [found] : same
+  // By its name only that one goes, by an id all that it is called.
+  const removed = found.name === normalisedName(text) ? [found] : same
   if (removed.length > 1 && !isForced) {
     const names = removed.map(shownName).join(', ')
     throw new CommandError(
@@ -125,13 +126,6 @@ async function removeImage(
     .filter(({ name }) => name !== undefined)
     .map((image) => `Untagged: ${shownName(image)}`)
   return removed.length === same.length ? [...lines, `Deleted: ${id}`] : lines
-}
-
-/** Whether the image was found by its name, not by its id. */
-function isName(text: string, image: StoredImage): boolean {
-  return image.name !== undefined && !/^(?:sha256:)?[a-f0-9]{4,64}$/.test(text)
-    ? true
-    : image.name !== undefined && familiarReference(parseReference(image.name)) === text
 }
 
 function shownName({ name, target }: StoredImage): string {
