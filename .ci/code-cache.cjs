@@ -16,7 +16,7 @@ process.on('exit', () => writeFileSync(`${file}.cache`, script.createCachedData(
 // What the program sets would be taken for a condition of the code.
 v8.setFlagsFromString = () => undefined
 
-const STATUS = { HEAD: 404, POST: 202, PUT: 201 }
+const STATUS = { HEAD: 404, POST: 202, PUT: 201, DELETE: 204 }
 const registry = createServer((request, response) => {
   request.resume().on('end', () => {
     response.writeHead(STATUS[request.method], { location: '/v2/upload' }).end()
