@@ -1,4 +1,6 @@
-import { BlockList, isIP } from 'node:net'
+import { lookup } from 'node:dns'
+import { BlockList, isIP, type LookupFunction } from 'node:net'
+import { RegistryError } from '../errors.ts'
 
 /**
  * Link-local networks, where clouds serve credentials to whoever asks, and the metadata services
@@ -31,4 +33,24 @@ export function isForbiddenAddress(hostname: string): boolean {
   const family = isIP(host)
   if (family === 0) return false
   return FORBIDDEN.check(host, family === 4 ? 'ipv4' : 'ipv6')
+}
+
+export function forbiddenTarget(host: string): RegistryError {
+  const reason = `refused to follow the server to ${host}: link-local and metadata addresses are never asked on a server's behalf`
+  return new RegistryError('bad-response', reason, { host })
+}
+
+/**
+ * Names are checked where they are resolved, so that a name cannot change between check and
+ * connection.
+ */
+export const guardedLookup: LookupFunction = (hostname, options, callback) => {
+  lookup(hostname, { ...options, all: true }, (error, addresses) => {
+    if (error !== null) return callback(error, '')
+    if (addresses.some(({ address }) => isForbiddenAddress(address)))
+      return callback(forbiddenTarget(hostname), '')
+    const [first] = addresses
+    if (options.all === true) return callback(null, addresses)
+    return callback(null, first?.address ?? '', first?.family ?? 4)
+  })
 }

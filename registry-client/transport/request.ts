@@ -1,12 +1,11 @@
-import { lookup } from 'node:dns'
-import { isIP, type LookupFunction } from 'node:net'
 import { Readable } from 'node:stream'
 import { createSecureContext } from 'node:tls'
 import type { Dispatcher } from 'undici'
 import { RegistryError, worthAnother } from '../errors.ts'
+import { AnswerDeadline } from './answer-deadline.ts'
 import { isInsecure } from './endpoint.ts'
 import { describeConnectionError, hostBy } from './failure.ts'
-import { isForbiddenAddress } from './forbidden-address.ts'
+import { forbiddenTarget, guardedLookup, isForbiddenAddress } from './forbidden-address.ts'
 import type { HttpRequest, HttpResponse } from './http-message.ts'
 import { orAborted } from './or-aborted.ts'
 import { type Environment, proxyFor } from './proxy.ts'
@@ -71,7 +70,7 @@ export class HttpTransport implements AsyncDisposable {
     const { signal } = options
     signal.throwIfAborted()
     const { url } = request
-    if (options.isForeign && isForbiddenAddress(url.hostname)) throw forbiddenTarget(url)
+    if (options.isForeign && isForbiddenAddress(url.hostname)) throw forbiddenTarget(url.host)
     const dispatcher = await this.#dispatcherFor(url, options.isForeign)
     const answerMs = this.#answerTimeoutMs(request)
     const { certificates, env, timeouts } = this.#options
@@ -215,71 +214,9 @@ function bodyOf(request: HttpRequest, deadline: AnswerDeadline): Uint8Array | Re
     deadline.start()
     return request.body?.bytes ?? null
   }
-  return Readable.from(untilSent(request.body.open(), deadline), { objectMode: false })
-}
-
-/** An upload takes as long as it takes; the answer is due when all was handed over. */
-async function* untilSent(
-  chunks: AsyncIterable<Uint8Array>,
-  deadline: AnswerDeadline,
-): AsyncGenerator<Uint8Array, void, undefined> {
-  yield* chunks
-  deadline.start()
-}
-
-/** Ends a request whose answer does not begin, whatever the server sends instead. */
-class AnswerDeadline implements Disposable {
-  readonly #controller = new AbortController()
-  readonly #host: string
-  readonly #afterMs: number
-  #timer: NodeJS.Timeout | undefined
-
-  constructor(host: string, afterMs: number) {
-    this.#host = host
-    this.#afterMs = afterMs
-  }
-
-  get signal(): AbortSignal {
-    return this.#controller.signal
-  }
-
-  start(): void {
-    const host = this.#host
-    const reason = `${host}: no answer in ${this.#afterMs / 1000} s`
-    this.#timer ??= setTimeout(() => {
-      this.#controller.abort(new RegistryError('timeout', reason, { host }))
-    }, this.#afterMs)
-  }
-
-  [Symbol.dispose](): void {
-    clearTimeout(this.#timer)
-  }
+  return Readable.from(deadline.startedBy(request.body.open()), { objectMode: false })
 }
 
 function joined(value: string | readonly string[] | undefined): string | undefined {
   return typeof value === 'object' ? value.join(', ') : value
-}
-
-function forbiddenTarget(url: URL): RegistryError {
-  const reason = `refused to follow the server to ${url.host}: link-local and metadata addresses are never asked on a server's behalf`
-  return new RegistryError('bad-response', reason, { host: url.host })
-}
-
-/**
- * Names are checked where they are resolved, so that a name cannot change between check and
- * connection.
- */
-const guardedLookup: LookupFunction = (hostname, options, callback) => {
-  lookup(hostname, { ...options, all: true }, (error, addresses) => {
-    if (error !== null) return callback(error, '')
-    if (addresses.some(({ address }) => isForbiddenAddress(address))) {
-      return callback(
-        forbiddenTarget(new URL(`http://${isIP(hostname) === 6 ? `[${hostname}]` : hostname}`)),
-        '',
-      )
-    }
-    const [first] = addresses
-    if (options.all === true) return callback(null, addresses)
-    return callback(null, first?.address ?? '', first?.family ?? 4)
-  })
 }
