@@ -82,6 +82,7 @@ function cacheCode() {
       })
       if (result.status !== 0) {
         console.error(`no code of V8 was kept, tsbuild will start slower: ${result.stderr}`)
+        if (process.env.TSBUILD_MUST_WORK === '1') process.exitCode = 1
         return
       }
     }
