@@ -1,7 +1,7 @@
-import { readFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import type { ContextIgnore } from '../../frontend/index.ts'
 import type { BuildRequest } from '../request.ts'
+import { hostReader } from './dockerfile.ts'
 import { compileMatcher, parseIgnoreFile } from './ignore.ts'
 
 /**
@@ -18,23 +18,13 @@ export async function readContextIgnore({
   const named = dockerfile.kind === 'path' ? dockerfile : undefined
   const path =
     named === undefined || named.isDefault ? join(context.path, 'Dockerfile') : resolve(named.path)
-  const own = named === undefined ? undefined : await readIfThere(`${path}.dockerignore`)
-  const text = own ?? (await readIfThere(join(context.path, '.dockerignore')))
+  const read = hostReader(context.path)
+  const own = named === undefined ? undefined : await read(`${path}.dockerignore`)
+  const text = own ?? (await read('.dockerignore'))
   if (text === undefined) {
     return undefined
   }
   const patterns = parseIgnoreFile(text)
   const matcher = compileMatcher(patterns)
   return { patterns, matches: (asked) => matcher.isMatch(asked) }
-}
-
-async function readIfThere(path: string): Promise<string | undefined> {
-  try {
-    return await readFile(path, 'utf8')
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') {
-      return undefined
-    }
-    throw error
-  }
 }
