@@ -26,6 +26,7 @@ import { writeEntries } from './ops/mount-source.ts'
 import { readLayerContents } from './ops/read-contents.ts'
 import { Secrets } from './ops/secrets.ts'
 import { StackTree } from './ops/stack-tree.ts'
+import { EntryFile } from '../snapshotter/index.ts'
 import type { BuildRequest, LayerFormat } from './request.ts'
 import type { KeyValue } from './solver/canonical.ts'
 import { type LayerStack, packedDiffIds } from './solver/layer.ts'
@@ -189,7 +190,8 @@ export class BuildSession implements AsyncDisposable {
         cacheMounts: new CacheMounts(store),
         makeOwned: async (directory, owner, signal) => {
           const root = { type: 'dir', path: '', mtimeSec: 0, ...owner } as const
-          await writeEntries([root], directory, copyParts, signal)
+          await using entries = await EntryFile.of(store.lease.temporaryPath(), [[root]])
+          await writeEntries(entries, directory, copyParts, signal)
         },
       },
       failedSteps: this.services.failedSteps,

@@ -11,7 +11,7 @@ export type FilesLocation = Exclude<ContextLocation, { kind: 'image' | 'oci-layo
 export interface ContextParts {
   readonly kernel: Pick<
     Kernel,
-    'listDirectories' | 'hashFiles' | 'readLayer' | 'openInRoot' | 'treeState'
+    'listDirectories' | 'listChildren' | 'hashFiles' | 'readLayer' | 'openInRoot' | 'treeState'
   >
   /** Directory that lasts: stat caches and downloads. */
   readonly contextsDirectory: string

@@ -12,8 +12,9 @@ import {
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
-import { digestOf } from '../../registry-client/oci/index.ts'
+import { type Digest, digestOf } from '../../registry-client/oci/index.ts'
 import { kernel, type Kernel, type LayerPath } from '../../snapshotter/index.ts'
+import type { TreeFile } from '../ops/copy-source.ts'
 import { DirectoryTree } from './directory-tree.ts'
 import { ContextError } from './errors.ts'
 import { compileMatcher } from './ignore.ts'
@@ -27,7 +28,8 @@ describe('DirectoryTree', () => {
   let root = ''
   const listed: LayerPath[] = []
   const hashed: LayerPath[] = []
-  const recording: Pick<Kernel, 'listDirectories' | 'hashFiles'> = {
+  const recording: Pick<Kernel, 'listDirectories' | 'listChildren' | 'hashFiles'> = {
+    listChildren: kernel.listChildren,
     listDirectories: (paths, options) => {
       listed.push(...paths)
       return kernel.listDirectories(paths, options)
@@ -73,6 +75,22 @@ describe('DirectoryTree', () => {
   const names = async (tree: DirectoryTree, path = ''): Promise<string[]> =>
     (await tree.list(path)).map((entry) => entry.path)
 
+  const walked = async (tree: DirectoryTree, path = ''): Promise<string[]> => {
+    const paths: string[] = []
+    for await (const page of tree.walk(path)) paths.push(...page.map((entry) => entry.path))
+    return paths
+  }
+
+  const filesAt = async (tree: DirectoryTree, paths: readonly LayerPath[]): Promise<TreeFile[]> => {
+    const entries = await Promise.all(paths.map((path) => tree.lookup(path)))
+    return entries.flatMap((entry) => (entry?.type === 'file' ? [entry] : []))
+  }
+
+  const digests = async (
+    tree: DirectoryTree,
+    paths: readonly LayerPath[],
+  ): Promise<readonly Digest[]> => await tree.fileDigests(await filesAt(tree, paths))
+
   it('gives metadata as it goes into a layer: owned by root, symlinks 0777, hardlinks grouped', async () => {
     write('f', 'x')
     chmodSync(join(root, 'f'), 0o4750)
@@ -83,8 +101,10 @@ describe('DirectoryTree', () => {
     const f = await tree.lookup('f')
     assert(f?.type === 'file' && f.linkGroup !== undefined)
     const base = { uid: 0, gid: 0, mtimeSec: OLD_SEC, mode: 0o4750 }
-    assert.deepEqual(f, { ...base, type: 'file', path: 'f', sizeBytes: 1, linkGroup: f.linkGroup })
-    assert.deepEqual(await tree.lookup('g'), { ...f, path: 'g' })
+    const { stat, ...shown } = f
+    const { linkGroup } = f
+    assert.deepEqual(shown, { ...base, type: 'file', path: 'f', sizeBytes: 1, linkGroup })
+    assert.deepEqual(await tree.lookup('g'), { ...f, path: 'g', stat: { ...stat, path: 'g' } })
     const link = await tree.lookup('l')
     assert.deepEqual([link?.type, link?.mode], ['symlink', 0o777])
     assert.equal(await tree.lookup('l/x'), undefined)
@@ -97,18 +117,19 @@ describe('DirectoryTree', () => {
     const tree = open()
     assert.equal((await tree.lookup('a/b/c/f'))?.type, 'file')
     assert.deepEqual(listed, ['', 'a', 'a/b', 'a/b/c'])
-    await tree.prefetch('a')
+    await tree.list('a/b')
     assert.equal(listed.length, 4)
-    await Promise.all([tree.prefetch(''), tree.list('big/x'), tree.prefetch('big')])
-    assert.deepEqual(listed.slice(4).sort(), ['big', 'big/x'])
+    assert.deepEqual(await walked(tree, 'a'), ['a/b', 'a/b/c', 'a/b/c/f'])
+    assert.deepEqual(listed.slice(4), ['a', 'a/b', 'a/b/c'])
   })
 
   it('never lists a directory that is excluded as a whole', async () => {
     write('node_modules/x/y')
     write('src/f')
     const tree = open(['node_modules', '!src/g'])
-    await tree.prefetch('')
+    assert.deepEqual(await walked(tree), ['src', 'src/f'])
     assert.deepEqual(listed, ['', 'src'])
+    assert.deepEqual(await walked(tree, 'node_modules/x'), [])
     assert.equal(await tree.lookup('node_modules/x'), undefined)
     assert.equal(tree.missingReason('node_modules/x'), undefined)
   })
@@ -122,6 +143,7 @@ describe('DirectoryTree', () => {
     assert.deepEqual(await names(tree, 'd'), ['d/keep'])
     assert.deepEqual(await names(tree, 'd/keep'), ['d/keep/f'])
     assert.deepEqual(await names(tree, 'e'), [])
+    assert.deepEqual(await walked(tree), ['d', 'd/keep', 'd/keep/f'])
   })
 
   it('leaves sockets out', async () => {
@@ -129,21 +151,16 @@ describe('DirectoryTree', () => {
     await new Promise<void>((resolve) => server.listen(join(root, 's'), resolve))
     write('f')
     assert.deepEqual(await names(open()), ['f'])
+    assert.deepEqual(await walked(open()), ['f'])
     await new Promise((resolve) => server.close(resolve))
   })
 
-  it('hashes every file once, and names the one that cannot be read', async () => {
-    write('a', '1')
-    write('b', '2')
-    const tree = open()
-    const digests = await Promise.all([tree.fileDigests(['a', 'b']), tree.fileDigests(['b'])])
-    assert.deepEqual(digests, [[digestOf('1'), digestOf('2')], [digestOf('2')]])
-    assert.deepEqual(hashed.sort(), ['a', 'b'])
+  it('names the file that cannot be read', async () => {
     write('c')
     const late = open()
-    await late.prefetch('')
+    const files = await filesAt(late, ['c'])
     rmSync(join(root, 'c'))
-    await assert.rejects(late.fileDigests(['c']), (error) => {
+    await assert.rejects(late.fileDigests(files), (error) => {
       assert(error instanceof ContextError)
       assert.deepEqual([error.code, error.path], ['context-unreadable', 'c'])
       return true
@@ -156,7 +173,7 @@ describe('DirectoryTree', () => {
     const tree = open()
     const [first = '', second = ''] = await names(tree)
     assert.notEqual(first, second)
-    assert.deepEqual(await tree.fileDigests([first, second]), [digestOf('2'), digestOf('1')])
+    assert.deepEqual(await digests(tree, [first, second]), [digestOf('2'), digestOf('1')])
   })
 
   describe('with a stat cache', () => {
@@ -170,7 +187,7 @@ describe('DirectoryTree', () => {
       for (const expected of [2, 0]) {
         hashed.length = 0
         const tree = open([], await openCache(), later)
-        assert.deepEqual(await tree.fileDigests(['a', 'd/b']), [digestOf('1'), digestOf('2')])
+        assert.deepEqual(await digests(tree, ['a', 'd/b']), [digestOf('1'), digestOf('2')])
         assert.equal(hashed.length, expected)
         await tree.save()
       }
@@ -180,20 +197,34 @@ describe('DirectoryTree', () => {
       write('a', '1')
       utimesSync(join(root, 'a'), OLD_SEC, OLD_SEC)
       const first = open([], await openCache(), later)
-      await first.fileDigests(['a'])
+      await digests(first, ['a'])
       await first.save()
       write('a', '2')
       utimesSync(join(root, 'a'), OLD_SEC, OLD_SEC)
-      assert.deepEqual(await open([], await openCache(), later).fileDigests(['a']), [digestOf('2')])
+      const second = open([], await openCache(), later)
+      assert.deepEqual(await digests(second, ['a']), [digestOf('2')])
+      await second.save()
+    })
+
+    it('hashes a file once when it is looked at twice', async () => {
+      write('a', '1')
+      write('b', '2')
+      const tree = open([], await openCache(), later)
+      const both = await Promise.all([digests(tree, ['a', 'b']), digests(tree, ['b'])])
+      assert.deepEqual(both, [[digestOf('1'), digestOf('2')], [digestOf('2')]])
+      assert.deepEqual(hashed.sort(), ['a', 'b'])
+      await tree.save()
     })
 
     it('does not trust a file that had just been changed when it was looked at', async () => {
       write('a', '1')
       const first = open([], await openCache())
-      await first.fileDigests(['a'])
+      await digests(first, ['a'])
       await first.save()
       hashed.length = 0
-      await open([], await openCache()).fileDigests(['a'])
+      const second = open([], await openCache())
+      await digests(second, ['a'])
+      await second.save()
       assert.deepEqual(hashed, ['a'])
     })
   })

@@ -7,20 +7,21 @@ import {
   parentOf,
   type ScannedEntry,
 } from '../../snapshotter/index.ts'
-import type { SourceTree, TreeEntry } from '../ops/copy-source.ts'
+import type { SourceTree, TreeEntry, TreeFile } from '../ops/copy-source.ts'
 import type { ContextState } from './context-state.ts'
 import { ContextError } from './errors.ts'
 import type { PathMatcher } from './ignore.ts'
 import { ContextScan } from './scan.ts'
+import type { FileStat } from './stat-block.ts'
 import type { StatCache } from './stat-cache.ts'
 
 /** Files that are hashed in one call of the addon: many enough for all threads, few enough to be canceled between. */
-const FILES_PER_CALL = 2048
+const FILES_PER_CALL = 4096
 /** Links looked at to explain that a file is missing. */
 const LINKS_MAX = 16
 
 export interface DirectoryTreeOptions {
-  readonly kernel: Pick<Kernel, 'listDirectories' | 'hashFiles'>
+  readonly kernel: Pick<Kernel, 'listDirectories' | 'listChildren' | 'hashFiles'>
   /** Host directory. */
   readonly root: string
   readonly description: string
@@ -43,8 +44,8 @@ export interface DirectoryTreeOptions {
 }
 
 /**
- * A directory of the host as a tree that COPY and ADD read from. It is listed and hashed as far as somebody asks, and
- * every file at most once. Digests say what the file held when it was hashed; the packer is given them to check.
+ * A directory of the host as a tree that COPY and ADD read from. It is listed and hashed as far as somebody asks.
+ * Digests say what the file held when it was hashed; the packer is given them to check.
  */
 export class DirectoryTree implements SourceTree {
   readonly description: string
@@ -53,8 +54,7 @@ export class DirectoryTree implements SourceTree {
   readonly #options: DirectoryTreeOptions
   readonly #scan: ContextScan
   readonly #lookedAtMs: number
-  readonly #digests = new Map<LayerPath, Digest>()
-  #hashing: Promise<void> = Promise.resolve()
+  #hashing: Promise<unknown> = Promise.resolve()
   #statCache: StatCache | undefined
 
   constructor(options: DirectoryTreeOptions) {
@@ -82,22 +82,18 @@ export class DirectoryTree implements SourceTree {
     return scanned.map((entry) => this.#toEntry(entry))
   }
 
-  prefetch(path: LayerPath): Promise<void> {
-    return this.#scan.prefetch(path)
+  async *walk(path: LayerPath): AsyncGenerator<readonly TreeEntry[]> {
+    for await (const page of this.#scan.walk(path)) {
+      yield page.map((entry) => this.#toEntry(entry))
+    }
   }
 
   /** Fails with `context-unreadable` for the first file that cannot be read. */
-  async fileDigests(paths: readonly LayerPath[]): Promise<readonly Digest[]> {
-    const hashed = this.#hashing.then(() => this.#hashMissing(paths))
+  async fileDigests(files: readonly TreeFile[]): Promise<readonly Digest[]> {
+    // One at a time: the second one finds in the cache what the first one hashed.
+    const hashed = this.#hashing.then(() => this.#digestsOf(files))
     this.#hashing = hashed.catch(() => undefined)
-    await hashed
-    return paths.map((path) => {
-      const digest = this.#digests.get(path)
-      if (digest === undefined) {
-        throw this.#unreadable(path, new Error('it is not in the context'))
-      }
-      return digest
-    })
+    return await hashed
   }
 
   async stateOf(path: LayerPath): Promise<Digest | undefined> {
@@ -120,7 +116,7 @@ export class DirectoryTree implements SourceTree {
 
   /** Keeps what was learned for the next build. */
   async save(): Promise<void> {
-    await this.#statCache?.save(this.#scan.listed())
+    await this.#statCache?.save()
     const closed = this.#scan.closed()
     if (closed !== undefined) {
       await this.#options.state?.remember(closed)
@@ -153,43 +149,45 @@ export class DirectoryTree implements SourceTree {
     return this.#scan.find(path)
   }
 
-  async #hashMissing(paths: readonly LayerPath[]): Promise<void> {
-    const missing: ScannedEntry[] = []
+  async #digestsOf(files: readonly TreeFile[]): Promise<Digest[]> {
     this.#statCache ??= await this.#options.statCache?.()
-    const statCache = this.#statCache
-    for (const path of paths) {
-      if (this.#digests.has(path)) {
-        continue
-      }
-      // Waiting for each of 50,000 files would take longer than all the rest.
-      const entry = this.#scan.find(path) ?? (await this.#find(path))
-      const known = entry === undefined ? undefined : statCache?.lookup(entry)
-      if (known !== undefined) {
-        this.#digests.set(path, known)
-      } else if (entry !== undefined) {
-        missing.push(entry)
-      }
-    }
+    const stats = files.map(statOf)
+    const known = (await this.#statCache?.lookup(stats)) ?? []
+    const missing = stats.filter((_, index) => known[index] === undefined)
+    const hashed: Digest[] = []
     for (let start = 0; start < missing.length; start += FILES_PER_CALL) {
-      await this.#hash(missing.slice(start, start + FILES_PER_CALL))
+      hashed.push(...(await this.#hash(missing.slice(start, start + FILES_PER_CALL))))
     }
+    const rest = hashed.values()
+    return files.map((file, index) => {
+      const digest = known[index] ?? rest.next().value
+      if (digest === undefined) {
+        throw this.#unreadable(file.path, undefined)
+      }
+      return digest
+    })
   }
 
-  async #hash(entries: readonly ScannedEntry[]): Promise<void> {
+  async #hash(stats: readonly FileStat[]): Promise<Digest[]> {
     const { kernel, root, signal } = this.#options
     const results = await kernel.hashFiles(
       root,
-      entries.map((entry) => entry.path),
+      stats.map((stat) => stat.path),
       signal,
     )
-    for (const [index, entry] of entries.entries()) {
+    const digests: Digest[] = []
+    for (const [index, stat] of stats.entries()) {
       const result = results[index]
       if (result === undefined || result instanceof Error) {
-        throw this.#unreadable(entry.path, result)
+        throw this.#unreadable(stat.path, result)
       }
-      this.#digests.set(entry.path, result)
-      this.#statCache?.record(entry, result, this.#lookedAtMs)
+      digests.push(result)
+      const recorded = this.#statCache?.record(stat, result, this.#lookedAtMs)
+      if (recorded !== undefined) {
+        await recorded
+      }
     }
+    return digests
   }
 
   #unreadable(path: LayerPath, cause: Error | undefined): ContextError {
@@ -213,9 +211,10 @@ export class DirectoryTree implements SourceTree {
         const { sizeBytes } = scanned
         const linkGroup = scanned.nlink > 1 ? `${scanned.dev}:${scanned.ino}` : undefined
         const xattrs = layerXattrs(scanned)
+        const stat = scanned
         return xattrs === undefined
-          ? { type: 'file', path, mode, uid, gid, mtimeSec, sizeBytes, linkGroup }
-          : { type: 'file', path, mode, uid, gid, mtimeSec, sizeBytes, linkGroup, xattrs }
+          ? { type: 'file', path, mode, uid, gid, mtimeSec, sizeBytes, linkGroup, stat }
+          : { type: 'file', path, mode, uid, gid, mtimeSec, sizeBytes, linkGroup, stat, xattrs }
       }
       case 'dir':
       case 'fifo':
@@ -245,6 +244,13 @@ export class DirectoryTree implements SourceTree {
 function layerXattrs(scanned: ScannedEntry): TreeEntry['xattrs'] {
   const xattrs = scanned.xattrs?.filter(({ name }) => name === 'security.capability')
   return xattrs === undefined || xattrs.length === 0 ? undefined : xattrs
+}
+
+function statOf({ path, stat }: TreeFile): FileStat {
+  if (stat === undefined) {
+    throw new TypeError(`could not hash ${path}: it is of another tree`)
+  }
+  return stat
 }
 
 /** The directories above `path`, the outermost first. */

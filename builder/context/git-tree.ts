@@ -1,6 +1,6 @@
 import { type Digest, digestOf } from '../../registry-client/oci/index.ts'
 import type { Kernel, LayerPath, PackSource } from '../../snapshotter/index.ts'
-import type { SourceTree, TreeEntry } from '../ops/copy-source.ts'
+import type { SourceTree, TreeEntry, TreeFile } from '../ops/copy-source.ts'
 import {
   checkoutGit,
   type GitCheckout,
@@ -14,7 +14,7 @@ import { compileMatcher } from './ignore.ts'
 import { gitAuthorization, type SecretReader } from './remote-authorization.ts'
 
 export interface GitTreeParts {
-  readonly kernel: Pick<Kernel, 'listDirectories' | 'hashFiles'>
+  readonly kernel: Pick<Kernel, 'listDirectories' | 'listChildren' | 'hashFiles'>
   readonly workDirectory: string
   readonly env: Readonly<Record<string, string | undefined>>
   readonly readSecret: SecretReader
@@ -86,12 +86,12 @@ export class GitTree implements SourceTree {
     return await (await this.#open()).tree.list(path)
   }
 
-  async prefetch(path: LayerPath): Promise<void> {
-    await (await this.#open()).tree.prefetch(path)
+  async *walk(path: LayerPath): AsyncGenerator<readonly TreeEntry[]> {
+    yield* (await this.#open()).tree.walk(path)
   }
 
-  async fileDigests(paths: readonly LayerPath[]): Promise<readonly Digest[]> {
-    return await (await this.#open()).tree.fileDigests(paths)
+  async fileDigests(files: readonly TreeFile[]): Promise<readonly Digest[]> {
+    return await (await this.#open()).tree.fileDigests(files)
   }
 
   /** A commit never changes. */

@@ -37,7 +37,7 @@ function emptyContext(description: string): OpenContext {
   const tree: SourceTree = {
     ...EMPTY_VIEW,
     description,
-    prefetch: () => Promise.resolve(),
+    walk: nothing,
     fileDigests: () => Promise.resolve([]),
     source: (path) => ({ kind: 'path', root: '/', path }),
   }
@@ -81,3 +81,5 @@ async function openGit(
     save: () => Promise.resolve(),
   }
 }
+
+async function* nothing(): AsyncGenerator<never> {}

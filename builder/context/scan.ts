@@ -3,15 +3,16 @@ import {
   type LayerPath,
   parentOf,
   type ScannedEntry,
+  walkTree,
 } from '../../snapshotter/index.ts'
 import { ContextError } from './errors.ts'
-import type { MatchScope, PathMatcher } from './ignore.ts'
+import type { DirectoryMatch, MatchScope, PathMatcher } from './ignore.ts'
 
 /** Directories that are listed in one call: bounds what is in memory twice, and how long a cancel waits. */
 const DIRECTORIES_PER_CALL = 512
 
 export interface ScanOptions {
-  readonly kernel: Pick<Kernel, 'listDirectories'>
+  readonly kernel: Pick<Kernel, 'listDirectories' | 'listChildren'>
   /** Host directory of the context. */
   readonly root: string
   readonly ignore: PathMatcher
@@ -30,16 +31,17 @@ interface OpenDirectory {
 }
 
 /**
- * A context directory that is listed on demand, ignored paths left out (features rows C1, D122-D130, D138). Nothing is
- * listed twice and no file is opened. Sockets do not exist for a build (D111). A directory that is ignored itself
- * appears when something below it does not (D127), so such directories are listed together with their parent.
+ * A context directory, ignored paths left out (features rows C1, D122-D130, D138). No file is opened. Sockets do not exist
+ * for a build (D111). A directory that is ignored itself appears when something below it does not (D127). What is asked
+ * for by its path is listed once and kept; what is walked through is not.
  */
 export class ContextScan {
   readonly #options: ScanOptions
   readonly #listed = new Map<LayerPath, ScannedEntry[]>()
   readonly #pending = new Map<LayerPath, PendingDirectory>()
-  readonly #closed: LayerPath[] = []
+  readonly #closed = new Set<LayerPath>()
   #queue: Promise<void> = Promise.resolve()
+  #isUsed = false
 
   constructor(options: ScanOptions) {
     this.#options = options
@@ -54,19 +56,36 @@ export class ContextScan {
     return this.#listed.get(path) ?? []
   }
 
-  /** Lists everything at and below `path`, level by level. */
-  prefetch(path: LayerPath): Promise<void> {
-    return this.#exclusively(async () => {
-      await this.#reach(path)
-      const prefix = path === '' ? '' : `${path}/`
-      for (;;) {
-        const level = [...this.#pending.values()].filter((each) => each.path.startsWith(prefix))
-        if (level.length === 0) {
-          return
+  /** What is below `path`, parents first and sorted by components, in pages; nothing when it is ignored. */
+  async *walk(path: LayerPath): AsyncGenerator<readonly ScannedEntry[]> {
+    const scope = this.#scopeOf(path)
+    if (scope === undefined) {
+      return
+    }
+    const { kernel, root, signal } = this.#options
+    const shown = new ShownDirectories()
+    this.#isUsed = true
+    const pages = walkTree<MatchScope>({
+      ...{ kernel, root, path, scope, signal },
+      withXattrs: true,
+      keeps: (entry, within) => isPart(entry, within),
+      enter: (entry, within) => {
+        const { isMatch, isClosed, scope: below } = within.enter(entry.path)
+        if (isClosed) {
+          this.#closed.add(entry.path)
+        } else if (isMatch) {
+          shown.hide(entry)
         }
-        await this.#expand(level)
-      }
+        return { isKept: !isClosed, scope: isClosed ? undefined : below }
+      },
     })
+    try {
+      for await (const page of pages) {
+        yield shown.of(page)
+      }
+    } catch (error) {
+      unreadable(error)
+    }
   }
 
   /** The entry at `path` if its directory was listed and it is not ignored. */
@@ -86,16 +105,20 @@ export class ContextScan {
     return found?.path === path ? found : undefined
   }
 
-  /** Everything that was listed so far. */
-  *listed(): Iterable<ScannedEntry> {
-    for (const entries of this.#listed.values()) {
-      yield* entries
-    }
-  }
-
   /** Directories that were met and are ignored with all that they hold; undefined when nothing was listed. */
   closed(): readonly LayerPath[] | undefined {
-    return this.#listed.size === 0 ? undefined : this.#closed
+    return this.#isUsed ? [...this.#closed] : undefined
+  }
+
+  #scopeOf(path: LayerPath): MatchScope | undefined {
+    let scope: MatchScope | undefined = this.#options.ignore.root
+    for (const directory of selfAndParents(path)) {
+      if (directory !== '' && scope !== undefined) {
+        const entered: DirectoryMatch = scope.enter(directory)
+        scope = entered.isClosed ? undefined : entered.scope
+      }
+    }
+    return scope
   }
 
   /** Two callers may want the same directory: one at a time. */
@@ -140,15 +163,16 @@ export class ContextScan {
 
   async #listBatch(batch: readonly PendingDirectory[]): Promise<OpenDirectory[]> {
     const { kernel, root, signal } = this.#options
+    this.#isUsed = true
     const lists = await kernel
       .listDirectories(
         batch.map((each) => each.path),
-        { root, withXattrs: true, signal },
+        { root, withXattrs: true, signal, entriesMax: Number.MAX_SAFE_INTEGER },
       )
       .catch((error: unknown) => unreadable(error))
     return batch.flatMap((directory, index) => {
       this.#pending.delete(directory.path)
-      return this.#accept(directory, lists[index] ?? [])
+      return this.#accept(directory, lists[index]?.entries ?? [])
     })
   }
 
@@ -157,14 +181,14 @@ export class ContextScan {
     const kept: ScannedEntry[] = []
     for (const entry of found) {
       if (entry.type !== 'dir') {
-        if (entry.type !== 'socket' && !directory.scope.isMatch(entry.path)) {
+        if (isPart(entry, directory.scope)) {
           kept.push(entry)
         }
         continue
       }
       const { isMatch, isClosed, scope } = directory.scope.enter(entry.path)
       if (isClosed) {
-        this.#closed.push(entry.path)
+        this.#closed.add(entry.path)
       } else {
         this.#pending.set(entry.path, { path: entry.path, scope })
       }
@@ -176,6 +200,39 @@ export class ContextScan {
     }
     this.#listed.set(directory.path, kept.sort(byPath))
     return open
+  }
+}
+
+/** Of what is no directory. */
+function isPart(entry: ScannedEntry, scope: MatchScope): boolean {
+  return entry.type !== 'socket' && !scope.isMatch(entry.path)
+}
+
+/** Directories of a walk that are ignored themselves wait until something below them appears. */
+class ShownDirectories {
+  readonly #hidden = new Set<ScannedEntry>()
+  readonly #waiting: ScannedEntry[] = []
+
+  hide(directory: ScannedEntry): void {
+    this.#hidden.add(directory)
+  }
+
+  of(page: readonly ScannedEntry[]): readonly ScannedEntry[] {
+    if (this.#hidden.size === 0 && this.#waiting.length === 0) {
+      return page
+    }
+    const shown: ScannedEntry[] = []
+    for (const entry of page) {
+      while (this.#waiting.length > 0 && !entry.path.startsWith(`${this.#waiting.at(-1)?.path}/`)) {
+        this.#waiting.pop()
+      }
+      if (this.#hidden.delete(entry)) {
+        this.#waiting.push(entry)
+      } else {
+        shown.push(...this.#waiting.splice(0), entry)
+      }
+    }
+    return shown
   }
 }
 

@@ -1,7 +1,6 @@
 import type { Digest } from '../../registry-client/oci/index.ts'
 import type { LayerPath, PackSource } from '../../snapshotter/index.ts'
-import { CopyError } from '../ops/copy-errors.ts'
-import type { SourceTree, TreeEntry } from '../ops/copy-source.ts'
+import type { SourceTree, TreeEntry, TreeFile } from '../ops/copy-source.ts'
 
 export interface SingleFile {
   /** Name in the tree, without slashes. */
@@ -48,19 +47,12 @@ export class SingleFileTree implements SourceTree {
     return Promise.resolve(path === '' ? [this.#entry] : [])
   }
 
-  prefetch(): Promise<void> {
-    return Promise.resolve()
+  async *walk(path: LayerPath): AsyncGenerator<readonly TreeEntry[]> {
+    yield await this.list(path)
   }
 
-  fileDigests(paths: readonly LayerPath[]): Promise<readonly Digest[]> {
-    const unknown = paths.find((path) => path !== this.#entry.path)
-    if (unknown !== undefined) {
-      throw new CopyError(
-        'source-missing',
-        `could not copy from ${this.description}: "/${unknown}": not found`,
-      )
-    }
-    return Promise.resolve(paths.map(() => this.#file.digest))
+  fileDigests(files: readonly TreeFile[]): Promise<readonly Digest[]> {
+    return Promise.resolve(files.map(() => this.#file.digest))
   }
 
   source(): PackSource {

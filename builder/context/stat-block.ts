@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { type Digest, digestHex, parseDigest } from '../../registry-client/oci/index.ts'
-import type { LayerPath } from '../../snapshotter/index.ts'
+import { comparePaths, type LayerPath } from '../../snapshotter/index.ts'
 
 /** What identifies a state of a file without reading it. */
 export interface FileStat {
@@ -27,14 +27,36 @@ const RECORD_BYTES = 80
 const DIGEST_OFFSET = 48
 const CHECKSUM_BYTES = 32
 
-/** Entries of the stat cache that were read together; records stay encoded until one is needed. */
+/** A file as the stat cache knows it. */
+export interface StatRecord {
+  readonly stat: FileStat
+  readonly digest: Digest
+}
+
+/** Entries of the stat cache that were read together, sorted by path; records stay encoded until one is needed. */
 export class StatBlock {
   readonly paths: readonly LayerPath[]
   readonly #records: Buffer
+  #next = 0
 
   constructor(paths: readonly LayerPath[], records: Buffer) {
     this.paths = paths
     this.#records = records
+  }
+
+  /** Where the path is, or -1. Who asks path after path asks in order. */
+  indexOf(path: LayerPath): number {
+    let index = this.#next
+    if (this.paths[index] !== path) {
+      index = searchPath(this.paths, path)
+    }
+    this.#next = index < 0 ? this.#next : index + 1
+    return index
+  }
+
+  record(index: number): StatRecord | undefined {
+    const digest = this.digest(index)
+    return digest === undefined ? undefined : { stat: this.stat(index), digest }
   }
 
   stat(index: number): FileStat {
@@ -73,9 +95,23 @@ export class StatBlock {
   }
 }
 
-export function encodeBlock(
-  entries: readonly { readonly stat: FileStat; readonly digest: Digest }[],
-): Buffer {
+/** Index of `path` in sorted paths, or -1. */
+function searchPath(paths: readonly LayerPath[], path: LayerPath): number {
+  let low = 0
+  let high = paths.length
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    if (comparePaths(paths[middle] ?? '', path) < 0) {
+      low = middle + 1
+    } else {
+      high = middle
+    }
+  }
+  return paths[low] === path ? low : -1
+}
+
+/** `entries` are sorted by path. */
+export function encodeBlock(entries: readonly StatRecord[]): Buffer {
   const paths = Buffer.from(entries.map(({ stat }) => stat.path).join('\0'), 'utf16le')
   const block = Buffer.alloc(
     HEADER_BYTES + entries.length * RECORD_BYTES + paths.length + CHECKSUM_BYTES,

@@ -1,20 +1,16 @@
 import { randomUUID } from 'node:crypto'
-import { type FileHandle, open, rename, rm } from 'node:fs/promises'
+import { rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Digest } from '../../registry-client/oci/index.ts'
-import type { LayerPath, ScannedEntry } from '../../snapshotter/index.ts'
-import {
-  blockBytes,
-  decodeBlock,
-  encodeBlock,
-  type FileStat,
-  type StatBlock,
-} from './stat-block.ts'
+import { comparePaths, type LayerPath } from '../../snapshotter/index.ts'
+import type { FileStat, StatRecord } from './stat-block.ts'
+import { ENTRIES_PER_BLOCK, StatBlocks, type StatPlace } from './stat-blocks.ts'
+import { mergeRecords } from './stat-merge.ts'
 
-/** First bytes of the file; another version is another name, so old files are ignored, not misread. */
-const MAGIC = Buffer.from('tsbuild stat cache 1\n')
-const ENTRIES_PER_BLOCK = 4096
-const BLOCK_BYTES_MAX = 64 << 20
+/** New records that are held before they go to a file. */
+const FRESH_MAX = ENTRIES_PER_BLOCK
+/** Of old records that nobody asked for so many are kept, if there are not more others. */
+const UNSEEN_MIN = 1000
 
 /**
  * A file that changed less than this before it was looked at is not recorded: it could change again within the same
@@ -26,163 +22,182 @@ const SETTLED_AFTER_MS = 2000
 export interface StatCacheOptions {
   /** File to keep it in; its directory exists. */
   readonly file: string
-  /** Directory for the unfinished file, on the same file system. */
+  /** Directory for unfinished files, on the same file system. */
   readonly workDirectory: string
+}
+
+/** Records of this build that were written to a file of their own. */
+interface Run {
+  readonly path: string
+  readonly blocks: StatBlocks
 }
 
 /**
  * Digests of files of one context directory from earlier builds, valid while path, device, inode, size, mtime and ctime
- * are the same (features row K26). Kept in blocks, so neither reading nor writing holds the whole list in one piece.
- * A file that is missing, damaged or of another version is an empty cache: it saves time, nothing depends on it.
+ * are the same (features row K26). It is kept sorted, in blocks, and so are the new records until they are merged: no list
+ * of all files is ever in memory. A file that is missing, damaged or of another version is an empty cache: it saves
+ * time, nothing depends on it.
  */
 export class StatCache {
   readonly #options: StatCacheOptions
-  /** From the file; digests are decoded when they are asked for. */
-  readonly #known: ReadonlyMap<LayerPath, { readonly block: StatBlock; readonly index: number }>
-  readonly #fresh = new Map<LayerPath, { readonly stat: FileStat; readonly digest: Digest }>()
+  /** Of earlier builds. */
+  readonly #known: StatBlocks | undefined
+  /** For each block of `#known` which of its records were asked for. */
+  readonly #seen = new Map<number, Uint8Array>()
+  #seenCount = 0
+  readonly #fresh = new Map<LayerPath, StatRecord>()
+  readonly #runs: Run[] = []
+  #freshCount = 0
 
-  private constructor(options: StatCacheOptions, blocks: readonly StatBlock[]) {
+  private constructor(options: StatCacheOptions, known: StatBlocks | undefined) {
     this.#options = options
-    const known = new Map<LayerPath, { block: StatBlock; index: number }>()
-    for (const block of blocks) {
-      for (const [index, path] of block.paths.entries()) {
-        known.set(path, { block, index })
-      }
-    }
     this.#known = known
   }
 
   static async open(options: StatCacheOptions): Promise<StatCache> {
-    return new StatCache(options, await readBlocks(options.file))
+    return new StatCache(options, await StatBlocks.open(options.file))
   }
 
-  /** The digest of the file when it is known to be unchanged. */
-  lookup(stat: FileStat): Digest | undefined {
-    const known = this.#known.get(stat.path)
-    return known?.block.isSame(known.index, stat) === true
-      ? known.block.digest(known.index)
-      : undefined
+  /** For each file its digest when it is known to be unchanged. */
+  async lookup(stats: readonly FileStat[]): Promise<(Digest | undefined)[]> {
+    const digests: (Digest | undefined)[] = []
+    for (const stat of stats) {
+      // Waiting for each of 50,000 files would take longer than all the rest.
+      digests.push(this.#findNow(stat) ?? (await this.#find(stat)))
+    }
+    return digests
   }
 
-  /** Notes the digest of a file that was looked at, and then read, at `lookedAtMs` or later. */
-  record(stat: FileStat, digest: Digest, lookedAtMs: number): void {
+  /** For a file that this build has not seen yet, as nearly all are. */
+  #findNow(stat: FileStat): Digest | undefined {
+    const known = this.#freshCount === 0 ? this.#known?.findHeld(stat.path) : undefined
+    return known && this.#use(known, stat)
+  }
+
+  async #find(stat: FileStat): Promise<Digest | undefined> {
+    const fresh = this.#fresh.get(stat.path)
+    if (fresh !== undefined) {
+      return isSame(fresh.stat, stat) ? fresh.digest : undefined
+    }
+    for (const { blocks } of this.#runs.toReversed()) {
+      const found = await blocks.find(stat.path)
+      if (found?.block.isSame(found.index, stat) === true) {
+        return found.block.digest(found.index)
+      }
+    }
+    const known = await this.#known?.find(stat.path)
+    return known && this.#use(known, stat)
+  }
+
+  #use(known: StatPlace, stat: FileStat): Digest | undefined {
+    if (!known.block.isSame(known.index, stat)) {
+      return undefined
+    }
+    this.#see(known)
+    return known.block.digest(known.index)
+  }
+
+  /**
+   * Notes the digest of a file that was looked at, and then read, at `lookedAtMs` or later. Undefined, which is nearly
+   * always: there is nothing to wait for.
+   */
+  record(stat: FileStat, digest: Digest, lookedAtMs: number): Promise<void> | undefined {
     const changedMs = Math.max(
       stat.mtimeSec * 1000 + stat.mtimeNsec / 1e6,
       stat.ctimeSec * 1000 + stat.ctimeNsec / 1e6,
     )
     if (changedMs + SETTLED_AFTER_MS <= lookedAtMs) {
       this.#fresh.set(stat.path, { stat, digest })
+      this.#freshCount += 1
     }
+    return this.#fresh.size >= FRESH_MAX ? this.#writeRun() : undefined
   }
 
   /**
-   * Writes the cache when something was recorded. `present` is what the context holds now, as far as it was listed;
-   * of paths not in it those are kept that fill at most half of the file.
+   * Ends the cache, and writes it when something was recorded. Old records that nobody asked for are kept as long as they
+   * fill at most half of the file.
    */
-  async save(present: Iterable<ScannedEntry>): Promise<void> {
-    if (this.#fresh.size === 0) {
-      return
-    }
+  async save(): Promise<void> {
     const temporary = join(this.#options.workDirectory, `stat-cache-${randomUUID()}`)
     try {
-      const file = await open(temporary, 'wx', 0o600)
-      try {
-        await this.#write(file, present)
-        await file.datasync()
-      } finally {
-        await file.close()
+      if (this.#freshCount > 0) {
+        await this.#write(temporary)
+        await rename(temporary, this.#options.file)
       }
-      await rename(temporary, this.#options.file)
-    } catch (error) {
+    } finally {
       await rm(temporary, { force: true })
-      throw error
+      await this.#close()
     }
   }
 
-  async #write(file: FileHandle, present: Iterable<ScannedEntry>): Promise<void> {
-    await file.appendFile(MAGIC)
-    let batch: { stat: FileStat; digest: Digest }[] = []
-    const written = new Set<LayerPath>()
-    const add = async (stat: FileStat, digest: Digest): Promise<void> => {
-      written.add(stat.path)
-      batch.push({ stat, digest })
-      if (batch.length === ENTRIES_PER_BLOCK) {
-        await file.appendFile(encodeBlock(batch))
-        batch = []
+  async #write(path: string): Promise<void> {
+    await using file = await StatBlocks.create(path)
+    let unseen = Math.max(this.#seenCount + this.#freshCount, UNSEEN_MIN)
+    const keeps = ({ blockIndex, index }: StatPlace): boolean => {
+      const isSeen = this.#seen.get(blockIndex)?.[index] === 1
+      unseen -= isSeen ? 0 : 1
+      return isSeen || unseen >= 0
+    }
+    const lists = [
+      pageOf(this.#sortedFresh()),
+      ...this.#runs.toReversed().map(({ blocks }) => blocks.records()),
+      ...(this.#known === undefined ? [] : [this.#known.records(keeps)]),
+    ]
+    for await (const block of mergeRecords(lists, ENTRIES_PER_BLOCK)) {
+      if (block.length > 0) {
+        await file.append(block)
       }
     }
-    for (const entry of present) {
-      const digest =
-        entry.type === 'file'
-          ? (this.#fresh.get(entry.path)?.digest ?? this.lookup(entry))
-          : undefined
-      if (digest !== undefined) {
-        await add(entry, digest)
-      }
+    await file.sync()
+  }
+
+  /** Continues the last run when the records come after it, as those of a walk do. */
+  async #writeRun(): Promise<void> {
+    const records = this.#sortedFresh()
+    this.#fresh.clear()
+    const last = this.#runs.at(-1)
+    if (last?.blocks.endsBefore(records[0]?.stat.path ?? '') === true) {
+      await last.blocks.append(records)
+      return
     }
-    const absentMax = Math.max(written.size, 1000)
-    let absent = 0
-    for (const [path, { block, index }] of this.#known) {
-      const digest = block.digest(index)
-      if (absent < absentMax && digest !== undefined && !written.has(path)) {
-        absent += 1
-        await add(block.stat(index), digest)
-      }
-    }
-    if (batch.length > 0) {
-      await file.appendFile(encodeBlock(batch))
+    const path = join(this.#options.workDirectory, `stat-run-${randomUUID()}`)
+    const blocks = await StatBlocks.create(path)
+    this.#runs.push({ path, blocks })
+    await blocks.append(records)
+  }
+
+  #sortedFresh(): StatRecord[] {
+    return [...this.#fresh.values()].sort((a, b) => comparePaths(a.stat.path, b.stat.path))
+  }
+
+  #see({ block, blockIndex, index }: StatPlace): void {
+    const seen = this.#seen.get(blockIndex) ?? new Uint8Array(block.paths.length)
+    this.#seen.set(blockIndex, seen)
+    this.#seenCount += seen[index] === 1 ? 0 : 1
+    seen[index] = 1
+  }
+
+  async #close(): Promise<void> {
+    await this.#known?.[Symbol.asyncDispose]()
+    for (const { path, blocks } of this.#runs.splice(0)) {
+      await blocks[Symbol.asyncDispose]()
+      await rm(path, { force: true })
     }
   }
 }
 
-async function readBlocks(path: string): Promise<StatBlock[]> {
-  let file: FileHandle
-  try {
-    file = await open(path, 'r')
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') {
-      return []
-    }
-    throw error
-  }
-  try {
-    return await readBlocksOf(file)
-  } finally {
-    await file.close()
-  }
+async function* pageOf(records: readonly StatRecord[]): AsyncGenerator<readonly StatRecord[]> {
+  yield records
 }
 
-/** Blocks up to the first damaged one. */
-async function readBlocksOf(file: FileHandle): Promise<StatBlock[]> {
-  const blocks: StatBlock[] = []
-  let position = MAGIC.length
-  if (!(await readAt(file, 0, MAGIC.length)).equals(MAGIC)) {
-    return blocks
-  }
-  for (;;) {
-    const length = blockBytes(await readAt(file, position, 8))
-    if (length === undefined || length > BLOCK_BYTES_MAX) {
-      return blocks
-    }
-    const block = decodeBlock(await readAt(file, position, length))
-    if (block === undefined) {
-      return blocks
-    }
-    blocks.push(block)
-    position += length
-  }
-}
-
-/** Up to `length` bytes; fewer at the end of the file. */
-async function readAt(file: FileHandle, position: number, length: number): Promise<Buffer> {
-  const buffer = Buffer.alloc(length)
-  let filled = 0
-  while (filled < length) {
-    const { bytesRead } = await file.read(buffer, filled, length - filled, position + filled)
-    if (bytesRead === 0) {
-      break
-    }
-    filled += bytesRead
-  }
-  return buffer.subarray(0, filled)
+function isSame(a: FileStat, b: FileStat): boolean {
+  return (
+    a.dev === b.dev &&
+    a.ino === b.ino &&
+    a.sizeBytes === b.sizeBytes &&
+    a.mtimeSec === b.mtimeSec &&
+    a.mtimeNsec === b.mtimeNsec &&
+    a.ctimeSec === b.ctimeSec &&
+    a.ctimeNsec === b.ctimeNsec
+  )
 }

@@ -85,8 +85,8 @@ describe('unpackArchive', () => {
     })
     assert.deepEqual(
       draft
-        .entries()
-        .map((entry) =>
+        .items()
+        .map(({ entry }) =>
           entry.type === 'file' && entry.source.kind === 'path'
             ? [entry.path, entry.source.path, entry.sizeBytes]
             : entry.path,

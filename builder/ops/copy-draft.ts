@@ -20,6 +20,14 @@ export type DraftLeaf = DistributiveOmit<
   'path'
 >
 
+/** What a draft has at a path. */
+export interface DraftItem {
+  readonly entry: PackEntry
+  /** As in DirectoryNode. */
+  readonly isNew: boolean
+  readonly hidesBelow: boolean
+}
+
 interface DirectoryNode {
   readonly kind: 'dir'
   readonly path: LayerPath
@@ -112,11 +120,11 @@ export class LayerDraft implements Pick<TreeView, 'lookup'> {
   }
 
   /** The layer in the order of its tar: parents first, names sorted, the first name of a file holds its bytes. */
-  entries(): PackEntry[] {
-    const entries: PackEntry[] = []
+  items(): DraftItem[] {
+    const items: DraftItem[] = []
     const firstPaths = new Map<DraftLeaf, LayerPath>()
-    emitChildren(this.#root, entries, firstPaths)
-    return entries
+    emitChildren(this.#root, items, firstPaths)
+    return items
   }
 
   /** The draft's node at `path`, or that the filesystem below decides. */
@@ -181,22 +189,28 @@ export class LayerDraft implements Pick<TreeView, 'lookup'> {
 
 function emitChildren(
   directory: DirectoryNode,
-  entries: PackEntry[],
+  items: DraftItem[],
   firstPaths: Map<DraftLeaf, LayerPath>,
 ): void {
   const names = [...directory.children.keys()].sort(comparePaths)
   for (const name of names) {
     const node = directory.children.get(name)
     if (node?.kind === 'dir') {
-      entries.push({ ...node.metadata, type: 'dir', path: node.path })
-      if (node.hidesBelow) {
-        entries.push({ type: 'opaque', path: node.path })
-      }
-      emitChildren(node, entries, firstPaths)
+      const { isNew, hidesBelow } = node
+      items.push({ entry: { ...node.metadata, type: 'dir', path: node.path }, isNew, hidesBelow })
+      emitChildren(node, items, firstPaths)
     } else if (node !== undefined) {
-      entries.push(emitLeaf(node.leaf, joinPath(directory.path, name), firstPaths))
+      const entry = emitLeaf(node.leaf, joinPath(directory.path, name), firstPaths)
+      items.push({ entry, isNew: true, hidesBelow: false })
     }
   }
+}
+
+/** The entries of a draft that nothing else is merged with. */
+export function draftEntries(items: readonly DraftItem[]): PackEntry[] {
+  return items.flatMap(({ entry, hidesBelow }): PackEntry[] =>
+    hidesBelow ? [entry, { type: 'opaque', path: entry.path }] : [entry],
+  )
 }
 
 function emitLeaf(
@@ -224,7 +238,22 @@ function leafEntry(leaf: DraftLeaf, path: LayerPath): TreeEntry {
   return { ...rest, path, linkGroup: undefined }
 }
 
-function refuseReservedName(path: LayerPath): void {
+/** What an entry puts at its path. */
+export function leafOf(entry: PackEntry): DraftLeaf {
+  const { path, ...leaf } = entry
+  if (
+    leaf.type === 'dir' ||
+    leaf.type === 'hardlink' ||
+    leaf.type === 'whiteout' ||
+    leaf.type === 'opaque'
+  ) {
+    throw new TypeError(`could not put /${path}: a ${leaf.type} is no leaf`)
+  }
+  return leaf
+}
+
+/** Errors: `reserved-name`. */
+export function refuseReservedName(path: LayerPath): void {
   if (nameOf(path).startsWith('.wh.')) {
     throw new CopyError(
       'reserved-name',

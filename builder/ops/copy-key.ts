@@ -1,72 +1,91 @@
 import { createHash, type Hash } from 'node:crypto'
+import type { CopySource } from '../../frontend/index.ts'
 import { type Digest, digestOfHash } from '../../registry-client/oci/index.ts'
-import type { SelectedItem, SelectedMatch, SelectedSource } from './copy-select.ts'
+import type { LayerPath } from '../../snapshotter/index.ts'
 import type { TreeEntry } from './copy-source.ts'
 
 /** Text is hashed in pieces of about this size: a call of the hash for every file would take longer than the hash. */
 const PIECE_LENGTH = 1 << 16
 
+/** What the digest says of one thing that was selected. */
+export interface KeyItem {
+  readonly entry: TreeEntry
+  readonly isImplied: boolean
+  /** Of files. */
+  readonly digest: Digest | undefined
+  /** The first name of the file that it is another name of. */
+  readonly hardlinkTo: LayerPath | undefined
+}
+
 /**
- * Digest of what a source selected: names below it, types, modes, ids, link targets, device numbers, xattrs and bytes,
- * and which files are one (features rows K4, K5). Times are not in it, nor is where the source was found: the same
- * selection from elsewhere is the same content. A directory's own metadata is left out because only its contents are
- * copied; a file's name is in, since it may become the name of the copy. That of a directory is in the key of a COPY
+ * Digest of what a source selects, told piece by piece: names below it, types, modes, ids, link targets, device numbers,
+ * xattrs and bytes, and which files are one (features rows K4, K5). Times are not in it, nor is where the source was found:
+ * the same selection from elsewhere is the same content. A directory's own metadata is left out because only its contents
+ * are copied; a file's name is in, since it may become the name of the copy. That of a directory is in the key of a COPY
  * too, as BuildKit has it. Neither is where a mount reads: it shows them by its target.
  */
-export function contentDigest(selected: SelectedSource, reader: 'copy' | 'mount'): Digest {
-  const writer = new KeyWriter()
-  if (selected.type === 'inline') {
-    writer.fields('inline', selected.name, selected.content)
-    return writer.finish()
-  }
-  const { unpack, isRemote } = selected.source
-  writer.fields('path', unpack, String(isRemote))
-  const { identity } = selected.tree
-  for (const match of selected.matches) {
-    if (isRemote && identity !== undefined) {
-      // The names are what --exclude left.
-      writer.fields('tree', identity, match.entry.path, ...match.items.map((item) => item.relative))
+export class ContentKey {
+  readonly #writer = new KeyWriter()
+  readonly #reader: 'copy' | 'mount'
+  readonly #isRemote: boolean
+  /** The match is in a tree that names itself: only the names are told. */
+  #isNamed = false
+
+  constructor(source: CopySource, reader: 'copy' | 'mount') {
+    this.#reader = reader
+    this.#isRemote = source.type === 'path' && source.isRemote
+    if (source.type === 'inline') {
+      this.#writer.fields('inline', source.name, source.content)
     } else {
-      writeMatch(writer, match, reader === 'copy' ? match.name : '')
+      this.#writer.fields('path', source.unpack, String(source.isRemote))
     }
   }
-  return writer.finish()
-}
 
-function writeMatch(writer: KeyWriter, match: SelectedMatch, name: string): void {
-  if (match.entry.type !== 'dir') {
-    writer.fields('match', name)
-    writeEntry(writer, match.entry, match.digest, undefined)
-    return
+  /** Then come its items, then `endMatch`. */
+  beginMatch(
+    name: string,
+    entry: TreeEntry,
+    digest: Digest | undefined,
+    identity: string | undefined,
+  ): void {
+    const shown = this.#reader === 'copy' ? name : ''
+    this.#isNamed = this.#isRemote && identity !== undefined
+    if (this.#isNamed) {
+      this.#writer.fields('tree', identity ?? '', entry.path)
+    } else if (entry.type !== 'dir') {
+      this.#writer.fields('match', shown)
+      writeEntry(this.#writer, { entry, digest, hardlinkTo: undefined })
+    } else {
+      // The whole of a source has no name.
+      this.#writer.fields(...(shown === '' ? [] : ['named', shown]), 'directory')
+    }
   }
-  // The whole of a source has no name.
-  const named = name === '' ? [] : ['named', name]
-  writer.fields(...named, 'directory', String(match.items.length))
-  const firstNames = new Map<string, string>()
-  for (const item of match.items) {
-    writer.fields(item.relative, String(item.isImplied))
-    writeEntry(writer, item.entry, item.digest, earlierName(firstNames, item))
-  }
-}
 
-/** The first name of the file that `item` is another name of. */
-function earlierName(firstNames: Map<string, string>, item: SelectedItem): string | undefined {
-  const group = item.entry.type === 'file' ? item.entry.linkGroup : undefined
-  if (group === undefined) {
-    return undefined
+  item(relative: LayerPath, item: KeyItem): void {
+    if (this.#isNamed) {
+      // The names are what --exclude left.
+      this.#writer.fields(relative)
+    } else {
+      this.#writer.fields(relative, String(item.isImplied))
+      writeEntry(this.#writer, item)
+    }
   }
-  const first = firstNames.get(group)
-  if (first === undefined) {
-    firstNames.set(group, item.relative)
+
+  endMatch(entry: TreeEntry, itemCount: number): void {
+    if (entry.type === 'dir') {
+      // No name begins so.
+      this.#writer.fields('/end', String(itemCount))
+    }
   }
-  return first
+
+  finish(): Digest {
+    return this.#writer.finish()
+  }
 }
 
 function writeEntry(
   writer: KeyWriter,
-  entry: TreeEntry,
-  digest: Digest | undefined,
-  hardlinkTo: string | undefined,
+  { entry, digest, hardlinkTo }: Omit<KeyItem, 'isImplied'>,
 ): void {
   writer.fields(entry.type, entry.mode.toString(8), String(entry.uid), String(entry.gid))
   switch (entry.type) {
@@ -94,7 +113,7 @@ function writeEntry(
 /** Every field with its length before it, so that no two lists of fields look the same (features row K13). */
 class KeyWriter {
   readonly #hash: Hash = createHash('sha256')
-  #piece = 'copy-content-1\n'
+  #piece = 'copy-content-2\n'
 
   fields(...fields: readonly string[]): void {
     for (const field of fields) {

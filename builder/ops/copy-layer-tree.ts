@@ -1,7 +1,10 @@
 import type { Digest } from '../../registry-client/oci/index.ts'
 import type { LayerPath, LayerTree, PackSource, TreeNode } from '../../snapshotter/index.ts'
 import { CopyError } from './copy-errors.ts'
-import type { SourceTree, TreeEntry } from './copy-source.ts'
+import type { SourceTree, TreeEntry, TreeFile } from './copy-source.ts'
+
+/** Entries that are given at a time. */
+const PAGE_LENGTH = 4096
 
 export interface LayerSourceOptions {
   readonly tree: LayerTree
@@ -33,13 +36,23 @@ export class LayerSource implements SourceTree {
     return Promise.resolve(this.#options.tree.children(path).map(toEntry))
   }
 
-  prefetch(): Promise<void> {
-    return Promise.resolve()
+  async *walk(path: LayerPath): AsyncGenerator<readonly TreeEntry[]> {
+    let page: TreeEntry[] = []
+    for (const node of this.#options.tree.walk(path)) {
+      if (node.path !== path) {
+        page.push(toEntry(node))
+      }
+      if (page.length === PAGE_LENGTH) {
+        yield page
+        page = []
+      }
+    }
+    yield page
   }
 
-  fileDigests(paths: readonly LayerPath[]): Promise<readonly Digest[]> {
+  fileDigests(files: readonly TreeFile[]): Promise<readonly Digest[]> {
     return Promise.resolve(
-      paths.map((path) => {
+      files.map(({ path }) => {
         const entry = this.#options.tree.lookup(path)?.entry
         if (entry?.type !== 'file') {
           throw this.#missing(path)

@@ -1,6 +1,6 @@
 import { type Digest, digestOf } from '../../registry-client/oci/index.ts'
-import type { LayerPath, PackSource } from '../../snapshotter/index.ts'
-import type { SourceTree, TreeEntry } from './copy-source.ts'
+import { comparePaths, type LayerPath, type PackSource } from '../../snapshotter/index.ts'
+import type { SourceTree, TreeEntry, TreeFile } from './copy-source.ts'
 
 /** A path of a tree for tests. A string is a file's content, `-> x` a symlink, null a directory. */
 export type MemoryFile =
@@ -49,11 +49,20 @@ export class MemoryTree implements SourceTree {
       .sort((a, b) => (a.path < b.path ? -1 : 1))
   }
 
-  async prefetch(): Promise<void> {}
+  async *walk(path: LayerPath): AsyncGenerator<readonly TreeEntry[]> {
+    const prefix = path === '' ? '' : `${path}/`
+    const below = [...this.#entries.values()].filter(
+      (entry) => entry.path !== '' && entry.path.startsWith(prefix),
+    )
+    // One a page, so that whoever forgets what lies between two pages fails.
+    for (const entry of below.sort((a, b) => comparePaths(a.path, b.path))) {
+      yield [entry]
+    }
+  }
 
-  async fileDigests(paths: readonly LayerPath[]): Promise<readonly Digest[]> {
-    this.hashedPaths.push(...paths)
-    return paths.map((path) => digestOf(this.#contents.get(path) ?? ''))
+  async fileDigests(files: readonly TreeFile[]): Promise<readonly Digest[]> {
+    this.hashedPaths.push(...files.map(({ path }) => path))
+    return files.map(({ path }) => digestOf(this.#contents.get(path) ?? ''))
   }
 
   source(path: LayerPath): PackSource {

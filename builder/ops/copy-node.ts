@@ -1,6 +1,6 @@
 import type { CopyNode, Node, NodeId } from '../../frontend/index.ts'
 import type { DiffId } from '../../registry-client/oci/index.ts'
-import type { Kernel, PackEntry } from '../../snapshotter/index.ts'
+import { EntryFile, type Kernel, type LayerPath } from '../../snapshotter/index.ts'
 import type { CacheJournal } from '../cache/journal.ts'
 import type { CacheRecords } from '../cache/records.ts'
 import type { RemoteCaches } from '../cache/remote/remote-caches.ts'
@@ -15,10 +15,9 @@ import type { KeyValue } from '../solver/canonical.ts'
 import { type BuildLayer, knownDiffIds, type LayerStack, packedDiffIds } from '../solver/layer.ts'
 import { BaseView } from './base-view.ts'
 import type { AccountFileReader } from './copy-owner.ts'
-import { contentDigest } from './copy-key.ts'
 import { EMPTY_VIEW } from './copy-place.ts'
 import { planCopy } from './copy-plan.ts'
-import { type SelectedSource, selectSources } from './copy-select.ts'
+import { type Selection, type SelectedSource, selectSources } from './copy-select.ts'
 import type { SourceTree } from './copy-source.ts'
 import type { StepCache } from './cached-step.ts'
 import type { LayerAccess } from './layer-access.ts'
@@ -68,7 +67,7 @@ export async function copyNode(
   const below = node.link ? [] : inputs.parent
   // Before anything is selected: what changes from now on is not what the names stand for.
   const names = await aliasNames(node, inputs.sources)
-  const selection = new Selection(node, inputs.sources, parts)
+  await using selection = new CopySelection(node, inputs.sources, parts)
   const knownBelow = knownDiffIds(below)
   const recorded = knownBelow && (await recordedCopy(node, knownBelow, names, parts))
   const inputsOver = async (diffIds: readonly DiffId[]): Promise<CopyInputs> =>
@@ -83,7 +82,8 @@ export async function copyNode(
       inputs: keyInputs,
       finalInputs: async () => await inputsOver(await packedDiffIds(below)),
       execute: async (_step, inner) => {
-        const entries = await plan(node, await selection.take(), inputs.parent, parts, inner)
+        await using taken = await selection.take()
+        const entries = await plan(node, taken.sources, inputs.parent, parts, inner)
         const named = (error: unknown): unknown => parts.located(error, node)
         return await madeStep(entries, { isReadByRun: inputs.isReadByRun, named }, parts, inner)
       },
@@ -99,10 +99,10 @@ export async function copyNode(
   return layer
 }
 
-/** What the sources select, looked for once; what the key needs of it is kept, the rest only until it is taken. */
-class Selection {
-  readonly #find: () => Promise<SelectedSource[]>
-  #selected: Promise<SelectedSource[]> | undefined
+/** What the sources select, looked for once; the lists are kept until they are taken, or the step has ended. */
+class CopySelection implements AsyncDisposable {
+  readonly #find: () => Promise<Selection>
+  #found: Promise<Selection> | undefined
   #contents: CopyInputs['sources'] | undefined
 
   constructor(node: CopyNode, sources: ReadonlyMap<NodeId, CopyInput>, parts: CopyNodeParts) {
@@ -111,24 +111,40 @@ class Selection {
         node,
         treeOf: (source) => treeOf(source.from, sources, parts),
         takenFrom: (source) => parts.takenFrom(node, source.from),
+        reader: 'copy',
+        newFile: () => parts.store.lease.temporaryPath(),
       })
   }
 
   async contents(): Promise<CopyInputs['sources']> {
-    this.#selected ??= this.#find()
-    const selected = await this.#selected
-    this.#contents ??= selected.map((source) => ({
-      pattern: source.type === 'path' ? source.source.pattern : source.name,
-      content: contentDigest(source, 'copy'),
-    }))
+    if (this.#contents === undefined) {
+      this.#found ??= this.#find()
+      const { sources } = await this.#found
+      this.#contents = sources.map((source) => ({
+        pattern: source.type === 'path' ? source.source.pattern : source.name,
+        content: source.digest,
+      }))
+    }
     return this.#contents
   }
 
-  async take(): Promise<SelectedSource[]> {
+  /** For the caller to dispose; once. */
+  async take(): Promise<Selection> {
     await this.contents()
-    const selected = (await this.#selected) ?? []
-    this.#selected = undefined
-    return selected
+    const found = this.#found
+    this.#found = undefined
+    if (found === undefined) {
+      throw new TypeError('a selection is taken once')
+    }
+    return await found
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    // Whoever asked for it was told why it failed.
+    const [found] = await Promise.allSettled([this.#found])
+    if (found.status === 'fulfilled') {
+      await found.value?.[Symbol.asyncDispose]()
+    }
   }
 }
 
@@ -255,11 +271,11 @@ async function plan(
   parent: LayerStack,
   parts: CopyNodeParts,
   signal: AbortSignal,
-): Promise<PackEntry[]> {
+): Promise<EntryFile> {
   await unpackSources(selection, signal)
   const base =
     node.link || parent.length === 0 ? undefined : await BaseView.open(parent, parts.access, signal)
-  return await planCopy({
+  const pages = planCopy({
     node,
     selection,
     base: base ?? EMPTY_VIEW,
@@ -268,6 +284,7 @@ async function plan(
     openArchive: (tree, match) => openArchive(tree, match, parts, signal),
     nowSec: Math.floor(parts.nowMs() / 1000),
   })
+  return await EntryFile.of(parts.store.lease.temporaryPath(), pages)
 }
 
 /** What is copied out of layers must lie unpacked: only the layers that hold selected files do. */
@@ -284,14 +301,17 @@ async function unpackSources(
   )
 }
 
-function* filesOf(
+/** Where the files that were selected are in their tree. */
+export async function* filesOf(
   matches: Extract<SelectedSource, { type: 'path' }>['matches'],
-): Generator<string> {
-  for (const { entry, items } of matches) {
-    yield entry.path
-    for (const item of items) {
-      if (item.entry.type === 'file') {
-        yield item.entry.path
+): AsyncGenerator<LayerPath> {
+  for (const { entry: match, items } of matches) {
+    yield match.path
+    for await (const page of items.pages()) {
+      for (const { entry } of page) {
+        if (entry.type === 'file' && entry.source.kind === 'path') {
+          yield entry.source.path
+        }
       }
     }
   }

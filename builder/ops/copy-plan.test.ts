@@ -1,12 +1,15 @@
 import assert from 'node:assert/strict'
+import { randomUUID } from 'node:crypto'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import type { CopySource } from '../../frontend/index.ts'
+import { digestOf } from '../../registry-client/oci/index.ts'
 import type { LayerEntry, PackEntry } from '../../snapshotter/index.ts'
 import { CopyError, type CopyErrorCode } from './copy-errors.ts'
-import { contentDigest } from './copy-key.ts'
 import { type MemoryFile, MemoryTree } from './copy-memory-tree.ts'
 import { EMPTY_VIEW } from './copy-place.ts'
 import { planCopy } from './copy-plan.ts'
-import { selectSources } from './copy-select.ts'
+import { type Selection, selectSources } from './copy-select.ts'
 
 type Files = Readonly<Record<string, MemoryFile>>
 
@@ -45,12 +48,17 @@ async function run(
           }
         : { type: 'inline', name: source.inline, content: source.content },
   )
-  const selection = await selectSources({
-    node: { sources, parents: test.parents ?? false, exclude: test.exclude ?? [] },
-    treeOf: async () => tree,
-    takenFrom: () => [],
-  })
-  const entries = await planCopy({
+  const select = (reader: 'copy' | 'mount'): Promise<Selection> =>
+    selectSources({
+      node: { sources, parents: test.parents ?? false, exclude: test.exclude ?? [] },
+      treeOf: async () => tree,
+      takenFrom: () => [],
+      reader,
+      newFile,
+    })
+  await using selection = await select('copy')
+  await using mounted = await select('mount')
+  const pages = planCopy({
     node: {
       dest: test.dest === '/' ? '/' : test.dest.replace(/\/$/, ''),
       destIsDirectory: test.dest.endsWith('/'),
@@ -58,7 +66,7 @@ async function run(
       chmod: test.chmod,
       epochSec: undefined,
     },
-    selection,
+    selection: selection.sources,
     base: test.to === undefined ? EMPTY_VIEW : new MemoryTree(test.to),
     readAccounts:
       test.link === true
@@ -73,12 +81,16 @@ async function run(
     },
     nowSec: 99,
   })
+  const entries: PackEntry[] = []
+  for await (const page of pages) entries.push(...page)
   return {
     entries,
-    keys: selection.map((selected) => contentDigest(selected, 'copy')),
-    mounts: selection.map((selected) => contentDigest(selected, 'mount')),
+    keys: selection.sources.map(({ digest }) => digest),
+    mounts: mounted.sources.map(({ digest }) => digest),
   }
 }
+
+const newFile = (): string => join(tmpdir(), `tsbuild-selection-${randomUUID()}`)
 
 /** `d 0755 0:0 a/b`, with the target of links and the source of files. */
 function describeEntry(entry: PackEntry): string {
@@ -490,9 +502,87 @@ describe('planCopy', () => {
       's 777 9:9 z/sl -> r',
     ])
   })
+
+  it('copies several directories into one, the last one over the others', async () => {
+    const from = {
+      'a/both/f': { content: 'a', mode: 0o600 },
+      'a/both/only-a': 'a',
+      'a/z': 'a',
+      'b/both': { dir: true, mode: 0o700 },
+      'b/both/f': { content: 'b', mode: 0o640 },
+      'b/c': 'b',
+      z: 'file',
+    } as const
+    assert.deepEqual(await copy({ from, sources: ['a', 'b', 'z'], dest: '/x/' }), [
+      'd 755 0:0 x',
+      'd 700 0:0 x/both',
+      'f 640 0:0 x/both/f < b/both/f',
+      'f 644 0:0 x/both/only-a < a/both/only-a',
+      'f 644 0:0 x/c < b/c',
+      'f 644 0:0 x/z < z',
+    ])
+    assert.deepEqual(
+      (await copy({ from, sources: ['z', 'a'], dest: '/x/' })).at(-1),
+      'f 644 0:0 x/z < a/z',
+    )
+    const files = { from: { 'a/n': 'f', 'b/n/g': 'g', n: 'n' } }
+    await fails(
+      { ...files, sources: ['a', 'b'], dest: '/x/' },
+      'copy-conflict',
+      /to non-directory: \/x\/n/,
+    )
+    await fails(
+      { ...files, sources: ['b', 'n'], dest: '/x/' },
+      'copy-conflict',
+      /directory \/x\/n with file/,
+    )
+  })
+
+  it('keeps the names of a file together when the first one is copied over', async () => {
+    const linked = { content: 'f', linkGroup: '1' }
+    const from = { 'a/1': linked, 'a/2': linked, 'a/3': linked, 'b/1': 'b' }
+    assert.deepEqual(await copy({ from, sources: ['a', 'b'], dest: '/x/' }), [
+      'd 755 0:0 x',
+      'f 644 0:0 x/1 < b/1',
+      'f 644 0:0 x/2 < a/1',
+      'h 644 0:0 x/3 = x/2',
+    ])
+    assert.deepEqual(await copy({ from, sources: ['b', 'a'], dest: '/x/' }), [
+      'd 755 0:0 x',
+      'f 644 0:0 x/1 < a/1',
+      'h 644 0:0 x/2 = x/1',
+      'h 644 0:0 x/3 = x/1',
+    ])
+  })
+
+  it('unpacks an archive over directories that were copied before it, and copies others over it', async () => {
+    const linked = { content: 'f', linkGroup: '1' }
+    const from = { 'a/d/1': linked, 'a/d/2': linked, 'a/e/f': 'a', 'b/d/2': 'b', 't.tar': '' }
+    const unpack = {
+      't.tar': [
+        { type: 'symlink', path: 'e2', mode: 0o777, uid: 0, gid: 0, mtimeSec: 0, target: 'd' },
+        file('e2/1', 'archived'),
+      ],
+    } as const
+    assert.deepEqual(await copy({ from, unpack, sources: ['a', 't.tar', 'b'], dest: '/x/' }), [
+      'd 755 0:0 x',
+      'd 755 0:0 x/d',
+      'f 600 0:0 x/d/1 < d/1',
+      'f 644 0:0 x/d/2 < b/d/2',
+      'd 755 0:0 x/e',
+      'f 644 0:0 x/e/f < a/e/f',
+      's 777 0:0 x/e2 -> d',
+    ])
+  })
 })
 
-describe('contentDigest', () => {
+const file = (path: string, text: string): LayerEntry => ({
+  ...{ type: 'file', path, mode: 0o600, uid: 0, gid: 0, mtimeSec: 0 },
+  sizeBytes: text.length,
+  digest: digestOf(text),
+})
+
+describe('ContentKey', () => {
   const key = async (from: Files, source: string, exclude: readonly string[] = []) =>
     (await run({ from, sources: [source], dest: '/x', exclude })).keys.join()
 
@@ -542,13 +632,15 @@ describe('contentDigest', () => {
         unpack: 'never',
         isRemote: true,
       }
-      const [selected] = await selectSources({
+      await using selection = await selectSources({
         node: { sources: [source], parents: false, exclude: ['log'] },
         treeOf: async () => new MemoryTree(files, identity),
         takenFrom: () => [],
+        reader: 'copy',
+        newFile,
       })
-      assert(selected !== undefined)
-      return contentDigest(selected, 'copy')
+      assert(selection.sources[0] !== undefined)
+      return selection.sources[0].digest
     }
     const expected = await remoteKey({ f: '1', '.git/index': '1' }, 'commit')
     assert.equal(await remoteKey({ f: '1', '.git/index': '2', log: '' }, 'commit'), expected)

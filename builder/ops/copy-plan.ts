@@ -1,13 +1,21 @@
 import type { CopyNode } from '../../frontend/index.ts'
-import { joinPath, type LayerPath, type PackEntry, parentOf } from '../../snapshotter/index.ts'
+import {
+  comparePaths,
+  joinPath,
+  type LayerPath,
+  type PackEntry,
+  parentOf,
+} from '../../snapshotter/index.ts'
 import { type ArchiveContents, unpackArchive } from './archive.ts'
-import { type DraftLeaf, type DraftMetadata, LayerDraft } from './copy-draft.ts'
-import { CopyError } from './copy-errors.ts'
+import { type DraftLeaf, type DraftMetadata, LayerDraft, leafOf } from './copy-draft.ts'
+import { copyOver, mergeLists, nonDirectory } from './copy-merge.ts'
 import { parseModeChange, type ModeChange } from './copy-mode.ts'
 import { type AccountFileReader, type Owner, resolveOwner } from './copy-owner.ts'
 import { type MadeDirectory, makeDirectories, resolveForWriting } from './copy-place.ts'
-import type { SelectedItem, SelectedMatch, SelectedSource } from './copy-select.ts'
+import type { SelectedMatch, SelectedSource } from './copy-select.ts'
 import type { SourceTree, TreeEntry, TreeView } from './copy-source.ts'
+import type { ItemPages } from './merged-lists.ts'
+import type { SelectedItem } from './selection-file.ts'
 
 export interface PlanCopyOptions {
   readonly node: Pick<CopyNode, 'dest' | 'destIsDirectory' | 'chown' | 'chmod' | 'epochSec'>
@@ -26,11 +34,11 @@ export interface PlanCopyOptions {
 }
 
 /**
- * The layer of a COPY or ADD as entries to pack, in the order of the tar: what BuildKit's copy does to the filesystem
- * (features rows D94-D112, D116, D131-D137), worked out on names alone. `copy-conflict` where a directory is in the way of
- * a file or the reverse, `bad-owner` and `bad-mode` for flags that mean nothing.
+ * The layer of a COPY or ADD as entries to pack, in the order of the tar, a page at a time: what BuildKit's copy does to the
+ * filesystem (features rows D94-D112, D116, D131-D137), worked out on names alone. `copy-conflict` where a directory is in
+ * the way of a file or the reverse, `bad-owner` and `bad-mode` for flags that mean nothing.
  */
-export async function planCopy(options: PlanCopyOptions): Promise<PackEntry[]> {
+export async function* planCopy(options: PlanCopyOptions): AsyncGenerator<readonly PackEntry[]> {
   const draft = new LayerDraft(options.base)
   const { chown, chmod, epochSec } = options.node
   const owner = chown === undefined ? undefined : await resolveOwner(chown, options.readAccounts)
@@ -42,7 +50,7 @@ export async function planCopy(options: PlanCopyOptions): Promise<PackEntry[]> {
   for (const selected of options.selection) {
     await copier.copySource(selected)
   }
-  return draft.entries()
+  yield* mergeLists(draft.items(), copier.lists(), options.base)
 }
 
 interface Changes {
@@ -56,11 +64,20 @@ class Copier {
   readonly #draft: LayerDraft
   readonly #options: PlanCopyOptions
   readonly #changes: Changes
+  /** What is copied into the destination and not in the draft: one list after the other. */
+  readonly #lists: ItemPages[] = []
+  /** The last of them while single files come; by path. */
+  readonly #files = new Map<LayerPath, SelectedItem>()
 
   constructor(draft: LayerDraft, options: PlanCopyOptions, changes: Changes) {
     this.#draft = draft
     this.#options = options
     this.#changes = changes
+  }
+
+  lists(): readonly ItemPages[] {
+    this.#endFiles()
+    return this.#lists
   }
 
   async copySource(selected: SelectedSource): Promise<void> {
@@ -79,8 +96,7 @@ class Copier {
       } else if (match.entry.type === 'dir') {
         await this.#copyDirectory(tree, match, source.isRemote)
       } else {
-        const target = await this.#prepareFileTarget(match.name)
-        await this.#copyLeaf(target, this.#leafOf(tree, match))
+        await this.#copyLeaf(match.name, this.#leafOf(tree, match))
       }
     }
   }
@@ -89,8 +105,7 @@ class Copier {
   async #copyInline(name: string, content: string): Promise<void> {
     const bytes = new TextEncoder().encode(content)
     const { owner, mode, timeSec } = this.#changes
-    const target = await this.#prepareFileTarget(name)
-    await this.#copyLeaf(target, {
+    await this.#copyLeaf(name, {
       type: 'file',
       mode: mode.apply(0o644, false),
       uid: owner?.uid ?? 0,
@@ -102,6 +117,7 @@ class Copier {
   }
 
   async #unpack(archive: ArchiveContents): Promise<void> {
+    await this.#settle()
     const { node } = this.#options
     const target = await resolveForWriting(this.#draft, node.dest)
     await makeDirectories(this.#draft, target, { ...this.#madeDirectory(), mode: 0o755 })
@@ -123,20 +139,26 @@ class Copier {
     return resolveForWriting(this.#draft, dest)
   }
 
-  /** Where a file goes: into the destination when that is a directory, else in its place (features rows D97, D136). */
-  async #prepareFileTarget(name: string): Promise<LayerPath> {
+  /** A file goes into the destination when that is a directory, else in its place (features rows D97, D136). */
+  async #copyLeaf(name: string, leaf: DraftLeaf): Promise<void> {
     const dest = await this.#prepareDest()
     const isDirectory = (await this.#draft.lookup(dest))?.type === 'dir'
-    const target = isDirectory ? joinPath(dest, name) : dest
-    await makeDirectories(this.#draft, parentOf(target), this.#madeDirectory())
-    return target
+    const path = isDirectory ? joinPath(dest, name) : dest
+    await makeDirectories(this.#draft, parentOf(path), this.#madeDirectory())
+    if (isDirectory) {
+      await this.#draft.touchDirectory(dest)
+      this.#files.set(path, { entry: { ...leaf, path }, isImplied: false })
+    } else {
+      await this.#draft.put(path, leaf)
+    }
   }
 
-  async #copyLeaf(target: LayerPath, leaf: DraftLeaf): Promise<void> {
-    if ((await this.#draft.lookup(target))?.type === 'dir') {
-      throw new CopyError('copy-conflict', `cannot replace to directory /${target} with file`)
+  #endFiles(): void {
+    if (this.#files.size > 0) {
+      const files = [...this.#files.values()]
+      this.#files.clear()
+      this.#lists.push(onePage(files.sort((a, b) => comparePaths(a.entry.path, b.entry.path))))
     }
-    await this.#draft.put(target, leaf)
   }
 
   /**
@@ -159,62 +181,75 @@ class Copier {
     } else {
       await this.#draft.touchDirectory(dest)
     }
-    const links = new Map<string, DraftLeaf>()
-    for (const item of match.items) {
-      const target = joinPath(dest, item.relative)
-      if (item.entry.type === 'dir') {
-        await this.#mergeDirectory(target, item)
-      } else {
-        await this.#copyLeaf(target, this.#linkedLeaf(tree, item, links))
+    this.#endFiles()
+    this.#lists.push(this.#placed(tree, match, dest))
+  }
+
+  async *#placed(
+    tree: SourceTree,
+    { items }: SelectedMatch,
+    dest: LayerPath,
+  ): AsyncGenerator<readonly SelectedItem[]> {
+    for await (const page of items.pages()) {
+      yield page.map(({ entry, isImplied }) => ({
+        entry: this.#place(tree, entry, joinPath(dest, entry.path), dest),
+        isImplied,
+      }))
+    }
+  }
+
+  /** An entry of a list as it goes into the layer. Called for every file of a copy. */
+  #place(tree: SourceTree, entry: PackEntry, path: LayerPath, dest: LayerPath): PackEntry {
+    if (entry.type === 'whiteout' || entry.type === 'opaque') {
+      throw new TypeError(`could not copy /${path}: a source has no marks`)
+    }
+    const changed = { ...entry, ...this.#metadataOf(entry), path }
+    if (changed.type === 'hardlink') {
+      return { ...changed, target: joinPath(dest, changed.target) }
+    }
+    return changed.type === 'file' && changed.source.kind === 'path'
+      ? { ...changed, source: tree.source(changed.source.path) }
+      : changed
+  }
+
+  /** Puts the lists into the draft: an archive sees what was copied before it. */
+  async #settle(): Promise<void> {
+    for (const pages of this.lists()) {
+      for await (const page of pages) {
+        for (const item of page) {
+          await this.#put(item)
+        }
       }
     }
+    this.#lists.length = 0
   }
 
-  /** A directory below the destination: existing ones get the source's metadata, implied ones its mode only (D98, D109). */
-  async #mergeDirectory(target: LayerPath, item: SelectedItem): Promise<void> {
-    const existing = await this.#draft.lookup(target)
+  async #put(item: SelectedItem): Promise<void> {
+    const { entry } = item
+    const { path } = entry
+    const existing = await this.#draft.lookup(path)
+    const next = copyOver(existing, item)
+    if (next.type !== 'dir') {
+      const leaf = entry.type === 'hardlink' ? this.#draft.leafAt(entry.target) : leafOf(entry)
+      await this.#draft.put(path, leaf ?? leafOf(entry))
+      return
+    }
+    const { mode, uid, gid, mtimeSec, xattrs } = next
+    const metadata = { mode, uid, gid, mtimeSec, ...(xattrs === undefined ? {} : { xattrs }) }
     if (existing === undefined) {
-      await this.#draft.makeDirectory(target, this.#metadataOf(item.entry))
-    } else if (existing.type !== 'dir') {
-      throw nonDirectory(target)
+      await this.#draft.makeDirectory(path, metadata)
     } else {
-      const metadata = item.isImplied ? { mode: item.entry.mode } : this.#metadataOf(item.entry)
-      await this.#draft.touchDirectory(target, metadata)
+      await this.#draft.touchDirectory(path, metadata)
     }
   }
 
-  /** Names of one file stay names of one file (features row D103). */
-  #linkedLeaf(tree: SourceTree, item: SelectedItem, links: Map<string, DraftLeaf>): DraftLeaf {
-    const group = item.entry.type === 'file' ? item.entry.linkGroup : undefined
-    const known = group === undefined ? undefined : links.get(group)
-    if (known !== undefined) {
-      return known
-    }
-    const leaf = this.#leafOf(tree, item)
-    if (group !== undefined) {
-      links.set(group, leaf)
-    }
-    return leaf
-  }
-
-  /** Called for every file of a copy: those are made in one piece. */
-  #leafOf(tree: SourceTree, { entry, digest }: Pick<SelectedItem, 'entry' | 'digest'>): DraftLeaf {
+  #leafOf(tree: SourceTree, { entry, digest }: Pick<SelectedMatch, 'entry' | 'digest'>): DraftLeaf {
     const metadata = this.#metadataOf(entry)
     switch (entry.type) {
       case 'file': {
-        const { mode, uid, gid, mtimeSec, xattrs } = metadata
-        const { sizeBytes } = entry
         const source = tree.source(entry.path)
-        if (digest !== undefined && xattrs === undefined) {
-          return { type: 'file', mode, uid, gid, mtimeSec, sizeBytes, source, expect: digest }
-        }
-        return {
-          ...metadata,
-          type: 'file',
-          sizeBytes,
-          source,
-          ...(digest === undefined ? {} : { expect: digest }),
-        }
+        const expect = digest === undefined ? {} : { expect: digest }
+        return { ...metadata, type: 'file', sizeBytes: entry.sizeBytes, source, ...expect }
       }
       case 'symlink':
         return { ...metadata, type: 'symlink', target: entry.target }
@@ -228,7 +263,7 @@ class Copier {
     }
   }
 
-  #metadataOf(entry: TreeEntry): DraftMetadata {
+  #metadataOf(entry: Pick<TreeEntry, 'type' | keyof DraftMetadata> | HardlinkEntry): DraftMetadata {
     const { owner } = this.#changes
     const { mtimeSec, xattrs } = entry
     const isDirectory = entry.type === 'dir'
@@ -247,6 +282,8 @@ class Copier {
   }
 }
 
-function nonDirectory(path: LayerPath): CopyError {
-  return new CopyError('copy-conflict', `cannot copy to non-directory: /${path}`)
+type HardlinkEntry = Extract<PackEntry, { type: 'hardlink' }>
+
+async function* onePage<T>(items: readonly T[]): AsyncGenerator<readonly T[]> {
+  yield items
 }

@@ -1,5 +1,6 @@
 import type { Digest } from '../../registry-client/oci/index.ts'
 import type { LayerPath, PackSource } from '../../snapshotter/index.ts'
+import type { FileStat } from '../context/stat-block.ts'
 
 /** Extended attribute of a tree's entry. */
 export interface TreeXattr {
@@ -18,15 +19,19 @@ interface TreeMetadata {
   readonly xattrs?: readonly TreeXattr[]
 }
 
+export type TreeFile = TreeMetadata & {
+  readonly type: 'file'
+  readonly sizeBytes: number
+  /** Equal for the names of one file (hardlinks), undefined when it has one name. */
+  readonly linkGroup: string | undefined
+  /** What its tree needs to tell its digest, when there is such a thing. */
+  readonly stat?: FileStat
+}
+
 /** One path of a tree, without the bytes of files. Symlinks have mode 0777. */
 export type TreeEntry =
   | (TreeMetadata & { readonly type: 'dir' })
-  | (TreeMetadata & {
-      readonly type: 'file'
-      readonly sizeBytes: number
-      /** Equal for the names of one file (hardlinks), undefined when it has one name. */
-      readonly linkGroup: string | undefined
-    })
+  | TreeFile
   | (TreeMetadata & { readonly type: 'symlink'; readonly target: string })
   | (TreeMetadata & {
       readonly type: 'char' | 'block'
@@ -57,15 +62,15 @@ export interface SourceTree extends TreeView {
   readonly identity?: string
   /** What no step of the build names is missing, as BuildKit does not send it: of directories of the host (features row C1). */
   readonly isPartial?: boolean
-  /** Makes ready what is below `path`, so that `list` has nothing to wait for; for trees that are read on demand. */
-  prefetch(path: LayerPath): Promise<void>
+  /** What is below a directory, parents first and sorted by components, in pages. */
+  walk(path: LayerPath): AsyncIterable<readonly TreeEntry[]>
   /**
    * Names what is at `path` and below it, for trees that can tell without reading it that it is what it was in an earlier
    * build: equal names, equal contents. Undefined when that is not known; the names mean nothing on other machines.
    */
   stateOf?(path: LayerPath): Promise<Digest | undefined>
-  /** sha256 of files, in the order asked. Fails when one cannot be read. */
-  fileDigests(paths: readonly LayerPath[]): Promise<readonly Digest[]>
+  /** sha256 of files of this tree, in the order asked. Fails when one cannot be read. */
+  fileDigests(files: readonly TreeFile[]): Promise<readonly Digest[]>
   /** Where the packer finds the bytes of a file. */
   source(path: LayerPath): PackSource
   /** Why `path` may be missing, for messages: `excluded by .dockerignore`. */

@@ -1,7 +1,7 @@
-import type { PackEntry } from '../../snapshotter/index.ts'
+import { DisposableScope, type EntryFile, type PackEntry } from '../../snapshotter/index.ts'
 import type { PackedLayer, PendingChanges, UnpackedLayer } from '../solver/layer.ts'
 import type { ExecutedStep } from './cached-step.ts'
-import { BATCH, batchesOf, packPlanned, type PackEntriesParts } from './pack-entries.ts'
+import { packPlanned, type PackEntriesParts, type PlannedEntries } from './pack-entries.ts'
 
 export interface MadeStepParts extends PackEntriesParts {
   /** Of the build, not of its steps: what a step has done is packed and kept when another one fails. */
@@ -20,12 +20,14 @@ const SHOWN_ENTRIES_MIN = 1000
  * an error of the packing its place in the Dockerfile.
  */
 export async function madeStep(
-  planned: readonly PackEntry[],
+  planned: EntryFile,
   options: { readonly isReadByRun: boolean; readonly named: (error: unknown) => unknown },
   parts: MadeStepParts,
   signal: AbortSignal,
 ): Promise<ExecutedStep> {
   const createdAt = new Date(parts.nowMs()).toISOString()
+  await using scope = new DisposableScope()
+  scope.defer(() => planned[Symbol.asyncDispose]())
   const directory = options.isReadByRun ? await makeDirectory(planned, parts, signal) : undefined
   const entries = directory === undefined ? planned : inDirectory(planned, `${directory.path}/fs`)
   const packing = packPlanned(entries, { createdAt, directory }, parts, parts.packSignal).catch(
@@ -33,24 +35,21 @@ export async function madeStep(
       throw options.named(error)
     },
   )
+  scope.release()
   return {
-    unpacked: { directory, changes: changesUntil(entries, packing) },
+    unpacked: { directory, changes: changesUntil(planned, packing) },
     packing,
     unfinished: directory === undefined && isLarge(planned) ? packing : undefined,
   }
 }
 
-function isLarge(entries: readonly PackEntry[]): boolean {
-  let sizeBytes = 0
-  for (const entry of entries) {
-    if (entry.type === 'file') sizeBytes += entry.sizeBytes
-  }
-  return entries.length >= SHOWN_ENTRIES_MIN || sizeBytes >= SHOWN_BYTES_MIN
+function isLarge({ count, sizeBytes }: EntryFile): boolean {
+  return count >= SHOWN_ENTRIES_MIN || sizeBytes >= SHOWN_BYTES_MIN
 }
 
 /** Undefined where the worker cannot make it: then whoever needs it unpacks the layer. */
 async function makeDirectory(
-  entries: readonly PackEntry[],
+  entries: PlannedEntries,
   { store, worker }: MadeStepParts,
   signal: AbortSignal,
 ): Promise<UnpackedLayer['directory']> {
@@ -58,7 +57,7 @@ async function makeDirectory(
   if (maker.info.rung === 'userns-single-id') return undefined
   const directory = await store.layers.allocateDirectory(signal)
   try {
-    await maker.makeLayer(batchesOf(entries), { directory: directory.path }, signal)
+    await maker.makeLayer(entries.pages(), { directory: directory.path }, signal)
   } catch (error) {
     // Files that only a group of the user's may read are not to be had in a user namespace, which drops those groups.
     const isUnreadable = error instanceof Error && 'code' in error && error.code === 'EACCES'
@@ -68,29 +67,37 @@ async function makeDirectory(
   return directory
 }
 
-function inDirectory(entries: readonly PackEntry[], root: string): PackEntry[] {
-  return entries.map((entry) =>
-    entry.type === 'file' && entry.source.kind === 'path'
-      ? { ...entry, source: { kind: 'path', root, path: entry.path } }
-      : entry,
-  )
+function inDirectory(planned: PlannedEntries, root: string): PlannedEntries {
+  async function* pages(): AsyncGenerator<readonly PackEntry[]> {
+    for await (const page of planned.pages()) {
+      yield page.map((entry) =>
+        entry.type === 'file' && entry.source.kind === 'path'
+          ? { ...entry, source: { kind: 'path', root, path: entry.path } }
+          : entry,
+      )
+    }
+  }
+  return { roots: new Set(planned.roots.size === 0 ? [] : [root]), pages }
 }
 
 /** The entries are let go of when the table of contents is there. */
-function changesUntil(
-  entries: readonly PackEntry[],
-  packing: Promise<PackedLayer>,
-): PendingChanges {
-  let held: readonly PackEntry[] | undefined = entries
-  const release = (): void => {
-    held = undefined
+function changesUntil(planned: EntryFile, packing: Promise<PackedLayer>): PendingChanges {
+  let reading: Promise<unknown> = Promise.resolve()
+  let isReleased = false
+  const release = async (): Promise<void> => {
+    isReleased = true
+    await reading
+    await planned[Symbol.asyncDispose]()
   }
-  packing.then(release, release)
+  packing.then(release, release).catch(() => undefined)
   return {
-    page: async (index) =>
-      held && {
-        entries: held.slice(index * BATCH, (index + 1) * BATCH),
-        pageCount: Math.max(1, Math.ceil(held.length / BATCH)),
-      },
+    page: async (index) => {
+      if (isReleased) {
+        return undefined
+      }
+      const page = planned.page(index)
+      reading = Promise.allSettled([reading, page])
+      return { entries: await page, pageCount: Math.max(1, planned.pageCount) }
+    },
   }
 }

@@ -1,5 +1,6 @@
 import type { MkdirNode } from '../../frontend/index.ts'
 import type { DiffId } from '../../registry-client/oci/index.ts'
+import { EntryFile } from '../../snapshotter/index.ts'
 import { type MkdirInputs, parentName } from '../solver/cache-key.ts'
 import { type BuildLayer, knownDiffIds, type LayerStack, packedDiffIds } from '../solver/layer.ts'
 import { BaseView } from './base-view.ts'
@@ -40,7 +41,7 @@ export async function mkdirNode(
       execute: async (_step, inner) => {
         const base =
           parent.length === 0 ? undefined : await BaseView.open(parent, parts.access, inner)
-        const entries = await planMkdir({
+        const planned = await planMkdir({
           node,
           base: base ?? EMPTY_VIEW,
           readAccounts:
@@ -48,6 +49,7 @@ export async function mkdirNode(
           nowSec: Math.floor(parts.nowMs() / 1000),
         })
         const named = (error: unknown): unknown => parts.located(error, node)
+        const entries = await EntryFile.of(parts.store.lease.temporaryPath(), [planned])
         return await madeStep(entries, { isReadByRun, named }, parts, inner)
       },
     },

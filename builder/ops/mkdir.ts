@@ -1,6 +1,6 @@
 import type { MkdirNode } from '../../frontend/index.ts'
 import type { PackEntry } from '../../snapshotter/index.ts'
-import { LayerDraft } from './copy-draft.ts'
+import { draftEntries, LayerDraft } from './copy-draft.ts'
 import { type AccountFileReader, resolveOwner } from './copy-owner.ts'
 import { makeDirectories, resolveForWriting } from './copy-place.ts'
 import type { TreeView } from './copy-source.ts'
@@ -28,5 +28,5 @@ export async function planMkdir(options: PlanMkdirOptions): Promise<PackEntry[]>
   const owner = user === '' ? undefined : await resolveOwner(user, options.readAccounts)
   const mtimeSec = epochSec ?? options.nowSec
   await makeDirectories(draft, target, { owner, mode: 0o755, mtimeSec })
-  return draft.entries()
+  return draftEntries(draft.items())
 }

@@ -1,20 +1,19 @@
 import { rm } from 'node:fs/promises'
 import type { CopyNode } from '../../frontend/index.ts'
 import { digestOf } from '../../registry-client/oci/index.ts'
-import type { PackEntry } from '../../snapshotter/index.ts'
+import { EntryFile } from '../../snapshotter/index.ts'
 import { BuildError } from '../errors.ts'
 import type { CopyInputs } from '../solver/cache-key.ts'
 import type { LayerStack } from '../solver/layer.ts'
 import { CopyError } from './copy-errors.ts'
-import type { CopyInput, CopyNodeParts } from './copy-node.ts'
-import { contentDigest } from './copy-key.ts'
+import { type CopyInput, type CopyNodeParts, filesOf } from './copy-node.ts'
 import { EMPTY_VIEW } from './copy-place.ts'
 import { planCopy } from './copy-plan.ts'
 import { resolvePath } from './copy-resolve.ts'
 import { type SelectedSource, selectSources } from './copy-select.ts'
 import type { SourceTree } from './copy-source.ts'
 import type { LayerAccess } from './layer-access.ts'
-import { packPlanned } from './pack-entries.ts'
+import { packPlanned, type PlannedEntries } from './pack-entries.ts'
 import { CACHED_FILE, fileBeginning, type MountedLayers, type MountSource } from './mountable.ts'
 import { StackTree } from './stack-tree.ts'
 
@@ -29,15 +28,17 @@ export function stackMount(
 ): MountSource {
   const open = (): Promise<StackTree> => parts.openStack(input.layers, input.description)
   return {
-    content: async (path) => contentDigest(await selectAt(await open(), path), 'mount'),
-    beginning: async (path) => beginningAt(await selectAt(await open(), path)),
+    content: async (path) => await withSelected(await open(), path, parts, contentOf),
+    beginning: async (path) => await withSelected(await open(), path, parts, beginningAt),
     layers: async (source, signal) => ({
       source,
       stack: input.layers,
       directories: await parts.access.directories(input.layers, signal),
     }),
     writeTo: async (path, directory, signal) => {
-      await writeSelection(await selectAt(await open(), path), directory, parts, signal)
+      await withSelected(await open(), path, parts, async (selected) => {
+        await writeSelection(selected, directory, parts, signal)
+      })
     },
   }
 }
@@ -48,18 +49,28 @@ export function stackMount(
  */
 export function contextMount(tree: SourceTree, parts: MountSourceParts): MountSource {
   return {
-    content: async (path) => contentDigest(await selectAt(tree, path), 'mount'),
-    beginning: async (path) => beginningAt(await selectAt(tree, path)),
-    layers: async (path, signal) => await snapshot(tree, path, parts, signal),
+    content: async (path) => await withSelected(tree, path, parts, contentOf),
+    beginning: async (path) => await withSelected(tree, path, parts, beginningAt),
+    layers: async (path, signal) =>
+      await withSelected(tree, path, parts, async (selected) => {
+        const dest = `/${(await resolvePath(tree, path)).path}`
+        return await snapshot(selected, { tree, path, dest }, parts, signal)
+      }),
     writeTo: async (path, directory, signal) => {
-      await writeSelection(await selectAt(tree, path), directory, parts, signal)
+      await withSelected(tree, path, parts, async (selected) => {
+        await writeSelection(selected, directory, parts, signal)
+      })
     },
   }
 }
 
+function contentOf(selected: SelectedSource): string {
+  return selected.digest
+}
+
 function beginningAt(selected: SelectedSource): string {
-  const content = contentDigest(selected, 'mount')
-  return typeAt(selected) === 'file' ? fileBeginning(content) : content
+  const { digest } = selected
+  return typeAt(selected) === 'file' ? fileBeginning(digest) : digest
 }
 
 /** Of the one thing that a mount is made of. */
@@ -67,8 +78,13 @@ function typeAt(selected: SelectedSource): string | undefined {
   return selected.type === 'path' ? selected.matches[0]?.entry.type : undefined
 }
 
-/** Links on the way are followed, so that the content is what the mount will show. */
-async function selectAt(tree: SourceTree, path: string): Promise<SelectedSource> {
+/** What a mount shows, while `use` runs. Links on the way are followed. */
+async function withSelected<T>(
+  tree: SourceTree,
+  path: string,
+  { store }: MountSourceParts,
+  use: (selected: SelectedSource) => T | Promise<T>,
+): Promise<T> {
   const { path: pattern, entry } = await resolvePath(tree, path)
   if (entry === undefined) {
     throw new CopyError(
@@ -81,25 +97,26 @@ async function selectAt(tree: SourceTree, path: string): Promise<SelectedSource>
     parents: false,
     exclude: [],
   }
-  const [selected] = await selectSources({
+  await using selection = await selectSources({
     node,
     treeOf: async () => tree,
     takenFrom: () => [pattern],
+    reader: 'mount',
+    newFile: () => store.lease.temporaryPath(),
   })
+  const [selected] = selection.sources
   if (selected === undefined) {
     throw new RangeError('one source gave no selection')
   }
-  return selected
+  return await use(selected)
 }
 
 async function snapshot(
-  tree: SourceTree,
-  path: string,
+  selected: SelectedSource,
+  { tree, path, dest }: { readonly tree: SourceTree; readonly path: string; readonly dest: string },
   parts: MountSourceParts,
   signal: AbortSignal,
 ): Promise<MountedLayers> {
-  const selected = await selectAt(tree, path)
-  const dest = `/${(await resolvePath(tree, path)).path}`
   const inputs: CopyInputs = {
     kind: 'copy',
     parent: 'scratch',
@@ -111,7 +128,7 @@ async function snapshot(
     exclude: undefined,
     unpack: ['never'],
     epochSec: undefined,
-    sources: [{ pattern: path, content: contentDigest(selected, 'mount') }],
+    sources: [{ pattern: path, content: selected.digest }],
   }
   const definition = digestOf(`mount ${JSON.stringify(inputs)}`)
   const layer = await parts.cache.run(
@@ -123,7 +140,7 @@ async function snapshot(
       inputs,
       finalInputs: async () => inputs,
       execute: async (_step, inner) => {
-        const entries = await planAt(selected, dest, parts)
+        await using entries = await planAt(selected, dest, parts)
         const packed = await packPlanned(
           entries,
           { createdAt: new Date(parts.nowMs()).toISOString() },
@@ -147,11 +164,7 @@ async function writeSelection(
   signal: AbortSignal,
 ): Promise<void> {
   if (selected.type === 'path' && selected.tree instanceof StackTree) {
-    const paths = selected.matches.flatMap(({ entry, items }) => [
-      entry.path,
-      ...items.map((item) => item.entry.path),
-    ])
-    await selected.tree.unpackFor(paths, signal)
+    await selected.tree.unpackFor(filesOf(selected.matches), signal)
   }
   const type = typeAt(selected)
   if (type !== 'dir' && type !== 'file') {
@@ -161,12 +174,13 @@ async function writeSelection(
     )
   }
   const dest = type === 'file' ? CACHED_FILE : '/'
-  await writeEntries(await planAt(selected, dest, parts), directory, parts, signal)
+  await using entries = await planAt(selected, dest, parts)
+  await writeEntries(entries, directory, parts, signal)
 }
 
 /** Packs entries and unpacks them in the worker as `<directory>/fs`. */
 export async function writeEntries(
-  entries: readonly PackEntry[],
+  entries: PlannedEntries,
   directory: string,
   parts: MountSourceParts,
   signal: AbortSignal,
@@ -201,8 +215,8 @@ async function planAt(
   selected: SelectedSource,
   dest: string,
   parts: MountSourceParts,
-): Promise<PackEntry[]> {
-  return await planCopy({
+): Promise<EntryFile> {
+  const pages = planCopy({
     node: {
       dest,
       destIsDirectory: dest === '/',
@@ -216,4 +230,5 @@ async function planAt(
     openArchive: async () => undefined,
     nowSec: Math.floor(parts.nowMs() / 1000),
   })
+  return await EntryFile.of(parts.store.lease.temporaryPath(), pages)
 }

@@ -34,7 +34,7 @@ describe('openArchive', function () {
     const entry = await tree.lookup('a')
     assert.ok(entry !== undefined)
     const lease = { temporaryPath: () => join(directory, `unpacked-${count++}`) }
-    const match = { entry, name: 'a', digest, items: [] }
+    const match = { entry, name: 'a', digest, items: { count: 0, hasOwn: false, pages: nothing } }
     const parts = { kernel, store: { lease } }
     return await openArchive(tree, match, parts, new AbortController().signal)
   }
@@ -55,3 +55,5 @@ describe('openArchive', function () {
     })
   }
 })
+
+async function* nothing(): AsyncGenerator<never> {}

@@ -13,8 +13,11 @@ export interface PackEntriesParts {
   readonly format: LayerFormat
 }
 
-/** Entries that cross a process boundary or the addon's at a time. */
-export const BATCH = 512
+/** Entries to pack, a page at a time, and the host directories that files are read from. */
+export interface PlannedEntries {
+  readonly roots: ReadonlySet<string>
+  pages(): AsyncIterable<readonly PackEntry[]>
+}
 
 /**
  * Packs entries that were planned (COPY, ADD, WORKDIR) into a layer of the store. Files of the host are read by this
@@ -22,7 +25,7 @@ export const BATCH = 512
  * ordinary user may not be able to. `directory`: where the layer lies unpacked already.
  */
 export async function packPlanned(
-  entries: readonly PackEntry[],
+  entries: PlannedEntries,
   {
     createdAt,
     directory,
@@ -35,16 +38,16 @@ export async function packPlanned(
   const contents = store.lease.temporaryPath()
   const { compression, level } = format
   const result = await limits.cpu(async () => {
-    if (entries.some((entry) => isInLayer(entry, store.root.layersDir))) {
+    if ([...entries.roots].some((root) => root.startsWith(`${store.root.layersDir}/`))) {
       const worker = await parts.worker()
       return await worker.packEntries(
-        batchesOf(entries),
+        entries.pages(),
         { output, compression, level, contents },
         signal,
       )
     }
     await using packer = parts.kernel.createPacker({ output, compression, level, contents, signal })
-    for await (const batch of batchesOf(entries)) {
+    for await (const batch of entries.pages()) {
       await packer.add(batch)
     }
     const { entries: _none, ...rest } = await packer.finish()
@@ -52,20 +55,4 @@ export async function packPlanned(
   })
   await recordPacked(result, { output, contents, directory, format }, store, signal)
   return { diffId: result.diffId, createdAt }
-}
-
-function isInLayer(entry: PackEntry, layersDir: string): boolean {
-  return (
-    entry.type === 'file' &&
-    entry.source.kind === 'path' &&
-    entry.source.root.startsWith(`${layersDir}/`)
-  )
-}
-
-export async function* batchesOf(
-  entries: readonly PackEntry[],
-): AsyncGenerator<readonly PackEntry[]> {
-  for (let start = 0; start < entries.length; start += BATCH) {
-    yield entries.slice(start, start + BATCH)
-  }
 }

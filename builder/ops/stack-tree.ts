@@ -44,9 +44,9 @@ export class StackTree extends LayerSource {
   }
 
   /** Unpacks the layers that hold these files. */
-  async unpackFor(paths: Iterable<LayerPath>, signal: AbortSignal): Promise<void> {
+  async unpackFor(paths: AsyncIterable<LayerPath>, signal: AbortSignal): Promise<void> {
     const indexes = new Set<number>()
-    for (const path of paths) {
+    for await (const path of paths) {
       const node = this.#tree.lookup(path)
       if (node?.entry.type === 'file') {
         indexes.add(node.layer)

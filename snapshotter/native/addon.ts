@@ -1,6 +1,7 @@
 import { getSystemErrorName } from 'node:util'
-import type { EntryColumns, PackColumns } from './entry-columns.ts'
+import type { EntryColumns } from './entry-columns.ts'
 import { KernelError, type KernelErrorCode } from './kernel-error.ts'
+import type { PackColumns } from './pack-columns.ts'
 
 /** The addon's side of a cancellation; see `cancellable`. */
 export interface Cancellation {
@@ -15,8 +16,20 @@ export interface Addon {
     root: string,
     paths: string,
     withXattrs: boolean,
+    entriesMax: number,
     cancellation: Cancellation,
-  ): Promise<{ entries: EntryColumns; counts: Uint32Array }>
+  ): Promise<{
+    entries: EntryColumns
+    counts: Uint32Array
+    rests: readonly (number | Uint8Array)[]
+  }>
+  listChildren(
+    root: string,
+    path: string,
+    names: Uint8Array,
+    withXattrs: boolean,
+    cancellation: Cancellation,
+  ): Promise<EntryColumns>
   treeState(
     root: string,
     path: string,

@@ -1,6 +1,6 @@
 import type { Digest } from '../../registry-client/oci/index.ts'
 import type { EntryMetadata, LayerEntry } from '../layer/entry.ts'
-import type { PackEntry, ScannedEntry } from './kernel-types.ts'
+import type { ScannedEntry } from './kernel-types.ts'
 
 /**
  * Lists of entries cross the boundary to the addon column by column (src/columns.h): strings joined with a NUL after
@@ -18,23 +18,10 @@ export interface EntryColumns {
   readonly xattrs: readonly (number | string | Uint8Array)[]
 }
 
-/** Entries on their way to the packer; see readItems in src/pack-binding.cc. */
-export interface PackColumns {
-  readonly numbers: Float64Array
-  readonly paths: string
-  readonly targets: string
-  /** One for each file that is read from a path; the last number of its entry is the index of its root. */
-  readonly sourcePaths: string
-  readonly roots: string
-  /** One for each file, empty when nothing is expected. */
-  readonly expects: string
-  /** One for each file whose bytes are given. */
-  readonly contents: readonly Uint8Array[]
-  readonly xattrs: readonly (number | string | Uint8Array)[]
-}
+export type EntryType = ScannedEntry['type'] | 'hardlink' | 'whiteout' | 'opaque'
 
 /** By the codes of EntryType in src/columns.h. */
-const TYPES = [
+export const TYPES: readonly EntryType[] = [
   'dir',
   'file',
   'symlink',
@@ -45,19 +32,16 @@ const TYPES = [
   'hardlink',
   'whiteout',
   'opaque',
-] as const
-type EntryType = (typeof TYPES)[number]
-const TYPE_CODES: ReadonlyMap<EntryType, number> = new Map(TYPES.map((type, code) => [type, code]))
+]
 
-const DIGEST_LENGTH = 'sha256:'.length + 64
+export const DIGEST_LENGTH: number = 'sha256:'.length + 64
 const SCANNED_NUMBERS = 14
 const LAYER_NUMBERS = 8
-const PACK_NUMBERS = 9
 
-type Xattrs = NonNullable<EntryMetadata['xattrs']>
+export type Xattrs = NonNullable<EntryMetadata['xattrs']>
 
 /** The strings of a joined list: there is a NUL after the last one too. */
-function splitList(joined: string): string[] {
+export function splitList(joined: string): string[] {
   const parts = joined.split('\0')
   parts.pop()
   return parts
@@ -67,7 +51,7 @@ export function joinList(parts: readonly string[]): string {
   return parts.length === 0 ? '' : `${parts.join('\0')}\0`
 }
 
-function xattrsByEntry(
+export function xattrsByEntry(
   flat: EntryColumns['xattrs'],
 ): Map<number, { name: string; value: Uint8Array }[]> {
   const out = new Map<number, { name: string; value: Uint8Array }[]>()
@@ -222,91 +206,4 @@ function layerEntry(reader: ColumnReader, index: number): LayerEntry {
     case 'socket':
       throw new TypeError('the addon gave a socket as part of a layer')
   }
-}
-
-/** Entries to pack as the addon takes them. They have been checked before. */
-export function encodePackEntries(entries: readonly PackEntry[]): PackColumns {
-  const writer = new ColumnWriter(entries.length)
-  for (const entry of entries) {
-    writer.add(entry)
-  }
-  return writer.finish()
-}
-
-class ColumnWriter {
-  readonly #numbers: Float64Array
-  readonly #paths: string[] = []
-  readonly #targets: string[] = []
-  readonly #sourcePaths: string[] = []
-  readonly #expects: string[] = []
-  readonly #contents: Uint8Array[] = []
-  readonly #xattrs: (number | string | Uint8Array)[] = []
-  readonly #roots = new Map<string, number>()
-
-  constructor(count: number) {
-    this.#numbers = new Float64Array(count * PACK_NUMBERS)
-  }
-
-  add(entry: PackEntry): void {
-    const index = this.#paths.length
-    const at = index * PACK_NUMBERS
-    this.#numbers[at] = TYPE_CODES.get(entry.type) ?? 0
-    this.#paths.push(entry.path)
-    if (entry.type === 'whiteout' || entry.type === 'opaque') {
-      return
-    }
-    this.#numbers.set([entry.mode, entry.uid, entry.gid, entry.mtimeSec], at + 1)
-    for (const { name, value } of entry.xattrs ?? []) {
-      this.#xattrs.push(index, name, value)
-    }
-    if (entry.type === 'symlink' || entry.type === 'hardlink') {
-      this.#targets.push(entry.target)
-    } else if (entry.type === 'char' || entry.type === 'block') {
-      this.#numbers.set([entry.major, entry.minor], at + 6)
-    } else if (entry.type === 'file') {
-      this.#addFile(entry, at)
-    }
-  }
-
-  #addFile(entry: Extract<PackEntry, { type: 'file' }>, at: number): void {
-    this.#numbers[at + 5] = entry.sizeBytes
-    this.#expects.push(entry.expect ?? '')
-    if (entry.source.kind === 'bytes') {
-      this.#numbers[at + 8] = -1
-      this.#contents.push(entry.source.bytes)
-      return
-    }
-    const { root, path } = entry.source
-    const known = this.#roots.get(root) ?? this.#roots.size
-    this.#roots.set(root, known)
-    this.#numbers[at + 8] = known
-    this.#sourcePaths.push(path)
-  }
-
-  finish(): PackColumns {
-    return {
-      numbers: this.#numbers,
-      paths: joinList(this.#paths),
-      targets: joinList(this.#targets),
-      sourcePaths: joinList(this.#sourcePaths),
-      roots: joinList([...this.#roots.keys()]),
-      expects: joinList(this.#expects),
-      contents: this.#contents,
-      xattrs: this.#xattrs,
-    }
-  }
-}
-
-/** The packed entries with the digests of their files, which come in the same order. */
-export function withDigests(entries: readonly PackEntry[], fileDigests: string): LayerEntry[] {
-  let at = 0
-  return entries.map((entry) => {
-    if (entry.type !== 'file') {
-      return entry
-    }
-    const { source: _source, expect: _expect, ...rest } = entry
-    const digest = fileDigests.slice(at, at + DIGEST_LENGTH) as Digest
-    at += DIGEST_LENGTH
-    return { ...rest, digest }
-  })
 }

@@ -38,6 +38,14 @@ export interface ListOptions {
   readonly signal: AbortSignal
 }
 
+/** What is in a directory. */
+export interface DirectoryListing {
+  /** Sorted by name (byte order). */
+  readonly entries: readonly ScannedEntry[]
+  /** Names of the children after them, a NUL after each, for `listChildren`; undefined: those were all. */
+  readonly rest: Uint8Array | undefined
+}
+
 /** Where the bytes of a file entry come from. */
 export type PackSource =
   | {
@@ -176,8 +184,16 @@ export interface TreeStateOptions {
 }
 
 export interface Kernel {
-  /** Stats of the children of each of `paths` ('' = root), in the order asked; a directory that vanished gives an empty list. */
-  listDirectories(paths: readonly LayerPath[], options: ListOptions): Promise<ScannedEntry[][]>
+  /**
+   * Stats of the children of each of `paths` ('' = root), in the order asked; a directory that vanished gives an empty list.
+   * Ends with the directory that brings them to `entriesMax` together: there may be fewer listings than paths, never none.
+   */
+  listDirectories(
+    paths: readonly LayerPath[],
+    options: ListOptions & { readonly entriesMax: number },
+  ): Promise<DirectoryListing[]>
+  /** Stats of some children of a directory; `names` is a part of `rest` of its listing. What vanished is left out. */
+  listChildren(path: LayerPath, names: Uint8Array, options: ListOptions): Promise<ScannedEntry[]>
   /** The whole tree below root, without the root itself, sorted by path components (byte order), parents first. Stays on one filesystem. */
   scanTree(options: ListOptions): Promise<ScannedEntry[]>
   /**

@@ -6,6 +6,7 @@ import { check, checkDevice, checkFd, checkHostPath, checkPath } from './check-a
 import { decodeLayerEntries, decodeScanned, joinList } from './entry-columns.ts'
 import { KernelError } from './kernel-error.ts'
 import type {
+  DirectoryListing,
   Kernel,
   LayerMaker,
   LayerPacker,
@@ -66,25 +67,44 @@ function callNow<T>(what: string, run: () => T): T {
 
 async function listDirectories(
   paths: readonly LayerPath[],
-  options: ListOptions,
-): Promise<ScannedEntry[][]> {
-  const { root, withXattrs, signal } = options
+  options: ListOptions & { readonly entriesMax: number },
+): Promise<DirectoryListing[]> {
+  const { root, withXattrs, entriesMax, signal } = options
   checkHostPath(root, 'the root')
+  check(Number.isSafeInteger(entriesMax) && entriesMax > 0, `${entriesMax} is no number of entries`)
   for (const path of paths) {
     checkPath(path, 'a directory')
   }
-  const { entries, counts } = await cancellable(
+  const { entries, counts, rests } = await cancellable(
     addon(),
     signal,
     `list '${root}', at`,
-    (cancellation) => addon().listDirectories(root, joinList(paths), withXattrs, cancellation),
+    (cancellation) =>
+      addon().listDirectories(root, joinList(paths), withXattrs, entriesMax, cancellation),
   )
   const all = decodeScanned(entries)
   let at = 0
-  return Array.from(counts, (count) => {
+  return Array.from(counts, (count, index) => {
     at += count
-    return all.slice(at - count, at)
+    const rest = rests[rests.indexOf(index) + 1]
+    return {
+      entries: all.slice(at - count, at),
+      rest: rests.includes(index) && rest instanceof Uint8Array ? rest : undefined,
+    }
   })
+}
+
+async function listChildren(
+  path: LayerPath,
+  names: Uint8Array,
+  { root, withXattrs, signal }: ListOptions,
+): Promise<ScannedEntry[]> {
+  checkHostPath(root, 'the root')
+  checkPath(path, 'the directory')
+  const columns = await cancellable(addon(), signal, `list '${root}', at`, (cancellation) =>
+    addon().listChildren(root, path, names, withXattrs, cancellation),
+  )
+  return decodeScanned(columns)
 }
 
 async function scanTree({ root, withXattrs, signal }: ListOptions): Promise<ScannedEntry[]> {
@@ -218,6 +238,7 @@ async function syncFilesystem(path: string): Promise<void> {
 /** The native addon, loaded on first use; absent, every call fails with `addon-missing` and how to build it. */
 export const kernel: Kernel = {
   listDirectories,
+  listChildren,
   scanTree,
   treeState,
   hashFiles,

@@ -1,7 +1,7 @@
 import { type Addon, type AddonMaker, type Cancellation, toKernelError } from './addon.ts'
 import { checkHostPath, checkPackEntry } from './check-arguments.ts'
-import { encodePackEntries } from './entry-columns.ts'
 import type { LayerMaker, MakeOptions, PackEntry } from './kernel-types.ts'
+import { encodePackEntries } from './pack-columns.ts'
 
 /** Entries for one crossing of the boundary. */
 const BATCH_SIZE = 2048

@@ -2,8 +2,8 @@ import type { DiffId, Digest } from '../../registry-client/oci/index.ts'
 import type { LayerEntry } from '../layer/entry.ts'
 import { type Addon, type AddonPacker, type Cancellation, toKernelError } from './addon.ts'
 import { check, checkHostPath, checkPackEntry } from './check-arguments.ts'
-import { encodePackEntries, withDigests } from './entry-columns.ts'
 import type { LayerPacker, PackEntry, PackOptions, PackResult } from './kernel-types.ts'
+import { encodePackEntries, withDigests } from './pack-columns.ts'
 
 /** Entries for one crossing of the boundary. */
 const BATCH_SIZE = 2048

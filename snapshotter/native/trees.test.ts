@@ -107,8 +107,9 @@ describe('scanning a tree', () => {
       root,
       withXattrs: false,
       signal: never,
+      entriesMax: 100,
     })
-    const paths = lists.map((list) => list.map((entry) => entry.path))
+    const paths = lists.map(({ entries }) => entries.map((entry) => entry.path))
     assert.deepEqual(paths, [['a/file', 'a/inner'], [], ['a', 'link'], [], [], []])
   })
 

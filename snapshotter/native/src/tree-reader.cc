@@ -74,27 +74,39 @@ std::string joinPath(std::string_view parent, std::string_view name) {
   return out;
 }
 
-std::vector<Child> readChildren(int root, const std::string& path, bool withXattrs) {
+std::vector<Child> statChildren(int dirfd, const std::string& path, const std::vector<std::string_view>& names,
+                                bool withXattrs) {
   std::vector<Child> children;
-  const Descriptor directory = openBeneath(root, path, O_RDONLY | O_DIRECTORY);
-  if (!directory) {
-    if (errno == ENOENT || errno == ENOTDIR || errno == ELOOP) return children;
+  children.reserve(names.size());
+  for (const auto& name : names) {
+    Child& child = children.emplace_back();
+    child.name = name;
+    if (!fillChild(dirfd, path, withXattrs, &child)) children.pop_back();
+  }
+  return children;
+}
+
+bool readNames(int root, const std::string& path, Descriptor* directory, std::vector<std::string>* names) {
+  *directory = openBeneath(root, path, O_RDONLY | O_DIRECTORY);
+  if (!*directory) {
+    if (errno == ENOENT || errno == ENOTDIR || errno == ELOOP) return false;
     failErrno("open", path);
   }
-  const bool read = readDirectory(directory.get(), [&](std::string_view name, unsigned char) {
-    children.emplace_back().name = name;
-  });
+  const bool read = readDirectory(directory->get(), [&](std::string_view name, unsigned char) { names->emplace_back(name); });
   if (!read) {
     // ENOENT: the directory was removed while it was open.
-    if (errno == ENOENT) return {};
+    if (errno == ENOENT) return false;
     failErrno("getdents64", path);
   }
-  std::sort(children.begin(), children.end(), [](const Child& a, const Child& b) { return a.name < b.name; });
-  const auto gone = std::remove_if(children.begin(), children.end(), [&](Child& child) {
-    return !fillChild(directory.get(), path, withXattrs, &child);
-  });
-  children.erase(gone, children.end());
-  return children;
+  std::sort(names->begin(), names->end());
+  return true;
+}
+
+std::vector<Child> readChildren(int root, const std::string& path, bool withXattrs) {
+  Descriptor directory;
+  std::vector<std::string> names;
+  if (!readNames(root, path, &directory, &names)) return {};
+  return statChildren(directory.get(), path, {names.begin(), names.end()}, withXattrs);
 }
 
 void addScanned(Columns& columns, const Child& child, std::string_view path) {

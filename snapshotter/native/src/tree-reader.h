@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "columns.h"
+#include "descriptor.h"
 #include "xattr.h"
 
 namespace tsbuild {
@@ -21,6 +22,14 @@ struct Child {
   EntryType type() const;
   bool isDirectory() const { return type() == EntryType::dir; }
 };
+
+// Opens the directory `path` below `root` and reads the names of its children, sorted. False when it vanished or is no
+// directory any more. Throws Failure naming the path.
+bool readNames(int root, const std::string& path, Descriptor* directory, std::vector<std::string>* names);
+
+// The children of these names of an open directory; those that vanished are left out. `path` is for failures.
+std::vector<Child> statChildren(int dirfd, const std::string& path, const std::vector<std::string_view>& names,
+                                bool withXattrs);
 
 // The children of the directory `path` below `root`, sorted by name. Empty when the directory vanished or is no
 // directory any more; children that vanish meanwhile are left out. Throws Failure naming the path.

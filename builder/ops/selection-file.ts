@@ -1,0 +1,83 @@
+import {
+  decodePackEntries,
+  encodePackEntries,
+  type PackColumns,
+  type PackEntry,
+  PageFile,
+} from '../../snapshotter/index.ts'
+
+/** Something below a directory that a source names. */
+export interface SelectedItem {
+  /**
+   * As it is in the tree; its path, and a hardlink's target, are below the directory. The bytes of a file are at the
+   * path of `source` in the tree.
+   */
+  readonly entry: PackEntry
+  /** A directory that is there only because of what was selected below it (features rows D107, D109). */
+  readonly isImplied: boolean
+}
+
+/** What is below a directory, parents first, sorted by components. */
+export interface SelectedItems {
+  readonly count: number
+  /** Whether something is there that is not implied. */
+  readonly hasOwn: boolean
+  pages(): AsyncIterable<readonly SelectedItem[]>
+}
+
+interface ItemColumns {
+  readonly entries: PackColumns
+  /** Which of them are implied. */
+  readonly implied: readonly number[]
+}
+
+const CODEC = {
+  encode: (items: readonly SelectedItem[]): ItemColumns => ({
+    entries: encodePackEntries(items.map(({ entry }) => entry)),
+    implied: items.flatMap(({ isImplied }, index) => (isImplied ? [index] : [])),
+  }),
+  decode: (value: unknown): SelectedItem[] => {
+    // What `encode` made.
+    const { entries, implied } = value as ItemColumns
+    const marked = new Set(implied)
+    return decodePackEntries(entries).map((entry, index) => ({
+      entry,
+      isImplied: marked.has(index),
+    }))
+  },
+}
+
+/** The lists of a selection, in one file that is made when there is something to hold. */
+export class SelectionFile implements AsyncDisposable {
+  readonly #newFile: () => string
+  #file: PageFile<SelectedItem> | undefined
+
+  constructor(newFile: () => string) {
+    this.#newFile = newFile
+  }
+
+  async list(
+    pages: AsyncIterable<readonly SelectedItem[]> | Iterable<readonly SelectedItem[]>,
+  ): Promise<SelectedItems> {
+    let hasOwn = false
+    let count = 0
+    const first = this.#file?.pageCount ?? 0
+    for await (const page of pages) {
+      this.#file ??= await PageFile.create(this.#newFile(), CODEC)
+      await this.#file.add(page)
+      count += page.length
+      hasOwn ||= page.some(({ isImplied }) => !isImplied)
+    }
+    await this.#file?.endPage()
+    const file = this.#file
+    const end = file?.pageCount ?? 0
+    return { count, hasOwn, pages: () => file?.pages(first, end) ?? nothing() }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#file?.[Symbol.asyncDispose]()
+    this.#file = undefined
+  }
+}
+
+async function* nothing(): AsyncGenerator<never> {}
