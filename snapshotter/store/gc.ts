@@ -11,19 +11,12 @@ import {
   totalBytes,
 } from './gc-marks.ts'
 import { type GcPolicy, type GcRecord, type GcSource, chooseRecords } from './gc-policy.ts'
-import {
-  closeGate,
-  emptyTrash,
-  isAlive,
-  listLeases,
-  listTrash,
-  moveToTrash,
-  readHolds,
-} from './leases.ts'
-import { type LayerRecord, layerRecords } from './layers.ts'
+import { closeGate, isAlive, listLeases, readHolds } from './leases.ts'
+import { type LayerRecord, layerRecords } from './layer-record.ts'
 import { NamedLocks } from './locks.ts'
 import type { RecordStore } from './records.ts'
 import type { Store, StoreKernel } from './store.ts'
+import { emptyTrash, listTrash, moveToTrash } from './trash.ts'
 
 export interface GcOptions {
   readonly store: Pick<Store, 'root' | 'lease' | 'blobs' | 'durability'>

@@ -6,7 +6,7 @@ import { writeContents } from '../layer/contents.ts'
 import { kernel } from '../native/kernel.ts'
 import { temporaryDirectory } from '../testing/temporary-directory.ts'
 import type { LayerDirectory } from '../snapshotter.ts'
-import type { LayerBlob } from './layers.ts'
+import type { LayerBlob } from './layer-record.ts'
 import { type Store, openStore } from './store.ts'
 
 const never = new AbortController().signal

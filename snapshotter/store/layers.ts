@@ -2,30 +2,15 @@ import { randomBytes } from 'node:crypto'
 import { statSync } from 'node:fs'
 import { readdir, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import {
-  type Compression,
-  type Digest,
-  type DiffId,
-  digestHex,
-  parseDiffId,
-  parseDigest,
-} from '../../registry-client/oci/index.ts'
+import { type DiffId, digestHex, parseDiffId } from '../../registry-client/oci/index.ts'
 import { isWholeContents } from '../layer/contents.ts'
 import type { LayerDirectory } from '../snapshotter.ts'
 import type { BlobExpectation, BlobStore } from './blobs.ts'
+import { type LayerBlob, type LayerRecord, layerRecords } from './layer-record.ts'
 import { type Hold, holdLayer } from './leases.ts'
 import type { HeldLock, NamedLocks } from './locks.ts'
-import { RecordStore, type RecordStoreOptions } from './records.ts'
+import type { RecordStore, RecordStoreOptions } from './records.ts'
 import type { StateRoot } from './root.ts'
-
-/** One form in which a layer's tar is stored (features row K38: the same diffId may exist as gzip and zstd). */
-export interface LayerBlob {
-  readonly digest: Digest
-  readonly sizeBytes: number
-  readonly compression: Compression
-  /** What compressed it (`PackResult.engine`); undefined: it was pulled. */
-  readonly engine: string | undefined
-}
 
 /** What the store knows of a layer, and has: everything named here was found on disk. */
 export interface Layer {
@@ -47,16 +32,6 @@ export interface LayerAddition {
   readonly contents?: string
   /** From `allocateDirectory`, filled. */
   readonly directory?: LayerDirectory
-}
-
-/** As stored: `directory` is the name below `layers/directories`. */
-export interface LayerRecord {
-  readonly diffId: DiffId
-  /** A contents file without this is of a record that a crash of the machine made worthless. */
-  readonly hasContents: boolean
-  readonly uncompressedSizeBytes: number | undefined
-  readonly blobs: readonly LayerBlob[]
-  readonly directory: string | undefined
 }
 
 export interface LayerStoreOptions
@@ -208,19 +183,6 @@ export class LayerStore {
 /** Beside `fs/`: the hex of the diffId whose record names the directory. */
 export const OWNER_FILE = 'diff-id'
 
-/** The records alone, for the collector and for start-up. */
-export function layerRecords(
-  options: Pick<LayerStoreOptions, 'root' | 'durability' | 'checkpoint' | 'lease'>,
-): RecordStore<LayerRecord> {
-  return new RecordStore<LayerRecord>({
-    directory: join(options.root.layersDir, 'records'),
-    temporaryPath: () => options.lease.temporaryPath(),
-    durability: options.durability,
-    read: readLayerRecord,
-    ...(options.checkpoint === undefined ? {} : { checkpoint: options.checkpoint }),
-  })
-}
-
 /** Names of all layer directories. */
 export async function listLayerDirectories(root: StateRoot): Promise<string[]> {
   return readdir(join(root.layersDir, 'directories'))
@@ -236,45 +198,6 @@ function mergeBlobs(
 ): readonly LayerBlob[] {
   if (added === undefined) return known
   return [...known.filter((blob) => blob.digest !== added.digest), added]
-}
-
-function readLayerRecord(value: unknown): LayerRecord | undefined {
-  if (typeof value !== 'object' || value === null) return undefined
-  const diffId =
-    'diffId' in value && typeof value.diffId === 'string' ? parseDiffId(value.diffId) : undefined
-  if (diffId === undefined || !('blobs' in value) || !Array.isArray(value.blobs)) return undefined
-  const blobs = value.blobs.map(readLayerBlob)
-  const uncompressedSizeBytes =
-    'uncompressedSizeBytes' in value ? value.uncompressedSizeBytes : undefined
-  if (uncompressedSizeBytes !== undefined && !isSize(uncompressedSizeBytes)) return undefined
-  const directory = 'directory' in value ? value.directory : undefined
-  if (
-    directory !== undefined &&
-    !(typeof directory === 'string' && /^[0-9a-f]{24}$/.test(directory))
-  )
-    return undefined
-  const hasContents = 'hasContents' in value && value.hasContents === true
-  const known = blobs.filter((blob) => blob !== undefined)
-  if (known.length !== blobs.length) return undefined
-  return { diffId, uncompressedSizeBytes, blobs: known, hasContents, directory }
-}
-
-function readLayerBlob(value: unknown): LayerBlob | undefined {
-  if (typeof value !== 'object' || value === null) return undefined
-  const digest =
-    'digest' in value && typeof value.digest === 'string' ? parseDigest(value.digest) : undefined
-  const sizeBytes = 'sizeBytes' in value ? value.sizeBytes : undefined
-  const compression = 'compression' in value ? value.compression : undefined
-  const engine = 'engine' in value ? value.engine : undefined
-  if (digest === undefined || !isSize(sizeBytes)) return undefined
-  if (compression !== 'uncompressed' && compression !== 'gzip' && compression !== 'zstd')
-    return undefined
-  if (engine !== undefined && typeof engine !== 'string') return undefined
-  return { digest, sizeBytes, compression, engine }
-}
-
-function isSize(value: unknown): value is number {
-  return Number.isSafeInteger(value) && Number(value) >= 0
 }
 
 function ifPresent(path: string): string | undefined {

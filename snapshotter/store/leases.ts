@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { closeSync, openSync, writeSync } from 'node:fs'
-import { mkdir, readFile, readdir, rename, unlink } from 'node:fs/promises'
+import { mkdir, readFile, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Digest, DiffId } from '../../registry-client/oci/index.ts'
 import { digestHex } from '../../registry-client/oci/index.ts'
@@ -9,6 +9,7 @@ import { errnoOf } from './errors.ts'
 import { type HeldLock, type Locker, lockFile, pause, tryLockFile } from './locks.ts'
 import type { StateRoot } from './root.ts'
 import { DisposableScope } from './scope.ts'
+import { emptyTrash, moveToTrash } from './trash.ts'
 
 /**
  * What a running process keeps from garbage collection (features row K23): a blob, a layer with all that its record names,
@@ -213,59 +214,4 @@ export async function buryDeadLeases(root: StateRoot, kernel: Locker): Promise<H
     await moveToTrash(root, lease.path)
   }
   return holds
-}
-
-/** Renames `path` into `work/trash`; where it lies now. undefined: it was absent. */
-export async function moveToTrash(root: StateRoot, path: string): Promise<string | undefined> {
-  const grave = join(root.workDir, 'trash', randomBytes(8).toString('hex'))
-  try {
-    await rename(path, grave)
-    return grave
-  } catch (error) {
-    if (errnoOf(error) === 'ENOENT') return undefined
-    throw error
-  }
-}
-
-/** Paths in the trash, of whoever left them. */
-export async function listTrash(root: StateRoot): Promise<string[]> {
-  const directory = join(root.workDir, 'trash')
-  return (await readdir(directory)).map((name) => join(directory, name))
-}
-
-/**
- * Removes `paths`; several processes may do it at once. Returns those that hold files of sub-ids, which only a worker
- * can remove (features row X51): they stay in the trash until one does.
- */
-export async function emptyTrash(
-  paths: readonly string[],
-  kernel: Pick<Kernel, 'removeTree'>,
-  signal: AbortSignal,
-): Promise<string[]> {
-  const kept: string[] = []
-  for (const path of paths) {
-    try {
-      await removeAny(path, kernel, signal)
-    } catch (error) {
-      const errno = errnoOf(error)
-      if (errno !== 'EACCES' && errno !== 'EPERM') throw error
-      kept.push(path)
-    }
-  }
-  return kept
-}
-
-/** A blob is a file, everything else a tree. */
-async function removeAny(
-  path: string,
-  kernel: Pick<Kernel, 'removeTree'>,
-  signal: AbortSignal,
-): Promise<void> {
-  try {
-    await unlink(path)
-  } catch (error) {
-    const errno = errnoOf(error)
-    if (errno === 'EISDIR') return kernel.removeTree(path, signal)
-    if (errno !== 'ENOENT') throw error
-  }
 }

@@ -4,21 +4,14 @@ import type { Kernel } from '../native/kernel-types.ts'
 import { BlobStore } from './blobs.ts'
 import { Durability } from './durability.ts'
 import { StoreError, errnoOf } from './errors.ts'
-import {
-  type Hold,
-  Lease,
-  buryDeadLeases,
-  emptyTrash,
-  listLeases,
-  listTrash,
-  moveToTrash,
-  tryCloseGate,
-} from './leases.ts'
-import { LayerStore, OWNER_FILE, layerRecords } from './layers.ts'
+import { layerRecords } from './layer-record.ts'
+import { type Hold, Lease, buryDeadLeases, listLeases, tryCloseGate } from './leases.ts'
+import { LayerStore, OWNER_FILE } from './layers.ts'
 import { NamedLocks } from './locks.ts'
 import { type Checkpoint, RecordStore } from './records.ts'
 import { type StateRoot, openStateRoot } from './root.ts'
 import { DisposableScope } from './scope.ts'
+import { emptyTrash, listTrash, moveToTrash } from './trash.ts'
 
 /** What the store needs of the kernel. */
 export type StoreKernel = Pick<
