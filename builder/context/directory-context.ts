@@ -1,4 +1,3 @@
-import { utimesSync } from 'node:fs'
 import { mkdir, realpath, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { digestHex, digestOf } from '../../registry-client/oci/index.ts'
@@ -8,6 +7,7 @@ import { DirectoryTree } from './directory-tree.ts'
 import { hostReader } from './dockerfile.ts'
 import { ContextError } from './errors.ts'
 import { compileMatcher, parseIgnoreFile } from './ignore.ts'
+import { markUsed } from './last-use.ts'
 import { StatCache } from './stat-cache.ts'
 
 /** A directory, read in place and filtered by its `.dockerignore` (features rows C1, D122, D123). */
@@ -49,16 +49,6 @@ export async function openDirectory(
     dockerfileText: undefined,
     timeSec: () => Promise.resolve(undefined),
     save: () => tree.save(),
-  }
-}
-
-/** What is known of a context that does not change is not written anew: its time is what `prune` goes by (row K24). */
-function markUsed(file: string): void {
-  const now = new Date()
-  try {
-    utimesSync(file, now, now)
-  } catch (error) {
-    if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error
   }
 }
 

@@ -5,8 +5,10 @@ import { redactUrl } from '../ops/http.ts'
 import { openArchive, rootReader } from './archive-context.ts'
 import type { ContextParts, FilesLocation, OpenContext, OpenOptions } from './context-parts.ts'
 import { openDirectory } from './directory-context.ts'
+import type { TextReader } from './dockerfile.ts'
 import { ContextError } from './errors.ts'
 import { GitTree } from './git-tree.ts'
+import { rememberedReader } from './remembered-texts.ts'
 import { openUrl } from './url-context.ts'
 
 /**
@@ -73,9 +75,12 @@ async function openGit(
     options.description,
     parts,
   )
+  const readText: TextReader = async (path) =>
+    await rootReader((await tree.checkout()).root, parts)(path)
   return {
     tree,
-    readText: async (path) => await rootReader((await tree.checkout()).root, parts)(path),
+    // Whether a checksum is that of the commit may show in the checkout only.
+    readText: checksum === undefined ? rememberedReader(tree.identity, readText, parts) : readText,
     dockerfileText: undefined,
     timeSec: async () => (await tree.checkout()).timeSec,
     save: () => Promise.resolve(),
