@@ -1,6 +1,14 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -9,6 +17,7 @@ import { gzipSync } from 'node:zlib'
 import { digestOf } from '../../registry-client/oci/index.ts'
 import { kernel } from '../../snapshotter/index.ts'
 import { CopyError } from '../ops/copy-errors.ts'
+import { serveGit } from '../ops/testing/git-server.ts'
 import { classifyInput } from './archive-bytes.ts'
 import type { FilesLocation, OpenContext, OpenOptions } from './context-parts.ts'
 import { hostReader, readDockerfile } from './dockerfile.ts'
@@ -137,6 +146,33 @@ describe('openContext', () => {
     const entry = await named.tree.lookup('context')
     assert.deepEqual([await names(named), entry?.mode, entry?.mtimeSec], [['context'], 0o600, 0])
     await assert.rejects(open({ kind: 'http', url: `${base}/nope` }), CopyError)
+  })
+
+  it('checks a repository out for the Dockerfile of a new commit only', async function () {
+    this.timeout(30_000)
+    await using repositories = await serveGit(directory, 'me:secret')
+    const bare = join(directory, 'r.git')
+    const git = (...args: string[]) =>
+      execFileSync('git', ['-c', 'user.name=t', '-c', 'user.email=t@t', ...args], {
+        cwd: join(directory, 'source'),
+      })
+    const commit = (text: string): void => {
+      writeFileSync(join(directory, 'source', 'Dockerfile'), text)
+      git('add', 'Dockerfile')
+      git('commit', '-qm', text)
+      git('push', '-q', bare, 'HEAD:refs/heads/main')
+    }
+    git('init', '-q', '--bare', '-b', 'main', bare)
+    git('init', '-q', '-b', 'main')
+    const checkouts = (): number => readdirSync(join(directory, 'work')).length
+    const read = async (): Promise<string | undefined> => {
+      const url = `http://me:secret@${repositories.host}/r.git#main`
+      return await (await open({ kind: 'git', url })).readText('Dockerfile')
+    }
+    commit('FROM one\n')
+    assert.deepEqual([await read(), await read(), checkouts()], ['FROM one\n', 'FROM one\n', 1])
+    commit('FROM two\n')
+    assert.deepEqual([await read(), checkouts()], ['FROM two\n', 2])
   })
 
   it('refuses URLs of repositories that it cannot read', async () => {
