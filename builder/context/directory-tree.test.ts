@@ -167,6 +167,20 @@ describe('DirectoryTree', () => {
     })
   })
 
+  it('names the file whose bytes are an error', async () => {
+    // A regular file for stat(2); there is no memory at address 0, so reading it gives EIO.
+    root = `/proc/${process.pid}`
+    const tree = open()
+    const files = await filesAt(tree, ['mem'])
+    assert.equal(files.length, 1)
+    await assert.rejects(tree.fileDigests(files), (error) => {
+      assert(error instanceof ContextError)
+      assert.deepEqual([error.code, error.path], ['context-unreadable', 'mem'])
+      assert.match(error.message, /EIO|[Ii]nput\/output error/)
+      return true
+    })
+  })
+
   it('keeps names that are not UTF-8 apart', async () => {
     writeFileSync(Buffer.concat([Buffer.from(`${root}/`), Buffer.from([0xff])]), '1')
     writeFileSync(Buffer.concat([Buffer.from(`${root}/`), Buffer.from([0xfe])]), '2')

@@ -65,6 +65,18 @@ describe('packing a layer', () => {
     })
   }
 
+  it('keeps extended attributes of the largest size that Linux has', async () => {
+    await using directory = await temporaryDirectory()
+    const output = join(directory.path, 'blob')
+    const xattrs = Array.from({ length: 3 }, (_, i) => ({
+      name: `user.${i}`,
+      value: Buffer.alloc(65_536, i),
+    }))
+    const packed = await pack([{ type: 'dir', path: 'd', ...plain, xattrs }], { output })
+    assert.deepEqual((await read(output)).entries, packed.entries)
+    assert.deepEqual(packed.entries[0], { type: 'dir', path: 'd', ...plain, xattrs })
+  })
+
   it('is written in another compression with the same tar in it', async () => {
     await using directory = await temporaryDirectory()
     const file = (name: string): string => join(directory.path, name)
@@ -230,6 +242,16 @@ describe('a file that changes while it is packed', () => {
     const source = { kind: 'path', root: directory.path, path: 'gone/file' } as const
     const entry: PackEntry = { type: 'file', path: 'p', ...plain, sizeBytes: 7, source }
     await rejectsWith(pack([entry]), 'ENOENT', 'gone/file')
+  })
+
+  it('fails with the errno when it cannot be read to its end, and leaves no blob', async () => {
+    await using directory = await temporaryDirectory()
+    const output = join(directory.path, 'blob')
+    // A regular file for stat(2) whose bytes are an error: there is no memory at address 0.
+    const source = { kind: 'path', root: `/proc/${process.pid}`, path: 'mem' } as const
+    const entry: PackEntry = { type: 'file', path: 'f', ...plain, sizeBytes: 0, source }
+    await rejectsWith(pack([bytesEntry('a', 'before'), entry], { output }), 'EIO', 'mem')
+    assert.deepEqual(await readdir(directory.path), [])
   })
 
   it('is never read through a symlink in its path', async () => {

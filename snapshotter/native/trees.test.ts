@@ -154,6 +154,9 @@ describe('hashing files', () => {
     assert.ok(gone instanceof KernelError && gone.code === 'ENOENT' && gone.path === 'gone')
     assert.ok(linked instanceof KernelError && linked.code === 'ELOOP')
     assert.ok(dir instanceof KernelError && dir.code === 'not-a-file')
+    // There is no memory at address 0.
+    const [broken] = await kernel.hashFiles(`/proc/${process.pid}`, ['mem'], never)
+    assert.ok(broken instanceof KernelError && broken.code === 'EIO' && broken.path === 'mem')
   })
 })
 
