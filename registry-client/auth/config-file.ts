@@ -1,8 +1,8 @@
-import { readFileSync } from 'node:fs'
 import { chmod, mkdir, open, realpath, rename, rm } from 'node:fs/promises'
 import { randomBytes } from 'node:crypto'
 import { dirname } from 'node:path'
 import { RegistryError } from '../errors.ts'
+import { readTextIfThere } from '../local-files.ts'
 import { DEFAULT_REGISTRY } from '../oci/index.ts'
 import { type Credentials, secretsOf } from './credentials.ts'
 
@@ -47,17 +47,8 @@ export class AuthConfig {
 
   /** The file's content; undefined when there is no such file. */
   static readFile(path: string): AuthConfig | undefined {
-    let text: string
-    try {
-      text = readFileSync(path, 'utf8')
-    } catch (cause) {
-      const code = cause instanceof Error && 'code' in cause ? cause.code : undefined
-      if (code === 'ENOENT' || code === 'ENOTDIR') return undefined
-      throw new RegistryError('bad-configuration', `cannot read ${path} (${String(code)})`, {
-        cause,
-      })
-    }
-    return AuthConfig.parse(text, path)
+    const text = readTextIfThere(path)
+    return text === undefined ? undefined : AuthConfig.parse(text, path)
   }
 
   get origin(): string {

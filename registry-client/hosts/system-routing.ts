@@ -1,7 +1,6 @@
-import { readdirSync, readFileSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
-import { RegistryError } from '../errors.ts'
+import { namesIn, readTextIfThere } from '../local-files.ts'
 import type { Environment } from '../transport/proxy.ts'
 import { daemonJson } from './daemon-json.ts'
 import { registriesConf } from './registries-conf.ts'
@@ -20,7 +19,7 @@ const ETC = '/etc'
 export function systemRouting(env: Environment, etc: string = ETC): Routing {
   const home = env['HOME'] || homedir()
   const files = registriesConfPaths(env, home, etc).flatMap((path) => {
-    const text = read(path)
+    const text = readTextIfThere(path)
     return text === undefined ? [] : [{ path, text }]
   })
   const hostsFiles = [join(home, '.config/containerd/certs.d'), join(etc, 'containerd/certs.d')]
@@ -38,14 +37,14 @@ function registriesConfPaths(env: Environment, home: string, etc: string): strin
   const user = join(home, '.config/containers/registries.conf')
   const system = join(etc, 'containers/registries.conf')
   const ofUser = confFiles(`${user}.d`)
-  return read(user) === undefined
+  return readTextIfThere(user) === undefined
     ? [system, ...confFiles(`${system}.d`), ...ofUser]
     : [user, ...ofUser]
 }
 
 function daemonRouting(paths: readonly string[]): Routing[] {
   for (const path of paths) {
-    const text = read(path)
+    const text = readTextIfThere(path)
     if (text !== undefined) return [daemonJson(text, path)]
   }
   return []
@@ -54,7 +53,7 @@ function daemonRouting(paths: readonly string[]): Routing[] {
 function readHostsFiles(root: string): HostsFile[] {
   return namesIn(root).flatMap((directory) => {
     const path = join(root, directory, 'hosts.toml')
-    const text = read(path)
+    const text = readTextIfThere(path)
     return text === undefined ? [] : [{ directory, path, text }]
   })
 }
@@ -62,30 +61,4 @@ function readHostsFiles(root: string): HostsFile[] {
 function confFiles(directory: string): string[] {
   const names = namesIn(directory).filter((name) => name.endsWith('.conf'))
   return names.map((name) => join(directory, name))
-}
-
-function namesIn(directory: string): string[] {
-  try {
-    return readdirSync(directory).sort()
-  } catch (error) {
-    if (isMissing(error)) return []
-    throw unreadable(directory, error)
-  }
-}
-
-function read(path: string): string | undefined {
-  try {
-    return readFileSync(path, 'utf8')
-  } catch (error) {
-    if (isMissing(error)) return undefined
-    throw unreadable(path, error)
-  }
-}
-
-function isMissing(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && /^(ENOENT|ENOTDIR)$/.test(String(error.code))
-}
-
-function unreadable(path: string, cause: unknown): RegistryError {
-  return new RegistryError('bad-configuration', `cannot read ${path}`, { cause })
 }

@@ -1,8 +1,8 @@
 import { X509Certificate } from 'node:crypto'
-import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { rootCertificates, type SecureContextOptions } from 'node:tls'
 import { RegistryError } from '../errors.ts'
+import { namesIn, readText, readTextIfThere } from '../local-files.ts'
 import type { Environment } from './proxy.ts'
 
 /**
@@ -122,7 +122,7 @@ export class CertificateStore {
       ]
     }
     for (const path of SYSTEM_CA_FILES) {
-      const text = readIfPresent(path)
+      const text = readTextIfThere(path)
       if (text !== undefined) return [text]
     }
     return rootCertificates
@@ -139,8 +139,8 @@ export class CertificateStore {
 function readNamedFiles({ authorities, client }: HostCertificateFiles): HostCertificates {
   return {
     authorities: authorities.map(readAuthorityFile),
-    certificate: client === undefined ? undefined : readPemFile(client.certificate),
-    key: client === undefined ? undefined : readPemFile(client.key),
+    certificate: client === undefined ? undefined : readText(client.certificate),
+    key: client === undefined ? undefined : readText(client.key),
   }
 }
 
@@ -157,22 +157,16 @@ function readHostDirectory(directory: string): HostCertificates {
       .filter((name) => name.endsWith('.crt'))
       .map((name) => readAuthorityFile(join(directory, name))),
     certificate:
-      certificateName === undefined ? undefined : readPemFile(join(directory, certificateName)),
-    key: keyName === undefined ? undefined : readPemFile(join(directory, keyName)),
+      certificateName === undefined ? undefined : readText(join(directory, certificateName)),
+    key: keyName === undefined ? undefined : readText(join(directory, keyName)),
   }
 }
 
 function readCertificateDirectory(directory: string): string[] {
-  return namesIn(directory).flatMap((name) => readIfPresent(join(directory, name)) ?? [])
-}
-
-function namesIn(directory: string): string[] {
-  try {
-    return readdirSync(directory).sort()
-  } catch (error) {
-    if (isMissing(error)) return []
-    throw unreadable(directory, error)
-  }
+  // A certificate directory may hold directories and dangling links; they hold no certificates.
+  return namesIn(directory).flatMap(
+    (name) => readTextIfThere(join(directory, name), 'EISDIR') ?? [],
+  )
 }
 
 /**
@@ -180,7 +174,7 @@ function namesIn(directory: string): string[] {
  * hear it.
  */
 function readAuthorityFile(path: string): string {
-  const text = readPemFile(path)
+  const text = readText(path)
   try {
     new X509Certificate(text)
     return text
@@ -189,41 +183,4 @@ function readAuthorityFile(path: string): string {
       cause,
     })
   }
-}
-
-function readPemFile(path: string): string {
-  try {
-    return readFileSync(path, 'utf8')
-  } catch (error) {
-    throw unreadable(path, error)
-  }
-}
-
-function readIfPresent(path: string): string | undefined {
-  try {
-    return readFileSync(path, 'utf8')
-  } catch (error) {
-    // A certificate directory may hold directories and dangling links; they hold no certificates.
-    if (isMissing(error) || errorCodeOf(error) === 'EISDIR') return undefined
-    throw unreadable(path, error)
-  }
-}
-
-function unreadable(path: string, cause: unknown): RegistryError {
-  return new RegistryError(
-    'bad-configuration',
-    `cannot read ${path} (${errorCodeOf(cause) ?? 'unknown error'})`,
-    { cause },
-  )
-}
-
-function isMissing(error: unknown): boolean {
-  const code = errorCodeOf(error)
-  return code === 'ENOENT' || code === 'ENOTDIR'
-}
-
-function errorCodeOf(error: unknown): string | undefined {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string'
-    ? error.code
-    : undefined
 }
