@@ -9,10 +9,6 @@ export interface MadeStepParts extends PackEntriesParts {
   readonly nowMs: () => number
 }
 
-/** What is less than this is copied before anybody has read the line, and needs no second one that says so. */
-const SHOWN_BYTES_MIN = 1024 * 1024
-const SHOWN_ENTRIES_MIN = 1000
-
 /**
  * The layer of planned entries (COPY, ADD, WORKDIR) for steps that need not wait until it is packed. When a RUN is going to
  * see it, its directory is made of the same entries first, and packed from there: the bytes of both are the same even if
@@ -39,12 +35,8 @@ export async function madeStep(
   return {
     unpacked: { directory, changes: changesUntil(planned, packing) },
     packing,
-    unfinished: directory === undefined && isLarge(planned) ? packing : undefined,
+    unfinished: directory === undefined ? packing : undefined,
   }
-}
-
-function isLarge({ count, sizeBytes }: EntryFile): boolean {
-  return count >= SHOWN_ENTRIES_MIN || sizeBytes >= SHOWN_BYTES_MIN
 }
 
 /** Undefined where the worker cannot make it: then whoever needs it unpacks the layer. */

@@ -93,6 +93,20 @@ describe('PlainPrinter', () => {
       [started(1, 'a', 0), started(2, 'b', 0), ended(1, 10), ended(2, 20)],
     )
     assert.equal(text, '#1 a\n#1 DONE 0.0s\n\n#2 b\n#2 DONE 0.0s\n\n')
+    // As steps do of which each starts before the one before it has ended.
+    const chain = printed(
+      (stream) => new PlainPrinter(stream),
+      [
+        started(1, 'a', 0),
+        started(2, 'b', 1),
+        ended(1, 2),
+        started(3, 'c', 3),
+        ended(2, 4),
+        ended(3, 5),
+      ],
+    )
+    const group = (id: number, title: string) => `#${id} ${title}\n#${id} DONE 0.0s\n\n`
+    assert.equal(chain, group(1, 'a') + group(2, 'b') + group(3, 'c'))
   })
 
   it('announces a step that is silent for long', async () => {

@@ -89,7 +89,9 @@ export class PlainPrinter implements ProgressPrinter {
       hasEnded: false,
     }
     this.#steps.set(event.step, step)
-    if (this.#current === undefined || this.#current.hasEnded) {
+    const isQuiet = this.#current === undefined || this.#current.hasEnded
+    // What has started before is to be heard of first: most likely its end comes next.
+    if (isQuiet && this.#unannounced.size === 0) {
       this.#enter(step)
     } else {
       this.#unannounced.add(step)
