@@ -10,7 +10,7 @@ import type { ImageResolver, ResolvedImage } from './image.ts'
 
 /** Tells the frontend about images and named contexts (features row D61), in its own words. */
 export function frontendResolver(
-  images: ImageResolver,
+  images: Pick<ImageResolver, 'resolve' | 'resolveLayout'>,
   namedContexts: BuildRequest['namedContexts'],
   epochOf: (source: EpochSource) => Promise<number | undefined>,
 ): FrontendResolver {
@@ -22,6 +22,8 @@ export function frontendResolver(
       const location = namedContexts.get(name)
       switch (location?.kind) {
         case 'image':
+          // As in FROM, this names no image (features row C12).
+          if (location.reference === 'scratch') return { kind: 'scratch' }
           return {
             kind: 'image',
             image: toFrontend(await images.resolve(location.reference, platform, signal)),
