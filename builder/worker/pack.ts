@@ -1,4 +1,4 @@
-import { mkdir, rm } from 'node:fs/promises'
+import { rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import {
   type DiffEntry,
@@ -6,6 +6,7 @@ import {
   type Kernel,
   type LayerPacker,
   LayerTree,
+  makePlace,
   type PackEntry,
   type PackResult,
 } from '../../snapshotter/index.ts'
@@ -73,14 +74,15 @@ export async function makeLayer(
   parts: {
     readonly kernel: Pick<Kernel, 'createMaker' | 'removeTree'>
     readonly userXattr: boolean
+    /** As in UnpackParts. */
+    readonly workDir: string
   },
   signal: AbortSignal,
 ): Promise<undefined> {
   const { kernel, userXattr } = parts
   const root = join(directory, 'fs')
-  await mkdir(directory, { mode: 0o700 })
+  await rename(makePlace(parts.workDir, 'layer-'), directory)
   try {
-    await mkdir(root, { mode: 0o755 })
     await using maker = kernel.createMaker({ root, userXattr, ownership: 'owners', signal })
     for await (const batch of batches) await maker.add(batch)
     await maker.finish()

@@ -1,8 +1,9 @@
-import { mkdir, rm } from 'node:fs/promises'
+import { rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import {
   ARCHIVE_LIMITS,
   type Kernel,
+  makePlace,
   normalizeEntries,
   noteImpliedDirectories,
   writeContents,
@@ -11,6 +12,8 @@ import { recordOwners } from './recorded-owners.ts'
 import type { UnpackRequest, UnpackResult } from './protocol.ts'
 
 export interface UnpackParts {
+  /** On the filesystem of the layers; its directories are spread (`Kernel.spreadChildren`). */
+  readonly workDir: string
   readonly kernel: Pick<Kernel, 'readLayer' | 'removeTree' | 'setXattr'>
   readonly userXattr: boolean
   /** There is a single id: owners are recorded beside the files. */
@@ -39,9 +42,8 @@ export async function unpackLayer(
 ): Promise<UnpackResult> {
   const { blob, arriving, compression, directory, contents, expect } = request
   const extractTo = join(directory, 'fs')
-  await mkdir(directory, { mode: 0o700 })
+  await rename(makePlace(parts.workDir, 'layer-'), directory)
   try {
-    await mkdir(extractTo, { mode: 0o755 })
     const layer = await parts.kernel.readLayer({
       blob,
       arriving,
@@ -53,7 +55,8 @@ export async function unpackLayer(
       limits: ARCHIVE_LIMITS,
       signal,
     })
-    check('digest-mismatch', blob, layer.digest, expect.digest)
+    // The digest of a blob that still arrives is checked where it is downloaded.
+    if (layer.digest !== undefined) check('digest-mismatch', blob, layer.digest, expect.digest)
     check('diff-id-mismatch', blob, layer.diffId, expect.diffId)
     await noteImpliedDirectories({ path: directory }, layer.entries)
     const entries = normalizeEntries(layer.entries)

@@ -103,13 +103,15 @@ function makeHandlers(parts: HandlerParts): Handlers {
   const { kernel, snapshotter, workDir, overlay, resizes, recordsOwners, isChroot, namespace } =
     parts
   const diffs = new CommittedDiffs()
+  // See makePlace.
+  kernel.spreadChildren(workDir)
   const program = initProgram()
   const spare = new SpareProgram(program)
   return {
     unpackLayer: async (request, { signal, moved }) => {
       const { blob, arriving } = request
       await using _watch = watchPosition([blob, ...(arriving ? [arriving.path] : [])], moved)
-      const parts = { kernel, userXattr: overlay === 'user', recordsOwners }
+      const parts = { kernel, workDir, userXattr: overlay === 'user', recordsOwners }
       return await unpackLayer(request, parts, signal)
     },
     run: async (request, { output, signal }) => {
@@ -142,7 +144,7 @@ function makeHandlers(parts: HandlerParts): Handlers {
     packRun: (request, { signal }) => packRun(request, { kernel, diffs }, signal),
     readDiff: async (request) => readDiff(request, diffs),
     makeLayer: (request, { entries, signal }) =>
-      makeLayer(entries, request, { kernel, userXattr: overlay === 'user' }, signal),
+      makeLayer(entries, request, { kernel, workDir, userXattr: overlay === 'user' }, signal),
     packEntries: (request, { entries, signal }) => packEntries(entries, request, kernel, signal),
     readFile: async (request) => await readLayerFile(request, kernel),
     removeTrees: async ({ paths }, { signal }) => {

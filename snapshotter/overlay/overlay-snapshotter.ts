@@ -1,6 +1,7 @@
 import { chmodSync, chownSync, mkdirSync, mkdtempSync, renameSync } from 'node:fs'
 import { join } from 'node:path'
 import { overlayDiff } from '../layer/diff.ts'
+import { makePlace } from '../layer/make-place.ts'
 import { checkParents } from '../layer/parents.ts'
 import type { Kernel } from '../native/kernel-types.ts'
 import type {
@@ -47,12 +48,11 @@ export class OverlaySnapshotter implements Snapshotter {
     // See openStore.
     kernel.spreadChildren(workDir)
     // These calls take microseconds each; by the thread pool a step would wait ten times as long for them.
-    const directory = mkdtempSync(join(workDir, 'overlay-'))
+    const directory = makePlace(workDir, 'overlay-')
     await using scope = new DisposableScope()
     scope.defer(() => kernel.removeTree(directory, new AbortController().signal))
     const upperDir = join(directory, 'fs')
     const overlayWorkDir = join(directory, 'work')
-    mkdirSync(upperDir)
     mkdirSync(overlayWorkDir)
     // The upper root is what a process sees as `/`: it starts as the root below it.
     if (top !== undefined) chownSync(upperDir, top.uid, top.gid)
