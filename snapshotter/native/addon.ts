@@ -100,6 +100,7 @@ export interface AddonReadOptions {
   readonly arrivingPath: string
   readonly arrivingSize: number
   readonly compression: string
+  readonly digestsBlob: boolean
   readonly extractTo: string
   readonly whiteouts: string
   readonly userXattr: boolean
@@ -109,6 +110,7 @@ export interface AddonReadOptions {
 }
 
 export interface AddonReadResult {
+  /** Empty when it was not wanted. */
   readonly digest: string
   readonly sizeBytes: number
   readonly diffId: string

@@ -151,7 +151,8 @@ export interface ReadLayerOptions {
 }
 
 export interface ReadLayerResult {
-  readonly digest: Digest
+  /** Undefined of an arriving blob: whoever writes it computes it. */
+  readonly digest: Digest | undefined
   readonly sizeBytes: number
   readonly diffId: DiffId
   readonly uncompressedSizeBytes: number

@@ -171,6 +171,7 @@ async function readLayer(options: ReadLayerOptions): Promise<ReadLayerResult> {
     arrivingPath: arriving?.path ?? '',
     arrivingSize: arriving?.sizeBytes ?? 0,
     compression: options.compression,
+    digestsBlob: arriving === undefined,
     extractTo: extractTo ?? '',
     whiteouts: options.whiteouts,
     userXattr: options.userXattr,
@@ -183,7 +184,7 @@ async function readLayer(options: ReadLayerOptions): Promise<ReadLayerResult> {
     addon().readLayer(settings, cancellation),
   )
   return {
-    digest: result.digest as Digest,
+    digest: result.digest === '' ? undefined : (result.digest as Digest),
     sizeBytes: result.sizeBytes,
     diffId: result.diffId as DiffId,
     uncompressedSizeBytes: result.uncompressedSizeBytes,

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "copy-file.h"
 #include "failure.h"
 
 namespace tsbuild {
@@ -20,26 +21,11 @@ BlobWriter::BlobWriter(const std::string& output, std::unique_ptr<Encoding> enco
       encoding_(std::move(encoding)),
       blockSize_(encoding_ ? encoding_->blockSize() : storedBlockSize),
       buffers_(std::make_shared<Buffers>(blockSize_)),
-      toHash_(4),
       toEncode_(2),
-      toWrite_(processorThreads() + 2) {
+      toFinish_(processorThreads() + 2) {
   if (outputPath_.empty()) return;
   output_.reset(open(outputPath_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
   if (!output_) failErrno("open", outputPath_);
-}
-
-Bytes BlobWriter::Buffers::take() {
-  std::lock_guard<std::mutex> lock(mutex_);
-  if (spare_.empty()) return Bytes(capacity_);
-  Bytes buffer = std::move(spare_.back());
-  spare_.pop_back();
-  return buffer;
-}
-
-void BlobWriter::Buffers::giveBack(Bytes buffer) {
-  buffer.size = 0;
-  std::lock_guard<std::mutex> lock(mutex_);
-  spare_.push_back(std::move(buffer));
 }
 
 BlobWriter::BlockPtr BlobWriter::newBlock() {
@@ -53,10 +39,8 @@ BlobWriter::BlockPtr BlobWriter::newBlock() {
 }
 
 void BlobWriter::start(ThreadGroup& group) {
-  group.start([this] { hashBlocks(); });
-  if (!output_) return;
-  group.start([this] { writeBlocks(); });
-  if (!encoding_) return;
+  group.start([this] { finishBlocks(); });
+  if (!output_ || !encoding_) return;
   for (unsigned i = 0; i < processorThreads(); i++) group.start([this] { encodeBlocks(); });
 }
 
@@ -89,42 +73,27 @@ void BlobWriter::pushBlock() {
   const BlockPtr block = std::move(current_);
   current_.reset();
   result_.uncompressedSize += block->raw.size;
-  if (output_) {
-    if (encoding_) {
-      block->before = before_;
-      const size_t keep = std::min(encoding_->dictionarySize(), block->raw.size);
-      before_.assign(reinterpret_cast<const char*>(block->raw.data.get()) + block->raw.size - keep, keep);
-    }
-    // The order of the blocks is fixed here, before any encoder has them.
-    toWrite_.push(block);
-    if (encoding_) toEncode_.push(block);
-  }
-  toHash_.push(block);
+  // The order of the blocks is fixed here, before any encoder has them.
+  toFinish_.push(block);
+  if (!output_ || !encoding_) return;
+  block->before = before_;
+  const size_t keep = std::min(encoding_->dictionarySize(), block->raw.size);
+  before_.assign(reinterpret_cast<const char*>(block->raw.data.get()) + block->raw.size - keep, keep);
+  toEncode_.push(block);
 }
 
 void BlobWriter::end() {
   if (current_) pushBlock();
-  toHash_.finish();
   toEncode_.finish();
-  toWrite_.finish();
+  toFinish_.finish();
 }
 
 void BlobWriter::stop() {
-  toHash_.stop();
   toEncode_.stop();
-  toWrite_.stop();
+  toFinish_.stop();
   std::lock_guard<std::mutex> lock(encodedMutex_);
   stopped_ = true;
   encodedChanged_.notify_all();
-}
-
-void BlobWriter::hashBlocks() {
-  Sha256 hash;
-  while (const auto block = toHash_.pop()) {
-    hash.update((*block)->raw.data.get(), (*block)->raw.size);
-    if (encoding_ && output_) encoding_->account((*block)->raw);
-  }
-  result_.diffId = hash.finish();
 }
 
 void BlobWriter::encodeBlocks() {
@@ -138,47 +107,51 @@ void BlobWriter::encodeBlocks() {
   }
 }
 
-void BlobWriter::writeBlocks() {
-  if (encoding_) {
+void BlobWriter::waitEncoded(const Block& block) {
+  std::unique_lock<std::mutex> lock(encodedMutex_);
+  encodedChanged_.wait(lock, [&] { return stopped_ || block.isEncoded; });
+  if (stopped_) throw Stopped{};
+}
+
+// Both digests on one thread, because two at once take little longer than one.
+void BlobWriter::finishBlocks() {
+  const bool encodes = output_ && encoding_;
+  if (encodes) {
     const std::string header = encoding_->header();
+    digest_.update(header.data(), header.size());
     write(header.data(), header.size());
   }
-  while (const auto popped = toWrite_.pop()) {
+  while (const auto popped = toFinish_.pop()) {
     Block& block = **popped;
-    if (!encoding_) {
-      write(block.raw.data.get(), block.raw.size);
+    const ByteSpan raw = {block.raw.data.get(), block.raw.size};
+    if (!encodes) {
+      diffId_.update(raw.data, raw.size);
+      if (output_) write(raw.data, raw.size);
       continue;
     }
-    {
-      std::unique_lock<std::mutex> lock(encodedMutex_);
-      encodedChanged_.wait(lock, [&] { return stopped_ || block.isEncoded; });
-      if (stopped_) throw Stopped{};
-    }
-    write(block.encoded.data.get(), block.encoded.size);
+    waitEncoded(block);
+    const ByteSpan encoded = {block.encoded.data.get(), block.encoded.size};
+    diffId_.updateWith(raw, digest_, encoded);
+    encoding_->account(block.raw);
+    write(encoded.data, encoded.size);
   }
+  result_.diffId = diffId_.finish();
 }
 
 void BlobWriter::write(const void* data, size_t size) {
-  // Of stored bytes the digest is the diffId.
-  if (encoding_) digest_.update(data, size);
   result_.size += size;
-  const auto* from = static_cast<const char*>(data);
-  while (size > 0) {
-    const ssize_t written = ::write(output_.get(), from, size);
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) failErrno("write", outputPath_);
-    from += written;
-    size -= static_cast<size_t>(written);
-  }
+  writeBytes(output_.get(), static_cast<const uint8_t*>(data), size, outputPath_);
 }
 
 BlobResult BlobWriter::finish() {
   if (!output_) return result_;
   if (encoding_) {
     const std::string trailer = encoding_->trailer();
+    digest_.update(trailer.data(), trailer.size());
     write(trailer.data(), trailer.size());
     result_.digest = digest_.finish();
   } else {
+    // Of stored bytes the digest is the diffId.
     result_.digest = result_.diffId;
   }
   // Quota and network filesystems may report what failed only now.

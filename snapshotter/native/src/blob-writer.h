@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "bytes.h"
+#include "buffers.h"
 #include "codec.h"
 #include "descriptor.h"
 #include "sha256.h"
@@ -24,8 +24,7 @@ struct BlobResult {
 
 // Takes the bytes of a tar and does the rest on threads of a group: hash, compress in blocks, hash again, write.
 //
-//   append -> block -+-> hash (diffId)
-//                    +-> encoders (any order) -> write in order (digest)
+//   append -> block -> encoders (any order) -> hash both (diffId, digest) and write, in order
 //
 // Every queue is bounded, so memory is a few blocks for each thread.
 class BlobWriter {
@@ -56,26 +55,12 @@ class BlobWriter {
   };
   using BlockPtr = std::shared_ptr<Block>;
 
-  // Buffers of blocks, used again and again: given back to malloc they stay in the arena of whichever thread was last, and
-  // the process grows with the number of threads and layers instead of with the queues.
-  class Buffers {
-   public:
-    explicit Buffers(size_t capacity) : capacity_(capacity) {}
-    Bytes take();
-    void giveBack(Bytes buffer);
-
-   private:
-    const size_t capacity_;
-    std::mutex mutex_;
-    std::vector<Bytes> spare_;
-  };
-
   BlockPtr newBlock();
 
   void pushBlock();
-  void hashBlocks();
   void encodeBlocks();
-  void writeBlocks();
+  void finishBlocks();
+  void waitEncoded(const Block& block);
   void write(const void* data, size_t size);
 
   const std::string outputPath_;
@@ -89,13 +74,13 @@ class BlobWriter {
   BlockPtr current_;
   std::string before_;
 
-  BoundedQueue<BlockPtr> toHash_;
   BoundedQueue<BlockPtr> toEncode_;
-  BoundedQueue<BlockPtr> toWrite_;
+  BoundedQueue<BlockPtr> toFinish_;
   std::mutex encodedMutex_;
   std::condition_variable encodedChanged_;
   bool stopped_ = false;
 
+  Sha256 diffId_;
   Sha256 digest_;
   BlobResult result_;
 };

@@ -7,6 +7,12 @@
 
 namespace tsbuild {
 
+// Bytes that somebody else holds.
+struct ByteSpan {
+  const uint8_t* data;
+  size_t size;
+};
+
 // A buffer that is not cleared when made, unlike std::vector's.
 struct Bytes {
   Bytes() = default;

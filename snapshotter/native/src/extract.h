@@ -75,6 +75,7 @@ class Extractor {
   void removeOlder(const std::string& path, bool withItself);
 
   void setMetadata(int parent, const std::string& base, const TarEntry& entry);
+  void setDirectoryMetadata(int parent, const std::string& base, const TarEntry& entry, uint32_t mode);
   void setFileMetadata(int file, int parent, const std::string& base, const TarEntry& entry);
   void setXattrs(int parent, const std::string& base, const TarEntry& entry);
 

@@ -17,6 +17,8 @@ constexpr size_t heldBytesMax = 16 * 1024 * 1024;
 constexpr size_t queueHigh = 16384;
 constexpr size_t queueLow = 4096;
 constexpr size_t claimMax = 16;
+constexpr uint64_t claimBytesMax = 512 * 1024;
+static_assert(claimBytesMax + heldFileMax <= heldBytesMax, "a claim fits in");
 
 bool isHeld(const PackItem& item) {
   return item.entry.type == EntryType::file && !item.sourceRoot.empty() && item.entry.size <= heldFileMax;
@@ -73,17 +75,22 @@ void Packer::stop() {
   ready_.notify_all();
 }
 
-// Takes some files that nobody reads yet, several at once because most are small. False: no more will come.
+// Enough for all that a claim takes. The front one is always read, whatever is held, or nothing would move.
+bool Packer::hasRoom() const { return claimed_ == 0 || heldBytes_ + claimBytesMax + heldFileMax <= heldBytesMax; }
+
+// Takes some files that nobody reads yet, several at once: most are small, and two are hashed at a time. So it waits for
+// room for several, too. False: no more will come.
 bool Packer::claim(std::vector<ItemPtr>* out) {
   std::unique_lock<std::mutex> lock(mutex_);
+  uint64_t bytes = 0;
   for (;;) {
     if (isStopped_) throw Stopped{};
-    while (claimed_ < items_.size() && out->size() < claimMax) {
+    while (claimed_ < items_.size() && out->size() < claimMax && bytes < claimBytesMax) {
       const ItemPtr& item = items_[claimed_];
       if (!item->isReady) {
-        // The front one is always read, whatever is held, or nothing would move.
-        if (heldBytes_ + item->entry.size > heldBytesMax && claimed_ > 0) break;
+        if (out->empty() && !hasRoom()) break;
         heldBytes_ += item->entry.size;
+        bytes += item->entry.size;
         out->push_back(item);
       }
       claimed_ += 1;
@@ -94,7 +101,7 @@ bool Packer::claim(std::vector<ItemPtr>* out) {
   }
 }
 
-void Packer::load(PackItem& item, Sha256& hash) {
+void Packer::load(PackItem& item) {
   const Descriptor file = sources_.open(item);
   const size_t size = static_cast<size_t>(item.entry.size);
   // One byte more tells whether it grew.
@@ -102,27 +109,37 @@ void Packer::load(PackItem& item, Sha256& hash) {
   item.content.size = readFully(file.get(), item.content.data.get(), size + 1, item);
   if (item.content.size < size) failChanged(item, "shrank");
   if (item.content.size > size) failChanged(item, "grew");
-  hash.update(item.content.data.get(), size);
-  item.digest = hash.finish();
-  checkExpected(item);
+}
+
+// A failure is reported when the item's turn comes, so that the first file in the tar's order is the one named.
+template <typename Work>
+void Packer::attempt(PackItem& item, Work work) {
+  if (item.failure) return;
+  try {
+    work();
+  } catch (const Failure&) {
+    item.failure = std::current_exception();
+  }
 }
 
 void Packer::readAhead() {
-  Sha256 hash;
   for (;;) {
     std::vector<ItemPtr> claimed;
     if (!claim(&claimed)) return;
+    std::vector<ByteSpan> contents;
     for (const auto& item : claimed) {
-      try {
-        load(*item, hash);
-      } catch (const Failure&) {
-        // Reported when its turn comes, so that the first file in the tar's order is the one named.
-        item->failure = std::current_exception();
-      }
-      std::lock_guard<std::mutex> lock(mutex_);
-      item->isReady = true;
-      if (item == items_.front()) ready_.notify_all();
+      attempt(*item, [&] { load(*item); });
+      contents.push_back({item->content.data.get(), item->failure ? 0 : static_cast<size_t>(item->entry.size)});
     }
+    std::vector<std::string> digests = digestsOf(contents);
+    for (size_t i = 0; i < claimed.size(); i++) {
+      PackItem& item = *claimed[i];
+      item.digest = std::move(digests[i]);
+      attempt(item, [&] { checkExpected(item); });
+    }
+    std::lock_guard<std::mutex> lock(mutex_);
+    for (const auto& item : claimed) item->isReady = true;
+    if (!items_.empty() && items_.front()->isReady) ready_.notify_all();
   }
 }
 
@@ -139,7 +156,7 @@ Packer::ItemPtr Packer::takeFront() {
   if (claimed_ > 0) claimed_ -= 1;
   if (isHeld(*item)) {
     heldBytes_ -= static_cast<size_t>(item->entry.size);
-    readable_.notify_all();
+    if (hasRoom()) readable_.notify_all();
   }
   if (isFull_ && items_.size() <= queueLow) {
     isFull_ = false;

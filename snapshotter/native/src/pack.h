@@ -49,8 +49,11 @@ class Packer {
   using ItemPtr = std::shared_ptr<PackItem>;
 
   void readAhead();
+  bool hasRoom() const;
   bool claim(std::vector<ItemPtr>* out);
-  void load(PackItem& item, Sha256& hash);
+  void load(PackItem& item);
+  template <typename Work>
+  void attempt(PackItem& item, Work work);
   void assemble(BlobWriter& writer, ContentsWriter* contents, PackOutcome* outcome);
   ItemPtr takeFront();
   void copyLarge(PackItem& item, BlobWriter& writer);

@@ -7,6 +7,7 @@
 #include <exception>
 #include <thread>
 
+#include "buffers.h"
 #include "codec.h"
 #include "extract.h"
 #include "families.h"
@@ -36,6 +37,8 @@ struct ReadSettings {
   std::string blob;
   Arriving arriving;
   std::string compression;
+  // The digest of the blob is wanted: not where somebody else computes it.
+  bool digestsBlob;
   bool extracts;
   ExtractSettings extract;
   TarLimits limits;
@@ -78,12 +81,21 @@ std::optional<TarEntry> asLayerEntry(TarEntry entry) {
   return whiteout;
 }
 
-//   file -> digest -> decompress -+-> hash (diffId)
-//                                 +-> tar -> entries, files
+// Some bytes of the archive, and what of files is in them.
+struct ReadPiece {
+  struct FilePart {
+    ByteSpan bytes;
+    bool isLast;
+  };
+  SharedBytes bytes;
+  std::vector<FilePart> parts;
+};
+
+//   file -> digest -> decompress -> tar -> entries, files -> hash (diffId, digests of files)
 class LayerReading {
  public:
   LayerReading(const ReadSettings& settings, const CancellationPtr& cancellation)
-      : settings_(settings), cancellation_(cancellation), compressed_(8), toHash_(16), toTar_(16) {}
+      : settings_(settings), cancellation_(cancellation), compressed_(8), toTar_(16), toHash_(16) {}
 
   void run(ReadOutcome* outcome) {
     outcome_ = outcome;
@@ -100,6 +112,7 @@ class LayerReading {
     group.start([this] { readArchive(); });
     group.join();
     cancellation_->check();
+    for (const auto& digest : fileDigests_) outcome->entries.digest(digest);
   }
 
  private:
@@ -122,7 +135,7 @@ class LayerReading {
     Sha256 hash;
     for (;;) {
       cancellation_->check();
-      auto bytes = std::make_shared<Bytes>(256 * 1024);
+      const std::shared_ptr<Bytes> bytes = buffers_->share();
       const ssize_t size = read(file.get(), bytes->data.get(), bytes->capacity);
       if (size < 0 && errno == EINTR) continue;
       if (size < 0) failErrno("read", settings_.blob);
@@ -132,11 +145,11 @@ class LayerReading {
       }
       if (size == 0) break;
       bytes->size = static_cast<size_t>(size);
-      hash.update(bytes->data.get(), bytes->size);
+      if (settings_.digestsBlob) hash.update(bytes->data.get(), bytes->size);
       outcome_->size += bytes->size;
       compressed_.push(bytes);
     }
-    outcome_->digest = hash.finish();
+    if (settings_.digestsBlob) outcome_->digest = hash.finish();
     compressed_.finish();
   }
 
@@ -150,7 +163,6 @@ class LayerReading {
     } catch (...) {
       decodeFailure_ = std::current_exception();
     }
-    toHash_.finish();
     toTar_.finish();
   }
 
@@ -163,10 +175,14 @@ class LayerReading {
       isFirst = false;
       if (decoder) {
         decoder->write(bytes->data.get(), bytes->size, [this](const uint8_t* data, size_t size) {
-          auto copy = std::make_shared<Bytes>(size);
-          std::copy(data, data + size, copy->data.get());
-          copy->size = size;
-          passOn(copy);
+          while (size > 0) {
+            const std::shared_ptr<Bytes> copy = buffers_->share();
+            copy->size = std::min(size, copy->capacity);
+            std::copy_n(data, copy->size, copy->data.get());
+            data += copy->size;
+            size -= copy->size;
+            passOn(copy);
+          }
         });
       } else {
         passOn(bytes);
@@ -177,11 +193,15 @@ class LayerReading {
     if (decoder) decoder->finish();
   }
 
-  // Nothing at the end.
-  std::optional<SharedBytes> takeDecoded() {
+  // False at the end.
+  bool nextPiece() {
+    if (current_.bytes) toHash_.push(std::move(current_));
+    current_ = {};
+    currentAt_ = 0;
     auto next = toTar_.pop();
     if (!next && decodeFailure_) std::rethrow_exception(decodeFailure_);
-    return next;
+    if (next) current_.bytes = std::move(*next);
+    return current_.bytes != nullptr;
   }
 
   void passOn(const SharedBytes& bytes) {
@@ -190,61 +210,67 @@ class LayerReading {
       failCode("bad-archive", "",
                "it is larger than the limit of " + std::to_string(settings_.limits.contentSizeMax) + " bytes");
     }
-    toHash_.push(bytes);
     toTar_.push(bytes);
   }
 
+  // Files and archive together, because two at once take little longer than one.
   void hashArchive() {
-    Sha256 hash;
-    while (const auto bytes = toHash_.pop()) hash.update((*bytes)->data.get(), (*bytes)->size);
-    outcome_->diffId = hash.finish();
+    Sha256 archive;
+    Sha256 file;
+    while (const auto piece = toHash_.pop()) {
+      ByteSpan left = {piece->bytes->data.get(), piece->bytes->size};
+      for (const auto& part : piece->parts) {
+        const size_t size = std::min(part.bytes.size, left.size);
+        archive.updateWith({left.data, size}, file, part.bytes);
+        left = {left.data + size, left.size - size};
+        if (part.isLast) fileDigests_.push_back(file.finish());
+      }
+      archive.update(left.data, left.size);
+    }
+    outcome_->diffId = archive.finish();
   }
 
-  size_t readTarBytes(uint8_t* to, size_t size) {
-    size_t done = 0;
-    while (done < size) {
-      if (!current_ || currentAt_ == current_->size) {
-        auto next = takeDecoded();
-        if (!next) break;
-        current_ = std::move(*next);
-        currentAt_ = 0;
-      }
-      const size_t part = std::min(size - done, current_->size - currentAt_);
-      std::copy_n(current_->data.get() + currentAt_, part, to + done);
-      currentAt_ += part;
-      done += part;
+  ByteSpan takeBytes(size_t sizeMax) {
+    while (!current_.bytes || currentAt_ == current_.bytes->size) {
+      if (!nextPiece()) return {nullptr, 0};
     }
-    return done;
+    const size_t size = std::min(sizeMax, current_.bytes->size - currentAt_);
+    const ByteSpan taken = {current_.bytes->data.get() + currentAt_, size};
+    currentAt_ += size;
+    return taken;
   }
 
   void readArchive() {
-    TarReader reader([this](uint8_t* to, size_t size) { return readTarBytes(to, size); }, settings_.limits);
+    TarReader reader([this](size_t sizeMax) { return takeBytes(sizeMax); }, settings_.limits);
     std::optional<Extractor> extractor;
     if (settings_.extracts) extractor.emplace(settings_.extract, *cancellation_);
-    Sha256 hash;
-    const auto hashSink = [&](const uint8_t* data, size_t size) { hash.update(data, size); };
+    // In the piece at hand, or zeros of a sparse file, which are constant.
+    const auto note = [&](const uint8_t* data, size_t size) { current_.parts.push_back({{data, size}, false}); };
     while (auto found = reader.next()) {
       cancellation_->check();
       if (settings_.extract.whiteouts != Whiteouts::plain) found = asLayerEntry(std::move(*found));
       if (!found) continue;
       const TarEntry& entry = *found;
       if (extractor) {
-        extractor->apply(entry, reader, hashSink);
+        extractor->apply(entry, reader, note);
       } else if (entry.type == EntryType::file) {
-        reader.readContent(hashSink);
+        reader.readContent(note);
       }
-      addEntry(entry, entry.type == EntryType::file ? hash.finish() : "");
+      if (entry.type == EntryType::file) current_.parts.push_back({{nullptr, 0}, true});
+      addEntry(entry);
     }
     if (extractor) {
       extractor->finish();
       outcome_->skipped = extractor->skipped();
     }
     // What follows the end of the archive belongs to the diffId and means nothing.
-    while (takeDecoded()) continue;
+    while (nextPiece()) continue;
+    toHash_.finish();
     outcome_->uncompressedSize = uncompressedSize_;
   }
 
-  void addEntry(const TarEntry& entry, const std::string& digest) {
+  // The digest of a file comes when it is hashed.
+  void addEntry(const TarEntry& entry) {
     Columns& columns = outcome_->entries;
     columns.add(entry.type, entry.path);
     columns.number(entry.mode);
@@ -255,21 +281,22 @@ class LayerReading {
     columns.number(entry.major);
     columns.number(entry.minor);
     if (entry.type == EntryType::symlink || entry.type == EntryType::hardlink) columns.target(entry.target);
-    if (entry.type == EntryType::file) columns.digest(digest);
     columns.xattrs(entry.xattrs);
   }
 
   const ReadSettings& settings_;
   const CancellationPtr cancellation_;
   ReadOutcome* outcome_ = nullptr;
+  const std::shared_ptr<Buffers> buffers_ = std::make_shared<Buffers>(256 * 1024);
   BoundedQueue<SharedBytes> compressed_;
-  BoundedQueue<SharedBytes> toHash_;
   BoundedQueue<SharedBytes> toTar_;
+  BoundedQueue<ReadPiece> toHash_;
   // Written before the queues are finished, read after.
   std::exception_ptr decodeFailure_;
   std::atomic<uint64_t> uncompressedSize_{0};
-  SharedBytes current_;
+  ReadPiece current_;
   size_t currentAt_ = 0;
+  std::vector<std::string> fileDigests_;
 };
 
 Whiteouts whiteoutsFromJs(const Napi::Value& value) {
@@ -296,7 +323,7 @@ Napi::Value outcomeToJs(Napi::Env env, const ReadOutcome& outcome) {
   return out;
 }
 
-// readLayer({ blob, arrivingPath, arrivingSize, compression, extractTo, whiteouts, userXattr, withOwners, contentSizeMax,
+// readLayer({ blob, arrivingPath, arrivingSize, compression, digestsBlob, extractTo, whiteouts, userXattr, withOwners, contentSizeMax,
 // entryCountMax }, cancellation)
 Napi::Value readLayer(const Napi::CallbackInfo& info) {
   const auto options = info[0].As<Napi::Object>();
@@ -306,6 +333,7 @@ Napi::Value readLayer(const Napi::CallbackInfo& info) {
   settings.arriving.path = pathFromJs(options.Get("arrivingPath"));
   settings.arriving.size = static_cast<uint64_t>(options.Get("arrivingSize").As<Napi::Number>().Int64Value());
   settings.compression = pathFromJs(options.Get("compression"));
+  settings.digestsBlob = options.Get("digestsBlob").As<Napi::Boolean>();
   settings.extract.root = pathFromJs(options.Get("extractTo"));
   settings.extracts = !settings.extract.root.empty();
   settings.extract.whiteouts = whiteoutsFromJs(options.Get("whiteouts"));

@@ -21,18 +21,30 @@ constexpr size_t pathSizeMax = 32 * 1024;
 
 void TarReader::fail(const std::string& reason) const { failCode("bad-archive", name_, reason); }
 
+// Fewer bytes than a block only at the end of the archive.
+size_t TarReader::readBlock(char* to) {
+  size_t done = 0;
+  while (done < tarBlockSize) {
+    const ByteSpan part = take_(tarBlockSize - done);
+    if (part.size == 0) break;
+    std::memcpy(to + done, part.data, part.size);
+    done += part.size;
+  }
+  return done;
+}
+
 // False at the end of the archive.
 bool TarReader::readHeader(Header* header) {
-  auto* bytes = reinterpret_cast<uint8_t*>(header->bytes);
+  char* const bytes = header->bytes;
   const auto isZero = [&] {
-    return std::all_of(bytes, bytes + tarBlockSize, [](uint8_t byte) { return byte == 0; });
+    return std::all_of(bytes, bytes + tarBlockSize, [](char byte) { return byte == 0; });
   };
-  const size_t size = read_(bytes, tarBlockSize);
+  const size_t size = readBlock(bytes);
   // Some writers leave out the two zero blocks; the end is still at a boundary.
   if (size == 0) return false;
   if (size < tarBlockSize) fail("it ends in the middle of a header");
   if (isZero()) {
-    const size_t second = read_(bytes, tarBlockSize);
+    const size_t second = readBlock(bytes);
     if (second == 0 || (second == tarBlockSize && isZero())) return false;
     fail("a single zero block is followed by something else");
   }
@@ -266,12 +278,11 @@ void TarReader::finishEntry(TarEntry* entry, char type) {
 void TarReader::copyStored(uint64_t size, const ByteSink& sink) {
   if (size > storedLeft_) fail("its content is longer than its size");
   while (size > 0) {
-    const size_t want = static_cast<size_t>(std::min<uint64_t>(size, buffer_.capacity));
-    const size_t got = read_(buffer_.data.get(), want);
-    if (got > 0) sink(buffer_.data.get(), got);
-    if (got < want) fail("the archive ends in the middle of its content");
-    size -= got;
-    storedLeft_ -= got;
+    const ByteSpan part = take_(static_cast<size_t>(std::min<uint64_t>(size, SIZE_MAX)));
+    if (part.size == 0) fail("the archive ends in the middle of its content");
+    sink(part.data, part.size);
+    size -= part.size;
+    storedLeft_ -= part.size;
   }
 }
 

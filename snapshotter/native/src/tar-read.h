@@ -11,8 +11,8 @@
 
 namespace tsbuild {
 
-// Gives the bytes of an archive in order. False at the end, when nothing was read; a part only before the end.
-using ReadBytes = std::function<size_t(uint8_t* to, size_t size)>;
+// Gives the next bytes of an archive, from one to `sizeMax`, where they lie until the next call; none at the end.
+using TakeBytes = std::function<ByteSpan(size_t sizeMax)>;
 
 struct TarLimits {
   // Of the expanded contents together: a sparse file counts with its holes.
@@ -24,7 +24,7 @@ struct TarLimits {
 // Failure `bad-archive` naming the entry: sizes out of line, `..` in names, damaged PAX records.
 class TarReader {
  public:
-  TarReader(ReadBytes read, TarLimits limits) : read_(std::move(read)), limits_(limits) {}
+  TarReader(TakeBytes take, TarLimits limits) : take_(std::move(take)), limits_(limits) {}
 
   // The next entry, nothing at the end. Paths are made relative and normalised; white-outs are still files.
   std::optional<TarEntry> next();
@@ -44,6 +44,7 @@ class TarReader {
     std::vector<std::string> sparseParts;
   };
 
+  size_t readBlock(char* to);
   bool readHeader(Header* header);
   std::string readMeta(const Header& header);
   void parsePax(const std::string& text, Pax* pax);
@@ -58,9 +59,8 @@ class TarReader {
   void skipStored();
   [[noreturn]] void fail(const std::string& reason) const;
 
-  const ReadBytes read_;
+  const TakeBytes take_;
   const TarLimits limits_;
-  Bytes buffer_{256 * 1024};
   Pax global_;
   // Name of the entry being read, for messages.
   std::string name_;

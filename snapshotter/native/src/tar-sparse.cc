@@ -75,7 +75,7 @@ void TarReader::readOldSparse(const Header& header, TarEntry* entry) {
   bool isExtended = header.bytes[482] != 0;
   while (isExtended) {
     char block[tarBlockSize];
-    if (read_(reinterpret_cast<uint8_t*>(block), tarBlockSize) < tarBlockSize) fail("it ends in a sparse map");
+    if (readBlock(block) < tarBlockSize) fail("it ends in a sparse map");
     addParts(block, 21);
     if (sparse_.size() > sparsePartsMax) fail("its sparse map is too large");
     isExtended = block[504] != 0;
