@@ -3,11 +3,8 @@ import { type Builder, findBuilders } from './builders.ts'
 import { compare, type Comparison } from './compare.ts'
 import { BenchError } from './errors.ts'
 import { type BenchOptions, readOptions } from './options.ts'
-import { median, reportOf } from './report.ts'
+import { BEGIN, END, median, reportOf, withReport } from './report.ts'
 import { type Workload, WORKLOADS } from './workloads.ts'
-
-const BEGIN = '<!-- results -->'
-const END = '<!-- end of results -->'
 
 /** Compares the builders of this machine: the table goes to stdout and, with `--report`, into a document. */
 async function main(args: readonly string[]): Promise<void> {
@@ -75,15 +72,22 @@ function chosen({ only, isAll, registry }: BenchOptions): Workload[] {
   )
 }
 
-/** Between the two marks; the text around them is written by people. */
 async function putReport(path: string, report: string): Promise<void> {
-  const document = await readFile(path, 'utf8')
-  const [before, rest] = document.split(BEGIN)
-  const after = rest?.split(END)[1]
-  if (before === undefined || after === undefined) {
+  const text = withReport(await readIfThere(path), report)
+  if (text === undefined) {
     throw new BenchError('usage', `could not write to ${path}: it lacks "${BEGIN}" or "${END}"`)
   }
-  await writeFile(path, `${before}${BEGIN}\n\n${report}\n\n${END}${after}`)
+  await writeFile(path, text)
+}
+
+async function readIfThere(path: string): Promise<string | undefined> {
+  try {
+    return await readFile(path, 'utf8')
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? error.code : undefined
+    if (code === 'ENOENT') return undefined
+    throw new BenchError('usage', `could not write to ${path}: ${String(error)}`)
+  }
 }
 
 try {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { median, reportOf } from './report.ts'
+import { BEGIN, END, median, reportOf, withReport } from './report.ts'
 import { WORKLOADS } from './workloads.ts'
 
 describe('bench report', () => {
@@ -35,5 +35,12 @@ describe('bench report', () => {
       report,
       /\| 40 RUN steps .* \| 10\.00 s \| 1\.00 s \(0\.90\.\.1\.10\) \| 0\.10 \| 0\.2 \| 400 MB \| 50 MB \|/,
     )
+  })
+  it('stands between its marks, in a document that is made when there is none', () => {
+    const first = withReport(undefined, 'one')
+    assert.equal(first, `# Benchmarks\n\n${BEGIN}\n\none\n\n${END}\n`)
+    const written = `Before.\n${BEGIN}old${END}\nAfter.\n`
+    assert.equal(withReport(written, 'two'), `Before.\n${BEGIN}\n\ntwo\n\n${END}\nAfter.\n`)
+    assert.equal(withReport('no marks', 'two'), undefined)
   })
 })

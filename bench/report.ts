@@ -2,6 +2,10 @@ import { cpus, release, totalmem } from 'node:os'
 import type { Builder } from './builders.ts'
 import type { Comparison, Series } from './compare.ts'
 
+/** Between these marks the text of a report is replaced; what is around them is written by people. */
+export const BEGIN = '<!-- results -->'
+export const END = '<!-- end of results -->'
+
 export interface ReportParts {
   readonly builders: readonly Builder[]
   readonly comparisons: readonly Comparison[]
@@ -16,6 +20,15 @@ export function median(values: readonly number[]): number {
   const upper = sorted[Math.floor(half)] ?? Number.NaN
   const lower = sorted[Math.ceil(half) - 1] ?? Number.NaN
   return (upper + lower) / 2
+}
+
+/** A document with `report` between its marks; a new one when there is none; undefined when it lacks the marks. */
+export function withReport(document: string | undefined, report: string): string | undefined {
+  const [before, rest] = (document ?? `# Benchmarks\n\n${BEGIN}${END}\n`).split(BEGIN)
+  const after = rest?.split(END)[1]
+  return before === undefined || after === undefined
+    ? undefined
+    : `${before}${BEGIN}\n\n${report}\n\n${END}${after}`
 }
 
 /** What was measured, where and how, in Markdown. */
