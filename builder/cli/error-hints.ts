@@ -56,7 +56,7 @@ const HINTS: Readonly<Record<FailureCode, string | undefined>> = {
   'no-stage': undefined,
   'stage-order': undefined,
   'circular-stage': undefined,
-  'unknown-target': undefined,
+  'unknown-target': "'tsbuild build --call=targets' lists the stages",
   'bad-reference': undefined,
   'base-unresolved': undefined,
   'lint-violation': "'tsbuild build --check' shows each place",

@@ -147,4 +147,17 @@ describe('the command line', () => {
     assert.equal(status, 1)
     assert.match(stderr, /ERROR: .*"\/no\/such\/dir" not found/)
   })
+
+  it('says where the names of stages are, when there is none of that name', () => {
+    const root = mkdtempSync(join(tmpdir(), 'tsbuild-target-'))
+    try {
+      const { status, stderr } = tsbuild(['build', '--root', root, '--target', 'production', '-'], {
+        input: 'FROM scratch AS prod\n',
+      })
+      assert.equal(status, 1)
+      assert.match(stderr, /ERROR: .*"production" could not be found\nHINT: .*--call=targets/)
+    } finally {
+      rmSync(root, { recursive: true })
+    }
+  })
 })

@@ -1,3 +1,4 @@
+import { DockerfileErrors } from '../../frontend/index.ts'
 import { BuildError } from '../errors.ts'
 import type { OutputStream } from './command.ts'
 import { hintFor } from './error-hints.ts'
@@ -41,7 +42,7 @@ export function reportFailure(
 
 /** The hint of the error, or of the first of its causes that has one. */
 function hintOf(error: unknown): string | undefined {
-  for (const one of causesOf(error)) {
+  for (const one of causesOf(error).flatMap(withFaults)) {
     const hint = one instanceof CommandError ? one.hint : undefined
     const code = 'code' in one && typeof one.code === 'string' ? one.code : ''
     const known = hint ?? hintFor(isOutOfSpace(one) ? 'ENOSPC' : code)
@@ -50,6 +51,11 @@ function hintOf(error: unknown): string | undefined {
     }
   }
   return undefined
+}
+
+/** A Dockerfile may have several faults, each with a code. */
+function withFaults(error: Error): readonly Error[] {
+  return error instanceof DockerfileErrors ? [error, ...error.list] : [error]
 }
 
 /** A step whose command could not write because our disk is full. */

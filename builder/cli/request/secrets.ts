@@ -84,14 +84,22 @@ function secretSource(
 
 async function checkSecretFile(shown: string, path: string): Promise<void> {
   const info = await stat(path).catch((error: unknown) => {
-    const reason = error instanceof Error ? error.message : String(error)
-    throw new UsageError(`could not use the secret file ${shown}: ${reason}`, { cause: error })
+    throw new UsageError(`could not use the secret file ${shown}: ${reasonOf(error)}`, {
+      cause: error,
+    })
   })
   if (info.size > SECRET_SIZE_BYTES_MAX) {
     throw new UsageError(
       `could not use the secret file ${shown}: it has ${info.size} bytes, the most is ${SECRET_SIZE_BYTES_MAX}`,
     )
   }
+}
+
+/** Node's own words name call and path once more. */
+function reasonOf(error: unknown): string {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined
+  if (code === 'ENOENT') return 'there is no such file'
+  return error instanceof Error ? error.message : String(error)
 }
 
 /** `--ssh default|id[=path[,path]]` (features row C34): the socket of an agent, or keys; no path means the agent at `SSH_AUTH_SOCK`. Throws `UsageError`. */
