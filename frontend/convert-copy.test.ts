@@ -97,6 +97,16 @@ describe('COPY --parents', () => {
   })
 })
 
+describe('heredocs of COPY', () => {
+  it('have the name of a file', async () => {
+    for (const name of ['a/b', '.', '..']) {
+      const [found] = await faultsOf(['FROM a', `COPY <<${name} /x/`, 'text', name])
+      assert.match(found ?? '', /^2 bad-argument: heredoc .* cannot be a file of that name/, name)
+    }
+    await convertText(['FROM a', 'COPY <<.a <<...  /x/', '1', '.a', '2', '...'])
+  })
+})
+
 describe('ADD', () => {
   it('unpacks local archives and keeps downloads, unless told otherwise', async () => {
     const unpack = async (flag: string) =>

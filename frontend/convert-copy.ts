@@ -32,6 +32,10 @@ export function convertCopy(
   const sources = copy.sources.map((path) => convertSource(context, { copy, path, from, origin }))
   const inline = command.inlineFiles.map((file): CopySource => {
     const { name, isExpanded, content } = file
+    if (/^\.{1,2}$|\//.test(name)) {
+      const message = `heredoc ${goQuote(name)} cannot be a file of that name: no such file or directory`
+      throw commandError(command, message, { focus: name })
+    }
     // Heredocs are expanded with `\` as escape and with quotes as ordinary characters (features row D28).
     const options = { escape: '\\', ignoresQuotes: true } as const
     const text = isExpanded ? expandIn(context, command, content, options) : content

@@ -81,10 +81,14 @@ function readRetries(instruction: Instruction, flags: Flags): number {
   if (text === '') return 0
   const retries = /^[+-]?\d+$/.test(text) ? Number(text) : Number.NaN
   if (!(Math.abs(retries) <= 0x7fffffff)) {
-    throw instructionError(instruction, `invalid --retries ${goQuote(text)}: not a number`, {
-      code: 'bad-flag',
-      focus: text,
-    })
+    throw instructionError(
+      instruction,
+      `invalid --retries ${goQuote(text)}: invalid syntax, it is not a number`,
+      {
+        code: 'bad-flag',
+        focus: text,
+      },
+    )
   }
   if (retries < 0) {
     throw instructionError(instruction, `--retries cannot be negative (${retries})`, {
