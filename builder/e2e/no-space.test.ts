@@ -63,6 +63,24 @@ describe('a disk that is full', function () {
     assert.match(result.stderr, /Dockerfile:2/)
   })
 
+  it('below the state root: the list of a context that does not fit is no half of a layer', async () => {
+    await using lab = await Lab.open()
+    await contexts(lab)
+    const name = 'a-name-that-makes-the-list-of-these-empty-files-longer-than-the-disk-is'
+    const script = [
+      'TSBUILD_ROOT="$SMALL/state"',
+      `mkdir much/many; (cd much/many; rm ../noise; seq -f '${name}-%g' 1 20000 | xargs touch)`,
+      mustFail('tsbuild -t much much'),
+      GARBAGE,
+      mustWork('tsbuild -t little little'),
+      GARBAGE,
+    ]
+    const result = await onSmallDisk(lab, 4, script.join('\n'))
+    assert.equal(result.status, 0, result.text)
+    assert.match(result.stderr, /[Nn]o space left/)
+    assert.match(result.stderr, /Dockerfile:2/)
+  })
+
   it('below the state root: RUN and a pull say so, and the next build works', async () => {
     await using lab = await Lab.open()
     await contexts(lab)
