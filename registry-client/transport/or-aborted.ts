@@ -2,6 +2,8 @@
  * `work`, or the signal's reason as soon as it aborts: for waiting until somebody else's work ends, which goes on.
  */
 export async function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  // What becomes of it when nobody waits any more is nobody's failure.
+  work.catch(() => undefined)
   signal.throwIfAborted()
   let stop = (): void => undefined
   const aborted = new Promise<never>((_, reject) => {
