@@ -62,7 +62,8 @@ void Sha256::start() {
 // Completes a block that was begun, as far as `bytes` do, and takes that off them.
 void Sha256::fillBlock(ByteSpan* bytes) {
   size_ += bytes->size;
-  if (inBlock_ == 0) return;
+  // Of nothing there may be no address either, which memcpy must not get.
+  if (inBlock_ == 0 || bytes->size == 0) return;
   const size_t part = std::min(shaBlockSize - inBlock_, bytes->size);
   std::memcpy(block_ + inBlock_, bytes->data, part);
   inBlock_ += part;
