@@ -10,6 +10,7 @@ import { ImageResolver, stackOf } from '../../ops/image.ts'
 import { createLimits } from '../../solver/limits.ts'
 import type { Command, CommandContext } from '../command.ts'
 import { UsageError } from '../errors.ts'
+import { freePassingBuffersEarly } from '../passing-buffers.ts'
 import { REGISTRY_FLAGS, ROOT_FLAG } from '../request/build-flags.ts'
 import { readPlatforms } from '../request/platform.ts'
 import { hasTagOrDigest, readReference } from '../request/reference.ts'
@@ -45,6 +46,7 @@ export const pullCommand: Command = {
     const wanted = given.length === 0 && byDefault !== undefined ? [byDefault] : given
     // As with docker pull, nothing is not given.
     const { platforms } = readPlatforms(wanted.filter((text) => text !== ''))
+    freePassingBuffersEarly()
     await using services = await openServices(args, context)
     const lines = await withProgress(args, context, async (moving) => {
       const pulled: string[] = []
