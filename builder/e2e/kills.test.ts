@@ -4,15 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { requires } from '../../snapshotter/testing/requires.ts'
 import { Lab } from './lab/lab.ts'
 import { processesNaming } from '../worker/testing/processes.ts'
-import {
-  asPlainContainer,
-  asRoot,
-  asSingleId,
-  asUserWithIds,
-  type Place,
-  placeRoot,
-  runIn,
-} from './lab/places.ts'
+import { EVERY_PLACE, placeRoot, runIn } from './lab/places.ts'
 import { labRegistry } from './lab/registry.ts'
 
 /** 200 in each place take a quarter of an hour: `TSBUILD_TEST_KILLS=200`. */
@@ -31,13 +23,7 @@ describe('a build that is killed at any moment', function () {
   this.timeout(120_000 + KILLS * 15_000)
   requires('root', 'overlay', 'userns')
 
-  const places: readonly (readonly [string, Place])[] = [
-    ['root', asRoot],
-    ['a user with subordinate ids', asUserWithIds],
-    ['a user with a single id', asSingleId],
-    ['the root of a plain container', asPlainContainer],
-  ]
-  for (const [who, place] of places) {
+  for (const [who, place] of EVERY_PLACE) {
     it(`leaves no process, no mount and no garbage of ${who}`, async () => {
       await using lab = await Lab.open()
       const { host } = await labRegistry()

@@ -94,3 +94,11 @@ export async function asPlainContainer(lab: Lab): Promise<readonly string[]> {
   const kept = CONTAINER_CAPABILITIES.map((name) => `+${name}`).join(',')
   return [program, 'setpriv', `--bounding-set=-all,${kept}`, '--inh-caps=-all']
 }
+
+/** Every rung, by who builds there. */
+export const EVERY_PLACE: readonly (readonly [string, Place])[] = [
+  ['root', asRoot],
+  ['a user with subordinate ids', asUserWithIds],
+  ['a user with a single id', asSingleId],
+  ['the root of a plain container', asPlainContainer],
+]
