@@ -34,12 +34,6 @@ export async function resolveOwner(
   return { uid: owner.uid, gid: gid ?? owner.gid }
 }
 
-/** True when ids have to be looked up by name: then the owner depends on the filesystem that is copied to. */
-export function hasNames(text: string): boolean {
-  const [user = '', group = ''] = text.split(/:(.*)/s)
-  return parseId(user) === undefined || parseId(group) === undefined
-}
-
 async function resolveUser(
   name: string,
   text: string,

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import { ContextError } from '../context/errors.ts'
-import { MemoryTree } from './copy-memory-tree.ts'
+import { MemoryTree } from './testing/memory-tree.ts'
 import { compileSegment, expandPattern, hasWildcard, splitPattern } from './match.ts'
 
 describe('hasWildcard', () => {

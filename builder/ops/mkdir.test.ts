@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { CopyError } from './copy-errors.ts'
-import { MemoryTree } from './copy-memory-tree.ts'
+import { MemoryTree } from './testing/memory-tree.ts'
 import { planMkdir } from './mkdir.ts'
 
 async function mkdir(path: string, user = ''): Promise<string[]> {

@@ -50,6 +50,3 @@ export const READONLY_PATHS: readonly string[] = [
   '/proc/sys',
   '/proc/sysrq-trigger',
 ]
-
-/** Docker's default when `--shm-size` is not given (features row X11). */
-export const DEFAULT_SHM_BYTES: number = 64 * 1024 * 1024

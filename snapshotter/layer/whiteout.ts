@@ -1,15 +1,8 @@
 import type { LayerPath } from './entry.ts'
-import { joinPath, nameOf, parentOf } from './order.ts'
+import { nameOf } from './order.ts'
 
 /** OCI image-spec, layer.md "Whiteouts": a file of this prefix removes the name that follows it. */
-export const WHITEOUT_PREFIX = '.wh.'
-/** In a directory: everything of lower layers in it is hidden. */
-export const OPAQUE_NAME = '.wh..wh..opq'
-
-/** Name in the tar of what removes `path`. */
-export function whiteoutPath(path: LayerPath): LayerPath {
-  return joinPath(parentOf(path), WHITEOUT_PREFIX + nameOf(path))
-}
+const WHITEOUT_PREFIX = '.wh.'
 
 /** Names of this prefix cannot be stored in a layer: a reader would take them for whiteouts (features row O17). */
 export function isReservedName(path: LayerPath): boolean {

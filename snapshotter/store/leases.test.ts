@@ -1,12 +1,9 @@
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { mkdir, readdir, stat, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { kernel } from '../native/kernel.ts'
 import { temporaryDirectory } from '../testing/temporary-directory.ts'
-import { closeGate, isAlive, joinLease, listLeases, readHolds } from './leases.ts'
+import { closeGate, isAlive, listLeases, readHolds } from './leases.ts'
 import { openStore } from './store.ts'
 
 const never = new AbortController().signal
@@ -49,28 +46,5 @@ describe('leases', () => {
     await store[Symbol.asyncDispose]()
     assert.deepEqual((await readdir(store.root.workDir)).sort(), ['gate', 'locks', 'trash'])
     assert.deepEqual(await readdir(join(store.root.workDir, 'trash')), [])
-  })
-
-  it('stay as long as a process that joined one lives', async () => {
-    await using place = await temporaryDirectory()
-    const child = spawn(
-      process.execPath,
-      [fileURLToPath(new URL('../testing/lease-child.js', import.meta.url)), place.path],
-      {
-        stdio: ['ignore', 'pipe', 'inherit'],
-      },
-    )
-    const [line]: unknown[] = await once(child.stdout, 'data')
-    const directory = String(line).trim()
-    const joined = await joinLease(kernel, directory, never)
-    child.kill('SIGKILL')
-    await once(child, 'exit')
-    {
-      await using store = await openStore({ path: place.path, kernel }, never)
-      assert.ok((await stat(directory)).isDirectory(), store.root.path)
-    }
-    await joined[Symbol.asyncDispose]()
-    await using store = await openStore({ path: place.path, kernel }, never)
-    assert.equal((await listLeases(store.root)).length, 1)
   })
 })

@@ -122,20 +122,6 @@ export class Lease implements AsyncDisposable {
   }
 }
 
-/** Keeps `directory` (another process's lease) alive as long as this process uses it, even if its owner is killed. */
-export async function joinLease(
-  kernel: Locker,
-  directory: string,
-  signal: AbortSignal,
-): Promise<AsyncDisposable> {
-  return lockFile(
-    kernel,
-    join(directory, LEASE_LOCK),
-    { mode: 'shared', removeAfter: false },
-    signal,
-  )
-}
-
 /** Closes the gate: while it is held no process starts and no hold is taken. Keep it short: renames only, no removing. */
 export async function closeGate(
   root: StateRoot,

@@ -1,6 +1,6 @@
-import { type Digest, digestOf } from '../../registry-client/oci/index.ts'
-import { comparePaths, type LayerPath, type PackSource } from '../../snapshotter/index.ts'
-import type { SourceTree, TreeEntry, TreeFile } from './copy-source.ts'
+import { type Digest, digestOf } from '../../../registry-client/oci/index.ts'
+import { comparePaths, type LayerPath, type PackSource } from '../../../snapshotter/index.ts'
+import type { SourceTree, TreeEntry, TreeFile } from '../copy-source.ts'
 
 /** A path of a tree for tests. A string is a file's content, `-> x` a symlink, null a directory. */
 export type MemoryFile =
