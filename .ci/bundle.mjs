@@ -38,7 +38,8 @@ export async function bundle() {
     plugins: [{ name: 'without-http2', setup: leaveOutHttp2 }],
   })
   for (const name of ['cli', 'worker']) loadLate(join(outdir, `${name}.cjs`))
-  cacheCode()
+  const { codeFile } = await import(join(compiled, 'program.js'))
+  cacheCode(codeFile)
 }
 
 /** We speak HTTP/1.1 only; for the other undici has node make a large module, whose constants it reads at once. */
@@ -62,7 +63,7 @@ function loadLate(file) {
  * Has V8's code for the functions that a build uses written beside the command line. It saves time only: without it, or
  * with another version of node, the bundle is compiled when it runs.
  */
-function cacheCode() {
+function cacheCode(codeFile) {
   const place = mkdtempSync(join(tmpdir(), 'tsbuild-bundle-'))
   try {
     const context = join(place, 'context')
@@ -77,9 +78,9 @@ function cacheCode() {
     const args = ['build', '--progress', 'quiet', '-t', 'REGISTRY/warm', '--push', context]
     // The second build is the cached one; the last run's code is what stays.
     for (let run = 0; run < 2; run++) {
-      const result = spawnSync(process.execPath, [writer, join(outdir, 'cli.cjs'), ...args], {
-        env,
-      })
+      const bundled = join(outdir, 'cli.cjs')
+      const command = [writer, bundled, codeFile(bundled), ...args]
+      const result = spawnSync(process.execPath, command, { env })
       if (result.status !== 0) {
         console.error(`no code of V8 was kept, tsbuild will start slower: ${result.stderr}`)
         if (process.env.TSBUILD_MUST_WORK === '1') process.exitCode = 1

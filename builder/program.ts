@@ -43,12 +43,21 @@ type ModuleFunction = (
   directory: string,
 ) => void
 
+/**
+ * Where V8's code for a bundle is kept. V8 takes code of another release of node with the same V8, and crashes on it: the
+ * name says which program it is for.
+ */
+export function codeFile(bundle: string): string {
+  const sizeBytes = statSync(process.execPath).size
+  return `${bundle}.${process.version}-${process.arch}-${sizeBytes}.cache`
+}
+
 /** As `require` does, with the code of an earlier compilation where V8 accepts it (same version, same options). */
 function runBundle(file: string): Program {
   // The bundler escapes everything that is not ASCII, and one byte a character is read fastest.
   const source = readFileSync(file, 'latin1')
   const wrapped = `(function (exports, require, module, __filename, __dirname) {${source}\n})`
-  const cachedData = readCode(`${file}.cache`)
+  const cachedData = readCode(codeFile(file))
   const script = new Script(wrapped, {
     filename: file,
     ...(cachedData === undefined ? {} : { cachedData }),
