@@ -8,10 +8,15 @@ import {
   STEP_INPUTS as inputs,
 } from '../cache/testing/memory-cache.ts'
 import type { BuildEvent } from '../events.ts'
+import type { KeyInputs } from '../solver/cache-key.ts'
+import { GrowingBlob } from '../solver/growing-blob.ts'
 import { StepReporter } from '../solver/steps.ts'
 import { type CacheableStep, StepCache } from './cached-step.ts'
 
 const signal = new AbortController().signal
+const blob = new GrowingBlob('/blob', { compression: 'gzip', level: undefined })
+const unpackedLayer = { directory: undefined, changes: { page: async () => undefined }, blob }
+
 interface World {
   readonly cache: () => StepCache
   readonly events: BuildEvent[]
@@ -149,10 +154,7 @@ describe('StepCache', () => {
     const step = makeStep(world, {
       inputs: undefined,
       execute: async () => ({
-        unpacked: {
-          directory: { path: '/layer' },
-          changes: { page: async () => undefined },
-        },
+        unpacked: { ...unpackedLayer, directory: { path: '/layer' } },
         packing,
       }),
     })
@@ -177,14 +179,39 @@ describe('StepCache', () => {
             ? resolve({ diffId: diffIdOf('copy'), createdAt: '2025-01-01T00:00:00Z' })
             : reject(failure)
       })
-      const unpacked = { directory: undefined, changes: { page: async () => undefined } }
-      const execute = async () => ({ unpacked, packing, unfinished: packing })
+      const execute = async () => ({ unpacked: unpackedLayer, packing, unfinished: packing })
       await world.cache().run(makeStep(world, { execute }), signal)
       assert.deepEqual(outcomes(world.events), [])
       end()
       await Promise.allSettled(world.background)
       assert.deepEqual(outcomes(world.events), [failure === undefined ? 'done' : 'failed'])
     }
+  })
+
+  it('tells which layer is likely: what the same files gave last time, over whatever', async () => {
+    const world = makeCache()
+    const likely = async (path: string, parent: string): Promise<DiffId | undefined> => {
+      const packed = { diffId: diffIdOf(`${path} ${parent}`), createdAt: '2025-01-01T00:00:00Z' }
+      let finishPacking = (): void => undefined
+      const packing = new Promise<typeof packed>((done) => {
+        finishPacking = () => done(packed)
+      })
+      const over = async (below: string): Promise<KeyInputs> => ({ ...inputs, path, parent: below })
+      const step = makeStep(world, {
+        inputs: undefined,
+        inputsOver: over,
+        finalInputs: () => over(parent),
+        execute: async () => ({ unpacked: unpackedLayer, packing }),
+      })
+      const layer = await world.cache().run(step, signal)
+      const found = await layer.beingPacked?.likely()
+      finishPacking()
+      await Promise.all(world.background)
+      return found
+    }
+    assert.equal(await likely('/a', 'one'), undefined)
+    assert.equal(await likely('/a', 'two'), diffIdOf('/a one'))
+    assert.equal(await likely('/b', 'two'), undefined)
   })
 
   it('leaves no record of a failed step and gives the lock back', async () => {

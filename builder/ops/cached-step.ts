@@ -1,4 +1,4 @@
-import type { Digest } from '../../registry-client/oci/index.ts'
+import type { Digest, DiffId } from '../../registry-client/oci/index.ts'
 import type { NamedLocks, Store } from '../../snapshotter/index.ts'
 import { explainMiss } from '../cache/explain.ts'
 import { findStep } from '../cache/find-step.ts'
@@ -22,6 +22,8 @@ export interface CacheableStep {
   readonly inputs: KeyInputs | undefined
   /** The inputs, waiting for what is being packed. */
   finalInputs(): Promise<KeyInputs>
+  /** The inputs as they would be over another parent; undefined where equal inputs give another layer each time (RUN). */
+  readonly inputsOver?: (parent: string) => Promise<KeyInputs>
   /** Does the work. `packing` of the layer may still be under way when it resolves. */
   execute(step: Step, signal: AbortSignal): Promise<ExecutedStep>
 }
@@ -79,7 +81,8 @@ export class StepCache {
       isHandedOn = true
       this.#parts.background(finished)
       if (executed.unpacked !== undefined) {
-        return BuildLayer.ofStep(step.title, executed.unpacked, finished)
+        const likely = (): Promise<DiffId | undefined> => this.#likely(step)
+        return BuildLayer.ofStep(step.title, executed.unpacked, finished, likely)
       }
       return BuildLayer.ofRecord(step.title, await finished)
     } finally {
@@ -111,6 +114,16 @@ export class StepCache {
     this.#parts.journal.step({ key, diffId, createdAt, inputs, layer })
     this.#parts.steps.start(title).end('cached')
     return layer
+  }
+
+  /** What the step gave when it was last done, if that was of the same files: over whatever lay below. */
+  async #likely({ position, inputsOver }: CacheableStep): Promise<DiffId | undefined> {
+    const { records } = this.#parts
+    const before = inputsOver && (await records.readPosition(position))
+    if (before === undefined || inputsOver === undefined) return undefined
+    const key = cacheKeyOf(before)
+    if (cacheKeyOf(await inputsOver(before.parent)) !== key) return undefined
+    return (await records.readStep(key))?.diffId
   }
 
   async #execute(step: CacheableStep, signal: AbortSignal): Promise<ExecutedStep> {

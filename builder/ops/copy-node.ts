@@ -81,6 +81,7 @@ export async function copyNode(
       ignoreCache: node.origin.ignoreCache,
       inputs: keyInputs,
       finalInputs: async () => await inputsOver(await packedDiffIds(below)),
+      inputsOver: async (parent) => copyInputs(node, parent, await selection.contents()),
       execute: async (_step, inner) => {
         await using taken = await selection.take()
         const entries = await plan(node, taken.sources, inputs.parent, parts, inner)

@@ -1,7 +1,12 @@
 import { DisposableScope, type EntryFile, type PackEntry } from '../../snapshotter/index.ts'
 import type { PackedLayer, PendingChanges, UnpackedLayer } from '../solver/layer.ts'
 import type { ExecutedStep } from './cached-step.ts'
-import { packPlanned, type PackEntriesParts, type PlannedEntries } from './pack-entries.ts'
+import {
+  packedBlob,
+  packPlanned,
+  type PackEntriesParts,
+  type PlannedEntries,
+} from './pack-entries.ts'
 
 export interface MadeStepParts extends PackEntriesParts {
   /** Of the build, not of its steps: what a step has done is packed and kept when another one fails. */
@@ -26,14 +31,14 @@ export async function madeStep(
   scope.defer(() => planned[Symbol.asyncDispose]())
   const directory = options.isReadByRun ? await makeDirectory(planned, parts, signal) : undefined
   const entries = directory === undefined ? planned : inDirectory(planned, `${directory.path}/fs`)
-  const packing = packPlanned(entries, { createdAt, directory }, parts, parts.packSignal).catch(
-    (error: unknown) => {
-      throw options.named(error)
-    },
-  )
+  const blob = packedBlob(parts)
+  const packed = packPlanned(entries, { createdAt, directory, blob }, parts, parts.packSignal)
+  const packing = packed.catch((error: unknown) => {
+    throw options.named(error)
+  })
   scope.release()
   return {
-    unpacked: { directory, changes: changesUntil(planned, packing) },
+    unpacked: { directory, changes: changesUntil(planned, packing), blob },
     packing,
     unfinished: directory === undefined ? packing : undefined,
   }

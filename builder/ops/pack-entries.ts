@@ -1,5 +1,12 @@
-import type { Kernel, LayerDirectory, PackEntry, Store } from '../../snapshotter/index.ts'
+import type {
+  Kernel,
+  LayerDirectory,
+  PackEntry,
+  PackResult,
+  Store,
+} from '../../snapshotter/index.ts'
 import type { LayerFormat } from '../request.ts'
+import { GrowingBlob } from '../solver/growing-blob.ts'
 import type { PackedLayer } from '../solver/layer.ts'
 import type { Limits } from '../solver/limits.ts'
 import type { Worker } from '../worker/protocol.ts'
@@ -22,22 +29,25 @@ export interface PlannedEntries {
 /**
  * Packs entries that were planned (COPY, ADD, WORKDIR) into a layer of the store. Files of the host are read by this
  * process, so a build that only copies needs no worker; what lies in unpacked layers is read by the worker, because an
- * ordinary user may not be able to. `directory`: where the layer lies unpacked already.
+ * ordinary user may not be able to. `directory`: where the layer lies unpacked already. `blob`: what is written, in the
+ * format of `parts`.
  */
 export async function packPlanned(
   entries: PlannedEntries,
-  {
-    createdAt,
-    directory,
-  }: { readonly createdAt: string; readonly directory?: LayerDirectory | undefined },
+  layer: {
+    readonly createdAt: string
+    readonly directory?: LayerDirectory | undefined
+    readonly blob?: GrowingBlob
+  },
   parts: PackEntriesParts,
   signal: AbortSignal,
 ): Promise<PackedLayer> {
   const { store, limits, format } = parts
-  const output = store.lease.temporaryPath()
+  const { createdAt, directory, blob = packedBlob(parts) } = layer
+  const output = blob.file
   const contents = store.lease.temporaryPath()
   const { compression, level } = format
-  const result = await limits.cpu(async () => {
+  const pack = async (): Promise<PackResult> => {
     if ([...entries.roots].some((root) => root.startsWith(`${store.root.layersDir}/`))) {
       const worker = await parts.worker()
       return await worker.packEntries(
@@ -52,7 +62,19 @@ export async function packPlanned(
     }
     const { entries: _none, ...rest } = await packer.finish()
     return rest
-  })
+  }
+  const result = await blob.during(() => limits.cpu(pack))
   await recordPacked(result, { output, contents, directory, format }, store, signal)
   return { diffId: result.diffId, createdAt }
+}
+
+/** A blob that is going to be packed. */
+export function packedBlob({
+  store,
+  format,
+}: {
+  readonly store: Pick<Store, 'lease'>
+  readonly format: LayerFormat
+}): GrowingBlob {
+  return new GrowingBlob(store.lease.temporaryPath(), format)
 }

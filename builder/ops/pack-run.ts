@@ -1,5 +1,6 @@
 import type { LayerDirectory, PackResult, Store } from '../../snapshotter/index.ts'
 import type { LayerFormat } from '../request.ts'
+import type { GrowingBlob } from '../solver/growing-blob.ts'
 import type { LayerStack, PackedLayer } from '../solver/layer.ts'
 import type { Limits } from '../solver/limits.ts'
 import type { Worker } from '../worker/protocol.ts'
@@ -21,6 +22,8 @@ export interface FinishedRun {
   readonly parent: LayerStack
   /** RFC 3339. */
   readonly createdAt: string
+  /** The blob to write, in the format of `PackRunParts`. */
+  readonly blob: GrowingBlob
 }
 
 /**
@@ -35,25 +38,19 @@ export async function packRun(
   signal: AbortSignal,
 ): Promise<PackedLayer> {
   const { store, access, limits, format } = parts
-  const parentContents = run.hidesDirectories
-    ? await Promise.all(run.parent.map((layer) => access.contents(layer, signal)))
-    : []
-  const output = store.lease.temporaryPath()
+  const output = run.blob.file
   const contents = store.lease.temporaryPath()
-  const result = await limits.cpu(() =>
-    worker.packRun(
-      {
-        diff: run.diff,
-        parentContents,
-        output,
-        compression: format.compression,
-        level: format.level,
-        contents,
-        clampMtimeSec: undefined,
-      },
-      signal,
-    ),
-  )
+  const { compression, level } = format
+  const result = await run.blob.during(async () => {
+    const parentContents = run.hidesDirectories
+      ? await Promise.all(run.parent.map((layer) => access.contents(layer, signal)))
+      : []
+    const request = {
+      ...{ diff: run.diff, parentContents, clampMtimeSec: undefined },
+      ...{ output, compression, level, contents },
+    }
+    return await limits.cpu(() => worker.packRun(request, signal))
+  })
   await recordPacked(result, { output, contents, directory: run.directory, format }, store, signal)
   return { diffId: result.diffId, createdAt: run.createdAt }
 }

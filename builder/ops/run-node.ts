@@ -10,6 +10,7 @@ import type { StepCache } from './cached-step.ts'
 import type { FailedRun, FailedStepKeeper } from './keep-failed.ts'
 import { keyMounts } from './key-mounts.ts'
 import type { LayerAccess } from './layer-access.ts'
+import { packedBlob } from './pack-entries.ts'
 import { packRun, type PackRunParts } from './pack-run.ts'
 import {
   checkEntitlements,
@@ -84,11 +85,12 @@ export async function runNode(
           const result = await executeRun(request, worker, step, inner)
           const { diff, hidesDirectories } = result
           const finishedRun = { diff, hidesDirectories, directory, parent, createdAt: parts.now() }
-          return { ...finishedRun, usage: usageOf(result) }
+          return { ...finishedRun, blob: packedBlob(parts), usage: usageOf(result) }
         })
         return {
           unpacked: {
             directory: finished.directory,
+            blob: finished.blob,
             changes: {
               page: async (page) =>
                 await worker.readDiff({ diff: finished.diff, page }, parts.packSignal),

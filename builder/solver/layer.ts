@@ -1,5 +1,6 @@
 import type { Descriptor, DiffId } from '../../registry-client/oci/index.ts'
 import type { DiffEntry, LayerDirectory } from '../../snapshotter/index.ts'
+import type { BlobBeingPacked, GrowingBlob } from './growing-blob.ts'
 
 /** A registry that holds a layer's blob. */
 export interface LayerOrigin {
@@ -27,6 +28,8 @@ export interface UnpackedLayer {
   /** The next step can run over it at once; undefined: only once it is packed and unpacked. */
   readonly directory: LayerDirectory | undefined
   readonly changes: PendingChanges
+  /** What the packer writes, or is going to. */
+  readonly blob: GrowingBlob
 }
 
 /**
@@ -49,6 +52,8 @@ export class BuildLayer {
   readonly directory: LayerDirectory | undefined
   /** What a just executed step wrote; undefined: the table of contents tells. */
   readonly changes: PendingChanges | undefined
+  /** What the packer writes, or has written; undefined: nothing is packed in this build. */
+  readonly beingPacked: BlobBeingPacked | undefined
   readonly title: string
   #packed: PackedLayer | undefined
 
@@ -60,6 +65,7 @@ export class BuildLayer {
     readonly remote?: RemoteBlob
     readonly isNameOnly?: boolean
     readonly unpacked?: UnpackedLayer
+    readonly likely?: BlobBeingPacked['likely']
   }) {
     this.title = parts.title
     this.packing = parts.packing
@@ -68,6 +74,8 @@ export class BuildLayer {
     this.isNameOnly = parts.isNameOnly ?? false
     this.directory = parts.unpacked?.directory
     this.changes = parts.unpacked?.changes
+    this.beingPacked = parts.unpacked &&
+      parts.likely && { blob: parts.unpacked.blob, likely: parts.likely }
     this.#packed = parts.packed
   }
 
@@ -88,8 +96,14 @@ export class BuildLayer {
     )
   }
 
-  static ofStep(title: string, unpacked: UnpackedLayer, packing: Promise<PackedLayer>): BuildLayer {
-    const layer = new BuildLayer({ title, packing, unpacked })
+  /** `likely`: as in BlobBeingPacked. */
+  static ofStep(
+    title: string,
+    unpacked: UnpackedLayer,
+    packing: Promise<PackedLayer>,
+    likely: BlobBeingPacked['likely'],
+  ): BuildLayer {
+    const layer = new BuildLayer({ title, packing, unpacked, likely })
     packing.then(
       (packed) => {
         layer.#packed = packed
