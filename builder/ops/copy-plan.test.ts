@@ -449,6 +449,33 @@ describe('planCopy', () => {
     ])
   })
 
+  it('gives a destination the time of the directory that is copied, and what it makes on the way the present', async () => {
+    const from = { 'd/f': { content: 'f', mtimeSec: 5 }, d: { dir: true, mtimeSec: 7 } } as const
+    const times = async (test: Pick<CopyCase, 'sources' | 'dest' | 'to'>): Promise<unknown> => {
+      const { entries } = await run({ from, ...test })
+      return entries.map((entry) => ('mtimeSec' in entry ? [entry.path, entry.mtimeSec] : []))
+    }
+    const to = { x: { dir: true, mtimeSec: 3 } } as const
+    assert.deepEqual(await times({ sources: ['d'], dest: '/p/q' }), [
+      ['p', 99],
+      ['p/q', 7],
+      ['p/q/f', 5],
+    ])
+    assert.deepEqual(await times({ to, sources: ['d'], dest: '/x' }), [
+      ['x', 7],
+      ['x/f', 5],
+    ])
+    assert.deepEqual(await times({ to, sources: ['d/f'], dest: '/x' }), [
+      ['x', 3],
+      ['x/f', 5],
+    ])
+    assert.deepEqual(await times({ sources: ['.'], dest: '/p/' }), [
+      ['p', 99],
+      ['p/d', 7],
+      ['p/d/f', 5],
+    ])
+  })
+
   it('refuses names that a layer cannot hold', async () => {
     await fails({ from: { '.wh.x': '' }, sources: ['.'], dest: '/' }, 'reserved-name', /\.wh\./)
   })

@@ -162,24 +162,28 @@ class Copier {
   }
 
   /**
-   * The contents of a directory. The destination itself keeps or gets metadata of its own, never the source's
-   * (features row D98), except for a remote tree at a path that does not exist, which is copied as a whole.
+   * The contents of a directory. The destination itself keeps or gets mode and owner of its own, never the source's
+   * (features row D98), except for a remote tree at a path that does not exist, which is copied as a whole. Its time is
+   * that of the source, as in BuildKit, so that a layer of the same files is the same layer tomorrow; only the root of a
+   * tree has no time that means anything.
    */
   async #copyDirectory(tree: SourceTree, match: SelectedMatch, isWhole: boolean): Promise<void> {
     const dest = await this.#prepareDest()
     const existing = await this.#draft.lookup(dest)
+    const time = match.entry.path === '' ? {} : { mtimeSec: match.entry.mtimeSec }
     if (existing === undefined) {
-      await makeDirectories(this.#draft, parentOf(dest), this.#madeDirectory())
+      const made = this.#madeDirectory()
+      await makeDirectories(this.#draft, parentOf(dest), made)
       if (isWhole) {
         const metadata = this.#metadataOf(match.entry)
-        await this.#draft.makeDirectory(dest, { ...metadata, mtimeSec: this.#changes.timeSec })
+        await this.#draft.makeDirectory(dest, { ...metadata, mtimeSec: made.mtimeSec })
       } else {
-        await makeDirectories(this.#draft, dest, this.#madeDirectory())
+        await makeDirectories(this.#draft, dest, { ...made, ...time })
       }
     } else if (existing.type !== 'dir') {
       throw nonDirectory(dest)
     } else {
-      await this.#draft.touchDirectory(dest)
+      await this.#draft.touchDirectory(dest, time)
     }
     this.#endFiles()
     this.#lists.push(this.#placed(tree, match, dest))
