@@ -90,6 +90,7 @@ export interface AddonPackResult {
   /** Empty without an output file. */
   readonly digest: string
   readonly sizeBytes: number
+  readonly takenOverBytes: number
   readonly engine: string
   readonly fileDigests: string
 }

@@ -86,6 +86,8 @@ export interface PackResult {
   /** Of `output`; for `uncompressed` equal to the diffId. Absent without output. */
   readonly digest: Digest | undefined
   readonly sizeBytes: number | undefined
+  /** Of the uncompressed bytes, those that this process had compressed before for another layer, or for this one. */
+  readonly takenOverBytes: number
   /** e.g. `zlib-1.3.1/6`, `isal-2.31/1`, `zstd-1.5.4/3`: recorded with the blob. */
   readonly engine: string
 }

@@ -91,6 +91,7 @@ export class NativePacker implements LayerPacker {
       uncompressedSizeBytes: result.uncompressedSizeBytes,
       digest: hasOutput ? (result.digest as Digest) : undefined,
       sizeBytes: hasOutput ? result.sizeBytes : undefined,
+      takenOverBytes: result.takenOverBytes,
       engine: result.engine,
       entries: withDigests(this.#entries, result.fileDigests),
     }

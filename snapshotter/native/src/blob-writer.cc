@@ -20,21 +20,23 @@ BlobWriter::BlobWriter(const std::string& output, std::unique_ptr<Encoding> enco
     : outputPath_(output),
       encoding_(std::move(encoding)),
       blockSize_(encoding_ ? encoding_->blockSize() : storedBlockSize),
+      engine_(encoding_ ? encoding_->engine() : ""),
       buffers_(std::make_shared<Buffers>(blockSize_)),
       toEncode_(2),
       toFinish_(processorThreads() + 2) {
   if (outputPath_.empty()) return;
-  output_.reset(open(outputPath_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
+  output_.reset(open(outputPath_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
   if (!output_) failErrno("open", outputPath_);
+  if (encoding_) parts_.emplace(output_.get(), engine_);
 }
 
-BlobWriter::BlockPtr BlobWriter::newBlock() {
+BlobWriter::BlockPtr BlobWriter::newBlock(Bytes raw) {
   const auto buffers = buffers_;
   BlockPtr block(new Block, [buffers](Block* used) {
     buffers->giveBack(std::move(used->raw));
     delete used;
   });
-  block->raw = buffers->take();
+  block->raw = std::move(raw);
   return block;
 }
 
@@ -51,16 +53,14 @@ BlobWriter::~BlobWriter() {
 void BlobWriter::append(const void* data, size_t size) {
   const auto* from = static_cast<const uint8_t*>(data);
   while (size > 0) {
-    if (!current_) {
-      current_ = newBlock();
-    }
+    if (!current_) current_ = newBlock(buffers_->take());
     Bytes& raw = current_->raw;
     const size_t part = std::min(size, raw.capacity - raw.size);
     std::memcpy(raw.data.get() + raw.size, from, part);
     raw.size += part;
     from += part;
     size -= part;
-    if (raw.size == raw.capacity) pushBlock();
+    if (raw.size == raw.capacity) pushCurrent();
   }
 }
 
@@ -69,21 +69,33 @@ void BlobWriter::appendZeros(size_t size) {
   for (; size > 0; size -= std::min(size, sizeof(zeros))) append(zeros, std::min(size, sizeof(zeros)));
 }
 
-void BlobWriter::pushBlock() {
-  const BlockPtr block = std::move(current_);
+bool BlobWriter::isPart(size_t size) const { return parts_ && size >= encoding_->partSizeMin() && size <= blockSize_; }
+
+void BlobWriter::appendPart(Bytes content, std::string_view digest) {
+  if (current_) pushCurrent();
+  const BlockPtr block = newBlock(std::move(content));
+  block->key = partKeyOf(digest);
+  pushBlock(block);
+}
+
+void BlobWriter::pushCurrent() {
+  pushBlock(std::move(current_));
   current_.reset();
+}
+
+void BlobWriter::pushBlock(const BlockPtr& block) {
   result_.uncompressedSize += block->raw.size;
   // The order of the blocks is fixed here, before any encoder has them.
   toFinish_.push(block);
   if (!output_ || !encoding_) return;
-  block->before = before_;
+  if (!block->key) block->before = before_;
   const size_t keep = std::min(encoding_->dictionarySize(), block->raw.size);
   before_.assign(reinterpret_cast<const char*>(block->raw.data.get()) + block->raw.size - keep, keep);
   toEncode_.push(block);
 }
 
 void BlobWriter::end() {
-  if (current_) pushBlock();
+  if (current_) pushCurrent();
   toEncode_.finish();
   toFinish_.finish();
 }
@@ -100,11 +112,24 @@ void BlobWriter::encodeBlocks() {
   const auto encoder = encoding_->newEncoder();
   while (const auto popped = toEncode_.pop()) {
     Block& block = **popped;
-    block.encoded = encoder->encode(block.raw, block.before);
+    encode(block, *encoder);
     std::lock_guard<std::mutex> lock(encodedMutex_);
     block.isEncoded = true;
     encodedChanged_.notify_all();
   }
+}
+
+void BlobWriter::encode(Block& block, BlockEncoder& encoder) const {
+  if (block.key) {
+    if (auto known = findPart(engine_, *block.key)) {
+      block.encoded = std::move(known->bytes);
+      block.checksum = known->checksum;
+      block.isTakenOver = true;
+      return;
+    }
+  }
+  block.encoded = encoder.encode(block.raw, block.before);
+  block.checksum = encoding_->checksum(block.raw);
 }
 
 void BlobWriter::waitEncoded(const Block& block) {
@@ -132,8 +157,11 @@ void BlobWriter::finishBlocks() {
     waitEncoded(block);
     const ByteSpan encoded = {block.encoded.data.get(), block.encoded.size};
     diffId_.updateWith(raw, digest_, encoded);
-    encoding_->account(block.raw);
+    encoding_->account(block.checksum, raw.size);
+    const uint64_t offset = result_.size;
     write(encoded.data, encoded.size);
+    if (block.isTakenOver) result_.takenOverSize += raw.size;
+    if (block.key) parts_->add(*block.key, offset, static_cast<uint32_t>(encoded.size), block.checksum);
   }
   result_.diffId = diffId_.finish();
 }
@@ -161,6 +189,7 @@ BlobResult BlobWriter::finish() {
     failErrno("close", outputPath_, error);
   }
   isWhole_ = true;
+  if (parts_) parts_->keep();
   return result_;
 }
 

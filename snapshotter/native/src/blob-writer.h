@@ -3,12 +3,14 @@
 #include <condition_variable>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "buffers.h"
 #include "codec.h"
 #include "descriptor.h"
+#include "encoded-parts.h"
 #include "sha256.h"
 #include "threads.h"
 
@@ -20,11 +22,13 @@ struct BlobResult {
   // Empty without an output file.
   std::string digest;
   uint64_t size = 0;
+  // Of the uncompressed bytes, those whose compressed form was there already.
+  uint64_t takenOverSize = 0;
 };
 
 // Takes the bytes of a tar and does the rest on threads of a group: hash, compress in blocks, hash again, write.
 //
-//   append -> block -> encoders (any order) -> hash both (diffId, digest) and write, in order
+//   append, appendPart -> block -> encoders (any order) -> hash both (diffId, digest) and write, in order
 //
 // Every queue is bounded, so memory is a few blocks for each thread.
 class BlobWriter {
@@ -39,6 +43,13 @@ class BlobWriter {
 
   void append(const void* data, size_t size);
   void appendZeros(size_t size);
+  // Whether a content of a file, or as much of it as `partBuffer` holds, is to be given by `appendPart`.
+  bool isPart(size_t size) const;
+  // For the content; of the size of a block.
+  Bytes partBuffer() { return buffers_->take(); }
+  void giveBack(Bytes buffer) { buffers_->giveBack(std::move(buffer)); }
+  // A block of its own, whose compressed form is taken from where it was made before. `digest`: that of `content`.
+  void appendPart(Bytes content, std::string_view digest);
   // No more to come: the threads end.
   void end();
   // Ends every wait; see ThreadGroup.
@@ -50,15 +61,21 @@ class BlobWriter {
   struct Block {
     Bytes raw;
     std::string before;
+    // Of a part.
+    std::optional<PartKey> key;
     Bytes encoded;
+    uint32_t checksum = 0;
+    bool isTakenOver = false;
     bool isEncoded = false;
   };
   using BlockPtr = std::shared_ptr<Block>;
 
-  BlockPtr newBlock();
+  BlockPtr newBlock(Bytes raw);
 
-  void pushBlock();
+  void pushCurrent();
+  void pushBlock(const BlockPtr& block);
   void encodeBlocks();
+  void encode(Block& block, BlockEncoder& encoder) const;
   void finishBlocks();
   void waitEncoded(const Block& block);
   void write(const void* data, size_t size);
@@ -66,7 +83,9 @@ class BlobWriter {
   const std::string outputPath_;
   const std::unique_ptr<Encoding> encoding_;
   const size_t blockSize_;
+  const std::string engine_;
   Descriptor output_;
+  std::optional<PartsOfBlob> parts_;
   bool isWhole_ = false;
 
   // Shared with the blocks, which may outlive the queues.

@@ -23,7 +23,9 @@ class Buffers : public std::enable_shared_from_this<Buffers> {
     return buffer;
   }
 
+  // One of another size is only freed.
   void giveBack(Bytes buffer) {
+    if (buffer.capacity != capacity_) return;
     buffer.size = 0;
     std::lock_guard<std::mutex> lock(mutex_);
     spare_.push_back(std::move(buffer));

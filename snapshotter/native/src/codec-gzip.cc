@@ -20,6 +20,7 @@ namespace tsbuild {
 namespace {
 
 constexpr size_t gzipBlockSize = 1024 * 1024;
+constexpr size_t gzipPartSizeMin = 32 * 1024;
 
 void appendLittle32(std::string& out, uint32_t value) {
   for (int i = 0; i < 4; i++) out += static_cast<char>(value >> (8 * i));
@@ -69,18 +70,23 @@ class ZlibEncoder : public BlockEncoder {
 class GzipEncoding : public Encoding {
  public:
   size_t blockSize() const override { return gzipBlockSize; }
+  size_t partSizeMin() const override { return gzipPartSizeMin; }
 
   // RFC 1952: deflate, no name, no time, made on Unix: nothing in it changes from run to run.
   std::string header() const override { return std::string("\x1f\x8b\x08\0\0\0\0\0\0\x03", 10); }
 
-  void account(const Bytes& block) override {
+  uint32_t checksum(const Bytes& block) const override {
 #if TSBUILD_ISAL
     // The same sum as zlib's (RFC 1952, 8), several times as fast.
-    crc_ = crc32_gzip_refl(crc_, block.data.get(), block.size);
+    return crc32_gzip_refl(0, block.data.get(), block.size);
 #else
-    crc_ = static_cast<uint32_t>(crc32(crc_, block.data.get(), static_cast<uInt>(block.size)));
+    return static_cast<uint32_t>(crc32(0, block.data.get(), static_cast<uInt>(block.size)));
 #endif
-    size_ += block.size;
+  }
+
+  void account(uint32_t checksum, size_t size) override {
+    crc_ = static_cast<uint32_t>(crc32_combine64(crc_, checksum, static_cast<z_off64_t>(size)));
+    size_ += size;
   }
 
   std::string trailer() const override {

@@ -50,6 +50,7 @@ const Zstd& zstd() {
 
 // Each block is a frame of its own: a sequence of frames is one valid stream (RFC 8878, 3).
 constexpr size_t zstdBlockSize = 4 * 1024 * 1024;
+constexpr size_t zstdPartSizeMin = 1024 * 1024;
 
 class ZstdEncoder : public BlockEncoder {
  public:
@@ -80,6 +81,7 @@ class ZstdEncoding : public Encoding {
     return std::string("zstd-") + zstd().version() + "/" + std::to_string(level_);
   }
   size_t blockSize() const override { return zstdBlockSize; }
+  size_t partSizeMin() const override { return zstdPartSizeMin; }
   std::unique_ptr<BlockEncoder> newEncoder() const override { return std::make_unique<ZstdEncoder>(level_); }
 
  private:

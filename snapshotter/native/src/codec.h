@@ -14,7 +14,7 @@ namespace tsbuild {
 class BlockEncoder {
  public:
   virtual ~BlockEncoder() = default;
-  // `before` are the up to 32 KiB that precede the block.
+  // `before` are the up to 32 KiB that precede the block; of a part, nothing.
   virtual Bytes encode(const Bytes& block, const std::string& before) = 0;
 };
 
@@ -24,13 +24,18 @@ class Encoding {
   // Library, version and level: what the bytes depend on besides the content.
   virtual std::string engine() const = 0;
   virtual size_t blockSize() const = 0;
+  // The smallest content of a file (or of `blockSize` of it) that is compressed by itself, so that it can be taken over
+  // from another layer (encoded-parts.h). What matches it has before it is lost, so the smaller the costlier.
+  virtual size_t partSizeMin() const = 0;
   // Bytes before the block that an encoder wants to see.
   virtual size_t dictionarySize() const { return 0; }
   // One for each thread.
   virtual std::unique_ptr<BlockEncoder> newEncoder() const = 0;
   virtual std::string header() const { return ""; }
-  // Called with every block in order, by one thread.
-  virtual void account(const Bytes&) {}
+  // Of a block; any thread may call it.
+  virtual uint32_t checksum(const Bytes&) const { return 0; }
+  // Called with the checksum and size of every block in order, by one thread.
+  virtual void account(uint32_t, size_t) {}
   virtual std::string trailer() const { return ""; }
 };
 

@@ -16,6 +16,7 @@ Napi::Value outcomeToJs(Napi::Env env, const PackOutcome& outcome) {
   out.Set("uncompressedSizeBytes", static_cast<double>(outcome.blob.uncompressedSize));
   out.Set("digest", outcome.blob.digest);
   out.Set("sizeBytes", static_cast<double>(outcome.blob.size));
+  out.Set("takenOverBytes", static_cast<double>(outcome.blob.takenOverSize));
   out.Set("engine", outcome.engine);
   out.Set("fileDigests", outcome.fileDigests);
   return out;

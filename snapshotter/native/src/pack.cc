@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 
+#include <cstring>
 #include <optional>
 
 #include "failure.h"
@@ -168,25 +169,59 @@ Packer::ItemPtr Packer::takeFront() {
 void Packer::copyLarge(PackItem& item, BlobWriter& writer) {
   const Descriptor file = sources_.open(item);
   posix_fadvise(file.get(), 0, 0, POSIX_FADV_SEQUENTIAL);
-  Bytes buffer(512 * 1024);
   Sha256 hash;
-  uint64_t left = item.entry.size;
-  while (left > 0) {
+  for (uint64_t left = item.entry.size; left > 0;) {
     cancellation_->check();
-    const size_t want = static_cast<size_t>(std::min<uint64_t>(left, buffer.capacity));
-    const size_t size = readFully(file.get(), buffer.data.get(), want, item);
-    if (size < want) failChanged(item, "shrank");
-    hash.update(buffer.data.get(), size);
-    writer.append(buffer.data.get(), size);
-    left -= size;
+    Bytes part = writer.partBuffer();
+    const size_t want = static_cast<size_t>(std::min<uint64_t>(left, part.capacity));
+    part.size = readFully(file.get(), part.data.get(), want, item);
+    if (part.size < want) failChanged(item, "shrank");
+    left -= part.size;
+    appendPart(std::move(part), hash, writer);
   }
-  if (readFully(file.get(), buffer.data.get(), 1, item) != 0) failChanged(item, "grew");
+  uint8_t more;
+  if (readFully(file.get(), &more, 1, item) != 0) failChanged(item, "grew");
   item.digest = hash.finish();
   checkExpected(item);
 }
 
-void Packer::assemble(BlobWriter& writer, ContentsWriter* contents, PackOutcome* outcome) {
+void Packer::copyInline(PackItem& item, BlobWriter& writer) {
   Sha256 hash;
+  const Bytes& content = item.content;
+  for (size_t at = 0; at < content.size;) {
+    Bytes part = writer.partBuffer();
+    part.size = std::min(content.size - at, part.capacity);
+    std::memcpy(part.data.get(), content.data.get() + at, part.size);
+    at += part.size;
+    appendPart(std::move(part), hash, writer);
+  }
+  item.digest = hash.finish();
+  checkExpected(item);
+}
+
+// Some of a file, whose digest `hash` is to become. It has one of its own too when it is large enough to be found again.
+void Packer::appendPart(Bytes part, Sha256& hash, BlobWriter& writer) {
+  const ByteSpan bytes = {part.data.get(), part.size};
+  if (writer.isPart(part.size)) {
+    Sha256 partHash;
+    hash.updateWith(bytes, partHash, bytes);
+    writer.appendPart(std::move(part), partHash.finish());
+    return;
+  }
+  hash.update(bytes.data, bytes.size);
+  writer.append(bytes.data, bytes.size);
+  writer.giveBack(std::move(part));
+}
+
+void Packer::copyHeld(PackItem& item, BlobWriter& writer) {
+  if (writer.isPart(item.content.size)) {
+    writer.appendPart(std::move(item.content), item.digest);
+  } else {
+    writer.append(item.content.data.get(), item.content.size);
+  }
+}
+
+void Packer::assemble(BlobWriter& writer, ContentsWriter* contents, PackOutcome* outcome) {
   while (const ItemPtr item = takeFront()) {
     cancellation_->check();
     if (item->failure) std::rethrow_exception(item->failure);
@@ -196,16 +231,12 @@ void Packer::assemble(BlobWriter& writer, ContentsWriter* contents, PackOutcome*
       if (contents != nullptr) contents->add(item->entry, "");
       continue;
     }
-    if (!item->sourceRoot.empty() && !isHeld(*item)) {
-      copyLarge(*item, writer);
+    if (item->sourceRoot.empty()) {
+      copyInline(*item, writer);
+    } else if (isHeld(*item)) {
+      copyHeld(*item, writer);
     } else {
-      const size_t size = static_cast<size_t>(item->entry.size);
-      if (item->sourceRoot.empty()) {
-        hash.update(item->content.data.get(), size);
-        item->digest = hash.finish();
-        checkExpected(*item);
-      }
-      writer.append(item->content.data.get(), size);
+      copyLarge(*item, writer);
     }
     writer.appendZeros(tarPadding(item->entry.size));
     if (contents != nullptr) contents->add(item->entry, item->digest);

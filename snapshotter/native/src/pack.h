@@ -56,7 +56,10 @@ class Packer {
   void attempt(PackItem& item, Work work);
   void assemble(BlobWriter& writer, ContentsWriter* contents, PackOutcome* outcome);
   ItemPtr takeFront();
+  void copyHeld(PackItem& item, BlobWriter& writer);
   void copyLarge(PackItem& item, BlobWriter& writer);
+  void copyInline(PackItem& item, BlobWriter& writer);
+  void appendPart(Bytes part, Sha256& hash, BlobWriter& writer);
   void stop();
 
   const PackSettings settings_;

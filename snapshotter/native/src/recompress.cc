@@ -82,6 +82,7 @@ Napi::Value outcomeToJs(Napi::Env env, const RecompressOutcome& outcome) {
   out.Set("uncompressedSizeBytes", static_cast<double>(outcome.blob.uncompressedSize));
   out.Set("digest", outcome.blob.digest);
   out.Set("sizeBytes", static_cast<double>(outcome.blob.size));
+  out.Set("takenOverBytes", static_cast<double>(outcome.blob.takenOverSize));
   out.Set("engine", outcome.engine);
   return out;
 }
