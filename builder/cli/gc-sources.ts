@@ -28,6 +28,7 @@ export const CACHE_KINDS = [
   'failed-step',
   'cache-mount',
   'download',
+  'context',
   'index',
   /** `du` alone: the collector needs no record to take it. */
   'garbage',
@@ -216,7 +217,7 @@ async function forgettable(
 async function* contextRecords({ root }: Store): AsyncGenerator<CacheRecord> {
   const downloads = join(root.contextsDir, 'downloads')
   const places = [
-    { directory: root.contextsDir, kind: 'index', description: 'digests of a context' },
+    { directory: root.contextsDir, kind: 'context', description: 'digests of a context' },
     { directory: downloads, kind: 'download', description: 'file of ADD' },
   ] as const
   for (const { directory, kind, description } of places) {

@@ -1,5 +1,5 @@
-import { statfs } from 'node:fs/promises'
 import type { ParsedArgs } from './args.ts'
+import { diskSpaceAt } from './collection/disk.ts'
 import { readUsage } from './disk-usage.ts'
 import { UsageError } from './errors.ts'
 import { CACHE_KINDS, type CacheKind, type CacheRecord } from './gc-sources.ts'
@@ -10,7 +10,7 @@ import type { CommandServices } from './services.ts'
 const FOREIGN_KINDS: ReadonlyMap<string, CacheKind> = new Map([
   ['regular', 'step'],
   ['exec.cachemount', 'cache-mount'],
-  ['source.local', 'index'],
+  ['source.local', 'context'],
 ])
 
 /** Records that a prune may take; without a list all of them. */
@@ -116,7 +116,7 @@ async function bytesForFree(
   signal: AbortSignal,
 ): Promise<number> {
   await using services = await open()
-  const { bavail, bsize } = await statfs(services.store.root.path)
+  const { freeBytes } = await diskSpaceAt(services.store.root.path)
   const { totalBytes } = await readUsage(services, signal)
-  return Math.max(0, totalBytes + bavail * bsize - minFreeBytes)
+  return Math.max(0, totalBytes + freeBytes - minFreeBytes)
 }

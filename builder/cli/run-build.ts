@@ -5,12 +5,14 @@ import type { BuildEventSink } from '../events.ts'
 import { createExporter, type RegistryNeeds } from '../export/create-exporter.ts'
 import type { Exporter } from '../export/exporter.ts'
 import type { BuildRequest } from '../request.ts'
-import { emptyTrash } from '../../snapshotter/index.ts'
+import { DisposableScope, emptyTrash } from '../../snapshotter/index.ts'
 import { FailedSteps } from '../ops/failed-steps.ts'
 import { FailedStepKeeper } from '../ops/keep-failed.ts'
 import { needsCgroup } from '../sandbox/cgroup.ts'
 import { startWorker } from '../worker/start-worker.ts'
 import type { ParsedArgs } from './args.ts'
+import { collectLater } from './collection/later.ts'
+import { readCollectionSettings } from './collection/limits.ts'
 import type { CommandContext } from './command.ts'
 import { type FailedStepNews, newsOf, type OnFailure } from './failed-step-advice.ts'
 import { type CommandServices, openServices, Registries } from './services.ts'
@@ -23,14 +25,22 @@ export interface BuildReactions {
   readonly tellFailedStep: (news: FailedStepNews) => void
 }
 
-/** Builds with everything that a build needs of this machine: state root, worker, registries, exporters. */
+/**
+ * Builds with everything that a build needs of this machine: state root, worker, registries, exporters. However it ends, what
+ * the cache has too much is collected behind it.
+ */
 export async function runBuild(
   request: BuildRequest,
   args: ParsedArgs,
   context: CommandContext,
   { events, onFailure, tellFailedStep }: BuildReactions,
 ): Promise<BuildOutcome> {
+  const { env, signal } = context
+  const settings = readCollectionSettings(env)
+  await using afterwards = new DisposableScope()
   await using services = await openServices(args, context)
+  const root = services.store.root.path
+  afterwards.defer(() => (signal.aborted ? undefined : collectLater({ root, settings, env })))
   const notice = (text: string): void => events({ type: 'notice', atMs: 0, text })
   await using registries = new Registries(args, context, notice)
   const { kernel, store, images } = services
@@ -63,15 +73,15 @@ export async function runBuild(
       exporters,
       events,
       ...(keeper === undefined ? {} : { failedSteps: keeper }),
-      env: context.env,
-      signal: context.signal,
+      env,
+      signal,
     })
   } catch (error) {
     const news = newsOf(error, keeper)
     if (news !== undefined) tellFailedStep(news)
     throw error
   } finally {
-    await removeExpired(failedSteps, services, context.signal)
+    await removeExpired(failedSteps, services, signal)
   }
 }
 

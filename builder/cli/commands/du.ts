@@ -1,3 +1,5 @@
+import { diskSpaceAt } from '../collection/disk.ts'
+import { type CollectionLimits, limitsOn, readCollectionSettings } from '../collection/limits.ts'
 import type { Command, CommandContext } from '../command.ts'
 import { type DiskUsage, readUsage, sum } from '../disk-usage.ts'
 import { UsageError } from '../errors.ts'
@@ -24,10 +26,12 @@ export const duCommand: Command = {
     if (format !== undefined && format !== 'json') {
       throw new UsageError(`unknown format "${format}": du knows json`)
     }
+    const settings = readCollectionSettings(context.env)
     await using services = await openServices(args, context)
     const usage = await readUsage(services, context.signal)
+    const disk = await diskSpaceAt(services.store.root.path)
     print(
-      usage,
+      { ...usage, limits: settings === undefined ? undefined : limitsOn(settings, disk) },
       { isJson: format === 'json', isVerbose: args.boolean('verbose') === true },
       context,
     )
@@ -35,8 +39,13 @@ export const duCommand: Command = {
   },
 }
 
+interface Shown extends DiskUsage {
+  /** Of collections after builds; undefined: there are none. */
+  readonly limits: CollectionLimits | undefined
+}
+
 function print(
-  { rows, totalBytes, reclaimableBytes }: DiskUsage,
+  { rows, totalBytes, reclaimableBytes, limits }: Shown,
   options: { readonly isJson: boolean; readonly isVerbose: boolean },
   { stdout }: CommandContext,
 ): void {
@@ -50,7 +59,9 @@ function print(
     lastUsed: new Date(record.lastUsedMs).toISOString(),
   }))
   if (options.isJson) {
-    stdout.write(`${JSON.stringify({ records, totalBytes, reclaimableBytes })}\n`)
+    stdout.write(
+      `${JSON.stringify({ records, totalBytes, reclaimableBytes, limits: limits ?? null })}\n`,
+    )
     return
   }
   if (options.isVerbose) {
@@ -72,4 +83,14 @@ function print(
     stdout.write(`${renderTable([['TYPE', 'COUNT', 'SIZE (WITH SHARED)'], ...kinds])}\n`)
   }
   stdout.write(`Reclaimable: ${formatBytes(reclaimableBytes)}\nTotal: ${formatBytes(totalBytes)}\n`)
+  stdout.write(`Collected after builds: ${describe(limits)}\n`)
+}
+
+function describe(limits: CollectionLimits | undefined): string {
+  if (limits === undefined) return 'nothing (TSBUILD_GC=off)'
+  const { maxUsedBytes, minFreeBytes, reservedBytes } = limits
+  return (
+    `cache over ${formatBytes(maxUsedBytes)}, and while the disk has less than ${formatBytes(minFreeBytes)} free ` +
+    `cache over ${formatBytes(reservedBytes)}`
+  )
 }

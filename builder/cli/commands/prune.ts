@@ -1,5 +1,10 @@
-import { collectGarbage } from '../../../snapshotter/index.ts'
+import { collectGarbage, type GcResult } from '../../../snapshotter/index.ts'
+import type { ParsedArgs } from '../args.ts'
+import { collectByRules } from '../collection/collect.ts'
+import { diskSpaceAt } from '../collection/disk.ts'
+import { DEFAULT_SETTINGS, readCollectionSettings } from '../collection/limits.ts'
 import type { Command, CommandContext } from '../command.ts'
+import { sum } from '../disk-usage.ts'
 import { UsageError } from '../errors.ts'
 import { CACHE_KINDS, cacheSources, type PrunedImages } from '../gc-sources.ts'
 import { cacheMountSizes, workerForTrees } from '../mount-sizes.ts'
@@ -14,12 +19,17 @@ export const pruneCommand: Command = {
   usage: 'prune [OPTIONS]',
   description:
     'Frees disk space: removes cached steps, cache mounts, failed steps and images without a name. With --all also base\n' +
-    'images that only builds have pulled, with --images every image. What a running build uses stays.',
+    'images that only builds have pulled, with --images every image. What a running build uses stays.\n' +
+    'Builds do it by themselves when the cache is over its limits (TSBUILD_GC), as --auto does.',
   flags: {
     all: {
       kind: 'boolean',
       short: 'a',
       help: 'Also base images that only builds have pulled, and steps whose layers an image holds anyway',
+    },
+    auto: {
+      kind: 'boolean',
+      help: 'Only what the cache is over the limits of TSBUILD_GC, without asking: what builds have done after them',
     },
     filter: {
       kind: 'list',
@@ -51,41 +61,83 @@ export const pruneCommand: Command = {
   },
   arguments: { min: 0, max: 0 },
   run: async (args, context) => {
-    const { stdout, signal } = context
-    const wanted = readFilters(args.list('filter'))
-    const space = readSpace(args)
-    const hasImages = args.boolean('images') === true
-    const all = args.boolean('all') === true || hasImages
-    const pruned = hasImages ? 'all' : all ? 'bases' : 'unnamed'
-    if (args.boolean('force') !== true && !(await isConfirmed(pruned, context))) {
-      return 0
-    }
-    const keepBytes = await bytesToKeep(space, () => openServices(args, context), signal)
-    await using services = await openServices(args, context)
-    await using worker = workerForTrees(services)
-    const mountSizes = await cacheMountSizes(services, worker, signal)
-    const { usedBeforeMs } = wanted
-    const result = await collectGarbage(
-      {
-        store: services.store,
-        kernel: services.kernel,
-        sources: onlyOf(cacheSources(services, pruned, mountSizes), wanted),
-        policy: {
-          all,
-          ...(usedBeforeMs === undefined ? {} : { usedBeforeMs }),
-          ...(keepBytes === undefined ? {} : { keepBytes }),
-        },
-        removeStubborn: async (paths, inner) => (await worker.get(inner)).removeTrees(paths, inner),
-      },
-      signal,
-    )
-    stdout.write(
-      `Removed ${result.droppedRecords.length} records, ${result.removedLayers.length} layers, ${result.removedBlobs.length} blobs\n`,
-    )
-    stdout.write(`Total reclaimed space: ${formatBytes(result.reclaimedBytes)}\n`)
+    const results =
+      args.boolean('auto') === true
+        ? await pruneByRules(args, context)
+        : await pruneAsAsked(args, context)
+    if (results !== undefined) print(results, context)
     return 0
   },
 }
+
+/** undefined: it was not to be. */
+async function pruneAsAsked(
+  args: ParsedArgs,
+  context: CommandContext,
+): Promise<GcResult[] | undefined> {
+  const { signal } = context
+  const wanted = readFilters(args.list('filter'))
+  const space = readSpace(args)
+  const hasImages = args.boolean('images') === true
+  const all = args.boolean('all') === true || hasImages
+  const pruned = hasImages ? 'all' : all ? 'bases' : 'unnamed'
+  if (args.boolean('force') !== true && !(await isConfirmed(pruned, context))) {
+    return undefined
+  }
+  const keepBytes = await bytesToKeep(space, () => openServices(args, context), signal)
+  await using services = await openServices(args, context)
+  await using worker = workerForTrees(services)
+  const mountSizes = await cacheMountSizes(services, worker, signal)
+  const { usedBeforeMs } = wanted
+  const result = await collectGarbage(
+    {
+      store: services.store,
+      kernel: services.kernel,
+      sources: onlyOf(cacheSources(services, pruned, mountSizes), wanted),
+      policy: {
+        all,
+        ...(usedBeforeMs === undefined ? {} : { usedBeforeMs }),
+        ...(keepBytes === undefined ? {} : { keepBytes }),
+      },
+      removeStubborn: async (paths, inner) => (await worker.get(inner)).removeTrees(paths, inner),
+    },
+    signal,
+  )
+  return [result]
+}
+
+/** `--auto`: the limits are those of the environment, so that it does what builds have done. Off means for builds only. */
+async function pruneByRules(args: ParsedArgs, context: CommandContext): Promise<GcResult[]> {
+  const other = BY_HAND.find((flag) => args.has(flag))
+  if (other !== undefined) {
+    throw new UsageError(`--auto and --${other} cannot be used together: TSBUILD_GC has its limits`)
+  }
+  const settings = readCollectionSettings(context.env) ?? DEFAULT_SETTINGS
+  const open = (): ReturnType<typeof openServices> => openServices(args, context)
+  const nowMs = Date.now()
+  return await collectByRules({ open, settings, disk: diskSpaceAt, nowMs }, context.signal)
+}
+
+function print(results: readonly GcResult[], { stdout }: CommandContext): void {
+  const count = (what: 'droppedRecords' | 'removedLayers' | 'removedBlobs'): number =>
+    sum(results.map((result) => result[what].length))
+  stdout.write(
+    `Removed ${count('droppedRecords')} records, ${count('removedLayers')} layers, ${count('removedBlobs')} blobs\n`,
+  )
+  const reclaimedBytes = sum(results.map((result) => result.reclaimedBytes))
+  stdout.write(`Total reclaimed space: ${formatBytes(reclaimedBytes)}\n`)
+}
+
+/** Flags that say what `--auto` takes from TSBUILD_GC. */
+const BY_HAND = [
+  'all',
+  'images',
+  'filter',
+  'max-used-space',
+  'min-free-space',
+  'reserved-space',
+  'keep-storage',
+]
 
 async function isConfirmed(pruned: PrunedImages, context: CommandContext): Promise<boolean> {
   if (context.stdin.isTTY !== true) {
