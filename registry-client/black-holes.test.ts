@@ -87,6 +87,21 @@ describe('a server that does not answer', function () {
     await timesOut(work, /no answer in time \(tried 2 times\)$/, registry.host)
   })
 
+  it('to an upload that was begun early, which is then done again', async () => {
+    await using registry = await FakeRegistry.start()
+    registry.script({ method: 'PATCH', act: { kind: 'hang' } })
+    const source = new MemorySource(noise(20_000_000))
+    const reference = referenceTo(registry, 'app')
+    const begun = open().beginBlob(reference, { open: () => source.open(0) }, { signal })
+    await registry.requested('PATCH')
+    const startedMs = performance.now()
+    assert.deepEqual(await client.pushBlob(reference, source, { signal, begun }), {
+      kind: 'uploaded',
+    })
+    assert.ok(performance.now() - startedMs < ENDS_MS)
+    assert.deepEqual(source.opened, [0, 0])
+  })
+
   it('as a proxy that is asked for a tunnel', async () => {
     await using proxy = await silentServer()
     const work = open({ env: { HTTPS_PROXY: `http://u:p@${proxy.host}` } }).ping('r.example', {

@@ -22,6 +22,12 @@ export interface BlobSource {
   open(startByte: number): AsyncIterable<Uint8Array>
 }
 
+/** The bytes of a blob that is being made: readable again from the beginning. */
+export interface GrowingSource {
+  /** Each byte as soon as it is there. Ends with the blob; throws when there is not going to be one. */
+  open(signal: AbortSignal): AsyncIterable<Uint8Array>
+}
+
 /**
  * Bytes of one blob moved so far, of `descriptor.sizeBytes`. Goes back when an upload starts again.
  */

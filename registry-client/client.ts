@@ -5,7 +5,7 @@ import {
   type CredentialSource,
 } from './auth/credentials.ts'
 import { storedCredentials } from './auth/stored-credentials.ts'
-import type { BlobSink, BlobSource } from './blob-stream.ts'
+import type { BlobProgress, BlobSink, BlobSource, GrowingSource } from './blob-stream.ts'
 import { type CopyOptions, type CopySource, copyImage } from './copy.ts'
 import { inOperation, RegistryError } from './errors.ts'
 import { HostClient } from './host-client.ts'
@@ -26,8 +26,14 @@ import { blobStreamSource } from './pull/blob-stream-source.ts'
 import { fetchBytes } from './pull/bytes.ts'
 import type { FetchedManifest } from './pull/manifest.ts'
 import { fetchTop, head, type ResolvedImage, type ResolveOptions, resolve } from './pull/resolve.ts'
-import { type BlobPushResult, type PushBlobOptions, pushBlob } from './push/blob.ts'
+import {
+  type BegunUpload,
+  type BlobPushResult,
+  type PushBlobOptions,
+  pushBlob,
+} from './push/blob.ts'
 import { checkPush } from './push/check-push.ts'
+import { EarlyUpload } from './push/early-upload.ts'
 import { hasBlob, pushAccess } from './push/has-blob.ts'
 import { pushManifest } from './push/manifest.ts'
 import { listReferrers } from './referrers.ts'
@@ -199,6 +205,20 @@ export class RegistryClient implements AsyncDisposable {
    */
   checkPush(reference: Reference, options: { readonly signal: AbortSignal }): Promise<void> {
     return this.#pushing(reference, (host) => checkPush(host, reference.repository, options.signal))
+  }
+
+  /**
+   * Begins the upload of a blob that is still being made. Nothing is thrown, whatever fails: it is an attempt, which `pushBlob`
+   * ends (`PushBlobOptions.begun`) or does without. Else it is to be disposed of; the signal does so too.
+   */
+  beginBlob(
+    reference: Reference,
+    source: GrowingSource,
+    options: { readonly signal: AbortSignal; readonly onProgress?: BlobProgress },
+  ): BegunUpload {
+    const { registry, repository } = reference
+    const host = this.#host(registry)
+    return new EarlyUpload({ host, repository, access: pushAccess(repository), source, ...options })
   }
 
   /** Makes the repository of `reference` hold a blob: it is there, or mounted, or uploaded. */

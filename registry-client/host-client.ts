@@ -26,6 +26,8 @@ import { type RetryPolicy, retrying } from './transport/retry.ts'
  */
 const BLOBS_AT_ONCE = 4
 const CALLS_AT_ONCE = 16
+/** Uploads of blobs that are still being made mostly wait: they must not keep whole ones from their turn. */
+const GROWING_AT_ONCE = 2
 /** A first answer, one with a token, one with a token of wider rights. */
 const SENDS_PER_EXCHANGE = 3
 /**
@@ -47,7 +49,7 @@ export interface HostRequest {
   readonly access: Access
   /** Statuses that are answers; all others throw. */
   readonly expect: readonly number[]
-  readonly lane: 'call' | 'download' | 'upload'
+  readonly lane: 'call' | 'download' | 'upload' | 'growing'
 }
 
 export interface HostClientOptions {
@@ -93,6 +95,7 @@ export class HostClient {
       call: pLimit(CALLS_AT_ONCE),
       download: pLimit(BLOBS_AT_ONCE),
       upload: pLimit(BLOBS_AT_ONCE),
+      growing: pLimit(GROWING_AT_ONCE),
     }
   }
 

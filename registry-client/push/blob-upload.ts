@@ -26,13 +26,15 @@ const CHUNK_BYTES_MIN = 64 * 1024
 const SHORT_ANSWERS_MAX = 16
 /** A try that brought this much more counts as progress. */
 const PROGRESS_BYTES = 1024 * 1024
+/** How often a session that was begun before the blob was whole may fail. */
+const EARLY_TRIES = 2
 
 export interface BlobUploadOptions {
   readonly host: HostClient
   readonly repository: string
   readonly access: Access
   readonly source: BlobSource
-  /** One that is begun already: the answer to a refused mount. */
+  /** One that is begun already: the answer to a refused mount, or with what was sent before the blob was whole. */
   readonly session: UploadSession | undefined
   readonly signal: AbortSignal
   readonly onProgress?: BlobProgress
@@ -64,9 +66,11 @@ export class BlobUpload {
   /** Where the registry would not go on, whatever it had said. */
   #refusedAt: number | undefined
   #triesBefore = 0
+  #earlyTriesLeft: number
 
   constructor(options: BlobUploadOptions) {
     this.#options = options
+    this.#earlyTriesLeft = (options.session?.receivedBytes ?? 0) > 0 ? EARLY_TRIES : 0
     this.#session = options.session
   }
 
@@ -92,11 +96,21 @@ export class BlobUpload {
     try {
       await this.#send(session)
     } catch (error) {
+      if (this.#givesUpEarly(error)) return await this.#try()
       // What the registry had kept was not what we had sent: from the beginning, then.
       if (session.receivedBytes === 0 || !isWrongDigest(error)) throw error
       this.#session = undefined
       throw worthAnother(error)
     }
+  }
+
+  /** A session that was begun before the blob was whole was an attempt: one that cannot be ended is as if it had not been. */
+  #givesUpEarly(error: unknown): boolean {
+    if (this.#earlyTriesLeft === 0 || !(error instanceof RegistryError)) return false
+    this.#earlyTriesLeft = error.isTemporary ? this.#earlyTriesLeft - 1 : 0
+    if (this.#earlyTriesLeft > 0) return false
+    this.#session = undefined
+    return true
   }
 
   async #send(session: UploadSession): Promise<void> {

@@ -3,6 +3,7 @@ import type { BlobProgress, BlobSource } from '../blob-stream.ts'
 import { RegistryError } from '../errors.ts'
 import type { HostClient } from '../host-client.ts'
 import { BlobUpload } from './blob-upload.ts'
+import type { EarlyUpload } from './early-upload.ts'
 import { hasBlob, pushAccess } from './has-blob.ts'
 import { beginUpload, type UploadSession } from './upload-session.ts'
 
@@ -20,7 +21,12 @@ export interface PushBlobOptions {
    */
   readonly mountFrom?: readonly string[]
   readonly onProgress?: BlobProgress
+  /** What was sent of it before it was whole, into the same repository; is ended here, whatever happens. */
+  readonly begun?: BegunUpload | undefined
 }
+
+/** An upload that was begun before its blob was whole (`RegistryClient.beginBlob`). Disposing cancels it. */
+export type BegunUpload = Pick<EarlyUpload, 'finish' | typeof Symbol.asyncDispose>
 
 /** More refusals than this, and uploading is faster. */
 const MOUNTS_MAX = 3
@@ -37,9 +43,12 @@ export async function pushBlob(
 ): Promise<BlobPushResult> {
   const { signal } = options
   const { descriptor } = source
+  await using sent = options.begun
   if (await hasBlob(host, { repository, descriptor, access: pushAccess(repository) }, signal))
     return { kind: 'existing' }
-  const begun = await mountOrBegin(host, repository, source, options)
+  const early = await sent?.finish(descriptor, signal)
+  const begun =
+    early === undefined ? await mountOrBegin(host, repository, source, options) : { session: early }
   if ('from' in begun) return { kind: 'mounted', from: begun.from }
   const upload = new BlobUpload({
     host,

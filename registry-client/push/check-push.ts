@@ -1,7 +1,6 @@
-import { RegistryError } from '../errors.ts'
 import type { HostClient } from '../host-client.ts'
 import { pushAccess } from './has-blob.ts'
-import { beginUpload } from './upload-session.ts'
+import { beginUpload, cancelUpload } from './upload-session.ts'
 
 /**
  * Makes sure that a repository takes uploads from this account: begins one and cancels it (features rows R46, R50).
@@ -15,17 +14,5 @@ export async function checkPush(
   const access = pushAccess(repository)
   const session = await beginUpload(host, { repository, access, signal })
   if (session === 'mounted') return
-  const request = {
-    method: 'DELETE',
-    target: session.location,
-    access,
-    expect: [204, 200, 202],
-    lane: 'call',
-  } as const
-  try {
-    await host.exchange(request, signal, async () => undefined)
-  } catch (error) {
-    // Not every registry knows how to; what is begun ends by itself.
-    if (!(error instanceof RegistryError)) throw error
-  }
+  await cancelUpload(host, session, { access, signal })
 }

@@ -85,6 +85,27 @@ export async function uploadStatus(
   }
 }
 
+/** Tells the registry that nothing more comes. Nothing that fails is told: what is begun ends by itself. */
+export async function cancelUpload(
+  host: HostClient,
+  session: UploadSession,
+  options: { readonly access: Access; readonly signal: AbortSignal },
+): Promise<void> {
+  const { access, signal } = options
+  const request = {
+    method: 'DELETE',
+    target: session.location,
+    access,
+    expect: [204, 200, 202],
+    lane: 'call',
+  } as const
+  try {
+    await host.exchange(request, signal, async () => undefined)
+  } catch {
+    // Not every registry knows how to.
+  }
+}
+
 /** The session after a response in it: each one may name another Location for the next request. */
 export function sessionOf(
   response: HttpResponse,

@@ -1,3 +1,4 @@
+import { EventEmitter, once } from 'node:events'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
@@ -46,6 +47,7 @@ export class FakeRegistry implements AsyncDisposable {
   /** How often a client connected. */
   connectionCount: number = 0
   readonly #script = new Script()
+  readonly #arrivals = new EventEmitter()
   readonly #server: Server
   readonly #options: FakeRegistryOptions
   readonly #api: FakeApi
@@ -105,6 +107,12 @@ export class FakeRegistry implements AsyncDisposable {
     this.#script.add(step)
   }
 
+  /** Resolves when a request with this method has come; its body may still be on its way. */
+  async requested(method: string): Promise<void> {
+    if (this.requests.some((request) => request.method === method)) return
+    await once(this.#arrivals, method)
+  }
+
   /** Forgets all steps that were not used up. */
   unscript(): void {
     this.#script.clear()
@@ -130,6 +138,7 @@ export class FakeRegistry implements AsyncDisposable {
     const status = (): number | undefined =>
       response.headersSent ? response.statusCode : undefined
     this.requests.push({ method, path, headers, status })
+    this.#arrivals.emit(method)
     const act = this.#script.take({ method, path })
     if (act?.kind === 'hang') return
     if (act?.kind === 'ignore-range') delete request.headers.range
@@ -156,22 +165,19 @@ export class FakeRegistry implements AsyncDisposable {
       this.#api.needOf(method, url.pathname),
       this.host,
     )
-    const length = Number(request.headers['content-length'] ?? 0)
+    const bytesMax = this.#options.bodyBytesMax ?? Number.POSITIVE_INFINITY
     if (refusal !== undefined) {
       request.resume()
       return complaint(401, 'UNAUTHORIZED', 'authentication required', {
         'www-authenticate': refusal,
       })
     }
-    if (length > (this.#options.bodyBytesMax ?? Number.POSITIVE_INFINITY)) {
+    if (Number(request.headers['content-length'] ?? 0) > bytesMax) {
       request.resume()
-      return {
-        status: 413,
-        headers: { 'content-type': 'text/html' },
-        body: Buffer.from('<html><title>413 Too Large</title></html>'),
-      }
+      return TOO_LARGE
     }
     const body = await readBody(request, act?.kind === 'cut-request' ? act.afterBytes : undefined)
+    if (body.bytes.byteLength > bytesMax) return TOO_LARGE
     const answer = this.#api.answer({
       method,
       url,
@@ -192,6 +198,12 @@ export class FakeRegistry implements AsyncDisposable {
     const body = reply ?? { errors: [{ code: 'UNAUTHORIZED', message: 'bad credentials' }] }
     response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body))
   }
+}
+
+const TOO_LARGE: FakeAnswer = {
+  status: 413,
+  headers: { 'content-type': 'text/html' },
+  body: Buffer.from('<html><title>413 Too Large</title></html>'),
 }
 
 /** An error in the registry's form. */

@@ -27,14 +27,26 @@ export class AnswerDeadline implements Disposable {
     }, this.#afterMs)
   }
 
-  /** An upload takes as long as it takes; the answer is due when all of `chunks` was handed over. */
+  /**
+   * An upload takes as long as it takes: the answer is due when all of `chunks` was handed over, and before that the taking of
+   * each one.
+   */
   async *startedBy(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, undefined> {
-    yield* chunks
+    for await (const chunk of chunks) {
+      this.start()
+      yield chunk
+      this.#stop()
+    }
     this.start()
   }
 
   [Symbol.dispose](): void {
     this.#isOver = true
+    this.#stop()
+  }
+
+  #stop(): void {
     clearTimeout(this.#timer)
+    this.#timer = undefined
   }
 }

@@ -5,7 +5,12 @@ export type HttpMethod = 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
 /** A body that can be sent again: after a 401, a redirect or a cut. */
 export type RequestBody =
   | { readonly kind: 'bytes'; readonly bytes: Uint8Array }
-  | { readonly kind: 'stream'; readonly sizeBytes: number; open(): AsyncIterable<Uint8Array> }
+  | {
+      readonly kind: 'stream'
+      /** Undefined while nobody knows: it is sent in pieces (RFC 9112, 7.1), and may pause for any time. */
+      readonly sizeBytes: number | undefined
+      open(): AsyncIterable<Uint8Array>
+    }
 
 export interface HttpRequest {
   readonly method: HttpMethod

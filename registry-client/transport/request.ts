@@ -93,7 +93,8 @@ export class HttpTransport implements AsyncDisposable {
         body: bodyOf(request, deadline),
         signal: both,
         ...(request.method === 'HEAD' ? { reset: this.#closesAfterHead(url) } : {}),
-        headersTimeout: answerMs,
+        // undici counts from the beginning of a body whenever it pauses; `deadline` does not.
+        headersTimeout: isOfUnknownLength(request) ? 0 : answerMs,
         bodyTimeout: timeouts.bodyIdleMs,
       })
       // As long as there is no connection undici does not look at the signal.
@@ -215,6 +216,10 @@ function bodyOf(request: HttpRequest, deadline: AnswerDeadline): Uint8Array | Re
     return request.body?.bytes ?? null
   }
   return Readable.from(deadline.startedBy(request.body.open()), { objectMode: false })
+}
+
+function isOfUnknownLength({ body }: HttpRequest): boolean {
+  return body?.kind === 'stream' && body.sizeBytes === undefined
 }
 
 function joined(value: string | readonly string[] | undefined): string | undefined {
