@@ -285,6 +285,10 @@ describe('convert: variables', () => {
     assert.equal(graph.epochSec, 42)
     assert.equal((await convertText(lines, epoch(''))).epochSec, undefined)
     assert.match((await faultsOf(lines, epoch('soon')))[0] ?? '', /invalid SOURCE_DATE_EPOCH: soon/)
+    assert.equal((await convertText(lines, epoch('253402300799'))).epochSec, 253402300799)
+    for (const value of ['253402300800', '-62167219201', '9'.repeat(30)]) {
+      assert.match((await faultsOf(lines, epoch(value)))[0] ?? '', /between the years 0 and 9999/)
+    }
   })
 
   it('takes SOURCE_DATE_EPOCH from contexts and from stages with one remote ADD', async () => {

@@ -12,6 +12,10 @@ import type { EpochSource, ImageResolver } from './resolver.ts'
 
 const EPOCH = 'SOURCE_DATE_EPOCH'
 
+/** What RFC 3339, the format of times in images, can write: years of four digits. */
+const SECONDS_MIN = Date.parse('0000-01-01T00:00:00Z') / 1000
+const SECONDS_MAX = Date.parse('9999-12-31T23:59:59Z') / 1000
+
 /** What the time of a build is found with. */
 export interface EpochScope {
   readonly parsed: ParsedDockerfile
@@ -50,8 +54,12 @@ export async function resolveEpoch(scope: EpochScope): Promise<{
 
 async function secondsOf(text: string, scope: EpochScope): Promise<number | undefined> {
   if (text === '') return undefined
-  const seconds = /^[+-]?\d+$/.test(text) ? Number(text) : Number.NaN
-  if (Number.isSafeInteger(seconds)) return seconds
+  if (/^[+-]?\d+$/.test(text)) {
+    const seconds = Number(text)
+    if (seconds >= SECONDS_MIN && seconds <= SECONDS_MAX) return seconds
+    const message = `invalid ${EPOCH}: ${text} seconds are not between the years 0 and 9999`
+    throw new DockerfileError('bad-argument', message, { range: undefined })
+  }
   const { resolver, signal } = scope
   const source = sourceOf(text, scope)
   return await resolver.resolveEpoch?.(source, signal)

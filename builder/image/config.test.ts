@@ -59,17 +59,30 @@ describe('assembleConfig', () => {
     )
   })
 
-  it('clamps new times to the epoch and leaves those of the base', () => {
-    const { history, created } = assembleConfig({ ...parts, epochSec: Date.parse(T1) / 1000 })
+  it('gives new entries the epoch, past or to come, and leaves those of the base', () => {
+    for (const epoch of [T1, '2099-01-01T00:00:00Z']) {
+      const { history, created } = assembleConfig({ ...parts, epochSec: Date.parse(epoch) / 1000 })
+      assert.deepEqual(
+        history.map((entry) => entry.created),
+        [T0, epoch, epoch, epoch, epoch, epoch],
+      )
+      assert.equal(created, epoch)
+    }
+  })
+
+  it('gives the epoch to an image that only has other settings than its base', () => {
+    const epoch = '2099-01-01T00:00:00Z'
+    const history = [metadata('ENV A=1')]
+    const epochSec = Date.parse(epoch) / 1000
+    const image = assembleConfig({ ...parts, diffIds: [diffId('a')], history, epochSec })
     assert.deepEqual(
-      history.map((entry) => entry.created),
-      [T0, T1, T1, T1, T1, T1],
+      [image.created, ...image.history.map((entry) => entry.created)],
+      [epoch, T0, epoch],
     )
-    assert.equal(created, T1)
   })
 
   // A base without times took that of the build: equal inputs with an epoch gave unequal images.
-  it('clamps the times that it gives to entries of a base without any', () => {
+  it('gives the epoch to entries of a base without a time', () => {
     const baseHistory = [{ created_by: 'base' }]
     const epochSec = Date.parse(T0) / 1000
     const { history } = assembleConfig({ ...parts, baseHistory, baseCreated: undefined, epochSec })

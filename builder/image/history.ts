@@ -42,8 +42,9 @@ export function fitBaseHistory(
 
 /**
  * Base entries, then the new ones with their times (features row O13): an entry without a layer takes the time of the
- * layer before it, or of the first new layer when there is none before; times later than `epochSec` become it (O37).
- * Base entries stay untouched; one without a time is given one like a new entry.
+ * layer before it, or of the first new layer when there is none before. With `epochSec` that is the time of all (O37), also
+ * where it is still to come: when the build ran must not show. Base entries stay untouched; one without a time is given one
+ * like a new entry.
  */
 export function assembleHistory(
   base: readonly HistoryEntry[],
@@ -61,11 +62,10 @@ export function assembleHistory(
       current = entry.created
     }
     const isOurs = index >= base.length || entry.created === undefined
-    if (entry.created === undefined && current !== undefined) {
+    if (isOurs && epochSec !== undefined) {
+      entry.created = formatTime(epochSec * 1000)
+    } else if (entry.created === undefined && current !== undefined) {
       entry.created = current
-    }
-    if (isOurs && entry.created !== undefined) {
-      entry.created = clampTime(entry.created, epochSec)
     }
   }
   return entries
