@@ -84,6 +84,7 @@ const DAMAGE_CODES: ReadonlySet<unknown> = new Set([
   'diff-id-mismatch',
   'layer-missing',
   'content-changed',
+  'ENOENT',
 ])
 
 /** Whether `reason` is that something in the state root is damaged; then it is gone now, and the user was told. */

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { chmod, readdir, readFile, writeFile } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
+import { chmod, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { createServer, type Server } from 'node:http'
 import { join } from 'node:path'
 import { digestHex, digestOf } from '../../registry-client/oci/index.ts'
@@ -22,6 +23,13 @@ async function damage(path: string): Promise<void> {
 async function damageAll(lab: Lab, directory: string): Promise<void> {
   const path = join(lab.stateRoot, directory)
   for (const name of await readdir(path)) await damage(join(path, name))
+}
+
+/** Files of that name at the top of unpacked layers. */
+async function unpacked(lab: Lab, name: string): Promise<string[]> {
+  const directories = join(lab.stateRoot, 'layers/directories')
+  const files = (await readdir(directories)).map((id) => join(directories, id, 'fs', name))
+  return files.filter((file) => existsSync(file))
 }
 
 /** Blobs that are compressed: layers, not what describes them. Returns how many. */
@@ -63,6 +71,31 @@ describe('a state root that is damaged', () => {
       stderr,
       /what the state root had of .* was damaged and is removed; it is made again/,
     )
+  })
+
+  it('has what lay unpacked unpacked again when a file of it is not what it was, or gone', async () => {
+    await using lab = await Lab.open()
+    const { host } = await labRegistry()
+    const make = [`FROM ${host}/library/busybox AS make`, 'RUN echo one > /one; echo two > /two']
+    const context = await lab.context({ Dockerfile: make.join('\n') })
+    await lab.build(['-o', 'type=cacheonly', context])
+    const breaks = { bit: damage, missing: (path: string) => rm(path) }
+    for (const [name, spoil] of Object.entries(breaks)) {
+      const [one = assert.fail()] = await unpacked(lab, 'one')
+      await spoil(one)
+      const lines = [...make, 'FROM scratch', `COPY --from=make /one /two /${name}/`]
+      await writeFile(join(context, 'Dockerfile'), lines.join('\n'))
+      const out = join(lab.dir, name)
+      const { stderr } = await lab.build(['-o', `type=local,dest=${out}`, context])
+      assert.equal(await readFile(join(out, name, 'one'), 'utf8'), 'one\n')
+      assert.equal(stderr.match(/was damaged and is removed; it is made again/g)?.length, 1)
+      // The layer lies unpacked once more; what was damaged goes with the next prune.
+      const prune = await lab.tsbuild(['prune', '-f', '--filter', 'type=download'])
+      assert.equal(prune.status, 0, prune.text)
+      const left = await unpacked(lab, 'one')
+      assert.equal(left.length, 1)
+      assert.notEqual(left[0], one)
+    }
   })
 
   it('gives no damaged layer away', async () => {

@@ -11,6 +11,7 @@ import { BuildLayer } from '../solver/layer.ts'
 import type { Limits } from '../solver/limits.ts'
 import type { Worker } from '../worker/protocol.ts'
 import type { LayerAccess } from './layer-access.ts'
+import { toPack } from './layer-entries.ts'
 import { recordPacked } from './pack-run.ts'
 
 /** The layer that clamping the times of another one gave. */
@@ -113,13 +114,4 @@ async function* clampedEntries(
 
 function clamp(entry: LayerEntry, epochSec: number): LayerEntry {
   return 'mtimeSec' in entry && entry.mtimeSec > epochSec ? { ...entry, mtimeSec: epochSec } : entry
-}
-
-/** An entry of a layer as one to pack: the bytes of files lie below `root`. */
-function toPack(entry: LayerEntry, root: string): PackEntry {
-  if (entry.type !== 'file') {
-    return entry
-  }
-  const { digest, ...rest } = entry
-  return { ...rest, source: { kind: 'path', root, path: entry.path }, expect: digest }
 }

@@ -15,6 +15,7 @@ import { SingleFlight } from '../solver/single-flight.ts'
 import type { StepReporter } from '../solver/steps.ts'
 import type { Worker } from '../worker/protocol.ts'
 import type { BlobArrival } from './fetch-layer.ts'
+import { hasAllFiles } from './layer-entries.ts'
 import { PendingIndex } from './pending-index.ts'
 import { unpackLayer } from './unpack-layer.ts'
 import { UnpackReports } from './unpack-reports.ts'
@@ -57,6 +58,8 @@ export class LayerAccess {
   readonly #indexes = new WeakMap<BuildLayer, Promise<LayerFinder>>()
   /** By diffId: layers whose blobs or tables of contents were asked for. */
   readonly #used = new Map<DiffId, BuildLayer>()
+  /** By diffId: layers that were unpacked before, and asked for like that. */
+  readonly #foundUnpacked = new Map<DiffId, BuildLayer>()
 
   constructor(parts: LayerAccessParts) {
     this.#parts = { ...parts, reports: new UnpackReports(parts.steps) }
@@ -172,7 +175,10 @@ export class LayerAccess {
     const { diffId } = await layer.packing
     return await this.#directories.run(diffId, async () => {
       const known = await this.#parts.store.layers.get(diffId, signal)
-      if (known?.directory !== undefined) return known.directory
+      if (known?.directory !== undefined) {
+        this.#foundUnpacked.set(diffId, layer)
+        return known.directory
+      }
       const getBlob = (onArrival: BlobArrival): Promise<LayerBlob> =>
         this.#blob(layer, signal, onArrival)
       return await unpackLayer(layer, this.#parts, getBlob, signal)
@@ -180,15 +186,30 @@ export class LayerAccess {
   }
 
   /**
-   * For when reading failed: looks whether what was read is damaged, and removes that from the store. The layers that lost
-   * something; this object still has what it made of them before.
+   * For when reading failed: looks whether what was read is damaged, files of unpacked layers too, and removes that from the
+   * store. The layers that lost something; this object still has what it made of them before.
    */
   async removeDamaged(signal: AbortSignal): Promise<BuildLayer[]> {
     const damaged: BuildLayer[] = []
     for (const [diffId, layer] of this.#used) {
       if (await this.#parts.store.layers.removeDamaged(diffId, signal)) damaged.push(layer)
     }
+    for (const [diffId, layer] of this.#foundUnpacked) {
+      if (await this.#forgetDamagedDirectory(diffId, signal)) damaged.push(layer)
+    }
     return damaged
+  }
+
+  /** What its files are compared with must be whole itself: `removeDamaged` of the store comes first. */
+  async #forgetDamagedDirectory(diffId: DiffId, signal: AbortSignal): Promise<boolean> {
+    const { store, worker } = this.#parts
+    const { directory, contents } = (await store.layers.get(diffId, signal)) ?? {}
+    if (directory === undefined || contents === undefined) return false
+    const unpacked = { directory, contents }
+    if (await hasAllFiles(unpacked, await worker(), store.lease.temporaryPath(), signal))
+      return false
+    await store.layers.forgetDirectory(diffId, directory, signal)
+    return true
   }
 
   /** All layers unpacked, side by side. */

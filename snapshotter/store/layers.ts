@@ -128,6 +128,22 @@ export class LayerStore {
   }
 
   /**
+   * Has the layer unpacked anew when it is needed, unless that happened already. The directory stays until garbage is
+   * collected: another process may have it mounted.
+   */
+  async forgetDirectory(
+    diffId: DiffId,
+    directory: LayerDirectory,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const hex = digestHex(diffId)
+    await using _lock = await this.#options.locks.acquire(`layer-${hex}`, signal)
+    const record = await this.#records.get(hex)
+    if (record?.directory !== nameOf(directory)) return
+    await this.#records.put(hex, { ...record, directory: undefined })
+  }
+
+  /**
    * A place for a new layer, held until the lease ends; to stay, it must be recorded by then. Who fills it makes the
    * directory itself (it may belong to a user namespace). What is not recorded goes when the store is closed; what a killed
    * process leaves there the next one removes.
