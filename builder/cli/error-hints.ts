@@ -38,8 +38,7 @@ const HINTS: Readonly<Record<FailureCode, string | undefined>> = {
   'layout-invalid': undefined,
   'reference-invalid': undefined,
   'secret-missing': 'give it with --secret id=ID,src=FILE or --secret id=ID,env=VAR',
-  'ssh-missing':
-    'give it with --ssh default, with SSH_AUTH_SOCK set, or with --ssh ID=SOCKET or KEY',
+  'ssh-missing': undefined,
   'entitlement-missing': undefined,
   'layer-missing': undefined,
   'name-missing': "'tsbuild images' lists what is there; 'tsbuild pull' fetches from a registry",

@@ -74,10 +74,10 @@ export class Git {
     const [stdout, stderr] = await output
     this.#signal.throwIfAborted()
     if (code !== 0) {
-      const said = stderr.trim().split('\n').slice(-5).map(redactUrl).join('\n')
+      const said = stderr.trim().split(/\r?\n/).slice(-5).map(redactUrl).join('\n')
       throw new CopyError(
         'git-failed',
-        `could not ${args[0]} ${redactUrl(this.#remote)}: git failed: ${said}`,
+        `could not ${args[0] === 'ls-remote' ? 'list the refs of' : args[0]} ${redactUrl(this.#remote)}: git failed: ${said}`,
       )
     }
     return stdout

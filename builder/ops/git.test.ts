@@ -147,6 +147,10 @@ describe('checkoutGit', function () {
 
   it('names a ref that is not there', async () => {
     await fails({ ref: 'nope' }, /does not contain ref nope/)
+    await fails(
+      { remote: 'file:///nowhere/x.git' },
+      /could not list the refs of file:.*: git failed/,
+    )
   })
 
   it('keeps the login of a URL out of arguments and checkout, also of submodules (CVE-2023-26054)', async () => {

@@ -223,7 +223,10 @@ async function addAgent(
   const socket = await parts.secrets.agentSocket(mount.sshId)
   if (socket === undefined) {
     if (mount.isRequired) {
-      throw new BuildError('ssh-missing', `could not mount ssh agent ${mount.sshId}: not forwarded`)
+      throw new BuildError(
+        'ssh-missing',
+        `could not mount ssh agent ${mount.sshId}: not forwarded; give it with --ssh ${mount.sshId}, or --ssh ${mount.sshId}=PATH with a socket or a key`,
+      )
     }
     return
   }

@@ -21,7 +21,7 @@ export async function readSshSource(id: string, paths: readonly string[]): Promi
     const refuse = (reason: string, cause?: unknown): BuildError =>
       new BuildError('ssh-missing', `could not use ${path} for ssh ${id}: ${reason}`, { cause })
     const info = await stat(path).catch((cause: unknown) => {
-      throw refuse(messageOf(cause), cause)
+      throw refuse(reasonOf(cause), cause)
     })
     if (info.isSocket()) {
       if (paths.length > 1) throw refuse('the socket of an agent stands alone')
@@ -88,6 +88,12 @@ export class SshForwards implements AsyncDisposable {
     const source = await readSshSource(id, paths)
     return source.kind === 'socket' ? source : await serveAgent(source.keys, this.#socketPath())
   }
+}
+
+/** Node's own words name call and path once more. */
+function reasonOf(error: unknown): string {
+  const isMissing = error instanceof Error && 'code' in error && error.code === 'ENOENT'
+  return isMissing ? 'there is no such file' : messageOf(error)
 }
 
 function messageOf(error: unknown): string {

@@ -23,6 +23,7 @@ import { readTag } from './reference.ts'
 import { checkSsh, readSecrets, readSsh } from './secrets.ts'
 import { readSizeBytes } from './size.ts'
 import { readResources } from './resources.ts'
+import { refuseSourcePolicy } from './source-policy.ts'
 import { readStdinDockerfile, readStdinInput } from './stdin-input.ts'
 
 /**
@@ -34,6 +35,7 @@ export async function readBuildRequest(
   context: CommandContext,
 ): Promise<{ readonly request: BuildRequest } & AsyncDisposable> {
   refuseAttestations(args)
+  refuseSourcePolicy(context.env)
   const network = readNetwork(args.text('network'))
   const tags = args.list('tag').map((text) => readTag(text))
   const outputs = readOutputs(args.list('output'), {

@@ -13,6 +13,7 @@ import { readPlatforms } from './platform.ts'
 import { readTag } from './reference.ts'
 import { checkSsh, readSecrets, readSsh } from './secrets.ts'
 import { readDurationMs, readSizeBytes } from './size.ts'
+import { refuseSourcePolicy } from './source-policy.ts'
 
 describe('withInlineCache', () => {
   it('adds the inline cache that BUILDKIT_INLINE_CACHE asks for, once', () => {
@@ -194,6 +195,13 @@ describe('secrets and contexts', () => {
       readSecrets(['id=x,src=none'], surroundings),
       /none: there is no such file$/,
     )
+  })
+
+  it('refuses a policy of sources, which nothing would enforce', () => {
+    const name = 'EXPERIMENTAL_BUILDKIT_SOURCE_POLICY'
+    refuseSourcePolicy({})
+    refuseSourcePolicy({ [name]: '' })
+    assert.throws(() => refuseSourcePolicy({ [name]: 'policy.json' }), /policies are not supported/)
   })
 
   it('refuses an agent that nobody started', async () => {
