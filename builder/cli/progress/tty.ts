@@ -33,6 +33,7 @@ export class TtyPrinter implements ProgressPrinter {
   #drawn: readonly string[] = []
   #toldNotices = 0
   #hasFinished = false
+  #isSuspended = false
 
   constructor(
     stream: OutputStream,
@@ -49,7 +50,10 @@ export class TtyPrinter implements ProgressPrinter {
     process.on('SIGTSTP', this.#suspend)
     process.on('SIGCONT', this.#resume)
     stream.write(HIDE_CURSOR)
-    this.#timer = setInterval(() => this.#redraw([]), REDRAW_INTERVAL_MS)
+    this.#timer = setInterval(() => {
+      // Timers come before signals: one that was due while the process stood still runs before `#resume`.
+      if (!this.#isSuspended) this.#redraw([])
+    }, REDRAW_INTERVAL_MS)
     this.#timer.unref()
   }
 
@@ -83,11 +87,13 @@ export class TtyPrinter implements ProgressPrinter {
 
   readonly #suspend = (): void => {
     this.#restoreCursor()
+    this.#isSuspended = true
     process.kill(process.pid, 'SIGSTOP')
   }
 
   /** The screen is the shell's meanwhile: what was drawn stays there, and the region begins anew below. */
   readonly #resume = (): void => {
+    this.#isSuspended = false
     this.#drawn = []
     this.#stream.write(HIDE_CURSOR)
   }
