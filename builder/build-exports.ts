@@ -1,6 +1,7 @@
 import type { BuildGraph, NodeId } from '../frontend/index.ts'
 import type { Store } from '../snapshotter/index.ts'
-import type { Exporter, ExportOutcome, ExportServices } from './export/exporter.ts'
+import type { Descriptor } from '../registry-client/oci/index.ts'
+import type { Exporter, ExportOutcome, ExportServices, GrowingLayer } from './export/exporter.ts'
 import { FORMAT_DEFAULT } from './export/layer-formats.ts'
 import { assembleResult, type FinishedPlatform, type ImageFormat } from './image/assemble.ts'
 import type { BuildResult, ImageLayer } from './image/built-image.ts'
@@ -70,11 +71,13 @@ export class BuildExports {
     return await Promise.all(layers.map((layer) => this.#variant(layer, format, signal)))
   }
 
-  /** A layer of the result: told to the exporters once it is packed. Resolves when they all know. */
+  /** A layer of the result: told to the exporters while it is packed and once it is. Resolves when they all know. */
   async announce(layer: BuildLayer, signal: AbortSignal): Promise<void> {
     const listeners = this.#active().filter((exporter) => exporter.layerReady !== undefined)
     await Promise.all(
       listeners.map(async (exporter) => {
+        const growing = this.#growing(layer, exporter.format, signal)
+        if (growing !== undefined) exporter.layerGrowing?.(growing, this.#services, signal)
         const ready = await this.#variant(layer, exporter.format, signal)
         exporter.layerReady?.(ready, this.#services, signal)
       }),
@@ -108,6 +111,11 @@ export class BuildExports {
       ),
     )
     return { result, exports }
+  }
+
+  /** After a failure that aborted the signals: resolves when exporters have ended what they had begun. */
+  async abandon(): Promise<void> {
+    await Promise.all(this.#active().map(async (exporter) => exporter.abandon?.()))
   }
 
   #active(): Exporter[] {
@@ -170,6 +178,25 @@ export class BuildExports {
     )
     this.#layers.set(ready.diffId, layer)
     return ready
+  }
+
+  /** Undefined where nothing is packed, or what is packed is not what the output gets. */
+  #growing(
+    { title, beingPacked }: BuildLayer,
+    format: LayerFormat,
+    signal: AbortSignal,
+  ): GrowingLayer | undefined {
+    if (beingPacked === undefined) return undefined
+    const { blob } = beingPacked
+    const { compression, level } = blob.form
+    const isRewritten = format.rewriteTimestamp && this.#parts.epochSec !== undefined
+    if (isRewritten || compression !== format.compression || level !== format.level)
+      return undefined
+    const likely = async (): Promise<Descriptor | undefined> => {
+      const diffId = await beingPacked.likely()
+      return diffId && (await this.#parts.variants.known(diffId, format, signal))
+    }
+    return { title, blob, likely }
   }
 
   #known(layer: ImageLayer): BuildLayer {

@@ -112,11 +112,16 @@ async function attempt(
 ): Promise<Exported> {
   const journal = new CacheJournal()
   const { scheduler, exports } = prepare(session, graphs, dockerfile, { journal, ...run })
-  const platforms = await solveAll(graphs, scheduler, session)
-  const solved = { platforms, journal, exports, signal: scheduler.signal }
-  const inline = await inlineCaches(session, solved)
-  run.isExporting = true
-  return { solved, ...(await exports.finish(platforms, inline, scheduler.signal)) }
+  try {
+    const platforms = await solveAll(graphs, scheduler, session)
+    const solved = { platforms, journal, exports, signal: scheduler.signal }
+    const inline = await inlineCaches(session, solved)
+    run.isExporting = true
+    return { solved, ...(await exports.finish(platforms, inline, scheduler.signal)) }
+  } catch (error) {
+    if (scheduler.signal.aborted) await exports.abandon()
+    throw error
+  }
 }
 
 type Dockerfile = { readonly name: string; readonly text: string }

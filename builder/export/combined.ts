@@ -1,6 +1,6 @@
 import type { BuildResult, ImageLayer } from '../image/built-image.ts'
 import type { AnnotationRequest, LayerFormat } from '../request.ts'
-import type { Exporter, ExportOutcome, ExportServices } from './exporter.ts'
+import type { Exporter, ExportOutcome, ExportServices, GrowingLayer } from './exporter.ts'
 import { FORMAT_DEFAULT } from './layer-formats.ts'
 
 /** `type=image`: into the store, to the registry, or both, in this order. One format, so one result serves all. */
@@ -26,6 +26,16 @@ export class CombinedExporter implements Exporter {
     for (const part of this.#parts) {
       part.layerReady?.(layer, services, signal)
     }
+  }
+
+  layerGrowing(layer: GrowingLayer, services: ExportServices, signal: AbortSignal): void {
+    for (const part of this.#parts) {
+      part.layerGrowing?.(layer, services, signal)
+    }
+  }
+
+  async abandon(): Promise<void> {
+    await Promise.all(this.#parts.map(async (part) => part.abandon?.()))
   }
 
   async export(

@@ -1,7 +1,17 @@
-import type { Digest } from '../../registry-client/oci/index.ts'
+import type { Descriptor, Digest } from '../../registry-client/oci/index.ts'
 import type { BuildResult, ImageLayer } from '../image/built-image.ts'
 import type { AnnotationRequest, LayerFormat } from '../request.ts'
+import type { GrowingBlob } from '../solver/growing-blob.ts'
 import type { StepReporter } from '../solver/steps.ts'
+
+/** A layer that is being packed in the form that an output wants. */
+export interface GrowingLayer {
+  /** Of its step. */
+  readonly title: string
+  readonly blob: GrowingBlob
+  /** The blob that it is likely to be; undefined: nobody knows. */
+  readonly likely: () => Promise<Descriptor | undefined>
+}
 
 /**
  * One output of a build. `build` calls `layerReady` for each layer of the result as soon as it is known, in no
@@ -22,12 +32,16 @@ export interface Exporter {
    * Called when steps begin: throws when it is plain already that nothing can be exported, before hours are spent.
    */
   check?(signal: AbortSignal): Promise<void>
+  /** A layer of the result that is still being packed; once it is, `layerReady` is called for it, unless the build fails. */
+  layerGrowing?(layer: GrowingLayer, services: ExportServices, signal: AbortSignal): void
   /**
    * A layer of the result is decided: a new one is in the blob store, a base layer may still be remote (see
    * `ExportServices.ensureBlob`). May start an upload; a failure of it is kept and thrown by `export`.
    */
   layerReady?(layer: ImageLayer, services: ExportServices, signal: AbortSignal): void
   export(result: BuildResult, services: ExportServices, signal: AbortSignal): Promise<ExportOutcome>
+  /** Called when the signals of the calls before were aborted: resolves when what was begun by them is ended elsewhere, too. */
+  abandon?(): Promise<void>
 }
 
 export interface ExportServices {

@@ -1,14 +1,12 @@
 import { createReadStream } from 'node:fs'
-import type { BlobPushResult, RegistryClient } from '../../registry-client/index.ts'
+import type { BegunUpload, BlobPushResult, RegistryClient } from '../../registry-client/index.ts'
 import type { ImageLayer } from '../image/built-image.ts'
 import type { Step } from '../solver/steps.ts'
 import type { ExportServices } from './exporter.ts'
+import { partOf, partProgress } from './layer-progress.ts'
 
 /** What pushing blobs needs of the registry client. */
 export type PushClient = Pick<RegistryClient, 'pushBlob'>
-
-/** Printers show a rate; more events than this a second only cost time. */
-const PROGRESS_INTERVAL_MS = 100
 
 export interface PushLayerOptions {
   readonly layer: ImageLayer
@@ -16,6 +14,8 @@ export interface PushLayerOptions {
   readonly repository: string
   /** Other repositories of the registry that have the layer from this push. */
   readonly holders: readonly string[]
+  /** What was sent of it while it was packed. */
+  readonly begun?: BegunUpload | undefined
   readonly step: Step
   readonly services: Pick<ExportServices, 'ensureBlob'>
   readonly signal: AbortSignal
@@ -26,18 +26,11 @@ export interface PushLayerOptions {
  * uploaded. A base layer that was never downloaded is fetched only when it must be uploaded.
  */
 export async function pushLayer(client: PushClient, options: PushLayerOptions): Promise<void> {
-  const { layer, registry, repository, step, services, signal } = options
+  const { layer, registry, repository, begun, step, services, signal } = options
   const { descriptor, origins } = layer
-  const part = `sha256:${descriptor.digest.slice('sha256:'.length, 'sha256:'.length + 12)}`
+  const part = partOf(descriptor.digest)
   const origin = origins.filter((one) => one.registry === registry).map((one) => one.repository)
-  let toldMs = 0
-  const onProgress = (currentBytes: number): void => {
-    const nowMs = performance.now()
-    if (nowMs - toldMs >= PROGRESS_INTERVAL_MS) {
-      toldMs = nowMs
-      step.progress(part, { currentBytes, totalBytes: descriptor.sizeBytes, isDone: false })
-    }
-  }
+  const onProgress = partProgress(step, part, descriptor.sizeBytes)
   const open = async function* (startByte: number): AsyncGenerator<Uint8Array> {
     const path = await services.ensureBlob(layer, signal)
     yield* createReadStream(path, { start: startByte, highWaterMark: 1 << 20 })
@@ -45,7 +38,7 @@ export async function pushLayer(client: PushClient, options: PushLayerOptions): 
   const result = await client.pushBlob(
     { registry, repository, tag: undefined, digest: undefined },
     { descriptor, open },
-    { signal, mountFrom: [...options.holders, ...origin], onProgress },
+    { signal, mountFrom: [...options.holders, ...origin], onProgress, begun },
   )
   const moved = result.kind === 'uploaded' ? descriptor.sizeBytes : 0
   step.progress(part, {

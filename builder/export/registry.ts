@@ -10,7 +10,10 @@ import {
 import type { BuildResult, BuiltImage, ImageLayer } from '../image/built-image.ts'
 import type { LayerFormat } from '../request.ts'
 import type { Step } from '../solver/steps.ts'
-import type { Exporter, ExportOutcome, ExportServices } from './exporter.ts'
+import { EarlyLayers, type EarlyPushClient } from './early-layers.ts'
+import type { Exporter, ExportOutcome, ExportServices, GrowingLayer } from './exporter.ts'
+import { type Pause, systemPause } from './growing-file.ts'
+import { EarlyProgress } from './layer-progress.ts'
 import { configBytes, rootManifest } from './layout-files.ts'
 import { pushLayer, type PushClient } from './push-layer.ts'
 
@@ -24,7 +27,9 @@ export interface RegistryExporterOptions {
   readonly configOf?: (image: BuiltImage) => Uint8Array
 }
 
-type RegistryPushClient = PushClient & Pick<RegistryClient, 'checkPush' | 'pushManifest'>
+type RegistryPushClient = PushClient &
+  EarlyPushClient &
+  Pick<RegistryClient, 'checkPush' | 'pushManifest'>
 
 /** A repository that is pushed to, with the names that lie in it. */
 interface Target {
@@ -34,7 +39,8 @@ interface Target {
 }
 
 /**
- * Pushes the result (features rows C65, R42-R52). Layers go up as soon as they are ready, while the build still runs; then configs,
+ * Pushes the result (features rows C65, R42-R52). Layers go up as soon as they are ready, while the build still runs, large ones
+ * while they are packed; then configs,
  * manifests, the index, and tags last, so that a name never leads to something incomplete. A registry that fails does
  * not keep the others from getting theirs. Errors: those of the registry client.
  */
@@ -45,13 +51,20 @@ export class RegistryExporter implements Exporter {
   readonly #targets: readonly Target[]
   /** By repository and digest of the layer: settles when it is there. */
   readonly #uploads = new Map<string, Promise<void>>()
+  readonly #early: EarlyLayers
   #step: Step | undefined
 
-  constructor(options: RegistryExporterOptions, client: () => Promise<RegistryPushClient>) {
+  /** `pause`: between looks at a layer that is being packed. */
+  constructor(
+    options: RegistryExporterOptions,
+    client: () => Promise<RegistryPushClient>,
+    pause: Pause = systemPause,
+  ) {
     this.format = options.format
     this.#options = options
     this.#client = client
     this.#targets = targetsOf(options.names)
+    this.#early = new EarlyLayers({ client, pause })
   }
 
   /** That nowhere it may be pushed to (features row R50). A registry that is only down may be up at the end. */
@@ -68,6 +81,15 @@ export class RegistryExporter implements Exporter {
     if (first?.status === 'rejected' && refusals.length === settled.length) throw first.reason
   }
 
+  layerGrowing(layer: GrowingLayer, services: ExportServices, signal: AbortSignal): void {
+    for (const target of this.#targets) {
+      // The others mount it.
+      if (this.#sameRegistryBefore(target).length > 0) continue
+      const progress = new EarlyProgress(() => this.#begin(services, signal), layer.title)
+      this.#early.begin(layer, target, progress, signal)
+    }
+  }
+
   layerReady(layer: ImageLayer, services: ExportServices, signal: AbortSignal): void {
     for (const target of this.#targets) {
       // Thrown again by `export`, which waits for the same promise.
@@ -82,9 +104,12 @@ export class RegistryExporter implements Exporter {
   ): Promise<ExportOutcome> {
     const step = this.#begin(services, signal)
     try {
-      const settled = await Promise.allSettled(
-        this.#targets.map((target) => this.#push(result, target, services, signal)),
-      )
+      const [settled] = await Promise.all([
+        Promise.allSettled(
+          this.#targets.map((target) => this.#push(result, target, services, signal)),
+        ),
+        this.#early.endRest(),
+      ])
       const failures = settled.flatMap((one) =>
         one.status === 'rejected' ? [one.reason as unknown] : [],
       )
@@ -102,6 +127,10 @@ export class RegistryExporter implements Exporter {
       throw error
     }
     return { digest: rootManifest(result).digest, names: this.#options.names }
+  }
+
+  async abandon(): Promise<void> {
+    await this.#early.abandon()
   }
 
   #begin(services: ExportServices, signal: AbortSignal): Step {
@@ -150,9 +179,9 @@ export class RegistryExporter implements Exporter {
   ): Promise<void> {
     const step = this.#begin(services, signal)
     const { registry, repository } = target
+    await using begun = this.#early.take(target, layer.descriptor.digest)
     const holders: string[] = []
-    for (const before of this.#targets.slice(0, this.#targets.indexOf(target))) {
-      if (before.registry !== registry) continue
+    for (const before of this.#sameRegistryBefore(target)) {
       // Why it does not have the layer is told where that repository is pushed to.
       const isThere = await this.#upload(layer, before, services, signal).then(
         () => true,
@@ -161,7 +190,13 @@ export class RegistryExporter implements Exporter {
       if (isThere) holders.push(before.repository)
     }
     const client = await this.#client()
-    await pushLayer(client, { layer, registry, repository, holders, step, services, signal })
+    const place = { registry, repository, holders, begun }
+    await pushLayer(client, { layer, ...place, step, services, signal })
+  }
+
+  #sameRegistryBefore(target: Target): Target[] {
+    const before = this.#targets.slice(0, this.#targets.indexOf(target))
+    return before.filter(({ registry }) => registry === target.registry)
   }
 
   /** Blobs side by side, then manifests, then names. */

@@ -42,6 +42,17 @@ export class LayerVariants {
     return await this.#unclamped(layer, format, signal)
   }
 
+  /** What a layer of ours has been in this format before; undefined when the store has no such blob. */
+  async known(
+    diffId: DiffId,
+    format: LayerFormat,
+    signal: AbortSignal,
+  ): Promise<Descriptor | undefined> {
+    const layer = await this.#parts.store.layers.get(diffId, signal)
+    const blob = layer?.blobs.find((one) => isFitting(one, format))
+    return blob && descriptorOf(blob, format.useOciMediaTypes)
+  }
+
   async #unclamped(
     layer: BuildLayer,
     format: LayerFormat,

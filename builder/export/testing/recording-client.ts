@@ -10,14 +10,19 @@ export interface PushCall {
 
 /** A registry that takes everything and remembers it; `check` may throw to refuse. */
 export function recordingClient(check: (place: Reference) => void = () => {}): {
-  readonly client: Pick<RegistryClient, 'checkPush' | 'pushBlob' | 'pushManifest'>
+  readonly client: Pick<
+    RegistryClient,
+    'beginBlob' | 'checkPush' | 'hasBlob' | 'pushBlob' | 'pushManifest'
+  >
   readonly calls: readonly PushCall[]
 } {
   const calls: PushCall[] = []
   return {
     calls,
     client: {
+      beginBlob: () => ({ finish: async () => undefined, [Symbol.asyncDispose]: async () => {} }),
       checkPush: async (place) => check(place),
+      hasBlob: async () => false,
       pushBlob: async (place, _source, { mountFrom }) => {
         check(place)
         calls.push({ kind: 'blob', place, mountFrom })
