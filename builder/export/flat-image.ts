@@ -48,7 +48,7 @@ export class FlatImage implements AsyncDisposable {
     signal: AbortSignal,
   ): Promise<FlatImage> {
     const { kernel, services, workDirectory } = parts
-    const directory = await mkdtemp(join(workDirectory, '.tsbuild-export-'))
+    const directory = await mkdtemp(join(workDirectory, 'image-'))
     try {
       const contents = []
       for (const [index, layer] of image.layers.entries()) {

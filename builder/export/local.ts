@@ -16,11 +16,12 @@ import {
 } from './local-writer.ts'
 import { checkMirrorDestination, keepPaths, removeOthers } from './mirror.ts'
 import { PathClaims, placedImages } from './placed-images.ts'
+import { openWorkDirectory, type WorkDirectoryKernel } from './work-directory.ts'
 
 type LocalOutput = Extract<OutputRequest, { type: 'local' | 'tar' }>
 
 export interface LocalParts extends Pick<Surroundings, 'cwd' | 'stdout'> {
-  readonly kernel: FlatKernel & LocalKernel
+  readonly kernel: FlatKernel & LocalKernel & WorkDirectoryKernel
 }
 
 /**
@@ -83,7 +84,8 @@ export class LocalExporter implements Exporter {
     const claims = result.images.length > 1 ? new PathClaims() : undefined
     for (const placed of placedImages(result, this.#output.platformSplit)) {
       // Below the destination: files get their place by rename.
-      const parts = { kernel, services, workDirectory: dest }
+      await using work = await openWorkDirectory(dest, kernel)
+      const parts = { kernel, services, workDirectory: work.path }
       await using flat = await FlatImage.open(placed.image, parts, signal)
       claims?.add(flat, placed)
       const root = join(dest, placed.directory)
