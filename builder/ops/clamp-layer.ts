@@ -20,7 +20,7 @@ export interface ClampRecord {
 }
 
 export interface ClampParts {
-  readonly store: Pick<Store, 'layers' | 'blobs' | 'lease'>
+  readonly store: Pick<Store, 'layers' | 'blobs' | 'lease' | 'root'>
   readonly access: LayerAccess
   readonly limits: Limits
   readonly worker: () => Promise<Worker>
@@ -85,7 +85,7 @@ async function repack(
   const result = await limits.cpu(async () =>
     (await worker()).packEntries(
       clampedEntries(contents, root, epochSec),
-      { ...files, compression, level },
+      { ...files, compression, level, partsTable: store.root.partsTable },
       signal,
     ),
   )

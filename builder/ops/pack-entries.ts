@@ -47,16 +47,19 @@ export async function packPlanned(
   const output = blob.file
   const contents = store.lease.temporaryPath()
   const { compression, level } = format
+  const { partsTable } = store.root
   const pack = async (): Promise<PackResult> => {
     if ([...entries.roots].some((root) => root.startsWith(`${store.root.layersDir}/`))) {
       const worker = await parts.worker()
       return await worker.packEntries(
         entries.pages(),
-        { output, compression, level, contents },
+        { output, compression, level, contents, partsTable },
         signal,
       )
     }
-    await using packer = parts.kernel.createPacker({ output, compression, level, contents, signal })
+    await using packer = parts.kernel.createPacker({
+      ...{ output, compression, level, contents, partsTable, signal },
+    })
     for await (const batch of entries.pages()) {
       await packer.add(batch)
     }

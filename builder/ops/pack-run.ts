@@ -7,7 +7,7 @@ import type { Worker } from '../worker/protocol.ts'
 import type { LayerAccess } from './layer-access.ts'
 
 export interface PackRunParts {
-  readonly store: Pick<Store, 'blobs' | 'layers' | 'lease'>
+  readonly store: Pick<Store, 'blobs' | 'layers' | 'lease' | 'root'>
   readonly access: LayerAccess
   readonly limits: Limits
   readonly format: LayerFormat
@@ -47,7 +47,7 @@ export async function packRun(
       : []
     const request = {
       ...{ diff: run.diff, parentContents, clampMtimeSec: undefined },
-      ...{ output, compression, level, contents },
+      ...{ output, compression, level, contents, partsTable: store.root.partsTable },
     }
     return await limits.cpu(() => worker.packRun(request, signal))
   })

@@ -28,7 +28,7 @@ export interface RunNodeParts extends PackRunParts {
   readonly cache: StepCache
   readonly access: LayerAccess
   readonly limits: Limits
-  readonly store: Pick<Store, 'blobs' | 'layers' | 'lease'>
+  readonly store: Pick<Store, 'blobs' | 'layers' | 'lease' | 'root'>
   readonly workerFor: (use: FirstUse) => Promise<Worker>
   readonly options: RunOptions
   readonly mounts: Omit<MountParts, 'sources'>

@@ -52,10 +52,10 @@ export async function packEntries(
   kernel: PackKernel,
   signal: AbortSignal,
 ): Promise<PackResult> {
-  const { output, compression, level, contents } = target
+  const { output, compression, level, contents, partsTable } = target
   try {
     await using packer: LayerPacker = kernel.createPacker({
-      ...{ output, compression, level, contents, signal },
+      ...{ output, compression, level, contents, partsTable, signal },
     })
     for await (const batch of batches) await packer.add(batch)
     const { entries: _none, ...result } = await packer.finish()

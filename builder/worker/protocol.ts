@@ -80,6 +80,8 @@ export interface UnpackRequest {
   readonly directory: string
   /** File to write the table of contents to. */
   readonly contents: string
+  /** As in PackOptions. */
+  readonly partsTable?: string | undefined
 }
 
 export interface UnpackResult {
@@ -222,6 +224,8 @@ export interface PackTarget {
   readonly level: number | undefined
   /** File to write the table of contents to. */
   readonly contents: string
+  /** As in PackOptions. */
+  readonly partsTable?: string | undefined
 }
 
 export interface PackRunRequest extends PackTarget {

@@ -44,6 +44,7 @@ export interface Addon {
     cancellation: Cancellation,
     drained: () => void,
     contents: string,
+    partsTable: string,
   ): AddonPacker
   createMaker(
     root: string,

@@ -77,6 +77,11 @@ export interface PackOptions {
    * Undefined: `finish` gives the entries.
    */
   readonly contents?: string | undefined
+  /**
+   * `StateRoot.partsTable`: where what was compressed before, by any process, is found again. Undefined: only what this
+   * process compressed. The blob is the same either way.
+   */
+  readonly partsTable?: string | undefined
   readonly signal: AbortSignal
 }
 
@@ -86,7 +91,7 @@ export interface PackResult {
   /** Of `output`; for `uncompressed` equal to the diffId. Absent without output. */
   readonly digest: Digest | undefined
   readonly sizeBytes: number | undefined
-  /** Of the uncompressed bytes, those that this process had compressed before for another layer, or for this one. */
+  /** Of the uncompressed bytes, those that had been compressed before, for another layer or this one. */
   readonly takenOverBytes: number
   /** e.g. `zlib-1.3.1/6`, `isal-2.31/1`, `zstd-1.5.4/3`: recorded with the blob. */
   readonly engine: string

@@ -27,6 +27,9 @@ export class NativePacker implements LayerPacker {
     if (options.contents !== undefined) {
       checkHostPath(options.contents, 'the table of contents')
     }
+    if (options.partsTable !== undefined) {
+      checkHostPath(options.partsTable, 'the table of parts')
+    }
     check(
       options.level === undefined || Number.isInteger(options.level),
       `level ${options.level} is no whole number`,
@@ -43,6 +46,7 @@ export class NativePacker implements LayerPacker {
       this.#cancellation,
       () => this.#room?.(),
       options.contents ?? '',
+      options.partsTable ?? '',
     )
     this.#packer.done
       .catch((error: unknown) => {

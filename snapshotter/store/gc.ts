@@ -1,4 +1,4 @@
-import { readdir } from 'node:fs/promises'
+import { readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Digest, type DiffId, digestHex } from '../../registry-client/oci/index.ts'
 import { errnoOf } from './errors.ts'
@@ -121,12 +121,15 @@ async function sweepBlobs(
   marks: Marks,
 ): Promise<Digest[]> {
   const removed: Digest[] = []
-  for (const digest of await store.blobs.digests()) {
+  const digests = await store.blobs.digests()
+  for (const digest of digests) {
     const hex = digestHex(digest)
     if (!inventory.blobs.has(hex) || marks.blobs.has(hex)) continue
     await moveToTrash(store.root, store.blobs.path(digest))
     removed.push(digest)
   }
+  // What it says of a blob that is gone is nothing to anybody.
+  if (removed.length === digests.length) await rm(store.root.partsTable, { force: true })
   const unverified = join(store.root.path, 'blobs/unverified')
   for (const name of await readdir(unverified)) {
     if (!marks.blobs.has(name)) await moveToTrash(store.root, join(unverified, name))

@@ -29,6 +29,8 @@ const FORMAT_FILE = 'format'
 export interface StateRoot {
   readonly path: string
   readonly blobsDir: string
+  /** What of the blobs can be taken over into others (PackOptions.partsTable); a file, once something was packed. */
+  readonly partsTable: string
   readonly layersDir: string
   readonly cacheDir: string
   readonly imagesDir: string
@@ -76,6 +78,7 @@ export function stateRootAt(root: string): StateRoot {
   return {
     path: root,
     blobsDir: join(root, 'blobs/sha256'),
+    partsTable: join(root, 'blobs/parts'),
     layersDir: join(root, 'layers'),
     cacheDir: join(root, 'cache'),
     imagesDir: join(root, 'images'),

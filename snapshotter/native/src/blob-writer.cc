@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "copy-file.h"
+#include "crc32.h"
 #include "failure.h"
 
 namespace tsbuild {
@@ -13,21 +14,25 @@ namespace tsbuild {
 namespace {
 
 constexpr size_t storedBlockSize = 1024 * 1024;
+// As many as the table has entries.
+constexpr size_t partsMax = 65536;
 
 }  // namespace
 
-BlobWriter::BlobWriter(const std::string& output, std::unique_ptr<Encoding> encoding)
+BlobWriter::BlobWriter(const std::string& output, std::unique_ptr<Encoding> encoding,
+                       const std::string& partsTable)
     : outputPath_(output),
       encoding_(std::move(encoding)),
       blockSize_(encoding_ ? encoding_->blockSize() : storedBlockSize),
       engine_(encoding_ ? encoding_->engine() : ""),
+      partsTable_(partsTable, engine_),
       buffers_(std::make_shared<Buffers>(blockSize_)),
       toEncode_(2),
       toFinish_(processorThreads() + 2) {
   if (outputPath_.empty()) return;
   output_.reset(open(outputPath_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
   if (!output_) failErrno("open", outputPath_);
-  if (encoding_) parts_.emplace(output_.get(), engine_);
+  if (encoding_) recentParts_.emplace(output_.get(), engine_);
 }
 
 BlobWriter::BlockPtr BlobWriter::newBlock(Bytes raw) {
@@ -69,12 +74,12 @@ void BlobWriter::appendZeros(size_t size) {
   for (; size > 0; size -= std::min(size, sizeof(zeros))) append(zeros, std::min(size, sizeof(zeros)));
 }
 
-bool BlobWriter::isPart(size_t size) const { return parts_ && size >= encoding_->partSizeMin() && size <= blockSize_; }
+bool BlobWriter::isPart(size_t size) const { return recentParts_ && size >= encoding_->partSizeMin() && size <= blockSize_; }
 
 void BlobWriter::appendPart(Bytes content, std::string_view digest) {
   if (current_) pushCurrent();
   const BlockPtr block = newBlock(std::move(content));
-  block->key = partKeyOf(digest);
+  block->part = rawDigestOf(digest);
   pushBlock(block);
 }
 
@@ -88,7 +93,7 @@ void BlobWriter::pushBlock(const BlockPtr& block) {
   // The order of the blocks is fixed here, before any encoder has them.
   toFinish_.push(block);
   if (!output_ || !encoding_) return;
-  if (!block->key) block->before = before_;
+  if (!block->part) block->before = before_;
   const size_t keep = std::min(encoding_->dictionarySize(), block->raw.size);
   before_.assign(reinterpret_cast<const char*>(block->raw.data.get()) + block->raw.size - keep, keep);
   toEncode_.push(block);
@@ -120,16 +125,27 @@ void BlobWriter::encodeBlocks() {
 }
 
 void BlobWriter::encode(Block& block, BlockEncoder& encoder) const {
-  if (block.key) {
-    if (auto known = findPart(engine_, *block.key)) {
-      block.encoded = std::move(known->bytes);
-      block.checksum = known->checksum;
-      block.isTakenOver = true;
-      return;
-    }
+  if (auto known = block.part ? findPart(*block.part) : std::nullopt) {
+    block.encoded = std::move(known->bytes);
+    block.checksum = known->place.checksum;
+    block.encodedChecksum = known->place.encodedChecksum;
+    block.isTakenOver = true;
+    return;
   }
   block.encoded = encoder.encode(block.raw, block.before);
   block.checksum = encoding_->checksum(block.raw);
+  if (block.part) block.encodedChecksum = crc32Of(block.encoded.data.get(), block.encoded.size);
+}
+
+std::optional<EncodedPart> BlobWriter::findPart(const RawDigest& content) const {
+  auto known = findRecentPart(engine_, content);
+  return known ? std::move(known) : partsTable_.find(content);
+}
+
+void BlobWriter::rememberPart(const Block& block, uint64_t offset) {
+  const PartPlace place = {offset, static_cast<uint32_t>(block.encoded.size), block.checksum, block.encodedChecksum};
+  recentParts_->add(*block.part, place);
+  if (parts_.size() < partsMax) parts_.push_back({*block.part, place});
 }
 
 void BlobWriter::waitEncoded(const Block& block) {
@@ -161,7 +177,7 @@ void BlobWriter::finishBlocks() {
     const uint64_t offset = result_.size;
     write(encoded.data, encoded.size);
     if (block.isTakenOver) result_.takenOverSize += raw.size;
-    if (block.key) parts_->add(*block.key, offset, static_cast<uint32_t>(encoded.size), block.checksum);
+    if (block.part) rememberPart(block, offset);
   }
   result_.diffId = diffId_.finish();
 }
@@ -189,7 +205,8 @@ BlobResult BlobWriter::finish() {
     failErrno("close", outputPath_, error);
   }
   isWhole_ = true;
-  if (parts_) parts_->keep();
+  if (recentParts_) recentParts_->keep();
+  partsTable_.add(result_.digest, parts_);
   return result_;
 }
 

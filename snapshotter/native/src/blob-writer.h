@@ -10,7 +10,9 @@
 #include "buffers.h"
 #include "codec.h"
 #include "descriptor.h"
-#include "encoded-parts.h"
+#include "encoded-part.h"
+#include "parts-table.h"
+#include "recent-parts.h"
 #include "sha256.h"
 #include "threads.h"
 
@@ -34,8 +36,8 @@ struct BlobResult {
 class BlobWriter {
  public:
   // `encoding` null: stored. `output` empty: only the diffId is wanted. The file must not exist; it is removed again
-  // unless `finish` succeeded.
-  BlobWriter(const std::string& output, std::unique_ptr<Encoding> encoding);
+  // unless `finish` succeeded. `partsTable`: as in PartsTable.
+  BlobWriter(const std::string& output, std::unique_ptr<Encoding> encoding, const std::string& partsTable);
   ~BlobWriter();
 
   // Once, before anything is appended.
@@ -62,9 +64,10 @@ class BlobWriter {
     Bytes raw;
     std::string before;
     // Of a part.
-    std::optional<PartKey> key;
+    std::optional<RawDigest> part;
     Bytes encoded;
     uint32_t checksum = 0;
+    uint32_t encodedChecksum = 0;
     bool isTakenOver = false;
     bool isEncoded = false;
   };
@@ -76,6 +79,8 @@ class BlobWriter {
   void pushBlock(const BlockPtr& block);
   void encodeBlocks();
   void encode(Block& block, BlockEncoder& encoder) const;
+  std::optional<EncodedPart> findPart(const RawDigest& content) const;
+  void rememberPart(const Block& block, uint64_t offset);
   void finishBlocks();
   void waitEncoded(const Block& block);
   void write(const void* data, size_t size);
@@ -85,7 +90,9 @@ class BlobWriter {
   const size_t blockSize_;
   const std::string engine_;
   Descriptor output_;
-  std::optional<PartsOfBlob> parts_;
+  PartsTable partsTable_;
+  std::optional<RecentParts> recentParts_;
+  std::vector<PartsTable::Part> parts_;
   bool isWhole_ = false;
 
   // Shared with the blocks, which may outlive the queues.

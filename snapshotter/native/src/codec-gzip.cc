@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "codec.h"
+#include "crc32.h"
 #include "failure.h"
 
 #if __has_include(<isa-l/igzip_lib.h>)
@@ -75,17 +76,10 @@ class GzipEncoding : public Encoding {
   // RFC 1952: deflate, no name, no time, made on Unix: nothing in it changes from run to run.
   std::string header() const override { return std::string("\x1f\x8b\x08\0\0\0\0\0\0\x03", 10); }
 
-  uint32_t checksum(const Bytes& block) const override {
-#if TSBUILD_ISAL
-    // The same sum as zlib's (RFC 1952, 8), several times as fast.
-    return crc32_gzip_refl(0, block.data.get(), block.size);
-#else
-    return static_cast<uint32_t>(crc32(0, block.data.get(), static_cast<uInt>(block.size)));
-#endif
-  }
+  uint32_t checksum(const Bytes& block) const override { return crc32Of(block.data.get(), block.size); }
 
   void account(uint32_t checksum, size_t size) override {
-    crc_ = static_cast<uint32_t>(crc32_combine64(crc_, checksum, static_cast<z_off64_t>(size)));
+    crc_ = crc32OfBoth(crc_, checksum, size);
     size_ += size;
   }
 

@@ -22,7 +22,7 @@ Napi::Value outcomeToJs(Napi::Env env, const PackOutcome& outcome) {
   return out;
 }
 
-// createPacker(output | "", compression, level | -1, cancellation, drained, contents | "") -> { add(batch): hasRoom, end(), done }
+// createPacker(output | "", compression, level | -1, cancellation, drained, contents | "", partsTable | "") -> { add(batch): hasRoom, end(), done }
 Napi::Value createPacker(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   PackSettings settings;
@@ -30,6 +30,7 @@ Napi::Value createPacker(const Napi::CallbackInfo& info) {
   settings.compression = pathFromJs(info[1]);
   settings.level = info[2].As<Napi::Number>();
   if (info[5].IsString()) settings.contents = pathFromJs(info[5]);
+  settings.partsTable = pathFromJs(info[6]);
   const auto cancellation = cancellationFromJs(info[3]);
   auto drained = Napi::ThreadSafeFunction::New(env, info[4].As<Napi::Function>(), "tsbuild packer", 0, 1);
   const auto packer = std::make_shared<Packer>(settings, cancellation, [drained] { drained.BlockingCall(); });

@@ -252,7 +252,7 @@ PackOutcome Packer::run() {
   auto encoding = newEncoding(settings_.compression, settings_.level);
   outcome.engine = encoding ? encoding->engine() : "none";
   // Declared before the group, whose destructor waits for threads that use it.
-  BlobWriter writer(settings_.output, std::move(encoding));
+  BlobWriter writer(settings_.output, std::move(encoding), settings_.partsTable);
   std::optional<ContentsWriter> contents;
   if (!settings_.contents.empty()) contents.emplace(settings_.contents);
   const auto stopAll = [&] {

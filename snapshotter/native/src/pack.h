@@ -23,6 +23,8 @@ struct PackSettings {
   int level = defaultLevel;
   // File for the table of contents; empty: none is wanted.
   std::string contents;
+  // As in PartsTable.
+  std::string partsTable;
 };
 
 struct PackOutcome {

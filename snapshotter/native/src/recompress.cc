@@ -64,7 +64,7 @@ RecompressOutcome run(const RecompressSettings& settings, const CancellationPtr&
   auto encoding = newEncoding(settings.compression, settings.level);
   outcome.engine = encoding ? encoding->engine() : "none";
   // Declared before the group, whose destructor waits for threads that use it.
-  BlobWriter writer(settings.output, std::move(encoding));
+  BlobWriter writer(settings.output, std::move(encoding), "");
   const auto stop = [&] { writer.stop(); };
   ThreadGroup group(stop);
   Cancellation::Subscription cancelled(*cancellation, stop);
