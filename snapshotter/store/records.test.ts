@@ -65,7 +65,8 @@ describe('record store', () => {
     assert.equal(await records.lastUsedMs('a'), undefined)
     await records.touch('a')
     await records.put('a', { fruit: 'apple' })
-    const before = (await records.lastUsedMs('a')) ?? 0
+    // The kernel's times are finer than the milliseconds of a touch.
+    const before = Math.floor((await records.lastUsedMs('a')) ?? 0)
     await records.touch('a')
     assert.ok(((await records.lastUsedMs('a')) ?? 0) >= before && before > 0)
   })
