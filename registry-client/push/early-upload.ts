@@ -142,4 +142,4 @@ export class EarlyUpload implements AsyncDisposable {
 }
 
 /** Whoever stops a build does not wait longer for a registry that does not answer: sessions end by themselves. */
-const CANCEL_MS = 3000
+const CANCEL_MS = 1000

@@ -6,7 +6,9 @@ export interface Cut {
   readonly afterBytes: number
 }
 
-/** A TCP proxy in front of a server that breaks connections where a test says so. */
+const LINE_BYTES_MAX = 4096
+
+/** A TCP proxy in front of a server that breaks connections where a test says so, and tells what is asked. */
 export class CuttingProxy implements AsyncDisposable {
   readonly #target: { readonly host: string; readonly port: number }
   readonly #sockets = new Set<Socket>()
@@ -15,6 +17,8 @@ export class CuttingProxy implements AsyncDisposable {
   readonly cuts: Cut[] = []
   /** How many connections were broken. */
   cutCount: number = 0
+  /** Told `POST /v2/…` of each request of HTTP, before it is passed on. */
+  onRequest: ((line: string) => void) | undefined
 
   private constructor(target: string) {
     const [host = '', port = ''] = target.split(':')
@@ -55,6 +59,12 @@ export class CuttingProxy implements AsyncDisposable {
       // Broken connections are what this is for; the other side learns of it by the close.
       socket.on('error', end)
     }
+    client.on('data', (chunk: Buffer) => {
+      const line = /^([A-Z]+ \S+) HTTP\/1\.1\r\n/.exec(
+        chunk.toString('latin1', 0, LINE_BYTES_MAX),
+      )?.[1]
+      if (line !== undefined) this.onRequest?.(line)
+    })
     this.#pass(client, server, cut?.side === 'request' ? cut.afterBytes : undefined)
     this.#pass(server, client, cut?.side === 'answer' ? cut.afterBytes : undefined)
   }
