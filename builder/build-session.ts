@@ -199,8 +199,8 @@ export class BuildSession implements AsyncDisposable {
       resolver: this.resolver,
       steps: this.steps,
       openContext: (name) => this.contexts.open(name),
-      openHttp: (node) => this.contexts.openHttp(node),
-      openGit: (node) => this.contexts.openGit(node),
+      openHttp: (node, inner) => this.contexts.openHttp(node, inner),
+      openGit: (node, inner) => this.contexts.openGit(node, inner),
       isReadByRun: run.isReadByRun,
       project: run.project,
     }

@@ -6,6 +6,7 @@ import type { BuildContexts } from '../ops/build-contexts.ts'
 import type { SourceTree } from '../ops/copy-source.ts'
 import { removeIfDamaged } from '../ops/http.ts'
 import type { BuildRequest, ContextLocation } from '../request.ts'
+import { SignalFlight } from '../solver/signal-flight.ts'
 import { SingleFlight } from '../solver/single-flight.ts'
 import { keepsGitDirectory } from '../steering-args.ts'
 import type { ContextParts, FilesLocation, OpenContext } from './context-parts.ts'
@@ -23,9 +24,9 @@ export class LocatedContexts implements BuildContexts {
   readonly #request: Pick<BuildRequest, 'context' | 'namedContexts' | 'dockerfile' | 'buildArgs'>
   readonly #parts: ContextParts
   readonly #contexts = new SingleFlight<OpenContext>()
-  #trees = new SingleFlight<SourceTree>()
+  #trees = new SignalFlight<SourceTree>()
   readonly #downloads = new Set<Digest>()
-  readonly #repositories = new SingleFlight<GitTree>()
+  readonly #repositories = new SignalFlight<GitTree>()
   readonly #opened: OpenContext[] = []
   #dockerfile: Promise<DockerfileText> | undefined
 
@@ -47,21 +48,29 @@ export class LocatedContexts implements BuildContexts {
   }
 
   /** The file that ADD names by a URL (features rows D114, D115). */
-  async openHttp(node: Pick<HttpNode, 'url' | 'checksum' | 'filename'>): Promise<SourceTree> {
-    const { url, checksum, filename } = node
+  async openHttp(
+    { url, checksum, filename }: Pick<HttpNode, 'url' | 'checksum' | 'filename'>,
+    signal: AbortSignal,
+  ): Promise<SourceTree> {
     const key = JSON.stringify(['http', url, checksum, filename])
-    return await this.#trees.run(key, () => openHttpTree({ url, checksum, filename }, this.#parts))
+    const request = { url, checksum, filename }
+    return await this.#trees.run(key, signal, (inner) =>
+      openHttpTree(request, { ...this.#parts, signal: inner }),
+    )
   }
 
   /** The checkout that ADD names by a URL (features rows D118-D120). */
-  async openGit(node: Omit<GitNode, 'id' | 'origin' | 'kind'>): Promise<GitTree> {
+  async openGit(
+    node: Omit<GitNode, 'id' | 'origin' | 'kind'>,
+    signal: AbortSignal,
+  ): Promise<GitTree> {
     const { remote, ref, subdir, checksum, keepGitDir, submodules, mtime, fetchByCommit } = node
     const request = {
       ...{ remote, ref, subdir, checksum, keepGitDir, submodules },
       ...{ mtime, fetchByCommit },
     }
-    return await this.#repositories.run(JSON.stringify(request), () =>
-      GitTree.open(request, 'the repository', this.#parts),
+    return await this.#repositories.run(JSON.stringify(request), signal, (inner) =>
+      GitTree.open(request, 'the repository', { ...this.#parts, signal: inner }),
     )
   }
 
@@ -73,7 +82,7 @@ export class LocatedContexts implements BuildContexts {
       case 'http':
         return await httpTime(source, this.#parts)
       case 'git': {
-        const repository = await this.openGit(source)
+        const repository = await this.openGit(source, this.#parts.signal)
         return (await repository.checkout()).timeSec
       }
       default:
@@ -91,7 +100,7 @@ export class LocatedContexts implements BuildContexts {
       const directory = downloadsDirectory(this.#parts)
       isDamaged = (await removeIfDamaged(directory, digest, this.#parts.signal)) || isDamaged
     }
-    if (isDamaged) this.#trees = new SingleFlight()
+    if (isDamaged) this.#trees = new SignalFlight()
     return isDamaged
   }
 

@@ -57,6 +57,28 @@ describe('bad input', () => {
     await assertFails(lab, result, 1, /temporary files/, /set TMPDIR/)
   })
 
+  it('does not wait for a download that hangs once something else has failed', async () => {
+    await using lab = await Lab.open()
+    let tellHangs = (): void => {}
+    const hangs = new Promise<void>((resolve) => (tellHangs = resolve))
+    const server = createServer((request, response) => {
+      if (request.url === '/hangs') return tellHangs()
+      void hangs.then(() => response.writeHead(404).end())
+    })
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    try {
+      const base = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+      const context = await lab.context({
+        Dockerfile: `FROM scratch\nADD ${base}/hangs /a\nADD ${base}/fails /b\n`,
+      })
+      const result = await lab.tsbuild(['build', '--progress=plain', context])
+      await assertFails(lab, result, 1, /fails.*404/, />>> ADD .*fails/, /hangs .*\n#2 CANCELED/)
+    } finally {
+      server.closeAllConnections()
+      server.close()
+    }
+  })
+
   it('refuses to annotate the index of one platform, which has none', async () => {
     await using lab = await Lab.open()
     const context = await lab.context({ Dockerfile: 'FROM scratch\nCOPY Dockerfile /\n' })
