@@ -12,7 +12,9 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)))
 // No braces: mocha does not know them.
 const TESTS = ['native', 'layer'].map((folder) => `dist/snapshotter/${folder}/*.test.js`)
 const QUICK_TESTS = [
-  ...['bad-archives', 'packer', 'read-archive', 'trees', 'unpack'].map((name) => `native/${name}`),
+  ...['bad-archives', 'packer', 'read-archive', 'read-contents', 'trees', 'unpack'].map(
+    (name) => `native/${name}`,
+  ),
   ...['diff', 'round-trip'].map((name) => `layer/${name}`),
 ].map((name) => `dist/snapshotter/${name}.test.js`)
 /** Random runs of each property with `--quick`. */

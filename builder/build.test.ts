@@ -107,14 +107,14 @@ class RecordingWorker implements Worker {
       blob: request.blob,
       compression: request.compression,
       extractTo: fs,
+      entries: { contents: request.contents },
       whiteouts: 'overlay',
       userXattr: false,
       ownership: 'none',
       limits: { uncompressedSizeBytesMax: 1 << 30, entryCountMax: 1000 },
       signal,
     })
-    await writeContents(request.contents, read.entries)
-    return { uncompressedSizeBytes: read.uncompressedSizeBytes, entryCount: read.entries.length }
+    return { uncompressedSizeBytes: read.uncompressedSizeBytes }
   }
 
   async readFile(root: LayerDirectory, path: string): Promise<Uint8Array> {

@@ -1,4 +1,4 @@
-import { mkdir } from 'node:fs/promises'
+import { mkdir, rm } from 'node:fs/promises'
 import { ARCHIVE_LIMITS, type Kernel, LayerTree } from '../../snapshotter/index.ts'
 import { LayerSource } from '../ops/copy-layer-tree.ts'
 import type { SourceTree } from '../ops/copy-source.ts'
@@ -20,18 +20,21 @@ export interface ArchiveTreeOptions {
 export async function openArchiveTree(options: ArchiveTreeOptions): Promise<SourceTree> {
   const { kernel, file, directory, description, signal } = options
   await mkdir(directory)
+  const contents = `${directory}.contents`
   try {
-    const { entries } = await kernel.readLayer({
+    await kernel.readLayer({
       blob: file,
       compression: 'auto',
       extractTo: directory,
+      entries: { contents },
       whiteouts: 'plain',
       userXattr: false,
       ownership: 'none',
       limits: ARCHIVE_LIMITS,
       signal,
     })
-    return new LayerSource({ tree: LayerTree.of([entries]), description, rootOf: () => directory })
+    const tree = await LayerTree.load([contents])
+    return new LayerSource({ tree, description, rootOf: () => directory })
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === 'bad-archive') {
       throw new ContextError(
@@ -41,6 +44,8 @@ export async function openArchiveTree(options: ArchiveTreeOptions): Promise<Sour
       )
     }
     throw error
+  } finally {
+    await rm(contents, { force: true })
   }
 }
 
@@ -50,23 +55,18 @@ export async function archiveTime(
   { kernel, signal }: Pick<ArchiveTreeOptions, 'kernel' | 'signal'>,
 ): Promise<number | undefined> {
   try {
-    const { entries } = await kernel.readLayer({
+    const { newestFileSec } = await kernel.readLayer({
       blob: file,
       compression: 'auto',
       extractTo: undefined,
+      entries: 'none',
       whiteouts: 'plain',
       userXattr: false,
       ownership: 'none',
       limits: ARCHIVE_LIMITS,
       signal,
     })
-    let newest: number | undefined
-    for (const entry of entries) {
-      if (entry.type === 'file') {
-        newest = Math.max(newest ?? entry.mtimeSec, entry.mtimeSec)
-      }
-    }
-    return newest === undefined ? undefined : Math.floor(newest)
+    return newestFileSec
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === 'bad-archive') {
       return undefined

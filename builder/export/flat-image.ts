@@ -61,6 +61,7 @@ export class FlatImage implements AsyncDisposable {
           ownership: 'none',
           compression: 'auto',
           userXattr: false,
+          entries: 'list',
         } as const
         const read = { blob, extractTo, limits: ARCHIVE_LIMITS, signal, ...options }
         const { entries } = await kernel.readLayer(read)

@@ -34,6 +34,7 @@ export async function openArchive(
       blob: file,
       compression: 'auto',
       extractTo: root,
+      entries: 'list',
       whiteouts: 'plain',
       userXattr: false,
       ownership: 'none',

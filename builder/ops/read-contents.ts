@@ -1,11 +1,4 @@
-import {
-  ARCHIVE_LIMITS,
-  type Kernel,
-  type LayerBlob,
-  normalizeEntries,
-  type Store,
-  writeContents,
-} from '../../snapshotter/index.ts'
+import { ARCHIVE_LIMITS, type Kernel, type LayerBlob, type Store } from '../../snapshotter/index.ts'
 import { BuildError } from '../errors.ts'
 import type { BuildLayer } from '../solver/layer.ts'
 
@@ -21,10 +14,12 @@ export async function readLayerContents(
   signal: AbortSignal,
 ): Promise<string> {
   const { diffId } = await layer.packing
+  const file = parts.store.lease.temporaryPath()
   const read = await parts.kernel.readLayer({
     blob: path,
     compression: blob.compression,
     extractTo: undefined,
+    entries: { contents: file },
     whiteouts: 'overlay',
     userXattr: false,
     ownership: 'none',
@@ -37,7 +32,5 @@ export async function readLayerContents(
       `could not use blob ${blob.digest} of ${layer.title}: its content is ${read.diffId}, not ${diffId}`,
     )
   }
-  const file = parts.store.lease.temporaryPath()
-  await writeContents(file, normalizeEntries(read.entries))
   return file
 }

@@ -44,7 +44,7 @@ class RecordingWorker {
     })
     await mkdir(join(request.directory, 'fs'), { recursive: true })
     await writeFile(request.contents, '')
-    return { uncompressedSizeBytes: 1, entryCount: 0 }
+    return { uncompressedSizeBytes: 1 }
   }
 }
 

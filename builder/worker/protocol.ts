@@ -86,7 +86,6 @@ export interface UnpackRequest {
 
 export interface UnpackResult {
   readonly uncompressedSizeBytes: number
-  readonly entryCount: number
 }
 
 export type OutputSink = (stream: 'stdout' | 'stderr', bytes: Uint8Array) => void

@@ -6,6 +6,7 @@ import {
   type LayerEntry,
   type LayerPath,
   parentOf,
+  readContents,
 } from '../../snapshotter/index.ts'
 import type { RecordedOwner } from '../sandbox/report.ts'
 
@@ -18,16 +19,19 @@ export const OWNER_XATTR = 'user.tsbuild.owner'
 
 const SETGID = 0o2000
 
-/** Records the owners of a layer that was just unpacked below `root` without them; `entries` are normalized. */
+/** Records the owners of a layer that was just unpacked below `root` without them; `contents` is its table of contents. */
 export async function recordOwners(
   root: string,
-  entries: readonly LayerEntry[],
+  contents: string,
   kernel: Pick<Kernel, 'setXattr'>,
 ): Promise<void> {
-  const types = new Map(entries.map(({ path, type }) => [path, type]))
   const changedParents = new Set<LayerPath>()
-  for (const entry of entries) {
-    if (!hasAttributes(entry) || hasLinkAbove(entry.path, types)) continue
+  // Nothing is unpacked through a link, but a table of contents is only data: none is followed here.
+  let lastLeaf: LayerPath | undefined
+  for await (const entry of entriesOf(contents)) {
+    if (lastLeaf !== undefined && entry.path.startsWith(`${lastLeaf}/`)) continue
+    if (isLeaf(entry)) lastLeaf = entry.path
+    if (!hasAttributes(entry)) continue
     const place = entry.path === '' ? root : `${root}/${entry.path}`
     if (isDevice(entry)) {
       await writeFile(encodePath(place), '', { flag: 'wx', mode: entry.mode })
@@ -36,11 +40,21 @@ export async function recordOwners(
     }
     recordOne(place, entry, kernel)
   }
-  for (const entry of entries) {
+  if (changedParents.size === 0) return
+  for await (const entry of entriesOf(contents)) {
     if (entry.type === 'dir' && changedParents.has(entry.path)) {
       await lutimes(encodePath(`${root}/${entry.path}`), entry.mtimeSec, entry.mtimeSec)
     }
   }
+}
+
+async function* entriesOf(contents: string): AsyncGenerator<LayerEntry> {
+  for await (const batch of readContents(contents)) yield* batch
+}
+
+/** Marks say nothing of what is at their own path. */
+function isLeaf({ type }: LayerEntry): boolean {
+  return type !== 'dir' && type !== 'whiteout' && type !== 'opaque'
 }
 
 type DeviceEntry = Extract<LayerEntry, { type: 'char' | 'block' }>
@@ -63,14 +77,6 @@ function recordOne(place: string, entry: AttributedEntry, kernel: Pick<Kernel, '
   }
   const text = recordOf(entry)
   if (text !== undefined) kernel.setXattr(place, OWNER_XATTR, Buffer.from(text))
-}
-
-/** Nothing is unpacked through a link, but a table of contents is only data: none is followed here. */
-function hasLinkAbove(path: LayerPath, types: ReadonlyMap<LayerPath, string>): boolean {
-  for (let at = parentOf(path); at !== ''; at = parentOf(at)) {
-    if ((types.get(at) ?? 'dir') !== 'dir') return true
-  }
-  return false
 }
 
 function recordOf(entry: AttributedEntry): string | undefined {

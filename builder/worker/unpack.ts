@@ -4,9 +4,7 @@ import {
   ARCHIVE_LIMITS,
   type Kernel,
   makePlace,
-  normalizeEntries,
   noteImpliedDirectories,
-  writeContents,
 } from '../../snapshotter/index.ts'
 import { recordOwners } from './recorded-owners.ts'
 import type { UnpackRequest, UnpackResult } from './protocol.ts'
@@ -49,6 +47,7 @@ export async function unpackLayer(
       arriving,
       compression,
       extractTo,
+      entries: { contents },
       whiteouts: 'overlay',
       userXattr: parts.userXattr,
       ownership: parts.recordsOwners ? 'none' : 'owners',
@@ -58,11 +57,9 @@ export async function unpackLayer(
     // The digest of a blob that still arrives is checked where it is downloaded.
     if (layer.digest !== undefined) check('digest-mismatch', blob, layer.digest, expect.digest)
     check('diff-id-mismatch', blob, layer.diffId, expect.diffId)
-    await noteImpliedDirectories({ path: directory }, layer.entries)
-    const entries = normalizeEntries(layer.entries)
-    if (parts.recordsOwners) await recordOwners(extractTo, entries, parts.kernel)
-    await writeContents(contents, entries)
-    return { uncompressedSizeBytes: layer.uncompressedSizeBytes, entryCount: layer.entries.length }
+    await noteImpliedDirectories({ path: directory }, layer.implied)
+    if (parts.recordsOwners) await recordOwners(extractTo, contents, parts.kernel)
+    return { uncompressedSizeBytes: layer.uncompressedSizeBytes }
   } catch (error) {
     await rm(contents, { force: true })
     await parts.kernel.removeTree(directory, new AbortController().signal)

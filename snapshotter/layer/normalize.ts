@@ -5,7 +5,8 @@ import { comparePaths, parentOf } from './order.ts'
 /**
  * The entries of a tar as a table of contents: sorted, one per path. A later entry of a path replaces an earlier one
  * together with what was below it, unless both are directories (features row O20); whiteouts and opaque marks concern lower
- * layers only, wherever they stand in the tar (O18), so they are kept beside entries of the same path.
+ * layers only, wherever they stand in the tar (O18), so they are kept beside entries of the same path. For lists in memory;
+ * the addon does it for whole layers (`ReadLayerOptions.entries`, src/layer-table.h).
  */
 export function normalizeEntries<E extends DiffEntry>(entries: readonly E[]): E[] {
   // Our own layers are packed in this order: most of the time there is nothing to do.

@@ -104,6 +104,9 @@ export interface AddonReadOptions {
   readonly compression: string
   readonly digestsBlob: boolean
   readonly extractTo: string
+  readonly listsEntries: boolean
+  /** Empty: no table of contents. */
+  readonly contents: string
   readonly whiteouts: string
   readonly userXattr: boolean
   readonly withOwners: boolean
@@ -118,6 +121,8 @@ export interface AddonReadResult {
   readonly diffId: string
   readonly uncompressedSizeBytes: number
   readonly entries: EntryColumns
+  readonly implied: string
+  readonly newestFileSec?: number
   readonly skipped: readonly { readonly path: string; readonly what: string }[]
 }
 

@@ -224,6 +224,7 @@ describe('order and meaning in one archive', () => {
           blob,
           compression: 'uncompressed',
           extractTo: root,
+          entries: 'none',
           whiteouts: 'overlay',
           userXattr: false,
           ownership: 'owners',

@@ -144,6 +144,11 @@ export interface ReadLayerOptions {
   /** Directory to unpack into (must exist, may hold entries); undefined: only the contents are read. */
   readonly extractTo: string | undefined
   /**
+   * What becomes of the entries: a list in the order of the tar, which is held in memory; a table of contents (the order and
+   * the rules of `normalizeEntries`) in a file to create (O_EXCL), in bounded memory; or nothing.
+   */
+  readonly entries: 'list' | 'none' | { readonly contents: string }
+  /**
    * `overlay`: whiteouts become what overlayfs understands (char 0/0, `trusted.` or `user.overlay.opaque`).
    * `apply`: whiteouts remove what is in the directory already (copy driver).
    * `plain`: no whiteout meaning (ADD of an archive): `.wh.` names are ordinary files.
@@ -163,8 +168,12 @@ export interface ReadLayerResult {
   readonly sizeBytes: number
   readonly diffId: DiffId
   readonly uncompressedSizeBytes: number
-  /** In tar order, later duplicates win when applied. */
+  /** In tar order, later duplicates win when applied; empty unless a list was asked for. */
   readonly entries: readonly LayerEntry[]
+  /** With a table of contents: directories that entries need and do not describe, sorted. */
+  readonly implied: readonly LayerPath[]
+  /** When the newest file was changed; undefined without a file. */
+  readonly newestFileSec: number | undefined
   /** What could not be made when unpacking: devices (`what` is `device`) and extended attributes (their name). */
   readonly skipped: readonly { readonly path: LayerPath; readonly what: string }[]
 }

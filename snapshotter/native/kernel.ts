@@ -3,7 +3,7 @@ import type { DiffId, Digest } from '../../registry-client/oci/index.ts'
 import type { LayerPath } from '../layer/entry.ts'
 import { type Addon, cancellable, toKernelError } from './addon.ts'
 import { check, checkDevice, checkFd, checkHostPath, checkPath } from './check-arguments.ts'
-import { decodeLayerEntries, decodeScanned, joinList } from './entry-columns.ts'
+import { decodeLayerEntries, decodeScanned, joinList, splitList } from './entry-columns.ts'
 import { KernelError } from './kernel-error.ts'
 import type {
   DirectoryListing,
@@ -155,7 +155,7 @@ async function hashFiles(
 }
 
 async function readLayer(options: ReadLayerOptions): Promise<ReadLayerResult> {
-  const { blob, arriving, extractTo, limits, signal } = options
+  const { blob, arriving, extractTo, entries, limits, signal } = options
   checkHostPath(blob, 'the blob')
   if (arriving !== undefined) {
     checkHostPath(arriving.path, 'the arriving blob')
@@ -163,6 +163,9 @@ async function readLayer(options: ReadLayerOptions): Promise<ReadLayerResult> {
   }
   if (extractTo !== undefined) {
     checkHostPath(extractTo, 'the directory to unpack into')
+  }
+  if (typeof entries !== 'string') {
+    checkHostPath(entries.contents, 'the table of contents')
   }
   check(Number.isSafeInteger(limits.uncompressedSizeBytesMax), 'the size limit is no whole number')
   check(Number.isSafeInteger(limits.entryCountMax), 'the limit of entries is no whole number')
@@ -173,6 +176,8 @@ async function readLayer(options: ReadLayerOptions): Promise<ReadLayerResult> {
     compression: options.compression,
     digestsBlob: arriving === undefined,
     extractTo: extractTo ?? '',
+    listsEntries: entries === 'list',
+    contents: typeof entries === 'string' ? '' : entries.contents,
     whiteouts: options.whiteouts,
     userXattr: options.userXattr,
     withOwners: options.ownership === 'owners',
@@ -189,6 +194,8 @@ async function readLayer(options: ReadLayerOptions): Promise<ReadLayerResult> {
     diffId: result.diffId as DiffId,
     uncompressedSizeBytes: result.uncompressedSizeBytes,
     entries: decodeLayerEntries(result.entries),
+    implied: splitList(result.implied),
+    newestFileSec: result.newestFileSec,
     skipped: result.skipped,
   }
 }

@@ -181,6 +181,7 @@ async function unpack(
     blob,
     compression: 'auto',
     extractTo,
+    entries: 'list',
     whiteouts,
     userXattr: false,
     ownership: 'owners',

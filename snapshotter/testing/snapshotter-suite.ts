@@ -19,7 +19,6 @@ import { EntryMaker } from '../layer/scanned.ts'
 import { expandOpaque } from '../layer/diff.ts'
 import { noteImpliedDirectories } from '../layer/implied.ts'
 import { LayerTree } from '../layer/tree.ts'
-import { file } from './entries.ts'
 import {
   Bench,
   type Change,
@@ -268,7 +267,7 @@ export function snapshotterSuite(name: string, parts: SnapshotterParts): void {
       const unpacked = bench.newDirectory()
       await mkdir(join(unpacked.path, 'fs/var/tmp/new'), { recursive: true })
       await writeFile(join(unpacked.path, 'fs/var/tmp/new/file'), '')
-      await noteImpliedDirectories(unpacked, [file('var/tmp/new/file')])
+      await noteImpliedDirectories(unpacked, ['var', 'var/tmp', 'var/tmp/new'])
       const upper = await bench.step([lower.directory, unpacked], async (dir) => {
         for (const [path, mode] of [
           ['var', 0o711],

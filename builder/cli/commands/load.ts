@@ -71,6 +71,7 @@ async function layoutDirectory(
     whiteouts: 'plain',
     userXattr: false,
     ownership: 'none',
+    entries: 'none',
   } as const
   await kernel.readLayer({ blob: path, extractTo, limits: LIMITS, signal, ...options })
   return extractTo

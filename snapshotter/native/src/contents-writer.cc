@@ -24,17 +24,6 @@ int rankOf(EntryType type) {
   return type == EntryType::opaque ? 2 : 1;
 }
 
-// Below zero when `a` comes first: by components, so a slash sorts before every byte that a name can have.
-int comparePaths(std::string_view a, std::string_view b) {
-  const size_t common = std::min(a.size(), b.size());
-  for (size_t i = 0; i < common; i++) {
-    if (a[i] == b[i]) continue;
-    const auto rank = [](char byte) { return byte == '/' ? 0 : static_cast<unsigned char>(byte); };
-    return rank(a[i]) - rank(b[i]);
-  }
-  return a.size() < b.size() ? -1 : (a.size() > b.size() ? 1 : 0);
-}
-
 void appendString(std::string& out, std::string_view bytes) {
   out += '"';
   for (size_t i = 0; i < bytes.size();) {

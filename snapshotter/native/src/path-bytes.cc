@@ -1,5 +1,6 @@
 #include "path-bytes.h"
 
+#include <algorithm>
 #include <cstring>
 
 namespace tsbuild {
@@ -47,6 +48,16 @@ size_t utf8SequenceLength(std::string_view s, size_t at) {
     return 4;
   }
   return 0;
+}
+
+int comparePaths(std::string_view a, std::string_view b) {
+  const size_t common = std::min(a.size(), b.size());
+  for (size_t i = 0; i < common; i++) {
+    if (a[i] == b[i]) continue;
+    const auto rank = [](char byte) { return byte == '/' ? 0 : static_cast<unsigned char>(byte); };
+    return rank(a[i]) - rank(b[i]);
+  }
+  return a.size() < b.size() ? -1 : (a.size() > b.size() ? 1 : 0);
 }
 
 bool isAscii(std::string_view bytes) {
@@ -133,6 +144,15 @@ std::vector<std::string> splitList(std::string_view joined) {
     if (end == std::string_view::npos) break;
     out.emplace_back(joined.substr(at, end - at));
     at = end + 1;
+  }
+  return out;
+}
+
+std::string joinList(const std::vector<std::string>& parts) {
+  std::string out;
+  for (const auto& part : parts) {
+    out += part;
+    out += '\0';
   }
   return out;
 }

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <chrono>
 #include <exception>
+#include <optional>
 #include <thread>
 
 #include "buffers.h"
@@ -12,6 +13,7 @@
 #include "extract.h"
 #include "families.h"
 #include "job.h"
+#include "layer-table.h"
 #include "path-bytes.h"
 #include "resolve.h"
 #include "sha256.h"
@@ -41,6 +43,9 @@ struct ReadSettings {
   bool digestsBlob;
   bool extracts;
   ExtractSettings extract;
+  // What becomes of the entries: a list, a table of contents in this file when it has a name, or nothing.
+  bool listsEntries;
+  std::string contents;
   TarLimits limits;
 };
 
@@ -50,6 +55,9 @@ struct ReadOutcome {
   std::string diffId;
   uint64_t uncompressedSize = 0;
   Columns entries;
+  std::vector<std::string> implied;
+  // Of all files; nothing without a file.
+  std::optional<int64_t> newestFileSec;
   std::vector<Skipped> skipped;
 };
 
@@ -83,19 +91,23 @@ std::optional<TarEntry> asLayerEntry(TarEntry entry) {
 
 // Some bytes of the archive, and what of files is in them.
 struct ReadPiece {
-  struct FilePart {
+  struct Part {
+    // Of a file.
     ByteSpan bytes;
-    bool isLast;
+    // What is whole with them.
+    std::optional<TarEntry> entry;
   };
   SharedBytes bytes;
-  std::vector<FilePart> parts;
+  std::vector<Part> parts;
 };
 
-//   file -> digest -> decompress -> tar -> entries, files -> hash (diffId, digests of files)
+//   file -> digest -> decompress -> tar -> entries, files -> hash (diffId, digests of files) -> list or table of entries
 class LayerReading {
  public:
   LayerReading(const ReadSettings& settings, const CancellationPtr& cancellation)
-      : settings_(settings), cancellation_(cancellation), compressed_(8), toTar_(16), toHash_(16) {}
+      : settings_(settings), cancellation_(cancellation), compressed_(8), toTar_(16), toHash_(16) {
+    if (!settings.contents.empty()) table_.emplace(settings.contents);
+  }
 
   void run(ReadOutcome* outcome) {
     outcome_ = outcome;
@@ -112,7 +124,9 @@ class LayerReading {
     group.start([this] { readArchive(); });
     group.join();
     cancellation_->check();
-    for (const auto& digest : fileDigests_) outcome->entries.digest(digest);
+    if (!table_) return;
+    table_->finish(*cancellation_);
+    outcome->implied = table_->implied();
   }
 
  private:
@@ -223,7 +237,7 @@ class LayerReading {
         const size_t size = std::min(part.bytes.size, left.size);
         archive.updateWith({left.data, size}, file, part.bytes);
         left = {left.data + size, left.size - size};
-        if (part.isLast) fileDigests_.push_back(file.finish());
+        if (part.entry) addEntry(*part.entry, part.entry->type == EntryType::file ? file.finish() : "");
       }
       archive.update(left.data, left.size);
     }
@@ -245,7 +259,7 @@ class LayerReading {
     std::optional<Extractor> extractor;
     if (settings_.extracts) extractor.emplace(settings_.extract, *cancellation_);
     // In the piece at hand, or zeros of a sparse file, which are constant.
-    const auto note = [&](const uint8_t* data, size_t size) { current_.parts.push_back({{data, size}, false}); };
+    const auto note = [&](const uint8_t* data, size_t size) { current_.parts.push_back({{data, size}, std::nullopt}); };
     while (auto found = reader.next()) {
       cancellation_->check();
       if (settings_.extract.whiteouts != Whiteouts::plain) found = asLayerEntry(std::move(*found));
@@ -256,8 +270,7 @@ class LayerReading {
       } else if (entry.type == EntryType::file) {
         reader.readContent(note);
       }
-      if (entry.type == EntryType::file) current_.parts.push_back({{nullptr, 0}, true});
-      addEntry(entry);
+      current_.parts.push_back({{nullptr, 0}, std::move(found)});
     }
     if (extractor) {
       extractor->finish();
@@ -269,8 +282,17 @@ class LayerReading {
     outcome_->uncompressedSize = uncompressedSize_;
   }
 
-  // The digest of a file comes when it is hashed.
-  void addEntry(const TarEntry& entry) {
+  // Where its bytes are hashed, because that is when the digest of a file is known.
+  void addEntry(const TarEntry& entry, const std::string& digest) {
+    if (entry.type == EntryType::file) {
+      auto& newest = outcome_->newestFileSec;
+      newest = std::max(newest.value_or(entry.mtimeSec), entry.mtimeSec);
+    }
+    if (table_) table_->add(entry, digest);
+    if (settings_.listsEntries) listEntry(entry, digest);
+  }
+
+  void listEntry(const TarEntry& entry, const std::string& digest) {
     Columns& columns = outcome_->entries;
     columns.add(entry.type, entry.path);
     columns.number(entry.mode);
@@ -281,6 +303,7 @@ class LayerReading {
     columns.number(entry.major);
     columns.number(entry.minor);
     if (entry.type == EntryType::symlink || entry.type == EntryType::hardlink) columns.target(entry.target);
+    columns.digest(digest);
     columns.xattrs(entry.xattrs);
   }
 
@@ -296,7 +319,7 @@ class LayerReading {
   std::atomic<uint64_t> uncompressedSize_{0};
   ReadPiece current_;
   size_t currentAt_ = 0;
-  std::vector<std::string> fileDigests_;
+  std::optional<LayerTable> table_;
 };
 
 Whiteouts whiteoutsFromJs(const Napi::Value& value) {
@@ -312,6 +335,8 @@ Napi::Value outcomeToJs(Napi::Env env, const ReadOutcome& outcome) {
   out.Set("diffId", outcome.diffId);
   out.Set("uncompressedSizeBytes", static_cast<double>(outcome.uncompressedSize));
   out.Set("entries", outcome.entries.toJs(env));
+  out.Set("implied", pathToJs(env, joinList(outcome.implied)));
+  if (outcome.newestFileSec) out.Set("newestFileSec", static_cast<double>(*outcome.newestFileSec));
   auto skipped = Napi::Array::New(env);
   for (size_t i = 0; i < outcome.skipped.size(); i++) {
     auto item = Napi::Object::New(env);
@@ -323,8 +348,8 @@ Napi::Value outcomeToJs(Napi::Env env, const ReadOutcome& outcome) {
   return out;
 }
 
-// readLayer({ blob, arrivingPath, arrivingSize, compression, digestsBlob, extractTo, whiteouts, userXattr, withOwners, contentSizeMax,
-// entryCountMax }, cancellation)
+// readLayer({ blob, arrivingPath, arrivingSize, compression, digestsBlob, extractTo, listsEntries, contents, whiteouts,
+// userXattr, withOwners, contentSizeMax, entryCountMax }, cancellation)
 Napi::Value readLayer(const Napi::CallbackInfo& info) {
   const auto options = info[0].As<Napi::Object>();
   const auto cancellation = cancellationFromJs(info[1]);
@@ -336,6 +361,8 @@ Napi::Value readLayer(const Napi::CallbackInfo& info) {
   settings.digestsBlob = options.Get("digestsBlob").As<Napi::Boolean>();
   settings.extract.root = pathFromJs(options.Get("extractTo"));
   settings.extracts = !settings.extract.root.empty();
+  settings.listsEntries = options.Get("listsEntries").As<Napi::Boolean>();
+  settings.contents = pathFromJs(options.Get("contents"));
   settings.extract.whiteouts = whiteoutsFromJs(options.Get("whiteouts"));
   settings.extract.userXattr = options.Get("userXattr").As<Napi::Boolean>();
   settings.extract.withOwners = options.Get("withOwners").As<Napi::Boolean>();

@@ -44,6 +44,7 @@ export async function read(
     blob,
     compression: 'auto',
     extractTo: undefined,
+    entries: 'list',
     whiteouts: 'overlay',
     userXattr: false,
     ownership: process.getuid?.() === 0 ? 'owners' : 'none',
