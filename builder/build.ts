@@ -3,7 +3,6 @@ import {
   type BuildGraph,
   convert,
   DockerfileErrors,
-  type ParsedDockerfile,
   parseDockerfile,
   renderLocation,
   type Warning,
@@ -29,11 +28,7 @@ export async function build(request: BuildRequest, services: BuildServices): Pro
   await using session = new BuildSession(request, services)
   const { signal } = services
   const dockerfile = await readDockerfile(session)
-  const parsed = parseDockerfile(dockerfile.text, {
-    name: dockerfile.name,
-    syntax: request.buildArgs.get('BUILDKIT_SYNTAX'),
-  })
-  const graphs = await convertAll(parsed, session, signal).catch((error: unknown) => {
+  const graphs = await convertAll(dockerfile, session, signal).catch((error: unknown) => {
     if (error instanceof DockerfileErrors) tellWarnings(error.warnings, session, dockerfile)
     throw error
   })
@@ -59,10 +54,13 @@ async function readDockerfile(
 
 /** One graph for each platform; all base images are asked for side by side. */
 async function convertAll(
-  parsed: ParsedDockerfile,
+  { name, text }: { readonly name: string; readonly text: string },
   session: BuildSession,
   signal: AbortSignal,
 ): Promise<BuildGraph[]> {
+  const { buildArgs } = session.request
+  const syntax = buildArgs.get('BUILDKIT_SYNTAX')
+  const parsed = parseDockerfile(text, { name, syntax, buildArgs })
   const resolver = frontendResolver(session.resolver, session.request.namedContexts, (source) =>
     session.contexts.epochOf(source),
   )

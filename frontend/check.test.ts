@@ -127,6 +127,7 @@ describe('check', () => {
   })
 
   it('gives the JSON that buildx gives', async () => {
+    assert.match(checkJson(await checkText('FROM a\n')), /^ {2}"warnings": null,$/m)
     const text = 'FROM a as b\n'
     assert.deepEqual(JSON.parse(checkJson(await checkText(text))), {
       warnings: [

@@ -10,7 +10,7 @@ import type { ConversionFact } from './facts.ts'
 import { base64, jsonLocation } from './json-location.ts'
 import type { ImageResolver } from './resolver.ts'
 import type { LintConfig } from './rules/lint-config.ts'
-import { lint, lintAbove, lintConfigOf, lintViolation } from './rules/lint.ts'
+import { lint, lintBefore, lintConfigOf, lintViolation } from './rules/lint.ts'
 import type { Warning } from './rules/rule.ts'
 
 /** Result of `--check` (features row L24). Without warnings and error the exit status is 0, else 1. */
@@ -45,7 +45,7 @@ export async function check(request: CheckRequest): Promise<CheckReport> {
     const { parsed, errors } = readDockerfile(text, parseOptions)
     const config = lintConfigOf(parsed, options.buildArgs)
     if (errors !== undefined) {
-      return { ...report, warnings: warningsBefore(errors, { parsed, config }), error: errors }
+      return { ...report, warnings: lintBefore(errors, { parsed, config }), error: errors }
     }
     const error = await convertForFacts(parsed, request, facts)
     const warnings = lint({ parsed, facts, config, ignore: options.ignore, hasOwnRules })
@@ -54,16 +54,6 @@ export async function check(request: CheckRequest): Promise<CheckReport> {
     if (error instanceof DockerfileErrors) return { ...report, warnings: [], error }
     throw error
   }
-}
-
-/** Instructions are read one after another: what is above the first that is wrong was looked at. */
-function warningsBefore(
-  { list: [first] }: DockerfileErrors,
-  subject: Parameters<typeof lintAbove>[1],
-): readonly Warning[] {
-  // Where the lines themselves cannot be told apart, no instruction was read.
-  if (first?.range === undefined || first.code === 'syntax') return []
-  return lintAbove(first.range.startLine, subject)
 }
 
 /** The error of `error=true`. The warnings are in the report, so that it has no place of its own. */
@@ -129,7 +119,7 @@ export function renderWarning(warning: Warning, fileName: string, source: string
   return `\nWARNING: ${rule}${page}\n${detail}\n${linesOf(fileName, source, range)}\n`
 }
 
-/** The JSON of `--call=check,format=json`. */
+/** The JSON of `--call=check,format=json`. As there, no warnings are `null`. */
 export function checkJson({ warnings, error, fileName, source }: CheckReport): string {
   const first = error?.list[0]
   const buildError =
@@ -142,15 +132,14 @@ export function checkJson({ warnings, error, fileName, source }: CheckReport): s
           },
         }
   const document = {
-    warnings: warnings.map(({ rule, description, url, detail, range }) => ({
-      ruleName: rule,
-      description,
-      ...(url === '' ? {} : { url }),
-      detail,
-      location: jsonLocation(range),
-    })),
+    warnings: warnings.length === 0 ? null : warnings.map(jsonWarning),
     sources: [{ filename: fileName, language: 'Dockerfile', data: base64(source) }],
     ...buildError,
   }
   return JSON.stringify(document, undefined, 2)
+}
+
+function jsonWarning({ rule, description, url, detail, range }: Warning): object {
+  const page = url === '' ? {} : { url }
+  return { ruleName: rule, description, ...page, detail, location: jsonLocation(range) }
 }

@@ -28,6 +28,21 @@ function command(line: string): Command {
 }
 
 describe('parseDockerfile', () => {
+  it('warns of what is above an error, unless the build says that it must not', () => {
+    const rules = (...args: [string, string][]): string[] => {
+      try {
+        const text = 'FROM a\nMAINTAINER b\nBAD x\nMAINTAINER c\n'
+        parseDockerfile(text, { name: 'Dockerfile', buildArgs: new Map(args) })
+        return assert.fail('no error')
+      } catch (error) {
+        if (!(error instanceof DockerfileErrors)) throw error
+        return error.warnings.map(({ rule, range }) => `${rule} ${range.startLine}`)
+      }
+    }
+    assert.deepEqual(rules(), ['MaintainerDeprecated 2'])
+    assert.deepEqual(rules(['BUILDKIT_DOCKERFILE_CHECK', 'skip=MaintainerDeprecated']), [])
+  })
+
   it('says what is missing from a file that builds nothing', () => {
     assert.deepEqual(faults(''), ['-: the Dockerfile cannot be empty'])
     assert.deepEqual(faults('# only a comment\n'), ['-: file with no instructions'])

@@ -7,6 +7,7 @@ import type { Command } from './instructions/parse-instruction.ts'
 import { parseInstruction } from './instructions/parse-instruction.ts'
 import type { LogicalLine } from './lines.ts'
 import { scanLines } from './lines.ts'
+import { lintBefore, lintConfigOf } from './rules/lint.ts'
 import { withStaticFaults } from './static-faults.ts'
 import type { EscapeToken } from './words.ts'
 
@@ -35,6 +36,8 @@ export interface ParseOptions {
   readonly name: string
   /** Build arg BUILDKIT_SYNTAX: wins over the directive (features row D8). */
   readonly syntax?: string | undefined
+  /** Of the build: they may say which rules warn of what is above an error. */
+  readonly buildArgs?: ReadonlyMap<string, string> | undefined
 }
 
 /** Official frontends read the language that this one reads. */
@@ -43,12 +46,14 @@ const OFFICIAL_SYNTAX =
 
 /**
  * Reads a Dockerfile. Throws DockerfileErrors with everything that is wrong in it: syntax, instructions, flags, arguments
- * (features rows D2-D29); a `# syntax=` that names another frontend is `unsupported`.
+ * (features rows D2-D29) and with the warnings of what is above it; a `# syntax=` that names another frontend is `unsupported`.
  */
 export function parseDockerfile(text: string, options: ParseOptions): ParsedDockerfile {
   const { parsed, errors } = readDockerfile(text, options)
-  if (errors !== undefined) throw errors
-  return parsed
+  if (errors === undefined) return parsed
+  const { list, fileName } = errors
+  const config = lintConfigOf(parsed, options.buildArgs ?? new Map())
+  throw new DockerfileErrors(list, fileName, text, lintBefore(errors, { parsed, config }))
 }
 
 /** As `parseDockerfile`, but a file with errors is given too, without the instructions that are wrong. */

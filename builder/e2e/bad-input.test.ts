@@ -17,6 +17,13 @@ describe('bad input', () => {
     await assertFails(lab, result, 1, /Dockerfile/, new RegExp(context))
   })
 
+  it('warns of what is above an error in the Dockerfile', async () => {
+    await using lab = await Lab.open()
+    const context = await lab.context({ Dockerfile: 'FROM scratch\nMAINTAINER me\nBAD x\n' })
+    const result = await lab.tsbuild(['build', '--progress=plain', context])
+    await assertFails(lab, result, 1, /1 warning found[\s\S]*MaintainerDeprecated.*line 2/, /BAD/)
+  })
+
   it('says that the context is missing', async () => {
     await using lab = await Lab.open()
     const missing = join(lab.dir, 'nowhere')

@@ -55,12 +55,17 @@ export function lint({ parsed, facts, config, ignore, hasOwnRules }: LintSubject
   ])
 }
 
-/** Warnings about the instructions above `line`, in a file that cannot be read as a whole. */
-export function lintAbove(
-  line: number,
+/**
+ * Warnings in a file that cannot be read as a whole. Instructions are read one after another: what is above the first that
+ * is wrong was looked at. Where the lines themselves cannot be told apart, no instruction was read.
+ */
+export function lintBefore(
+  { list: [first] }: DockerfileErrors,
   { parsed, config }: Pick<LintSubject, 'parsed' | 'config'>,
 ): Warning[] {
-  const findings = fileFindings(parsed).filter(({ place }) => place.range.startLine < line)
+  if (first?.range === undefined || first.code === 'syntax') return []
+  const { startLine } = first.range
+  const findings = fileFindings(parsed).filter(({ place }) => place.range.startLine < startLine)
   return enabledWarnings(config, findings)
 }
 
