@@ -147,6 +147,11 @@ describe('convert: stages', () => {
     assert.deepEqual(await faultsOf(['FROM x AS y', 'FROM alpin'], {}, resolver), [
       '2 base-unresolved: alpin: not found (did you mean alpine?)',
     ])
+    const resolveImage = (): Promise<never> =>
+      Promise.reject(new Error('could not pull alpin:latest: not found'))
+    assert.deepEqual(await faultsOf(['FROM alpin'], {}, { ...resolver, resolveImage }), [
+      '1 base-unresolved: could not pull alpin:latest: not found (did you mean alpine?)',
+    ])
   })
 
   it('reports an impossible image name even where it is not needed', async () => {

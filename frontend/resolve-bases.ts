@@ -148,13 +148,19 @@ export class BaseResolver {
     const detail = reason instanceof Error ? reason.message : String(reason)
     const shown = state.origin.kind === 'image' ? state.origin.name : name
     const suggestion = suggest(shown, [...this.#conversion.table.names, ...COMMON_IMAGES])
-    return new DockerfileError('base-unresolved', `${shown}: ${detail}`, {
+    const message = isNamedIn(detail, shown) ? detail : `${shown}: ${detail}`
+    return new DockerfileError('base-unresolved', message, {
       range: state.range,
       focus: name,
       suggestion,
       cause: reason,
     })
   }
+}
+
+/** Whoever looked the image up may have named it. */
+function isNamedIn(detail: string, name: string): boolean {
+  return detail.split(' ').some((word) => word === name || word.startsWith(`${name}:`))
 }
 
 function contextKey(state: StageState): string {
