@@ -12,9 +12,15 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)))
 // No braces: mocha does not know them.
 const TESTS = ['native', 'layer'].map((folder) => `dist/snapshotter/${folder}/*.test.js`)
 const QUICK_TESTS = [
-  ...['bad-archives', 'packer', 'read-archive', 'read-contents', 'trees', 'unpack'].map(
-    (name) => `native/${name}`,
-  ),
+  ...[
+    'bad-archives',
+    'packer',
+    'read-archive',
+    'read-contents',
+    'taken-over',
+    'trees',
+    'unpack',
+  ].map((name) => `native/${name}`),
   ...['diff', 'round-trip'].map((name) => `layer/${name}`),
 ].map((name) => `dist/snapshotter/${name}.test.js`)
 /** Random runs of each property with `--quick`. */
@@ -123,7 +129,10 @@ function test(kind, isQuick) {
   const runs = isQuick ? { TSBUILD_PROPERTY_RUNS: QUICK_RUNS } : {}
   run(command, args, {
     cwd: place,
-    env: { ...process.env, ...runs, ...env, LD_PRELOAD: preload.join(' ') },
+    env: {
+      ...{ ...process.env, ...runs, ...env },
+      ...{ LD_PRELOAD: preload.join(' '), TSBUILD_SANITIZER_PRELOAD: preload.join(' ') },
+    },
   })
 }
 
