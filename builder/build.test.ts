@@ -17,7 +17,7 @@ import { BuildError, StepError } from './errors.ts'
 import type { BuildEvent } from './events.ts'
 import { rootManifest } from './export/layout-files.ts'
 import { imageIdOf } from './export/metadata.ts'
-import { ImageStore, readStoredImage } from './image/image-store.ts'
+import { ImageStore } from './image/image-store.ts'
 import type { BuildRequest } from './request.ts'
 import type {
   MakeLayerRequest,
@@ -182,7 +182,7 @@ class Bench implements AsyncDisposable {
     this.workerStarts = 0
     this.events = []
     await using store = await openStore({ path: join(this.directory, 'root'), kernel }, signal)
-    const images = new ImageStore(store.records(store.root.imagesDir, readStoredImage), store.blobs)
+    const images = ImageStore.of(store)
     return await build(
       { ...REQUEST, context: { kind: 'directory', path: this.path('') }, ...changes },
       {

@@ -9,12 +9,7 @@ import {
 } from '../../registry-client/oci/index.ts'
 import type { GcRecord, GcSource, RecordStore, Store } from '../../snapshotter/index.ts'
 import { readAliasRecord, readPositionRecord, readStepRecord } from '../cache/records.ts'
-import {
-  ImageStore,
-  readStoredImage,
-  type SmallBlobs,
-  type StoredImage,
-} from '../image/image-store.ts'
+import { ImageStore, type SmallBlobs, type StoredImage } from '../image/image-store.ts'
 import { mountRecordName } from '../ops/cache-mounts.ts'
 import { readClampRecord } from '../ops/clamp-layer.ts'
 import { failedRecordName, FailedSteps } from '../ops/failed-steps.ts'
@@ -50,7 +45,7 @@ export function cacheSources(
   mountSizes: ReadonlyMap<string, number>,
 ): { records(): AsyncIterable<CacheRecord> }[] {
   const blobs = peekingBlobs(store)
-  const images = new ImageStore(store.records(store.root.imagesDir, readStoredImage), blobs)
+  const images = ImageStore.of(store, blobs)
   return [
     { records: () => imageRecords(images, blobs, pruned) },
     { records: () => stepRecords(store) },

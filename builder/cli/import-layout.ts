@@ -184,12 +184,8 @@ class LayoutImporter {
   async #name(target: Descriptor, name: string | undefined): Promise<string> {
     const { mediaType, digest, sizeBytes } = target
     const storedAt = new Date().toISOString()
-    await this.#services.images.put({
-      name,
-      target: { mediaType, digest, sizeBytes },
-      storedAt,
-      origins: [],
-    })
+    const image = { name, target: { mediaType, digest, sizeBytes }, storedAt, origins: [] }
+    await this.#services.images.put(image, this.#signal)
     return name === undefined ? shownId(target) : familiarReference(parseReference(name))
   }
 }

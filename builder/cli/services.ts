@@ -8,7 +8,7 @@ import {
   openStore,
   type Store,
 } from '../../snapshotter/index.ts'
-import { ImageStore, readStoredImage } from '../image/image-store.ts'
+import { ImageStore } from '../image/image-store.ts'
 import type { ParsedArgs } from './args.ts'
 import type { CommandContext } from './command.ts'
 
@@ -36,7 +36,7 @@ export async function openServices(
     { path: stateRootOf(args, context), kernel, flushAfterwards: true },
     context.signal,
   )
-  const images = new ImageStore(store.records(store.root.imagesDir, readStoredImage), store.blobs)
+  const images = ImageStore.of(store)
   return { kernel, store, images, [Symbol.asyncDispose]: () => store[Symbol.asyncDispose]() }
 }
 

@@ -111,6 +111,6 @@ export async function storeResult(
     origins: [...origins.values()],
   }
   for (const name of names.length === 0 ? [undefined] : names) {
-    await images.put({ ...stored, name })
+    await images.put({ ...stored, name }, signal)
   }
 }

@@ -38,6 +38,20 @@ class MemoryTable implements ImageTable {
 
 const signal = new AbortController().signal
 
+/** Locks of one name, as between processes. */
+function oneAtATime(): ConstructorParameters<typeof ImageStore>[2] {
+  let last = Promise.resolve()
+  return {
+    acquire: async (path) => {
+      const before = last
+      let release = (): void => {}
+      last = new Promise((resolve) => (release = resolve))
+      await before
+      return { path, [Symbol.asyncDispose]: async () => release() }
+    },
+  }
+}
+
 /** A store with images that differ in their author. */
 function makeStore(): {
   readonly store: ImageStore
@@ -48,9 +62,8 @@ function makeStore(): {
     blobs.set(digestOf(bytes), bytes)
     return digestOf(bytes)
   }
-  const store = new ImageStore(new MemoryTable(), {
-    find: async (digest) => blobs.get(digest),
-  })
+  const find = async (digest: Digest): Promise<Uint8Array | undefined> => blobs.get(digest)
+  const store = new ImageStore(new MemoryTable(), { find }, oneAtATime())
   const add = async (name: string | undefined, author: string): Promise<StoredImage> => {
     const config = serializeImageConfig({
       author,
@@ -72,7 +85,7 @@ function makeStore(): {
       sizeBytes: manifest.bytes.byteLength,
     }
     const image = { name, target, storedAt: '2025-01-01T00:00:00Z', origins: [] }
-    await store.put(image)
+    await store.put(image, signal)
     return image
   }
   return { store, add }
@@ -120,10 +133,18 @@ describe('ImageStore', () => {
     )
   })
 
+  it('leaves an image without a name of everybody who lost it at the same time', async () => {
+    const { store, add } = makeStore()
+    const authors = ['a', 'b', 'c', 'd']
+    await Promise.all(authors.map((author) => add('docker.io/library/app:1', author)))
+    const names = (await store.list()).map(({ name }) => name)
+    assert.deepEqual(names, ['docker.io/library/app:1', undefined, undefined, undefined])
+  })
+
   it('removes one name without the other', async () => {
     const { store, add } = makeStore()
     const image = await add('docker.io/library/app:1', 'a')
-    await store.put({ ...image, name: 'localhost:5000/app:x' })
+    await store.put({ ...image, name: 'localhost:5000/app:x' }, signal)
     await store.remove(image)
     assert.deepEqual(
       (await store.list()).map(({ name, target }) => [name, target.digest]),

@@ -12,7 +12,7 @@ import {
   parseManifest,
   type Platform,
 } from '../../registry-client/oci/index.ts'
-import type { BlobReader } from '../../snapshotter/index.ts'
+import type { BlobReader, NamedLocks, Store } from '../../snapshotter/index.ts'
 import { BuildError } from '../errors.ts'
 import type { LayerOrigin } from '../solver/layer.ts'
 
@@ -62,10 +62,21 @@ const ID_PREFIX = /^(?:sha256:)?([a-f0-9]{4,64})$/
 export class ImageStore {
   readonly #table: ImageTable
   readonly #blobs: SmallBlobs
+  readonly #locks: Pick<NamedLocks, 'acquire'>
 
-  constructor(table: ImageTable, blobs: SmallBlobs) {
+  constructor(table: ImageTable, blobs: SmallBlobs, locks: Pick<NamedLocks, 'acquire'>) {
     this.#table = table
     this.#blobs = blobs
+    this.#locks = locks
+  }
+
+  /** The images of a state root. */
+  static of(
+    store: Pick<Store, 'root' | 'records' | 'blobs' | 'locks'>,
+    blobs: SmallBlobs = store.blobs,
+  ): ImageStore {
+    const table = store.records(store.root.imagesDir, readStoredImage)
+    return new ImageStore(table, blobs, store.locks)
   }
 
   /** Every image, named ones by name, then the others by time. */
@@ -85,8 +96,12 @@ export class ImageStore {
     return await this.#table.get(keyOf(name))
   }
 
-  /** Points the name at the image. One that had it before and has no other name stays, without one. */
-  async put(image: StoredImage): Promise<void> {
+  /**
+   * Points the name at the image. One that had it before and has no other name stays, without one; so of several processes
+   * that give one name at once, each takes it from the one before.
+   */
+  async put(image: StoredImage, signal: AbortSignal): Promise<void> {
+    await using _lock = await this.#locks.acquire('image-names', signal)
     if (image.name === undefined) {
       await this.#keepUnnamed(image)
       return

@@ -141,13 +141,9 @@ export class ImageResolver {
     const resolved = await this.#fromDescriptor(top, source, platform, signal)
     const storedAt = new Date(this.#parts.nowMs()).toISOString()
     const { mediaType, digest, sizeBytes } = top
-    await this.#parts.images.put({
-      name,
-      target: { mediaType, digest, sizeBytes },
-      storedAt,
-      isBase: this.#parts.isForBuild && (known === undefined || known.isBase === true),
-      origins: [origin],
-    })
+    const isBase = this.#parts.isForBuild && (known === undefined || known.isBase === true)
+    const target = { mediaType, digest, sizeBytes }
+    await this.#parts.images.put({ name, target, storedAt, isBase, origins: [origin] }, signal)
     return resolved
   }
 

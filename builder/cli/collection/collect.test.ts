@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type GcResult, kernel, openStore } from '../../../snapshotter/index.ts'
-import { ImageStore, readStoredImage } from '../../image/image-store.ts'
+import { ImageStore } from '../../image/image-store.ts'
 import type { CommandServices } from '../services.ts'
 import { collectByRules } from './collect.ts'
 import { readCollectionSettings } from './limits.ts'
@@ -46,7 +46,7 @@ describe('a collection by rules', () => {
 
   async function open(): Promise<CommandServices> {
     const store = await openStore({ path: root, kernel }, signal)
-    const images = new ImageStore(store.records(store.root.imagesDir, readStoredImage), store.blobs)
+    const images = ImageStore.of(store)
     return { kernel, store, images, [Symbol.asyncDispose]: () => store[Symbol.asyncDispose]() }
   }
 

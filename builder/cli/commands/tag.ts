@@ -15,7 +15,10 @@ export const tagCommand: Command = {
     const name = readTag(target, 'target name')
     await using services = await openServices(args, context)
     const image = await findImage(source, services.images, context.signal)
-    await services.images.put({ ...image, name, storedAt: new Date().toISOString(), isBase: false })
+    await services.images.put(
+      { ...image, name, storedAt: new Date().toISOString(), isBase: false },
+      context.signal,
+    )
     return 0
   },
 }
