@@ -190,7 +190,7 @@ export class BuildSession implements AsyncDisposable {
         cacheMounts: new CacheMounts(store),
         makeOwned: async (directory, owner, signal) => {
           const root = { type: 'dir', path: '', mtimeSec: 0, ...owner } as const
-          await using entries = await EntryFile.of(store.lease.temporaryPath(), [[root]])
+          await using entries = await EntryFile.of(() => store.lease.temporaryPath(), [[root]])
           await writeEntries(entries, directory, copyParts, signal)
         },
       },

@@ -1,4 +1,5 @@
 import type { LayerEntry } from './layer/entry.ts'
+import type { EntryFile } from './native/entry-file.ts'
 
 /** A layer that is unpacked on disk: one directory per diff (overlay form) as made by a driver. */
 export interface LayerDirectory {
@@ -44,10 +45,10 @@ export interface ActiveSnapshot extends AsyncDisposable {
 export interface CommittedSnapshot {
   readonly directory: LayerDirectory
   /**
-   * The diff as entries to pack, sorted; what they read is below `directory`. May hold opaque marks:
-   * `expandOpaque` (layer/diff.ts) writes them as whiteouts, given the parents' tables of contents.
+   * The diff as entries to pack, sorted, for the caller to dispose; what they read is below `directory`. May hold opaque marks:
+   * `expandOpaque` (layer/expand-opaque.ts) writes them as whiteouts, given the parents' tables of contents.
    */
-  readonly changes: readonly DiffEntry[]
+  readonly changes: EntryFile
 }
 
 /** A layer entry whose file bytes are at `<directory>/fs/<path>`; the digest is not known yet. */

@@ -285,7 +285,7 @@ async function plan(
     openArchive: (tree, match) => openArchive(tree, match, parts, signal),
     nowSec: Math.floor(parts.nowMs() / 1000),
   })
-  return await EntryFile.of(parts.store.lease.temporaryPath(), pages)
+  return await EntryFile.of(() => parts.store.lease.temporaryPath(), pages)
 }
 
 /** What is copied out of layers must lie unpacked: only the layers that hold selected files do. */

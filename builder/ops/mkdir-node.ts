@@ -49,7 +49,7 @@ export async function mkdirNode(
           nowSec: Math.floor(parts.nowMs() / 1000),
         })
         const named = (error: unknown): unknown => parts.located(error, node)
-        const entries = await EntryFile.of(parts.store.lease.temporaryPath(), [planned])
+        const entries = await EntryFile.of(() => parts.store.lease.temporaryPath(), [planned])
         return await madeStep(entries, { isReadByRun, named }, parts, inner)
       },
     },

@@ -230,5 +230,5 @@ async function planAt(
     openArchive: async () => undefined,
     nowSec: Math.floor(parts.nowMs() / 1000),
   })
-  return await EntryFile.of(parts.store.lease.temporaryPath(), pages)
+  return await EntryFile.of(() => parts.store.lease.temporaryPath(), pages)
 }

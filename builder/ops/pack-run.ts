@@ -46,8 +46,8 @@ export async function packRun(
       ? await Promise.all(run.parent.map((layer) => access.contents(layer, signal)))
       : []
     const request = {
-      ...{ diff: run.diff, parentContents, clampMtimeSec: undefined },
-      ...{ output, compression, level, contents, partsTable: store.root.partsTable },
+      ...{ diff: run.diff, parentContents, output, compression, level, contents },
+      partsTable: store.root.partsTable,
     }
     return await limits.cpu(() => worker.packRun(request, signal))
   })

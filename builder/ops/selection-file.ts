@@ -36,9 +36,7 @@ const CODEC = {
     entries: encodePackEntries(items.map(({ entry }) => entry)),
     implied: items.flatMap(({ isImplied }, index) => (isImplied ? [index] : [])),
   }),
-  decode: (value: unknown): SelectedItem[] => {
-    // What `encode` made.
-    const { entries, implied } = value as ItemColumns
+  decode: ({ entries, implied }: ItemColumns): SelectedItem[] => {
     const marked = new Set(implied)
     return decodePackEntries(entries).map((entry, index) => ({
       entry,
@@ -47,10 +45,10 @@ const CODEC = {
   },
 }
 
-/** The lists of a selection, in one file that is made when there is something to hold. */
+/** The lists of a selection, in one file. */
 export class SelectionFile implements AsyncDisposable {
   readonly #newFile: () => string
-  #file: PageFile<SelectedItem> | undefined
+  #file: PageFile<SelectedItem, ItemColumns> | undefined
 
   constructor(newFile: () => string) {
     this.#newFile = newFile
@@ -63,7 +61,7 @@ export class SelectionFile implements AsyncDisposable {
     let count = 0
     const first = this.#file?.pageCount ?? 0
     for await (const page of pages) {
-      this.#file ??= await PageFile.create(this.#newFile(), CODEC)
+      this.#file ??= new PageFile(this.#newFile, CODEC)
       await this.#file.add(page)
       count += page.length
       hasOwn ||= page.some(({ isImplied }) => !isImplied)

@@ -27,7 +27,7 @@ describe('the worker of container root that may make no namespaces', function ()
     const made = await lab.run(script, { network: 'default', commitTo: to.path })
     assert.equal(made.exitCode, 0, made.stderr)
     const packed = { output: lab.path(), contents: lab.path() }
-    const rest = { parentContents: [], clampMtimeSec: undefined, level: undefined }
+    const rest = { parentContents: [], level: undefined }
     await lab.worker.packRun(
       { ...packed, ...rest, diff: made.diff ?? '', compression: 'gzip' },
       never,

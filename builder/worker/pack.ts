@@ -1,13 +1,14 @@
 import { rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import {
-  type DiffEntry,
+  type EntryFile,
   expandOpaque,
   type Kernel,
   type LayerPacker,
   LayerTree,
   makePlace,
   type PackEntry,
+  type PackPage,
   type PackResult,
 } from '../../snapshotter/index.ts'
 import type {
@@ -19,8 +20,6 @@ import type {
 } from './protocol.ts'
 import type { CommittedDiffs } from './run.ts'
 
-const BATCH = 512
-
 type PackKernel = Pick<Kernel, 'createPacker'>
 
 /** Packs what a committed run wrote; its diff is forgotten then. Errors: those of the packer. */
@@ -29,25 +28,24 @@ export async function packRun(
   parts: { readonly kernel: PackKernel; readonly diffs: CommittedDiffs },
   signal: AbortSignal,
 ): Promise<PackResult> {
-  const { directory, changes } = parts.diffs.get(request.diff)
-  const root = join(directory.path, 'fs')
-  const explicit = changes.some(({ type }) => type === 'opaque')
-    ? expandOpaque(changes, await LayerTree.load(request.parentContents))
-    : changes
-  const clamp = request.clampMtimeSec
-  const result = await packEntries(
-    batchesOf(explicit, (entry) => packEntry(entry, root, clamp)),
-    request,
-    parts.kernel,
-    signal,
-  )
-  parts.diffs.delete(request.diff)
+  const { changes } = parts.diffs.get(request.diff)
+  const pages = changes.hasOpaque
+    ? [expandOpaque(await allOf(changes), await LayerTree.load(request.parentContents))]
+    : changes.packPages()
+  const result = await packEntries(pages, request, parts.kernel, signal)
+  await parts.diffs.delete(request.diff)
   return result
+}
+
+async function allOf(changes: EntryFile): Promise<PackEntry[]> {
+  const all: PackEntry[] = []
+  for await (const page of changes.pages()) all.push(...page)
+  return all
 }
 
 /** Packs entries as they come; blob and table of contents exist on success only. */
 export async function packEntries(
-  batches: AsyncIterable<readonly PackEntry[]> | Iterable<readonly PackEntry[]>,
+  batches: AsyncIterable<PackPage> | Iterable<PackPage>,
   target: PackTarget,
   kernel: PackKernel,
   signal: AbortSignal,
@@ -94,37 +92,11 @@ export async function makeLayer(
 }
 
 /** A page of what a committed run wrote; undefined when it is packed already. */
-export function readDiff(
+export async function readDiff(
   { diff, page }: ReadDiffRequest,
   diffs: CommittedDiffs,
-): DiffPage | undefined {
+): Promise<DiffPage | undefined> {
   const changes = diffs.find(diff)?.changes
   if (changes === undefined) return undefined
-  const start = page * BATCH
-  return {
-    entries: changes.slice(start, start + BATCH),
-    pageCount: Math.max(1, Math.ceil(changes.length / BATCH)),
-  }
-}
-
-function* batchesOf(
-  changes: readonly DiffEntry[],
-  convert: (entry: DiffEntry) => PackEntry,
-): Generator<readonly PackEntry[]> {
-  for (let start = 0; start < changes.length; start += BATCH) {
-    yield changes.slice(start, start + BATCH).map(convert)
-  }
-}
-
-function packEntry(entry: DiffEntry, root: string, clampMtimeSec: number | undefined): PackEntry {
-  const clamped = clampMtime(entry, clampMtimeSec)
-  return clamped.type === 'file'
-    ? { ...clamped, source: { kind: 'path', root, path: clamped.path } }
-    : clamped
-}
-
-function clampMtime<E extends DiffEntry>(entry: E, clampMtimeSec: number | undefined): E {
-  if (clampMtimeSec === undefined || !('mtimeSec' in entry) || entry.mtimeSec <= clampMtimeSec)
-    return entry
-  return { ...entry, mtimeSec: clampMtimeSec }
+  return { entries: await changes.page(page), pageCount: Math.max(1, changes.pageCount) }
 }

@@ -234,6 +234,4 @@ export interface PackRunRequest extends PackTarget {
    * O18). Needed only when the run `hidesDirectories`.
    */
   readonly parentContents: readonly string[]
-  /** SOURCE_DATE_EPOCH with rewrite-timestamp: later mtimes are clamped to it (features row O37). */
-  readonly clampMtimeSec: number | undefined
 }

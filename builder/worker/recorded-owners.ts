@@ -1,10 +1,10 @@
 import { lutimes, writeFile } from 'node:fs/promises'
 import {
-  type DiffEntry,
   encodePath,
   type Kernel,
   type LayerEntry,
   type LayerPath,
+  type PackEntry,
   parentOf,
   readContents,
 } from '../../snapshotter/index.ts'
@@ -91,24 +91,26 @@ function recordOf(entry: AttributedEntry): string | undefined {
  * A step's changes with the owners that were recorded for them. `noted` are those of links, pipes and sockets. What root
  * made in a directory with the set-group-id bit has that directory's group, as inode(7) says.
  */
-export function withRecordedOwners(
-  changes: readonly DiffEntry[],
+export async function* withRecordedOwners(
+  changes: AsyncIterable<readonly PackEntry[]>,
   noted: readonly RecordedOwner[],
-): DiffEntry[] {
+): AsyncGenerator<readonly PackEntry[]> {
   const notes = new Map(noted.map((owner) => [owner.path, owner]))
   const groups = new Map<LayerPath, number>()
-  return changes.map((entry) => {
-    if (!('uid' in entry)) return entry
-    const owned = decode(entry, notes.get(entry.path)) ?? {
-      ...entry,
-      gid: groups.get(parentOf(entry.path)) ?? entry.gid,
-    }
-    if (owned.type === 'dir' && (owned.mode & SETGID) !== 0) groups.set(owned.path, owned.gid)
-    return owned
-  })
+  for await (const page of changes) {
+    yield page.map((entry) => {
+      if (!('uid' in entry)) return entry
+      const owned = decode(entry, notes.get(entry.path)) ?? {
+        ...entry,
+        gid: groups.get(parentOf(entry.path)) ?? entry.gid,
+      }
+      if (owned.type === 'dir' && (owned.mode & SETGID) !== 0) groups.set(owned.path, owned.gid)
+      return owned
+    })
+  }
 }
 
-type OwnedEntry = Extract<DiffEntry, { uid: number }>
+type OwnedEntry = Extract<PackEntry, { uid: number }>
 
 function decode(entry: OwnedEntry, note: RecordedOwner | undefined): OwnedEntry | undefined {
   if (note !== undefined) return { ...entry, uid: note.uid, gid: note.gid }
@@ -127,7 +129,7 @@ function decode(entry: OwnedEntry, note: RecordedOwner | undefined): OwnedEntry 
     ...(others.length === 0 ? {} : { xattrs: others }),
   }
   if (node === undefined || owned.type !== 'file') return owned
-  const { sizeBytes: _size, ...bare } = owned
+  const { sizeBytes: _size, source: _source, ...bare } = owned
   return {
     ...bare,
     type: node === 'c' ? 'char' : 'block',

@@ -1,15 +1,17 @@
 import { readFile } from 'node:fs/promises'
+import { basename, join } from 'node:path'
 import type {
   ActiveSnapshot,
   CommittedSnapshot,
   LayerDirectory,
   Snapshotter,
 } from '../../snapshotter/index.ts'
-import { DisposableScope } from '../../snapshotter/index.ts'
+import { DisposableScope, EntryFile } from '../../snapshotter/index.ts'
 import { execute, type ExecuteOptions } from '../sandbox/execute.ts'
 import { hostsFile } from '../sandbox/network-files.ts'
 import { readHostResolvConf, resolveHosts, sandboxNetwork } from '../sandbox/network.ts'
 import type { NetworkNamespace } from '../sandbox/network-namespace.ts'
+import type { RecordedOwner } from '../sandbox/report.ts'
 import type { SpareProgram } from '../sandbox/spare-program.ts'
 import { type SandboxSpec, sandboxSpec, type SpecMount } from '../sandbox/spec.ts'
 import { withMountPlaces } from './mount-places.ts'
@@ -67,8 +69,10 @@ export class CommittedDiffs {
     return snapshot
   }
 
-  delete(name: string): void {
+  async delete(name: string): Promise<void> {
+    const snapshot = this.#byName.get(name)
     this.#byName.delete(name)
+    await snapshot?.changes[Symbol.asyncDispose]()
   }
 }
 
@@ -102,10 +106,20 @@ export async function runInSandbox(
     return { ...result, diff: undefined }
   const committed = await snapshot.commit(signal, { path: request.commitTo })
   const changes = parts.recordsOwners
-    ? withRecordedOwners(committed.changes, outcome.owners)
+    ? await ownedChanges(committed, outcome.owners, parts)
     : committed.changes
   const diff = parts.diffs.add({ ...committed, changes })
-  return { ...result, diff, hidesDirectories: changes.some(({ type }) => type === 'opaque') }
+  return { ...result, diff, hidesDirectories: changes.hasOpaque }
+}
+
+async function ownedChanges(
+  { changes, directory }: CommittedSnapshot,
+  noted: readonly RecordedOwner[],
+  { workDir }: RunParts,
+): Promise<EntryFile> {
+  await using _found = changes
+  const newFile = (): string => join(workDir, `owned-${basename(directory.path)}`)
+  return await EntryFile.of(newFile, withRecordedOwners(changes.pages(), noted))
 }
 
 /** That the step failed is what has to be told, whatever comes of keeping its files. */
@@ -115,9 +129,8 @@ async function keepFailed(
   signal: AbortSignal,
 ): Promise<NonNullable<RunResult['failedFiles']>> {
   try {
-    const { changes } = await snapshot.commit(signal, { path })
-    const sizes = changes.map((entry) => (entry.type === 'file' ? entry.sizeBytes : 0))
-    return { sizeBytes: sizes.reduce((sum, size) => sum + size, 0) }
+    await using changes = (await snapshot.commit(signal, { path })).changes
+    return { sizeBytes: changes.sizeBytes }
   } catch (error) {
     signal.throwIfAborted()
     return { error: error instanceof Error ? error.message : String(error) }

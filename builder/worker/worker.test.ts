@@ -72,15 +72,12 @@ describe('the worker', () => {
 
   it('packs what a step wrote, and unpacks it again for the next one', async () => {
     const { diff } = await lab.run(
-      'rm -r /mnt; mkdir /d; echo hello > /d/f; ln /d/f /d/g; chown 7:8 /d',
+      'rm -r /mnt; mkdir /d; echo hello > /d/f; ln /d/f /d/g; touch -d @1000000000 /d; chown 7:8 /d',
       { commitTo: lab.path() },
     )
     assert.ok(diff !== undefined)
     const packTarget = target()
-    const packed = await lab.worker.packRun(
-      { ...packTarget, diff, parentContents: [], clampMtimeSec: 1_000_000_000 },
-      never,
-    )
+    const packed = await lab.worker.packRun({ ...packTarget, diff, parentContents: [] }, never)
     const names = await namesIn(packTarget.contents)
     assert.deepEqual(names, [
       'dir d',
@@ -117,7 +114,7 @@ describe('the worker', () => {
     const { diff } = await lab.run('echo hello > /f', { commitTo: lab.path() })
     const packTarget = target()
     const packed = await lab.worker.packRun(
-      { ...packTarget, diff: diff ?? '', parentContents: [], clampMtimeSec: undefined },
+      { ...packTarget, diff: diff ?? '', parentContents: [] },
       never,
     )
     const wrong = digestOf(Buffer.from('another'))
@@ -183,10 +180,7 @@ describe('the worker', () => {
     const names = [...first.entries, ...(second?.entries ?? [])].map(({ path }) => path)
     assert.equal(names.filter((path) => path.startsWith('d/')).length, 600)
     assert.ok(names.includes('mnt'))
-    await lab.worker.packRun(
-      { ...target(), diff, parentContents: [], clampMtimeSec: undefined },
-      never,
-    )
+    await lab.worker.packRun({ ...target(), diff, parentContents: [] }, never)
     assert.equal(await lab.worker.readDiff({ diff, page: 0 }, never), undefined)
   })
 

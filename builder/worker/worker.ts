@@ -142,7 +142,7 @@ function makeHandlers(parts: HandlerParts): Handlers {
       }
     },
     packRun: (request, { signal }) => packRun(request, { kernel, diffs }, signal),
-    readDiff: async (request) => readDiff(request, diffs),
+    readDiff: async (request) => await readDiff(request, diffs),
     makeLayer: (request, { entries, signal }) =>
       makeLayer(entries, request, { kernel, workDir, userXattr: overlay === 'user' }, signal),
     packEntries: (request, { entries, signal }) => packEntries(entries, request, kernel, signal),

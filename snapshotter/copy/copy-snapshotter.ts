@@ -1,8 +1,10 @@
 import { chmod, chown, mkdir, mkdtemp, stat } from 'node:fs/promises'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { compareTrees } from '../layer/compare.ts'
+import { toPackEntry } from '../layer/diff.ts'
 import { checkParents } from '../layer/parents.ts'
+import { EntryFile } from '../native/entry-file.ts'
 import type { Kernel, ScannedEntry } from '../native/kernel-types.ts'
 import type {
   ActiveSnapshot,
@@ -143,12 +145,18 @@ class CopySnapshot implements ActiveSnapshot {
     const { mode, uid, gid } = await stat(source)
     if (ownership === 'owners') await chown(root, uid, gid)
     await chmod(root, mode & 0o7777)
+    const owned = ownership === 'owners' ? found : found.map(ownedByRoot)
+    const changes = await EntryFile.of(
+      () => join(workDir, `changes-${basename(target.path)}`),
+      [owned.map((entry) => toPackEntry(entry, root))],
+    )
+    scope.use(changes)
     // Over nothing there is nothing to spare either.
     if (before.length === 0) await this[Symbol.asyncDispose]()
     else await leave(target)
     this.#isEnded = true
     scope.release()
-    return { directory: target, changes: ownership === 'owners' ? found : found.map(ownedByRoot) }
+    return { directory: target, changes }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

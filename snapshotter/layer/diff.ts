@@ -1,5 +1,5 @@
 import { SnapshotError } from '../errors.ts'
-import type { ScannedEntry } from '../native/kernel-types.ts'
+import type { PackEntry, ScannedEntry } from '../native/kernel-types.ts'
 import type { DiffEntry } from '../snapshotter.ts'
 import { comparePaths, parentOf } from './order.ts'
 import { EntryMaker } from './scanned.ts'
@@ -13,20 +13,37 @@ import { isWhiteoutDevice } from './whiteout.ts'
  * Errors: `diff-name-reserved`, `diff-not-plain`.
  */
 export function overlayDiff(scanned: readonly ScannedEntry[]): DiffEntry[] {
-  const maker = new EntryMaker()
-  const entries: DiffEntry[] = []
-  for (const item of scanned) {
-    if (isWhiteoutDevice(item)) {
-      entries.push({ type: 'whiteout', path: item.path })
-      continue
+  return new OverlayDiff().entries(scanned)
+}
+
+/** As `overlayDiff`, of a scan that comes in parts. */
+export class OverlayDiff {
+  readonly #maker = new EntryMaker()
+
+  entries(scanned: readonly ScannedEntry[]): DiffEntry[] {
+    const entries: DiffEntry[] = []
+    for (const item of scanned) {
+      if (isWhiteoutDevice(item)) {
+        entries.push({ type: 'whiteout', path: item.path })
+        continue
+      }
+      refuseRedirect(item)
+      const entry = this.#maker.make(item)
+      if (entry === undefined) continue
+      entries.push(entry)
+      if (isOpaqueDirectory(item)) entries.push({ type: 'opaque', path: item.path })
     }
-    refuseRedirect(item)
-    const entry = maker.make(item)
-    if (entry === undefined) continue
-    entries.push(entry)
-    if (isOpaqueDirectory(item)) entries.push({ type: 'opaque', path: item.path })
+    return entries
   }
-  return entries
+}
+
+/** A change of the directory `root` as an entry to pack. */
+export function toPackEntry(entry: DiffEntry, root: string): PackEntry {
+  if (entry.type !== 'file') return entry
+  const { path, mode, uid, gid, mtimeSec, sizeBytes, xattrs } = entry
+  const source = { kind: 'path', root, path } as const
+  const plain = { type: 'file', path, mode, uid, gid, mtimeSec, sizeBytes, source } as const
+  return xattrs === undefined ? plain : { ...plain, xattrs }
 }
 
 function isOpaqueDirectory(item: ScannedEntry): boolean {
@@ -47,15 +64,20 @@ function refuseRedirect(item: ScannedEntry): void {
   )
 }
 
+type WhiteoutEntry = Extract<DiffEntry, { type: 'whiteout' }>
+
 /**
  * Writes each opaque directory as whiteouts of what it hides in `lower` (features row O18: readers differ in when they apply an
  * opaque mark, explicit whiteouts mean the same to all). Inside an opaque directory no directory is merged with a lower one.
  */
-export function expandOpaque(changes: readonly DiffEntry[], lower: LayerTree): DiffEntry[] {
+export function expandOpaque<E extends DiffEntry>(
+  changes: readonly E[],
+  lower: LayerTree,
+): (E | WhiteoutEntry)[] {
   const opaque = new Set(changes.filter(({ type }) => type === 'opaque').map(({ path }) => path))
   if (opaque.size === 0) return [...changes]
   const present = new Set(changes.filter(({ type }) => type !== 'opaque').map(({ path }) => path))
-  const expanded: DiffEntry[] = []
+  const expanded: (E | WhiteoutEntry)[] = []
   for (const entry of changes) {
     if (entry.type === 'opaque') continue
     expanded.push(entry)

@@ -22,6 +22,11 @@ export class EntryMaker {
       )
     }
     const { path } = scanned
+    if (scanned.type === 'file' && scanned.nlink < 2 && scanned.xattrs === undefined) {
+      // Nearly every entry: in one piece.
+      const { mode, uid, gid, mtimeSec, sizeBytes } = scanned
+      return { type: 'file', path, mode, uid, gid, mtimeSec, sizeBytes }
+    }
     const metadata = metadataOf(scanned)
     const target = this.#linkTarget(scanned)
     if (target !== undefined) return { type: 'hardlink', path, ...metadata, target }

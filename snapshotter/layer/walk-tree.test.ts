@@ -3,8 +3,8 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { kernel } from '../native/kernel.ts'
-import type { Kernel } from '../native/kernel-types.ts'
-import { walkTree } from './walk-tree.ts'
+import type { Kernel, ScannedEntry } from '../native/kernel-types.ts'
+import { walkTree, walkWholeTree } from './walk-tree.ts'
 
 const never = new AbortController().signal
 
@@ -83,6 +83,35 @@ describe('walking a tree', () => {
     ]
     assert.deepEqual(await walked(1_000_000), expected.sort())
     assert.deepEqual(listed, ['', 'n000010.d', 'n009000.d', 'n016999.d'])
+  })
+
+  it('gives a whole tree at once while it is small, else in pages', async () => {
+    for (let directory = 0; directory < 5; directory += 1) {
+      write(Array.from({ length: 818 }, (_, i) => `d${directory}/${i}`))
+    }
+    const options = { root, withXattrs: true, signal: never }
+    for (const [entryCount, pageCount] of [
+      [4095, 1],
+      [4096, 1],
+      [4097, 2],
+    ] as const) {
+      const expected = await kernel.scanTree(options)
+      assert.equal(expected.length, entryCount)
+      const small = await kernel.scanSmallTree({ ...options, entriesMax: entryCount })
+      assert.deepEqual(small, expected)
+      const tooSmall = { ...options, entriesMax: entryCount - 1 }
+      assert.equal(await kernel.scanSmallTree(tooSmall), undefined)
+      const pages: (readonly ScannedEntry[])[] = []
+      for await (const page of walkWholeTree(root, kernel, never)) pages.push(page)
+      assert.equal(pages.length, pageCount)
+      assert.deepEqual(pages.flat(), expected)
+      write([`e${entryCount}`])
+    }
+    assert.equal(
+      await kernel.scanSmallTree({ ...options, entriesMax: 1 }),
+      undefined,
+      'of the root alone',
+    )
   })
 
   it('enters and gives only what it is told to', async () => {

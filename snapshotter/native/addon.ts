@@ -11,7 +11,12 @@ export interface Cancellation {
 /** What `build/Release/tsbuild.node` exports. Arguments are not checked there: kernel.ts does. */
 export interface Addon {
   readonly Cancellation: new () => Cancellation
-  scanTree(root: string, withXattrs: boolean, cancellation: Cancellation): Promise<EntryColumns>
+  scanTree(
+    root: string,
+    withXattrs: boolean,
+    entriesMax: number,
+    cancellation: Cancellation,
+  ): Promise<EntryColumns | null>
   listDirectories(
     root: string,
     paths: string,

@@ -1,5 +1,6 @@
 import type { Compression, DiffId, Digest } from '../../registry-client/oci/index.ts'
 import type { LayerEntry, LayerPath } from '../layer/entry.ts'
+import type { PackColumns } from './pack-columns.ts'
 
 /**
  * What the native addon offers, typed. `kernel.ts` is the only importer of the `.node` file; it validates and converts.
@@ -66,6 +67,9 @@ export type PackEntry =
       readonly expect?: Digest
     })
 
+/** Entries to pack: as they are, or as an `EntryFile` holds them. */
+export type PackPage = readonly PackEntry[] | PackColumns
+
 export interface PackOptions {
   /** Blob file to create (O_EXCL); undefined: only the diffId is wanted. */
   readonly output: string | undefined
@@ -99,7 +103,7 @@ export interface PackResult {
 
 /** Entries are added in the order of the tar; `add` resolves when the queue has room (bounded memory). */
 export interface LayerPacker extends AsyncDisposable {
-  add(entries: readonly PackEntry[]): Promise<void>
+  add(entries: PackPage): Promise<void>
   /** `entries`: as packed, with digests; none when there is a table of contents. */
   finish(): Promise<PackResult & { readonly entries: readonly LayerEntry[] }>
 }
@@ -213,6 +217,10 @@ export interface Kernel {
   listChildren(path: LayerPath, names: Uint8Array, options: ListOptions): Promise<ScannedEntry[]>
   /** The whole tree below root, without the root itself, sorted by path components (byte order), parents first. Stays on one filesystem. */
   scanTree(options: ListOptions): Promise<ScannedEntry[]>
+  /** As `scanTree`; undefined when there are more than `entriesMax` entries. */
+  scanSmallTree(
+    options: ListOptions & { readonly entriesMax: number },
+  ): Promise<ScannedEntry[] | undefined>
   /**
    * One digest of what stat(2) tells of everything at and below `path` (names, modes, ids, sizes, inodes, times): equal
    * while nothing was changed. No file is opened. `newestSec` is the latest ctime in it. Fails where something cannot be

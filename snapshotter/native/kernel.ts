@@ -107,12 +107,24 @@ async function listChildren(
   return decodeScanned(columns)
 }
 
-async function scanTree({ root, withXattrs, signal }: ListOptions): Promise<ScannedEntry[]> {
+async function scanTree(options: ListOptions): Promise<ScannedEntry[]> {
+  const entries = await scanSmallTree({ ...options, entriesMax: Number.MAX_SAFE_INTEGER })
+  if (entries === undefined) throw new TypeError('a scan without a limit came to one')
+  return entries
+}
+
+async function scanSmallTree({
+  root,
+  withXattrs,
+  entriesMax,
+  signal,
+}: ListOptions & { readonly entriesMax: number }): Promise<ScannedEntry[] | undefined> {
   checkHostPath(root, 'the root')
+  check(Number.isSafeInteger(entriesMax) && entriesMax > 0, `${entriesMax} is no number of entries`)
   const columns = await cancellable(addon(), signal, `scan '${root}', at`, (cancellation) =>
-    addon().scanTree(root, withXattrs, cancellation),
+    addon().scanTree(root, withXattrs, entriesMax, cancellation),
   )
-  return decodeScanned(columns)
+  return columns === null ? undefined : decodeScanned(columns)
 }
 
 async function treeState({
@@ -248,6 +260,7 @@ export const kernel: Kernel = {
   listDirectories,
   listChildren,
   scanTree,
+  scanSmallTree,
   treeState,
   hashFiles,
   createPacker: (options: PackOptions): LayerPacker => new NativePacker(addon(), options),

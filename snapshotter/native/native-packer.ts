@@ -2,8 +2,13 @@ import type { DiffId, Digest } from '../../registry-client/oci/index.ts'
 import type { LayerEntry } from '../layer/entry.ts'
 import { type Addon, type AddonPacker, type Cancellation, toKernelError } from './addon.ts'
 import { check, checkHostPath, checkPackEntry } from './check-arguments.ts'
-import type { LayerPacker, PackEntry, PackOptions, PackResult } from './kernel-types.ts'
-import { encodePackEntries, withDigests } from './pack-columns.ts'
+import type { LayerPacker, PackEntry, PackOptions, PackPage, PackResult } from './kernel-types.ts'
+import {
+  decodePackEntries,
+  encodePackEntries,
+  type PackColumns,
+  withDigests,
+} from './pack-columns.ts'
 
 /** Entries for one crossing of the boundary. */
 const BATCH_SIZE = 2048
@@ -63,21 +68,32 @@ export class NativePacker implements LayerPacker {
       })
   }
 
-  async add(entries: readonly PackEntry[]): Promise<void> {
+  async add(page: PackPage): Promise<void> {
     check(!this.#isEnded, 'the packer has been finished')
-    for (const entry of entries) {
+    const isHeld = this.#options.contents === undefined
+    if (!isEntries(page)) {
+      if (isHeld) this.#entries.push(...decodePackEntries(page))
+      await this.#addColumns(page)
+      return
+    }
+    for (const entry of page) {
       checkPackEntry(entry)
     }
-    for (let at = 0; at < entries.length; at += BATCH_SIZE) {
-      this.#throwFailure()
-      const batch = entries.slice(at, at + BATCH_SIZE)
-      const drained = new Promise<void>((resolve) => {
-        this.#room = resolve
-      })
-      if (this.#options.contents === undefined) this.#entries.push(...batch)
-      if (!this.#packer.add(encodePackEntries(batch))) {
-        await drained
-      }
+    for (let at = 0; at < page.length; at += BATCH_SIZE) {
+      const batch = page.slice(at, at + BATCH_SIZE)
+      if (isHeld) this.#entries.push(...batch)
+      await this.#addColumns(encodePackEntries(batch))
+    }
+    this.#throwFailure()
+  }
+
+  async #addColumns(columns: PackColumns): Promise<void> {
+    this.#throwFailure()
+    const drained = new Promise<void>((resolve) => {
+      this.#room = resolve
+    })
+    if (!this.#packer.add(columns)) {
+      await drained
     }
     this.#throwFailure()
   }
@@ -119,4 +135,8 @@ export class NativePacker implements LayerPacker {
       throw this.#failure.error
     }
   }
+}
+
+function isEntries(page: PackPage): page is readonly PackEntry[] {
+  return Array.isArray(page)
 }

@@ -60,14 +60,20 @@ class ColumnWriter {
     if (entry.type === 'whiteout' || entry.type === 'opaque') {
       return
     }
-    this.#numbers.set([entry.mode, entry.uid, entry.gid, entry.mtimeSec], at + 1)
-    for (const { name, value } of entry.xattrs ?? []) {
-      this.#xattrs.push(index, name, value)
+    this.#numbers[at + 1] = entry.mode
+    this.#numbers[at + 2] = entry.uid
+    this.#numbers[at + 3] = entry.gid
+    this.#numbers[at + 4] = entry.mtimeSec
+    if (entry.xattrs !== undefined) {
+      for (const { name, value } of entry.xattrs) {
+        this.#xattrs.push(index, name, value)
+      }
     }
     if (entry.type === 'symlink' || entry.type === 'hardlink') {
       this.#targets.push(entry.target)
     } else if (entry.type === 'char' || entry.type === 'block') {
-      this.#numbers.set([entry.major, entry.minor], at + 6)
+      this.#numbers[at + 6] = entry.major
+      this.#numbers[at + 7] = entry.minor
     } else if (entry.type === 'file') {
       this.#addFile(entry, at)
     }
@@ -82,8 +88,11 @@ class ColumnWriter {
       return
     }
     const { root, path } = entry.source
-    const known = this.#roots.get(root) ?? this.#roots.size
-    this.#roots.set(root, known)
+    let known = this.#roots.get(root)
+    if (known === undefined) {
+      known = this.#roots.size
+      this.#roots.set(root, known)
+    }
     this.#numbers[at + 8] = known
     this.#sourcePaths.push(path)
   }

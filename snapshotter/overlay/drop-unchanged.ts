@@ -29,29 +29,46 @@ const TYPES: Readonly<Record<number, ScannedEntry['type']>> = {
 }
 
 /**
- * The scan of an upper directory without what overlayfs copied up but nobody changed: equal type, mode, owner, attributes,
+ * The walk of an upper directory without what overlayfs copied up but nobody changed: equal type, mode, owner, attributes,
  * target, device number and, but for directories, size and modification time, as BuildKit's differ leaves it out (`chmod`
  * to the mode that it has, `>>` without a write; features row O20). A directory stays when something in it does; of a file
  * below that got a further name only that name, as a file of its own.
  */
-export async function dropUnchanged(
-  scanned: readonly ScannedEntry[],
+export async function* dropUnchanged(
+  scanned: AsyncIterable<readonly ScannedEntry[]>,
   options: DropOptions,
   signal: AbortSignal,
-): Promise<readonly ScannedEntry[]> {
+): AsyncGenerator<readonly ScannedEntry[]> {
   const below = new Below(options)
-  const unchanged = new Set<LayerPath>()
-  for (const entry of scanned) {
-    if (!isWhiteoutDevice(entry) && below.has(entry)) unchanged.add(entry.path)
+  /** Unchanged directories above the last entry: they are given when something in them is. */
+  const waiting: ScannedEntry[] = []
+  for await (const page of scanned) {
+    const unchanged = new Set<LayerPath>()
+    for (const entry of page) {
+      if (!isWhiteoutDevice(entry) && below.has(entry)) unchanged.add(entry.path)
+    }
+    for (const path of await below.withOtherBytes(signal)) unchanged.delete(path)
+    yield unchanged.size === 0 && waiting.length === 0 ? page : keep(page, unchanged, waiting)
   }
-  for (const path of await below.withOtherBytes(signal)) unchanged.delete(path)
-  if (unchanged.size === 0) return scanned
-  const needed = new Set<LayerPath>()
-  for (const { path } of scanned) {
-    if (unchanged.has(path)) continue
-    for (let at = path; !needed.has(at); at = parentOf(at)) needed.add(at)
+}
+
+function keep(
+  page: readonly ScannedEntry[],
+  unchanged: ReadonlySet<LayerPath>,
+  waiting: ScannedEntry[],
+): ScannedEntry[] {
+  const kept: ScannedEntry[] = []
+  for (const entry of page) {
+    while (waiting.length > 0 && !entry.path.startsWith(`${waiting.at(-1)?.path}/`)) waiting.pop()
+    if (!unchanged.has(entry.path)) {
+      for (const directory of waiting) kept.push(directory)
+      waiting.length = 0
+      kept.push(entry)
+    } else if (entry.type === 'dir') {
+      waiting.push(entry)
+    }
   }
-  return scanned.filter(({ path }) => !unchanged.has(path) || needed.has(path))
+  return kept
 }
 
 interface Found {
@@ -59,38 +76,47 @@ interface Found {
   readonly stats: BigIntStats
 }
 
+/** A directory of the upper one with the layers that show through in it. */
+interface OpenDirectory {
+  readonly path: LayerPath
+  readonly layers: readonly string[]
+}
+
 /** The merged layers below, looked at only where the upper directory has a directory too. */
 class Below {
   readonly #options: DropOptions
-  /** For each directory of the upper one the layers that show through in it. */
-  readonly #layersOf = new Map<LayerPath, readonly string[]>()
+  /** From the root down to the last entry. */
+  readonly #open: OpenDirectory[]
   /** By the layer below: files that are the same unless their bytes differ. */
   readonly #undecided = new Map<string, LayerPath[]>()
 
   constructor(options: DropOptions) {
     this.#options = options
-    this.#layersOf.set('', options.lowerDirs)
+    this.#open = [{ path: '', layers: options.lowerDirs }]
   }
 
   /**
-   * Whether the same is there without the upper directory, but for what `withOtherBytes` finds later. Parents are to be asked
-   * for before what is in them.
+   * Whether the same is there without the upper directory, but for what `withOtherBytes` finds later. To be asked in the order
+   * of a walk.
    */
   has(entry: ScannedEntry): boolean {
     const isOpaque = entry.type === 'dir' && isMarkedOpaque(entry)
-    const found = isOpaque ? [] : this.#find(entry)
+    const layers = this.#layersIn(parentOf(entry.path))
+    const found = isOpaque ? [] : this.#find(entry, layers)
+    if (entry.type === 'dir') {
+      const directories = found.filter(({ stats }) => stats.isDirectory())
+      this.#open.push({ path: entry.path, layers: directories.map(({ root }) => root) })
+    }
     const [top] = found
-    if (top === undefined) return false
-    const directories = found.filter(({ stats }) => stats.isDirectory())
-    if (entry.type === 'dir')
-      this.#layersOf.set(
-        entry.path,
-        directories.map(({ root }) => root),
-      )
-    return this.#isSame(entry, top.stats, top.root)
+    return top !== undefined && this.#isSame(entry, top.stats, top.root)
   }
 
-  /** Files that `has` took for the same. All are hashed together, on threads: layers have files of gigabytes. */
+  #layersIn(directory: LayerPath): readonly string[] {
+    while (this.#open.length > 1 && this.#open.at(-1)?.path !== directory) this.#open.pop()
+    return this.#open.at(-1)?.layers ?? []
+  }
+
+  /** Of the files that `has` took for the same. All are hashed together, on threads: layers have files of gigabytes. */
   async withOtherBytes(signal: AbortSignal): Promise<LayerPath[]> {
     const { kernel, upperDir } = this.#options
     const found: LayerPath[] = []
@@ -101,13 +127,14 @@ class Below {
         if (checked(lower[index]) !== checked(upper[index])) found.push(path)
       }
     }
+    this.#undecided.clear()
     return found
   }
 
   /** What is visible at its path, top first: one thing, or a directory of several layers. */
-  #find({ path, type }: ScannedEntry): Found[] {
+  #find({ path, type }: ScannedEntry, layers: readonly string[]): Found[] {
     const found: Found[] = []
-    for (const root of this.#layersOf.get(parentOf(path)) ?? []) {
+    for (const root of layers) {
       const place = encodePath(`${root}/${path}`)
       const stats = lstatSync(place, { bigint: true, throwIfNoEntry: false })
       if (stats === undefined) continue

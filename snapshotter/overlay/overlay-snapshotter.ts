@@ -1,9 +1,11 @@
 import { chmodSync, chownSync, mkdirSync, mkdtempSync, renameSync } from 'node:fs'
-import { join } from 'node:path'
-import { overlayDiff } from '../layer/diff.ts'
+import { basename, join } from 'node:path'
+import { OverlayDiff, toPackEntry } from '../layer/diff.ts'
 import { makePlace } from '../layer/make-place.ts'
 import { checkParents } from '../layer/parents.ts'
-import type { Kernel } from '../native/kernel-types.ts'
+import { walkWholeTree } from '../layer/walk-tree.ts'
+import { EntryFile } from '../native/entry-file.ts'
+import type { Kernel, PackEntry } from '../native/kernel-types.ts'
 import type {
   ActiveSnapshot,
   CommittedSnapshot,
@@ -18,7 +20,13 @@ import { dropUnchanged } from './drop-unchanged.ts'
 export interface OverlaySnapshotterOptions {
   readonly kernel: Pick<
     Kernel,
-    'scanTree' | 'removeTree' | 'getXattr' | 'spreadChildren' | 'hashFiles'
+    | 'scanSmallTree'
+    | 'listDirectories'
+    | 'listChildren'
+    | 'removeTree'
+    | 'getXattr'
+    | 'spreadChildren'
+    | 'hashFiles'
   >
   /** For snapshots in use; on the filesystem of the layer directories, so that a commit is a rename. */
   readonly workDir: string
@@ -92,14 +100,24 @@ class OverlaySnapshot implements ActiveSnapshot {
     scope.defer(() => kernel.removeTree(target.path, new AbortController().signal))
     const root = join(target.path, 'fs')
     renameSync(join(this.#directory, 'fs'), root)
-    const scanned = await kernel.scanTree({ root, withXattrs: true, signal })
-    const lowerDirs = this.root.type === 'overlay' ? this.root.lowerDirs : []
-    const places = { ...this.#options, upperDir: root, lowerDirs }
-    const kept = await dropUnchanged(scanned, places, signal)
-    const changes = overlayDiff(kept)
+    const changes = await EntryFile.of(
+      () => join(workDir, `changes-${basename(target.path)}`),
+      this.#changes(root, signal),
+    )
+    scope.use(changes)
     await this[Symbol.asyncDispose]()
     scope.release()
     return { directory: target, changes }
+  }
+
+  async *#changes(root: string, signal: AbortSignal): AsyncGenerator<readonly PackEntry[]> {
+    const scanned = walkWholeTree(root, this.#options.kernel, signal)
+    const lowerDirs = this.root.type === 'overlay' ? this.root.lowerDirs : []
+    const places = { ...this.#options, upperDir: root, lowerDirs }
+    const diff = new OverlayDiff()
+    for await (const page of dropUnchanged(scanned, places, signal)) {
+      yield diff.entries(page).map((entry) => toPackEntry(entry, root))
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

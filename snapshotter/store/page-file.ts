@@ -5,9 +5,9 @@ import { deserialize, serialize } from 'node:v8'
 const PAGE_LENGTH = 512
 
 /** How a page is written; `deserialize` of node:v8 gives what `encode` made. */
-export interface PageCodec<T> {
-  encode(items: readonly T[]): unknown
-  decode(value: unknown): readonly T[]
+export interface PageCodec<T, Encoded> {
+  encode(items: readonly T[]): Encoded
+  decode(encoded: Encoded): readonly T[]
 }
 
 interface Place {
@@ -16,27 +16,24 @@ interface Place {
 }
 
 /**
- * A list in a file of this process, so that it is never in memory as a whole: written once, read page by page as often as
- * somebody asks. Disposing removes the file.
+ * A list that is never in memory as a whole: written once, read page by page as often as somebody asks. It has a file of this
+ * process from when it is longer than a page: most lists are short. Disposing removes the file.
  */
-export class PageFile<T> implements AsyncDisposable {
-  readonly #path: string
-  readonly #file: FileHandle
-  readonly #codec: PageCodec<T>
+export class PageFile<T, Encoded = unknown> implements AsyncDisposable {
+  readonly #newFile: () => string
+  readonly #codec: PageCodec<T, Encoded>
+  /** The pages, until there is a file. */
+  #held: (readonly T[])[] = []
+  #file: { readonly path: string; readonly handle: FileHandle } | undefined
   readonly #places: Place[] = []
   #pending: T[] = []
   #end = 0
   #count = 0
 
-  protected constructor(path: string, file: FileHandle, codec: PageCodec<T>) {
-    this.#path = path
-    this.#file = file
+  /** `newFile` gives a path where there is nothing; called once at most. */
+  constructor(newFile: () => string, codec: PageCodec<T, Encoded>) {
+    this.#newFile = newFile
     this.#codec = codec
-  }
-
-  /** `path` must not exist. */
-  static async create<T>(path: string, codec: PageCodec<T>): Promise<PageFile<T>> {
-    return new PageFile(path, await open(path, 'wx+', 0o600), codec)
   }
 
   /** Items in the pages that can be read. */
@@ -45,7 +42,7 @@ export class PageFile<T> implements AsyncDisposable {
   }
 
   get pageCount(): number {
-    return this.#places.length
+    return this.#file === undefined ? this.#held.length : this.#places.length
   }
 
   async add(items: Iterable<T>): Promise<void> {
@@ -58,21 +55,20 @@ export class PageFile<T> implements AsyncDisposable {
   /** What was added so far can be read; what follows begins a page. */
   async endPage(): Promise<void> {
     if (this.#pending.length === 0) return
-    const bytes = serialize(this.#codec.encode(this.#pending))
-    this.#count += this.#pending.length
+    const page = this.#pending
     this.#pending = []
-    const place = { position: this.#end, length: bytes.length }
-    this.#end += bytes.length
-    await writeAll(this.#file, bytes, place.position)
-    this.#places.push(place)
+    this.#count += page.length
+    if (this.#file === undefined && this.#count <= PAGE_LENGTH) {
+      this.#held.push(page)
+      return
+    }
+    await this.#makeFile()
+    await this.#write(page)
   }
 
   async page(index: number): Promise<readonly T[]> {
-    const place = this.#places[index]
-    if (place === undefined) return []
-    const bytes = Buffer.allocUnsafe(place.length)
-    await this.#file.read(bytes, 0, place.length, place.position)
-    return this.#codec.decode(deserialize(bytes))
+    const encoded = await this.#read(index)
+    return encoded === undefined ? (this.#held[index] ?? []) : this.#codec.decode(encoded)
   }
 
   /** All, or those of some pages. */
@@ -80,15 +76,51 @@ export class PageFile<T> implements AsyncDisposable {
     for (let index = first; index < end; index += 1) yield await this.page(index)
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#file.close()
-    await rm(this.#path, { force: true })
+  /** All pages, as they are written where there is a file. */
+  protected async *encodedPages(): AsyncGenerator<readonly T[] | Encoded> {
+    for (let index = 0; index < this.pageCount; index += 1) {
+      yield (await this.#read(index)) ?? this.#held[index] ?? []
+    }
   }
-}
 
-async function writeAll(file: FileHandle, bytes: Buffer, position: number): Promise<void> {
-  for (let done = 0; done < bytes.length; ) {
-    const { bytesWritten } = await file.write(bytes, done, bytes.length - done, position + done)
-    done += bytesWritten
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#file === undefined) return
+    await this.#file.handle.close()
+    await rm(this.#file.path, { force: true })
+  }
+
+  async #makeFile(): Promise<void> {
+    if (this.#file !== undefined) return
+    const path = this.#newFile()
+    this.#file = { path, handle: await open(path, 'wx+', 0o600) }
+    const held = this.#held
+    this.#held = []
+    for (const page of held) await this.#write(page)
+  }
+
+  async #write(page: readonly T[]): Promise<void> {
+    const bytes = serialize(this.#codec.encode(page))
+    const place = { position: this.#end, length: bytes.length }
+    this.#end += bytes.length
+    await this.#writeAll(bytes, place.position)
+    this.#places.push(place)
+  }
+
+  async #writeAll(bytes: Buffer, position: number): Promise<void> {
+    for (let done = 0; done < bytes.length; ) {
+      const rest = bytes.length - done
+      const written = await this.#file?.handle.write(bytes, done, rest, position + done)
+      done += written?.bytesWritten ?? rest
+    }
+  }
+
+  /** Undefined where there is no file, or no such page. */
+  async #read(index: number): Promise<Encoded | undefined> {
+    const place = this.#places[index]
+    if (this.#file === undefined || place === undefined) return undefined
+    const bytes = Buffer.allocUnsafe(place.length)
+    await this.#file.handle.read(bytes, 0, place.length, place.position)
+    // What `encode` made.
+    return deserialize(bytes) as Encoded
   }
 }

@@ -122,9 +122,10 @@ async function runStep(
     level: undefined,
     signal: never,
   })
-  const packed = expandOpaque(committed.changes, lower).map((entry) =>
-    toPack(entry, join(directory, 'fs')),
-  )
+  await using written = committed.changes
+  const all: PackEntry[] = []
+  for await (const page of written.pages()) all.push(...page)
+  const packed = expandOpaque(all, lower)
   await packer.add(packed)
   const { entries } = await packer.finish()
   return { committed, seen, blob, entries, packed }
@@ -163,12 +164,6 @@ async function exactImageOf(kernel: Kernel, root: string): Promise<TreeImage> {
     const times = isWhiteoutDevice(rest) ? { mtimeSec: undefined, mtimeNsec: undefined } : {}
     return { ...rest, ...times, sizeBytes, first, digest: digests[files.indexOf(rest.path)] }
   })
-}
-
-function toPack(entry: DiffEntry, root: string): PackEntry {
-  return entry.type === 'file'
-    ? { ...entry, source: { kind: 'path', root, path: entry.path } }
-    : entry
 }
 
 async function unpack(

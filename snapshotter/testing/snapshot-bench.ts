@@ -2,8 +2,8 @@ import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { digestOf } from '../../registry-client/oci/index.ts'
 import type { LayerEntry } from '../layer/entry.ts'
-import type { Kernel } from '../native/kernel-types.ts'
-import type { CommittedSnapshot, DiffEntry, LayerDirectory, Snapshotter } from '../snapshotter.ts'
+import type { Kernel, PackEntry } from '../native/kernel-types.ts'
+import type { DiffEntry, LayerDirectory, Snapshotter } from '../snapshotter.ts'
 import { temporaryDirectory } from './temporary-directory.ts'
 import { mountRoot } from './test-mounts.ts'
 
@@ -13,6 +13,13 @@ export interface SnapshotterParts {
   readonly make: (workDir: string) => Snapshotter
   /** In a user namespace with one id there are no other owners and no devices; a `user` has no file capabilities either. */
   readonly privileges: 'root' | 'user-namespace' | 'user'
+}
+
+/** A committed step. */
+export interface BenchStep {
+  readonly directory: LayerDirectory
+  /** Without the sources of files. */
+  readonly changes: readonly DiffEntry[]
 }
 
 export type Change = (dir: string) => Promise<void>
@@ -47,18 +54,28 @@ export class Bench implements AsyncDisposable {
   }
 
   /** One step: `change` at the root over `parents`, committed. */
-  async step(parents: readonly LayerDirectory[], change: Change): Promise<CommittedSnapshot> {
+  async step(parents: readonly LayerDirectory[], change: Change): Promise<BenchStep> {
     await using snapshot = await this.snapshotter.prepare(parents, never)
     {
       await using mounted = await mountRoot(snapshot.root)
       await change(mounted.dir)
     }
-    return await snapshot.commit(never, this.newDirectory())
+    const { directory, changes } = await snapshot.commit(never, this.newDirectory())
+    await using _changes = changes
+    const all: DiffEntry[] = []
+    for await (const page of changes.pages()) all.push(...page.map(withoutSource))
+    return { directory, changes: all }
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return Promise.resolve(this.#place[Symbol.asyncDispose]())
   }
+}
+
+function withoutSource(entry: PackEntry): DiffEntry {
+  if (entry.type !== 'file') return entry
+  const { source: _source, ...rest } = entry
+  return rest
 }
 
 export function summary(changes: readonly DiffEntry[]): string[] {

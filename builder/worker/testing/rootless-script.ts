@@ -19,7 +19,6 @@ const pack = {
   ...packed,
   diff: made.diff ?? '',
   parentContents: [],
-  clampMtimeSec: undefined,
   compression: 'gzip',
   level: undefined,
 } as const

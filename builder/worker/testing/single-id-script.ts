@@ -20,7 +20,6 @@ if (made.diff !== undefined) {
       ...packed,
       diff: made.diff,
       parentContents: [],
-      clampMtimeSec: undefined,
       compression: 'gzip',
       level: undefined,
     },

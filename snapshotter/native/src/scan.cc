@@ -28,23 +28,23 @@ struct Directory {
 // tree can use them up; each is opened again from the root.
 class TreeScan {
  public:
-  TreeScan(int root, bool withXattrs, const Cancellation& cancellation)
-      : root_(root), withXattrs_(withXattrs), cancellation_(cancellation) {}
+  TreeScan(int root, bool withXattrs, size_t entriesMax, const Cancellation& cancellation)
+      : root_(root), withXattrs_(withXattrs), entriesMax_(entriesMax), cancellation_(cancellation) {}
 
-  // The root's directory; the tree hangs below it.
-  const Directory& run() {
+  // The root's directory; the tree hangs below it. Null when there is more in it than `entriesMax`.
+  const Directory* run() {
     struct statx stat;
     if (statx(root_, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &stat) != 0) failErrno("statx", "");
     deviceMajor_ = stat.stx_dev_major;
     deviceMinor_ = stat.stx_dev_minor;
     cancellation_.check();
     Directory& root = all_.emplace_back();
-    root.children = readChildren(root_, root.path, withXattrs_);
     busy_ = 1;
+    read(root);
     done(root);
     // What a step writes is mostly a file or two: threads would take longer to start than that to read.
-    if (!waiting_.empty()) runOnThreads(processorThreads(), [this] { work(); });
-    return root;
+    if (!waiting_.empty() && found_ <= entriesMax_) runOnThreads(processorThreads(), [this] { work(); });
+    return found_ > entriesMax_ ? nullptr : &root;
   }
 
  private:
@@ -52,7 +52,7 @@ class TreeScan {
     try {
       for (Directory* next = take(); next != nullptr; next = take()) {
         cancellation_.check();
-        next->children = readChildren(root_, next->path, withXattrs_);
+        read(*next);
         done(*next);
       }
     } catch (...) {
@@ -63,10 +63,24 @@ class TreeScan {
     }
   }
 
+  // Nothing when that would be more than is wanted.
+  void read(Directory& directory) {
+    Descriptor opened;
+    std::vector<std::string> names;
+    if (!readNames(root_, directory.path, &opened, &names)) return;
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      found_ += names.size();
+      if (found_ > entriesMax_) return;
+    }
+    directory.children = statChildren(opened.get(), directory.path, {names.begin(), names.end()}, withXattrs_);
+  }
+
   Directory* take() {
     std::unique_lock<std::mutex> lock(mutex_);
-    changed_.wait(lock, [this] { return failed_ || busy_ == 0 || !waiting_.empty(); });
-    if (failed_ || waiting_.empty()) return nullptr;
+    const auto isEnded = [this] { return failed_ || found_ > entriesMax_; };
+    changed_.wait(lock, [&] { return isEnded() || busy_ == 0 || !waiting_.empty(); });
+    if (isEnded() || waiting_.empty()) return nullptr;
     Directory* next = waiting_.back();
     waiting_.pop_back();
     busy_ += 1;
@@ -92,6 +106,7 @@ class TreeScan {
 
   const int root_;
   const bool withXattrs_;
+  const size_t entriesMax_;
   const Cancellation& cancellation_;
   uint32_t deviceMajor_ = 0;
   uint32_t deviceMinor_ = 0;
@@ -102,6 +117,7 @@ class TreeScan {
   std::deque<Directory> all_;
   std::vector<Directory*> waiting_;
   size_t busy_ = 0;
+  size_t found_ = 0;
   bool failed_ = false;
 };
 
@@ -127,16 +143,19 @@ void addTree(Columns& columns, const Directory& root) {
   }
 }
 
-// scanTree(root, withXattrs, cancellation) -> columns
+// scanTree(root, withXattrs, entriesMax, cancellation) -> columns, or null when there is more
 Napi::Value scanTree(const Napi::CallbackInfo& info) {
   const std::string root = pathFromJs(info[0]);
   const bool withXattrs = info[1].As<Napi::Boolean>();
-  const auto cancellation = cancellationFromJs(info[2]);
+  const double entriesMax = info[2].As<Napi::Number>();
+  const auto cancellation = cancellationFromJs(info[3]);
   return runJob(info.Env(), cancellation, [=]() -> Delivery {
     const Descriptor top = openRoot(root);
-    TreeScan scan(top.get(), withXattrs, *cancellation);
+    TreeScan scan(top.get(), withXattrs, static_cast<size_t>(entriesMax), *cancellation);
+    const Directory* tree = scan.run();
+    if (tree == nullptr) return [](Napi::Env env) { return env.Null(); };
     auto columns = std::make_shared<Columns>();
-    addTree(*columns, scan.run());
+    addTree(*columns, *tree);
     return [columns](Napi::Env env) { return columns->toJs(env); };
   });
 }
