@@ -1,24 +1,23 @@
-import { DisposableScope, type EntryFile, type PackEntry } from '../../snapshotter/index.ts'
-import type { PackedLayer, PendingChanges, UnpackedLayer } from '../solver/layer.ts'
+import { DisposableScope, errnoOf, type EntryFile } from '../../snapshotter/index.ts'
+import type { GrowingBlob } from '../solver/growing-blob.ts'
+import type { PackedLayer, PendingChanges } from '../solver/layer.ts'
+import type { Worker } from '../worker/protocol.ts'
 import type { ExecutedStep } from './cached-step.ts'
-import {
-  packedBlob,
-  packPlanned,
-  type PackEntriesParts,
-  type PlannedEntries,
-} from './pack-entries.ts'
+import { LayerMaking } from './layer-making.ts'
+import { packedBlob, packPlanned, type PackEntriesParts } from './pack-entries.ts'
 
 export interface MadeStepParts extends PackEntriesParts {
   /** Of the build, not of its steps: what a step has done is packed and kept when another one fails. */
   readonly packSignal: AbortSignal
   readonly nowMs: () => number
+  readonly worker: () => Promise<Pick<Worker, 'info' | 'makeLayer' | 'packEntries'>>
 }
 
 /**
  * The layer of planned entries (COPY, ADD, WORKDIR) for steps that need not wait until it is packed. When a RUN is going to
- * see it, its directory is made of the same entries first, and packed from there: the bytes of both are the same even if
- * the sources change meanwhile. Without a directory packing is the copying, so the step is shown until then. `named` gives
- * an error of the packing its place in the Dockerfile.
+ * see it, its directory is made of the entries, and packed from there while it is made: the bytes of both are the same even
+ * if the sources change meanwhile. The step is done when the directory is. Without a directory packing is the copying, so
+ * the step is shown until then. `named` gives an error of the packing its place in the Dockerfile.
  */
 export async function madeStep(
   planned: EntryFile,
@@ -29,13 +28,22 @@ export async function madeStep(
   const createdAt = new Date(parts.nowMs()).toISOString()
   await using scope = new DisposableScope()
   scope.defer(() => planned[Symbol.asyncDispose]())
-  const directory = options.isReadByRun ? await makeDirectory(planned, parts, signal) : undefined
-  const entries = directory === undefined ? planned : inDirectory(planned, `${directory.path}/fs`)
-  const blob = packedBlob(parts)
-  const packed = packPlanned(entries, { createdAt, directory, blob }, parts, parts.packSignal)
-  const packing = packed.catch((error: unknown) => {
-    throw options.named(error)
-  })
+  const pack = (making: LayerMaking | undefined): PackingBlob => {
+    const blob = packedBlob(parts)
+    const { entries = planned, directory } = making ?? {}
+    const packed = packPlanned(entries, { createdAt, directory, blob }, parts, parts.packSignal)
+    const packing = packed.catch((error: unknown) => {
+      throw options.named(error)
+    })
+    return { blob, packing }
+  }
+  const making = options.isReadByRun ? await startMaking(planned, parts, signal) : undefined
+  const beside = making && pack(making)
+  // What fails with the making, the making tells; the rest is told to whoever gets the packing.
+  beside?.packing.catch(() => undefined)
+  const directory = making && (await madeDirectory(making, parts))
+  const { blob, packing } =
+    directory === undefined || beside === undefined ? pack(undefined) : beside
   scope.release()
   return {
     unpacked: { directory, changes: changesUntil(planned, packing), blob },
@@ -44,37 +52,36 @@ export async function madeStep(
   }
 }
 
+interface PackingBlob {
+  readonly blob: GrowingBlob
+  readonly packing: Promise<PackedLayer>
+}
+
 /** Undefined where the worker cannot make it: then whoever needs it unpacks the layer. */
-async function makeDirectory(
-  entries: PlannedEntries,
+async function startMaking(
+  planned: EntryFile,
   { store, worker }: MadeStepParts,
   signal: AbortSignal,
-): Promise<UnpackedLayer['directory']> {
+): Promise<LayerMaking | undefined> {
   const maker = await worker()
   if (maker.info.rung === 'userns-single-id') return undefined
   const directory = await store.layers.allocateDirectory(signal)
-  try {
-    await maker.makeLayer(entries.pages(), { directory: directory.path }, signal)
-  } catch (error) {
-    // Files that only a group of the user's may read are not to be had in a user namespace, which drops those groups.
-    const isUnreadable = error instanceof Error && 'code' in error && error.code === 'EACCES'
-    if (!isUnreadable || maker.info.rung !== 'userns-subids') throw error
-    return undefined
-  }
-  return directory
+  return new LayerMaking(planned, directory, maker, signal)
 }
 
-function inDirectory(planned: PlannedEntries, root: string): PlannedEntries {
-  async function* pages(): AsyncGenerator<readonly PackEntry[]> {
-    for await (const page of planned.pages()) {
-      yield page.map((entry) =>
-        entry.type === 'file' && entry.source.kind === 'path'
-          ? { ...entry, source: { kind: 'path', root, path: entry.path } }
-          : entry,
-      )
-    }
+/** The directory when it is whole; undefined where the worker could not make it after all. */
+async function madeDirectory(
+  making: LayerMaking,
+  { worker }: MadeStepParts,
+): Promise<LayerMaking['directory'] | undefined> {
+  try {
+    await making.done
+    return making.directory
+  } catch (error) {
+    // Files that only a group of the user's may read are not to be had in a user namespace, which drops those groups.
+    if (errnoOf(error) !== 'EACCES' || (await worker()).info.rung !== 'userns-subids') throw error
+    return undefined
   }
-  return { roots: new Set(planned.roots.size === 0 ? [] : [root]), pages }
 }
 
 /** The entries are let go of when the table of contents is there. */

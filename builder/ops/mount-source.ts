@@ -15,9 +15,11 @@ import type { SourceTree } from './copy-source.ts'
 import type { LayerAccess } from './layer-access.ts'
 import { packPlanned, type PlannedEntries } from './pack-entries.ts'
 import { CACHED_FILE, fileBeginning, type MountedLayers, type MountSource } from './mountable.ts'
+import type { Worker } from '../worker/protocol.ts'
 import { StackTree } from './stack-tree.ts'
 
 export interface MountSourceParts extends CopyNodeParts {
+  readonly worker: () => Promise<Worker>
   readonly access: LayerAccess
 }
 

@@ -15,7 +15,7 @@ import { recordPacked } from './pack-run.ts'
 export interface PackEntriesParts {
   readonly store: Pick<Store, 'blobs' | 'layers' | 'lease' | 'root'>
   readonly kernel: Pick<Kernel, 'createPacker'>
-  readonly worker: () => Promise<Worker>
+  readonly worker: () => Promise<Pick<Worker, 'packEntries'>>
   readonly limits: Limits
   readonly format: LayerFormat
 }

@@ -39,7 +39,7 @@ interface PendingCall {
   readonly resolve: (value: unknown) => void
   readonly reject: (error: unknown) => void
   readonly output: OutputSink | undefined
-  /** Room for another batch of entries. */
+  /** A batch of entries is done with: there is room for another. */
   readonly more: (() => void) | undefined
   readonly moved: ((bytes: number) => void) | undefined
 }
@@ -144,8 +144,9 @@ export class WorkerClient implements Worker {
     entries: AsyncIterable<readonly PackEntry[]>,
     request: MakeLayerRequest,
     signal: AbortSignal,
+    onMade?: () => void,
   ): Promise<void> {
-    await this.#callWithEntries('makeLayer', request, entries, signal)
+    await this.#callWithEntries('makeLayer', request, entries, signal, onMade)
   }
 
   async readDiff(request: ReadDiffRequest, signal: AbortSignal): Promise<DiffPage | undefined> {
@@ -186,13 +187,17 @@ export class WorkerClient implements Worker {
     request: WorkerCalls[N]['request'],
     entries: AsyncIterable<readonly PackEntry[]>,
     signal: AbortSignal,
+    onBatchDone?: () => void,
   ): Promise<WorkerCalls[N]['result']> {
     const source = new AbortController()
     const gate = new EntryGate()
     const id = this.#nextId()
     const call = this.#call(name, request, AbortSignal.any([signal, source.signal]), {
       id,
-      more: () => gate.open(),
+      more: () => {
+        gate.open()
+        onBatchDone?.()
+      },
     })
     // An answer ends the sending, whatever it is.
     const answered = call.then(

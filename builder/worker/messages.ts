@@ -41,7 +41,7 @@ export interface ReadFileRequest {
 
 /**
  * Planner to worker. `cancel` aborts a call, which then still answers. Entries of `packEntries` and `makeLayer` follow it in batches;
- * each is answered by `more` when there is room for another.
+ * each is answered by `more` when it is done with, and there is room for another.
  */
 export type ToWorker =
   | {

@@ -30,12 +30,14 @@ export interface Worker extends AsyncDisposable {
   readDiff(request: ReadDiffRequest, signal: AbortSignal): Promise<DiffPage | undefined>
   /**
    * Makes `<directory>/fs` of entries that the planner chose: what unpacking their tar would make. Not where owners are
-   * recorded beside the files (`userns-single-id`).
+   * recorded beside the files (`userns-single-id`). `onMade` is told of each batch when its files are there with all their
+   * bytes; directories get their times at the end.
    */
   makeLayer(
     entries: AsyncIterable<readonly PackEntry[]>,
     request: MakeLayerRequest,
     signal: AbortSignal,
+    onMade?: () => void,
   ): Promise<void>
   /** Packs entries that the planner chose (COPY --from): sources are paths below layer directories. Streams `entries` in batches. */
   packEntries(

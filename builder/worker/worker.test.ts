@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
 import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -196,8 +197,11 @@ describe('the worker', () => {
       yield [entry(sizeBytes)]
     }
     const directory = lab.path()
-    await lab.worker.makeLayer(entries(5), { directory }, never)
-    assert.equal(await readFile(join(directory, 'fs/f'), 'utf8'), 'bytes')
+    const atFirst: string[] = []
+    await lab.worker.makeLayer(entries(5), { directory }, never, () => {
+      atFirst.push(readFileSync(join(directory, 'fs/f'), 'utf8'))
+    })
+    assert.deepEqual(atFirst, ['bytes'])
     const { uid, gid } = await stat(join(directory, 'fs/f'))
     assert.deepEqual([uid, gid], [7, 8])
     const failed = lab.path()

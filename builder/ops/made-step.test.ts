@@ -1,0 +1,132 @@
+import assert from 'node:assert/strict'
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import {
+  DisposableScope,
+  EntryFile,
+  kernel,
+  openStore,
+  type PackEntry,
+  type PackResult,
+} from '../../snapshotter/index.ts'
+import { temporaryDirectory } from '../../snapshotter/testing/temporary-directory.ts'
+import type { LayerFormat } from '../request.ts'
+import { createLimits } from '../solver/limits.ts'
+import type { MakeLayerRequest, PackTarget, Worker, WorkerInfo } from '../worker/protocol.ts'
+import { madeStep } from './made-step.ts'
+
+const never = new AbortController().signal
+const FORMAT: LayerFormat = {
+  compression: 'uncompressed',
+  level: undefined,
+  isForced: false,
+  useOciMediaTypes: true,
+  rewriteTimestamp: false,
+}
+
+/** Makes and packs in this process. */
+class PlainWorker implements Pick<Worker, 'info' | 'makeLayer' | 'packEntries'> {
+  readonly info: WorkerInfo
+  readonly #onMade: () => Promise<void>
+
+  constructor(rung: WorkerInfo['rung'], onMade: () => Promise<void>) {
+    this.info = { rung, driver: 'copy', notice: undefined }
+    this.#onMade = onMade
+  }
+
+  async makeLayer(
+    entries: AsyncIterable<readonly PackEntry[]>,
+    { directory }: MakeLayerRequest,
+    signal: AbortSignal,
+    onMade?: () => void,
+  ): Promise<void> {
+    const root = join(directory, 'fs')
+    await mkdir(root, { recursive: true })
+    await using maker = kernel.createMaker({ root, userXattr: false, ownership: 'none', signal })
+    for await (const batch of entries) {
+      await maker.add(batch)
+      await this.#onMade()
+      onMade?.()
+    }
+    await maker.finish()
+  }
+
+  async packEntries(
+    entries: AsyncIterable<readonly PackEntry[]>,
+    request: PackTarget,
+    signal: AbortSignal,
+  ): Promise<PackResult> {
+    await using packer = kernel.createPacker({ ...request, signal })
+    for await (const batch of entries) await packer.add(batch)
+    const { entries: _none, ...result } = await packer.finish()
+    return result
+  }
+}
+
+/** A COPY of one file, with all that it needs. */
+async function lab() {
+  const scope = new DisposableScope()
+  const { path } = scope.use(await temporaryDirectory())
+  const store = scope.use(await openStore({ path: join(path, 'root'), kernel }, never))
+  const context = join(path, 'context')
+  await mkdir(context)
+  await writeFile(join(context, 'f'), 'bytes')
+  return {
+    source: join(context, 'f'),
+    store,
+    step: async (worker: PlainWorker) => {
+      const entry: PackEntry = {
+        ...{ type: 'file', path: 'f', mode: 0o644, uid: 0, gid: 0, mtimeSec: 1, sizeBytes: 5 },
+        source: { kind: 'path', root: context, path: 'f' },
+      }
+      const planned = await EntryFile.of(() => store.lease.temporaryPath(), [[entry]])
+      const parts = {
+        ...{ store, kernel, limits: createLimits(1), packSignal: never, nowMs: () => 0 },
+        worker: () => Promise.resolve(worker),
+        format: FORMAT,
+      }
+      const named = (error: unknown): unknown => new Error('packing', { cause: error })
+      return await madeStep(planned, { isReadByRun: true, named }, parts, never)
+    },
+    [Symbol.asyncDispose]: () => scope[Symbol.asyncDispose](),
+  }
+}
+
+describe('a layer that a RUN sees', () => {
+  it('has the same bytes in its directory and its blob, whatever becomes of the sources', async () => {
+    await using bench = await lab()
+    const worker = new PlainWorker('root', () => writeFile(bench.source, 'other'))
+    const { unpacked, packing } = await bench.step(worker)
+    const { diffId } = await packing
+    const directory = unpacked?.directory?.path ?? ''
+    assert.equal(await readFile(join(directory, 'fs/f'), 'utf8'), 'bytes')
+    const stored = await bench.store.layers.get(diffId, never)
+    assert.equal(stored?.directory?.path, directory)
+    const digest = stored?.blobs[0]?.digest
+    assert.ok(digest !== undefined)
+    const blob = await readFile(bench.store.blobs.path(digest))
+    assert.ok(blob.includes('bytes'))
+    assert.ok(!blob.includes('other'))
+  })
+
+  it('is not made of a source that is gone, which is told once', async () => {
+    await using bench = await lab()
+    await rm(bench.source)
+    const worker = new PlainWorker('root', () => Promise.resolve())
+    await assert.rejects(bench.step(worker), { code: 'ENOENT' })
+  })
+
+  it('is only packed where the worker may not read a source that the user may', async () => {
+    const refusal = Object.assign(new Error('refused'), { code: 'EACCES' })
+    await using bench = await lab()
+    const worker = new PlainWorker('userns-subids', () => Promise.reject(refusal))
+    const { unpacked, packing, unfinished } = await bench.step(worker)
+    assert.equal(unpacked?.directory, undefined)
+    assert.equal(unfinished, packing)
+    const { diffId } = await packing
+    const stored = await bench.store.layers.get(diffId, never)
+    assert.equal(stored?.directory, undefined)
+    const other = new PlainWorker('root', () => Promise.reject(refusal))
+    await assert.rejects(bench.step(other), refusal)
+  })
+})
