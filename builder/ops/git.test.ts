@@ -16,7 +16,7 @@ import { join } from 'node:path'
 import { CopyError } from './copy-errors.ts'
 import { checkoutGit, type GitCheckout, type GitRequest } from './git.ts'
 import type { GitOptions } from './git-command.ts'
-import { serveGit } from './testing/git-server.ts'
+import { serveFiles, serveGit } from './testing/git-server.ts'
 
 describe('checkoutGit', function () {
   // Each test runs git some ten times.
@@ -184,6 +184,32 @@ describe('checkoutGit', function () {
     assert.equal(found.stdout, '')
     const wrong = { remote: `http://user:wrong@${server.host}/parent.git` }
     await fails(wrong, /^(?!.*wrong)/s, ['http'])
+  })
+
+  it('takes the whole history from a server that only hands out files, of submodules too', async () => {
+    const served = join(directory, 'dumb')
+    const parent = join(directory, 'dumb-parent')
+    mkdirSync(served)
+    await using server = await serveFiles(served)
+    const publish = (from: string, name: string): void => {
+      git('clone', '--bare', from, join(served, name))
+      git('-C', join(served, name), 'update-server-info')
+    }
+    publish('.', 'sub.git')
+    git('init', '-b', 'trunk', parent)
+    git('-C', parent, 'submodule', 'add', join(served, 'sub.git'), 'sub')
+    git('-C', parent, 'config', '-f', '.gitmodules', 'submodule.sub.url', '../sub.git')
+    git('-C', parent, 'commit', '-a', '-m', 'parent')
+    publish(parent, 'parent.git')
+    const whole = { remote: `http://${server.host}/parent.git` }
+    const { root } = await checkout(whole, ['http'])
+    assert.deepEqual(readdirSync(join(root, 'sub')).sort(), ['.git', 'a', 'out', 'sub'])
+    const byCommit = {
+      remote: `http://${server.host}/sub.git`,
+      ref: commits[0],
+      fetchByCommit: true,
+    }
+    assert.deepEqual(readdirSync((await checkout(byCommit, ['http'])).root), ['a'])
   })
 
   it('refuses what git could take for an option, a command or a local file', async () => {

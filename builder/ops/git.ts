@@ -77,7 +77,7 @@ export async function checkoutGit(
   await verifyChecksum(git, request, commit)
   await git.run(['checkout', '--detach', '--force', commit, '--'])
   if (request.submodules) {
-    await git.run(['submodule', 'update', '--init', '--recursive', '--depth=1'])
+    await runShallow(git, ['submodule', 'update', '--init', '--recursive'])
   }
   const timeSec = Number(await git.run(['log', '-1', '--format=%ct', commit, '--']))
   if (request.mtime === 'commit') {
@@ -181,7 +181,7 @@ async function defaultBranch(git: Git, remote: string): Promise<string> {
 /** One commit deep. Servers that give no commits by their id give all branches and tags. */
 async function fetchCommit(git: Git, fetched: string, commit: string): Promise<void> {
   try {
-    await git.run(['fetch', '--depth=1', '--no-tags', '--', 'origin', fetched])
+    await runShallow(git, ['fetch', '--no-tags'], ['--', 'origin', fetched])
   } catch (error) {
     if (!(error instanceof CopyError) || fetched !== commit) {
       throw error
@@ -190,6 +190,22 @@ async function fetchCommit(git: Git, fetched: string, commit: string): Promise<v
   }
   // The ref may have moved since it was looked up: what is built is what was looked up, or nothing.
   await git.run(['cat-file', '-e', `${commit}^{commit}`])
+}
+
+/** Without history. Servers that only hand out files ("dumb" http) cannot leave it out, and are asked for all of it. */
+async function runShallow(
+  git: Git,
+  args: readonly string[],
+  operands: readonly string[] = [],
+): Promise<void> {
+  try {
+    await git.run([...args, '--depth=1', ...operands])
+  } catch (error) {
+    const isDumb =
+      error instanceof CopyError && /does not support (?:shallow|--depth)/.test(error.message)
+    if (!isDumb) throw error
+    await git.run([...args, ...operands])
+  }
 }
 
 async function verifyChecksum(

@@ -1,7 +1,9 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { createServer, type IncomingHttpHeaders, type ServerResponse } from 'node:http'
+import { readFile } from 'node:fs/promises'
+import { createServer, type IncomingHttpHeaders, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
 import { buffer } from 'node:stream/consumers'
 
 /** The bare repositories below a directory, served by git itself to whoever logs in. */
@@ -27,6 +29,24 @@ export async function serveGit(
     request.pipe(cgi.stdin)
     void buffer(cgi.stdout).then((bytes) => answer(bytes, response))
   })
+  return await listening(server)
+}
+
+/** The files below a directory as any web server has them: what git calls a dumb server. */
+export async function serveFiles(
+  root: string,
+): Promise<AsyncDisposable & { readonly host: string }> {
+  const server = createServer((request, response) => {
+    const { pathname } = new URL(request.url ?? '', 'http://server')
+    readFile(join(root, pathname)).then(
+      (bytes) => response.end(bytes),
+      () => response.writeHead(404).end(),
+    )
+  })
+  return await listening(server)
+}
+
+async function listening(server: Server): Promise<AsyncDisposable & { readonly host: string }> {
   await once(server.listen(0, '127.0.0.1'), 'listening')
   return {
     host: `127.0.0.1:${(server.address() as AddressInfo).port}`,
