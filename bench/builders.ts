@@ -18,8 +18,7 @@ export interface Builder {
   readonly id: 'tsbuild' | 'buildkit' | 'buildah'
   /** Name and version, for the report. */
   readonly title: string
-  /** Undefined: it does not do that. */
-  build(task: BuildTask): CommandLine | undefined
+  build(task: BuildTask): CommandLine
   readonly prune: CommandLine
   /** Names of processes outside the command that work for it. */
   readonly daemons: readonly string[]
@@ -34,7 +33,7 @@ export function findBuilders(options: BenchOptions): Builder[] {
     builders.push(buildkit(options, options.dockerHost))
   }
   if (isOnPath('buildah')) {
-    builders.push(buildah())
+    builders.push(buildah(options))
   }
   return builders.filter(({ id }) => options.builders.length === 0 || options.builders.includes(id))
 }
@@ -81,18 +80,23 @@ function buildkit(options: BenchOptions, dockerHost: string): Builder {
   }
 }
 
-function buildah(): Builder {
+/** Building and pushing are two commands of its; it keeps every result in its store. */
+function buildah({ registry }: BenchOptions): Builder {
   const program = ['buildah', 'bud', '-q', '--layers', '--isolation', 'chroot']
+  const pushFlags: Record<Exclude<Output, 'store' | 'nowhere'>, readonly string[]> = {
+    push: [],
+    'push-zstd': ['--compression-format', 'zstd', '--force-compression'],
+  }
   return {
     id: 'buildah',
-    title: commandOutput(['buildah', '--version'], {}).trim(),
-    build: ({ context, name, output, noCache }) =>
-      output === 'store'
-        ? {
-            argv: [...program, '-t', name, ...(noCache ? ['--no-cache'] : []), context],
-            env: {},
-          }
-        : undefined,
+    title: commandOutput(['buildah', '--version'], {}).replace(/ \(.*/, '').trim(),
+    build: ({ context, name, output, noCache }) => {
+      const build = [...program, '-t', name, ...(noCache ? ['--no-cache'] : []), context]
+      if (output === 'store' || output === 'nowhere') return { argv: build, env: {} }
+      const flags = ['-q', '--tls-verify=false', ...pushFlags[output]]
+      const push = ['buildah', 'push', ...flags, name, `docker://${registry}/${name}`]
+      return { argv: ['sh', '-c', `${build.join(' ')} && ${push.join(' ')}`], env: {} }
+    },
     prune: { argv: ['buildah', 'rmi', '-a', '-f'], env: {} },
     daemons: [],
   }

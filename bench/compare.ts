@@ -31,29 +31,28 @@ export async function compare(
   if (!existsSync(context)) {
     await makeContext(context, options.bases, workload.write)
   }
-  const able = builders.filter((builder) => taskOf(builder, workload, context) !== undefined)
-  const seconds = new Map(able.map(({ id }) => [id, [] as number[]]))
+  const seconds = new Map(builders.map(({ id }) => [id, [] as number[]]))
   const peaks = new Map<Builder['id'], number>()
   if (workload.before !== 'prune') {
-    for (const builder of able) {
+    for (const builder of builders) {
       await once(builder, workload, context, false)
     }
   }
   const runs = options.runs ?? workload.runs
   for (let run = 0; run < runs; run++) {
     await change(workload, context, run)
-    for (const builder of able) {
+    for (const builder of builders) {
       const measured = await once(builder, workload, context, false)
       seconds.get(builder.id)?.push(measured.seconds)
     }
   }
-  for (const builder of options.withMemory ? able : []) {
+  for (const builder of options.withMemory ? builders : []) {
     await change(workload, context, runs)
     const { peakBytes } = await once(builder, workload, context, true)
     peaks.set(builder.id, peakBytes ?? 0)
   }
   const series = new Map(
-    able.map(({ id }) => [id, { seconds: seconds.get(id) ?? [], peakBytes: peaks.get(id) }]),
+    builders.map(({ id }) => [id, { seconds: seconds.get(id) ?? [], peakBytes: peaks.get(id) }]),
   )
   return { workload, series }
 }
@@ -68,9 +67,6 @@ async function once(
     await measure(builder.prune)
   }
   const task = taskOf(builder, workload, context)
-  if (task === undefined) {
-    throw new TypeError(`${builder.id} does not do ${workload.id}`)
-  }
   return await measure(task, isWatched ? { daemons: builder.daemons } : undefined)
 }
 
