@@ -1,3 +1,4 @@
+import { errnoOf } from '../snapshotter/index.ts'
 import type { BuildGraph, NodeId } from '../frontend/index.ts'
 import { inlineCaches } from './build-caches.ts'
 import type { BuildExports, SolvedPlatform } from './build-exports.ts'
@@ -93,7 +94,7 @@ async function removeDamaged(
   { access, isExporting }: Attempt,
   { contexts, services: { signal }, steps }: BuildSession,
 ): Promise<boolean> {
-  const code = reason instanceof Error && 'code' in reason ? reason.code : undefined
+  const code = errnoOf(reason)
   if (signal.aborted || !DAMAGE_CODES.has(code)) return false
   const layers = (await access.removeDamaged(signal)).map(({ title }) => title)
   const damaged = (await contexts.removeDamaged()) ? [...layers, 'downloads'] : layers

@@ -7,7 +7,13 @@ import {
   MANIFEST_BYTES_MAX,
   parseManifest,
 } from '../../registry-client/oci/index.ts'
-import type { GcRecord, GcSource, RecordStore, Store } from '../../snapshotter/index.ts'
+import {
+  errnoOf,
+  type GcRecord,
+  type GcSource,
+  type RecordStore,
+  type Store,
+} from '../../snapshotter/index.ts'
 import { readAliasRecord, readPositionRecord, readStepRecord } from '../cache/records.ts'
 import { ImageStore, type SmallBlobs, type StoredImage } from '../image/image-store.ts'
 import { mountRecordName } from '../ops/cache-mounts.ts'
@@ -72,7 +78,7 @@ function peekingBlobs({ blobs }: Store): SmallBlobs {
 }
 
 function ifAbsent(error: unknown): undefined {
-  if (error instanceof Error && 'code' in error && error.code === 'ENOENT') {
+  if (errnoOf(error) === 'ENOENT') {
     return undefined
   }
   throw error

@@ -4,7 +4,7 @@ import {
   formatReference,
   parseReference,
 } from '../../registry-client/oci/index.ts'
-import type { Store } from '../../snapshotter/index.ts'
+import { errnoOf, type Store } from '../../snapshotter/index.ts'
 import type { ImageStore, StoredImage, StoredPlatform } from '../image/image-store.ts'
 import type { CommandServices } from './services.ts'
 
@@ -93,7 +93,7 @@ export function normalisedName(text: string): string | undefined {
   try {
     return formatReference(parseReference(text))
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'bad-reference') {
+    if (errnoOf(error) === 'bad-reference') {
       return undefined
     }
     throw error

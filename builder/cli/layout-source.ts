@@ -1,7 +1,7 @@
 import { createReadStream } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { Kernel } from '../../snapshotter/index.ts'
+import { errnoOf, type Kernel } from '../../snapshotter/index.ts'
 import { CommandError } from './errors.ts'
 
 /** Files of a layout, opened by descriptor below it: links in it lead nowhere else. Errors: `archive-unreadable`. */
@@ -18,7 +18,7 @@ export class LayoutSource {
     try {
       await stat(join(this.#directory, name))
     } catch (error) {
-      if (error instanceof Error && 'code' in error && error.code === 'ENOENT') {
+      if (errnoOf(error) === 'ENOENT') {
         return undefined
       }
       throw error

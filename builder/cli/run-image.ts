@@ -4,7 +4,7 @@ import {
   formatPlatform,
   type Platform,
 } from '../../registry-client/oci/index.ts'
-import type { LayerDirectory } from '../../snapshotter/index.ts'
+import { errnoOf, type LayerDirectory } from '../../snapshotter/index.ts'
 import { LayerFetcher } from '../ops/fetch-layer.ts'
 import { ImageResolver } from '../ops/image.ts'
 import { LayerAccess } from '../ops/layer-access.ts'
@@ -101,10 +101,7 @@ async function prepare(
   const limits = createLimits(1)
   const registry = (): ReturnType<typeof registries.client> => registries.client()
   const stored = await findImage(options.image, images, signal).catch(async (error: unknown) => {
-    if (
-      options.platform === undefined ||
-      !(error instanceof Error && 'code' in error && error.code === 'name-missing')
-    ) {
+    if (options.platform === undefined || errnoOf(error) !== 'name-missing') {
       throw error
     }
     const resolver = new ImageResolver({

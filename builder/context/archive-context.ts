@@ -1,6 +1,7 @@
 import { createReadStream, fstatSync } from 'node:fs'
 import { join } from 'node:path'
 import { buffer } from 'node:stream/consumers'
+import { errnoOf } from '../../snapshotter/index.ts'
 import { digestHex, digestOf } from '../../registry-client/oci/index.ts'
 import { archiveTime, openArchiveTree } from './archive-tree.ts'
 import { cleanBelowRoot } from './clean-path.ts'
@@ -41,11 +42,7 @@ export function rootReader(root: string, parts: Pick<ContextParts, 'kernel'>): T
     try {
       fd = parts.kernel.openInRoot(root, cleanBelowRoot(path))
     } catch (error) {
-      if (
-        error instanceof Error &&
-        'code' in error &&
-        (error.code === 'ENOENT' || error.code === 'ENOTDIR')
-      ) {
+      if (errnoOf(error) === 'ENOENT' || errnoOf(error) === 'ENOTDIR') {
         return undefined
       }
       throw error

@@ -1,5 +1,5 @@
 import { mkdir, rm } from 'node:fs/promises'
-import { ARCHIVE_LIMITS, type Kernel, LayerTree } from '../../snapshotter/index.ts'
+import { ARCHIVE_LIMITS, errnoOf, type Kernel, LayerTree } from '../../snapshotter/index.ts'
 import { LayerSource } from '../ops/copy-layer-tree.ts'
 import type { SourceTree } from '../ops/copy-source.ts'
 import { ContextError } from './errors.ts'
@@ -36,7 +36,7 @@ export async function openArchiveTree(options: ArchiveTreeOptions): Promise<Sour
     const tree = await LayerTree.load([contents])
     return new LayerSource({ tree, description, rootOf: () => directory })
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'bad-archive') {
+    if (error instanceof Error && errnoOf(error) === 'bad-archive') {
       throw new ContextError(
         'context-invalid',
         `could not unpack ${description}: ${error.message}`,
@@ -68,7 +68,7 @@ export async function archiveTime(
     })
     return newestFileSec
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'bad-archive') {
+    if (errnoOf(error) === 'bad-archive') {
       return undefined
     }
     throw error

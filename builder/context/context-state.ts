@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Digest, digestOf } from '../../registry-client/oci/index.ts'
-import type { Kernel, LayerPath } from '../../snapshotter/index.ts'
+import { errnoOf, type Kernel, type LayerPath } from '../../snapshotter/index.ts'
 import { hashValue } from '../solver/canonical.ts'
 
 export interface ContextStateOptions {
@@ -84,7 +84,7 @@ export class ContextState {
     } catch (error) {
       signal.throwIfAborted()
       // Missing, a link, unreadable: whoever lists the context says what is the matter.
-      if (error instanceof Error && 'code' in error) {
+      if (errnoOf(error) !== undefined) {
         return undefined
       }
       throw error
@@ -102,7 +102,7 @@ export class ContextState {
     try {
       value = JSON.parse(await readFile(this.#options.file, 'utf8'))
     } catch (error) {
-      const isAbsent = error instanceof Error && 'code' in error && error.code === 'ENOENT'
+      const isAbsent = errnoOf(error) === 'ENOENT'
       if (isAbsent || error instanceof SyntaxError) {
         return undefined
       }

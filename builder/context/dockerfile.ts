@@ -1,5 +1,6 @@
 import { createReadStream } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
+import { errnoOf } from '../../snapshotter/index.ts'
 import { ContextError } from './errors.ts'
 
 /** A Dockerfile is read into memory; a larger one is a mistake. */
@@ -69,7 +70,7 @@ const REASONS: ReadonlyMap<unknown, string> = new Map([
 
 /** Undefined when the error says that there is no such file. */
 function absent(path: string, error: unknown): undefined {
-  const code = error instanceof Error && 'code' in error ? error.code : undefined
+  const code = errnoOf(error)
   if (code === 'ENOENT' || code === 'ENOTDIR') {
     return undefined
   }

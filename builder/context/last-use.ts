@@ -1,4 +1,5 @@
 import { utimesSync } from 'node:fs'
+import { errnoOf } from '../../snapshotter/index.ts'
 
 /** What is known of something that does not change is not written anew: its time is what `prune` goes by (row K24). */
 export function markUsed(file: string): void {
@@ -6,6 +7,6 @@ export function markUsed(file: string): void {
   try {
     utimesSync(file, now, now)
   } catch (error) {
-    if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error
+    if (errnoOf(error) !== 'ENOENT') throw error
   }
 }

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { errnoOf } from '../../snapshotter/index.ts'
 import { digestHex } from '../../registry-client/oci/index.ts'
 import { hashValue } from '../solver/canonical.ts'
 import type { ContextParts } from './context-parts.ts'
@@ -43,7 +44,7 @@ async function recall(file: string): Promise<{ readonly text: string | undefined
     const value: unknown = JSON.parse(await readFile(file, 'utf8'))
     return value === null || typeof value === 'string' ? { text: value ?? undefined } : undefined
   } catch (error) {
-    const isAbsent = error instanceof Error && 'code' in error && error.code === 'ENOENT'
+    const isAbsent = errnoOf(error) === 'ENOENT'
     if (isAbsent || error instanceof SyntaxError) return undefined
     throw error
   }

@@ -1,4 +1,5 @@
 import {
+  errnoOf,
   type Kernel,
   type LayerPath,
   parentOf,
@@ -253,7 +254,7 @@ function* selfAndParents(path: LayerPath): Iterable<LayerPath> {
 
 /** What the user may change is an error of the context; anything else stays what it is. */
 function unreadable(error: unknown): never {
-  const code = error instanceof Error && 'code' in error ? error.code : undefined
+  const code = errnoOf(error)
   if (error instanceof Error && (code === 'EACCES' || code === 'EPERM')) {
     throw new ContextError('context-unreadable', error.message, { cause: error })
   }

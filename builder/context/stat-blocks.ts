@@ -1,5 +1,5 @@
 import { type FileHandle, open } from 'node:fs/promises'
-import { comparePaths, type LayerPath } from '../../snapshotter/index.ts'
+import { comparePaths, errnoOf, type LayerPath } from '../../snapshotter/index.ts'
 import {
   blockBytes,
   decodeBlock,
@@ -51,7 +51,7 @@ export class StatBlocks implements AsyncDisposable {
     try {
       file = await open(path, 'r')
     } catch (error) {
-      if (error instanceof Error && 'code' in error && error.code === 'ENOENT') {
+      if (errnoOf(error) === 'ENOENT') {
         return undefined
       }
       throw error

@@ -3,6 +3,7 @@ import { access, constants, realpath, stat } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
+import { errnoOf } from '../../snapshotter/index.ts'
 import { ExportError } from './errors.ts'
 import { replaceFile } from './replace-file.ts'
 
@@ -142,7 +143,7 @@ async function statIfThere(path: string): Promise<Awaited<ReturnType<typeof stat
   try {
     return await stat(path)
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') {
+    if (errnoOf(error) === 'ENOENT') {
       return undefined
     }
     throw new ExportError(
@@ -155,7 +156,7 @@ async function statIfThere(path: string): Promise<Awaited<ReturnType<typeof stat
 
 /** Node's own words name call and path once more. */
 function reasonOf(error: unknown): string {
-  const code = error instanceof Error && 'code' in error ? error.code : undefined
+  const code = errnoOf(error)
   if (code === 'EACCES') return 'permission denied'
   return error instanceof Error ? error.message : String(error)
 }

@@ -1,6 +1,6 @@
 import { copyFile, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
-import { lockFile, type Locker } from '../../snapshotter/index.ts'
+import { errnoOf, lockFile, type Locker } from '../../snapshotter/index.ts'
 import { ExportError } from './errors.ts'
 import { type LayoutEntry, type LayoutFile, layoutHead } from './layout-files.ts'
 import { replaceFile } from './replace-file.ts'
@@ -124,7 +124,7 @@ async function sizeOf(path: string): Promise<number | undefined> {
   try {
     return (await stat(path)).size
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') {
+    if (errnoOf(error) === 'ENOENT') {
       return undefined
     }
     throw error

@@ -10,7 +10,13 @@ import {
   unlink,
   utimes,
 } from 'node:fs/promises'
-import { encodePath, type Kernel, type LayerPath, type TreeNode } from '../../snapshotter/index.ts'
+import {
+  encodePath,
+  errnoOf,
+  type Kernel,
+  type LayerPath,
+  type TreeNode,
+} from '../../snapshotter/index.ts'
 import type { FlatImage } from './flat-image.ts'
 
 export type LocalKernel = Pick<Kernel, 'makeNode' | 'removeTree'>
@@ -73,7 +79,7 @@ async function makeRoom(
   try {
     await unlink(target)
   } catch (error) {
-    const code = error instanceof Error && 'code' in error ? error.code : undefined
+    const code = errnoOf(error)
     if (code === 'EISDIR') await kernel.removeTree(`${root}/${path}`, signal)
     else if (code !== 'ENOENT') throw error
   }
@@ -133,12 +139,7 @@ function makeSpecial(
     kernel.makeNode(`${root}/${path}`, entry.type, { mode: entry.mode, ...numbers })
     return true
   } catch (error) {
-    if (
-      entry.type !== 'fifo' &&
-      error instanceof Error &&
-      'code' in error &&
-      error.code === 'EPERM'
-    ) {
+    if (entry.type !== 'fifo' && errnoOf(error) === 'EPERM') {
       onSkipped(path, 'a device needs root')
       return false
     }
@@ -148,7 +149,7 @@ function makeSpecial(
 
 async function makeDirectory(path: Buffer): Promise<void> {
   const existing = await lstat(path).catch((error: unknown) => {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') {
+    if (errnoOf(error) === 'ENOENT') {
       return undefined
     }
     throw error

@@ -7,6 +7,7 @@ import {
   parseReference,
   type Reference,
 } from '../../registry-client/oci/index.ts'
+import { errnoOf } from '../../snapshotter/index.ts'
 import type { BuildResult, BuiltImage, ImageLayer } from '../image/built-image.ts'
 import type { LayerFormat } from '../request.ts'
 import type { Step } from '../solver/steps.ts'
@@ -253,7 +254,7 @@ export class RegistryExporter implements Exporter {
 const REFUSALS: ReadonlySet<unknown> = new Set(['unauthorized', 'denied', 'not-found'])
 
 function isRefusal(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && REFUSALS.has(error.code)
+  return REFUSALS.has(errnoOf(error))
 }
 
 function tellManifest(step: Step, name: string, root: ManifestBytes): void {

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { stat, utimes } from 'node:fs/promises'
 import { join } from 'node:path'
-import { moveToTrash, type Store } from '../../snapshotter/index.ts'
+import { errnoOf, moveToTrash, type Store } from '../../snapshotter/index.ts'
 
 export interface CacheMountRequest {
   readonly cacheId: string
@@ -134,7 +134,7 @@ async function exists(path: string): Promise<boolean> {
     await stat(path)
     return true
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') {
+    if (errnoOf(error) === 'ENOENT') {
       return false
     }
     throw error

@@ -1,5 +1,6 @@
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
+import { errnoOf } from '../../snapshotter/index.ts'
 import type { RunNode } from '../../frontend/index.ts'
 import { BuildError } from '../errors.ts'
 
@@ -41,7 +42,7 @@ function specsIn(directory: string): string[] {
       .filter((name) => /\.(?:json|ya?ml)$/.test(name))
       .map((name) => join(directory, name))
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') {
+    if (errnoOf(error) === 'ENOENT') {
       return []
     }
     throw error

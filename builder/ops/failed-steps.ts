@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { mkdir, readdir, readFile, rename, statfs, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { moveToTrash, type Store } from '../../snapshotter/index.ts'
+import { errnoOf, moveToTrash, type Store } from '../../snapshotter/index.ts'
 import { type FailedStep, readFailedStep, writeFailedStep } from './failed-step.ts'
 
 /** Enough to look at the failure before the last one, and at both of two builds that ran side by side. */
@@ -147,5 +147,5 @@ function failedAtMs({ step }: KeptStep): number {
 }
 
 function isAbsent(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === 'ENOENT'
+  return errnoOf(error) === 'ENOENT'
 }

@@ -3,6 +3,7 @@ import { request as requestHttp, type ClientRequest, type IncomingMessage } from
 import { request as requestHttps } from 'node:https'
 import { isIP, type Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
+import { errnoOf } from '../../snapshotter/index.ts'
 import { CopyError } from './copy-errors.ts'
 
 const REDIRECTS_MAX = 10
@@ -172,7 +173,7 @@ export function messageOf(error: unknown): string {
     return String(error)
   }
   // A failed connection to several addresses has an empty message of its own.
-  return error.message === '' && 'code' in error ? String(error.code) : error.message
+  return error.message === '' ? (errnoOf(error) ?? '') : error.message
 }
 
 /** A URL as it may be shown: without password and query, which can hold tokens. */

@@ -5,6 +5,7 @@ import type { IncomingMessage } from 'node:http'
 import { join } from 'node:path'
 import { Transform } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
+import { errnoOf } from '../../snapshotter/index.ts'
 import {
   type Digest,
   digestHex,
@@ -61,7 +62,7 @@ export async function download(
     await link(kept.file, file)
   } catch (error) {
     // Pruned in this moment.
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') {
+    if (errnoOf(error) === 'ENOENT') {
       return await download(request, options)
     }
     throw error
@@ -82,7 +83,7 @@ export async function removeIfDamaged(
   try {
     await pipeline(createReadStream(file), hash, { signal })
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return false
+    if (errnoOf(error) === 'ENOENT') return false
     throw error
   }
   if (digestOfHash(hash) === digest) return false
@@ -218,10 +219,7 @@ async function readRecord(directory: string, url: string): Promise<DownloadRecor
     const lastModifiedSec = field(record, 'lastModifiedSec', 'number')
     return { file, digest, sizeBytes: size, lastModifiedSec, etag: field(record, 'etag', 'string') }
   } catch (error) {
-    if (
-      error instanceof SyntaxError ||
-      (error instanceof Error && 'code' in error && error.code === 'ENOENT')
-    ) {
+    if (error instanceof SyntaxError || errnoOf(error) === 'ENOENT') {
       return undefined
     }
     throw error

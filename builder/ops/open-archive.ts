@@ -1,6 +1,6 @@
 import { mkdir, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { ARCHIVE_LIMITS, type Kernel, type Store } from '../../snapshotter/index.ts'
+import { ARCHIVE_LIMITS, errnoOf, type Kernel, type Store } from '../../snapshotter/index.ts'
 import { type ArchiveContents, detectArchive } from './archive.ts'
 import type { SelectedMatch } from './copy-select.ts'
 import type { SourceTree } from './copy-source.ts'
@@ -53,5 +53,5 @@ export async function openArchive(
 }
 
 function isBadArchive(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === 'bad-archive'
+  return errnoOf(error) === 'bad-archive'
 }

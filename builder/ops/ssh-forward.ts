@@ -1,4 +1,5 @@
 import { readFile, stat } from 'node:fs/promises'
+import { errnoOf } from '../../snapshotter/index.ts'
 import { BuildError } from '../errors.ts'
 import { serveAgent } from './ssh-agent.ts'
 import { readPrivateKey, type SshKey } from './ssh-key.ts'
@@ -92,7 +93,7 @@ export class SshForwards implements AsyncDisposable {
 
 /** Node's own words name call and path once more. */
 function reasonOf(error: unknown): string {
-  const isMissing = error instanceof Error && 'code' in error && error.code === 'ENOENT'
+  const isMissing = errnoOf(error) === 'ENOENT'
   return isMissing ? 'there is no such file' : messageOf(error)
 }
 

@@ -1,3 +1,4 @@
+import { errnoOf } from '../../snapshotter/index.ts'
 import { SandboxError } from './errors.ts'
 
 /** What helps wherever control groups may not be written. */
@@ -7,14 +8,10 @@ const HELP =
 
 /** `sandbox-limit-unsupported`: what could not be done to which group, and what would help. */
 export function cannotLimit(what: string, cause?: unknown, help: string = HELP): SandboxError {
-  const reason = cause === undefined ? '' : `: ${codeOf(cause) ?? String(cause)}`
+  const reason = cause === undefined ? '' : `: ${errnoOf(cause) ?? String(cause)}`
   return new SandboxError(
     'sandbox-limit-unsupported',
     `could not limit the step: ${what}${reason}; ${help}`,
     { cause },
   )
-}
-
-export function codeOf(error: unknown): string | undefined {
-  return error instanceof Error && 'code' in error ? String(error.code) : undefined
 }

@@ -1,7 +1,8 @@
 import { accessSync, constants } from 'node:fs'
 import { mkdir, readFile, rmdir, writeFile } from 'node:fs/promises'
 import { setTimeout as delay } from 'node:timers/promises'
-import { cannotLimit, codeOf } from './cgroup-error.ts'
+import { errnoOf } from '../../snapshotter/index.ts'
+import { cannotLimit } from './cgroup-error.ts'
 
 /** A group of this name in the mounted hierarchy. Errors: `sandbox-limit-unsupported`. */
 export async function makeGroup(directory: string): Promise<void> {
@@ -26,7 +27,7 @@ export async function readGroupFile(file: string): Promise<string> {
   try {
     return await readFile(file, 'utf8')
   } catch (error) {
-    if (codeOf(error) === 'ENOENT') return ''
+    if (errnoOf(error) === 'ENOENT') return ''
     throw error
   }
 }
@@ -70,7 +71,7 @@ async function isRemoved(directory: string): Promise<boolean> {
     await rmdir(directory)
     return true
   } catch (error) {
-    if (codeOf(error) === 'EBUSY') return false
+    if (errnoOf(error) === 'EBUSY') return false
     throw error
   }
 }

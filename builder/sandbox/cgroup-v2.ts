@@ -1,6 +1,7 @@
 import { writeFile } from 'node:fs/promises'
 import { join, posix } from 'node:path'
-import { cannotLimit, codeOf } from './cgroup-error.ts'
+import { errnoOf } from '../../snapshotter/index.ts'
+import { cannotLimit } from './cgroup-error.ts'
 import {
   countsKills,
   isWritable,
@@ -106,7 +107,7 @@ export async function passDown(
   try {
     await writeFile(file, value)
   } catch (error) {
-    if (codeOf(error) !== 'EBUSY' || path !== own) {
+    if (errnoOf(error) !== 'EBUSY' || path !== own) {
       throw cannotLimit(`could not write ${JSON.stringify(value)} to ${file}`, error)
     }
     await moveToLeaf(directory)
@@ -153,7 +154,7 @@ async function moveProcess(pid: string, procs: string): Promise<void> {
     await writeFile(procs, pid)
   } catch (error) {
     // It has ended meanwhile.
-    if (codeOf(error) === 'ESRCH') return
+    if (errnoOf(error) === 'ESRCH') return
     throw cannotLimit(`could not move process ${pid} to ${procs}`, error)
   }
 }

@@ -1,6 +1,7 @@
 import type { ChildProcess } from 'node:child_process'
 import { Duplex } from 'node:stream'
 import { getSystemErrorName } from 'node:util'
+import { errnoOf } from '../../snapshotter/index.ts'
 import { encodeSpec, type EncodeOptions } from './encode-spec.ts'
 import { SandboxError } from './errors.ts'
 import { type RecordedOwner, ReportReader, type SandboxReport } from './report.ts'
@@ -92,11 +93,7 @@ async function converse(
 }
 
 function isConnectionEnd(error: unknown): boolean {
-  return (
-    error instanceof Error &&
-    'code' in error &&
-    (error.code === 'ECONNRESET' || error.code === 'EPIPE')
-  )
+  return errnoOf(error) === 'ECONNRESET' || errnoOf(error) === 'EPIPE'
 }
 
 function channelOf(child: ChildProcess): Duplex {

@@ -1,6 +1,7 @@
 import { accessSync, constants, readFileSync } from 'node:fs'
 import { userInfo } from 'node:os'
 import { join } from 'node:path'
+import { errnoOf } from '../../snapshotter/index.ts'
 
 export interface IdRange {
   readonly start: number
@@ -122,12 +123,7 @@ function readIfThere(path: string): string | undefined {
   try {
     return readFileSync(path, 'utf8')
   } catch (error) {
-    if (
-      error instanceof Error &&
-      'code' in error &&
-      (error.code === 'ENOENT' || error.code === 'EACCES')
-    )
-      return undefined
+    if (errnoOf(error) === 'ENOENT' || errnoOf(error) === 'EACCES') return undefined
     throw error
   }
 }

@@ -5,6 +5,7 @@ import { accessSync, constants } from 'node:fs'
 import { Socket } from 'node:net'
 import type { Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
+import { errnoOf } from '../../snapshotter/index.ts'
 import { SandboxError } from './errors.ts'
 import { findProgram } from './host-facts.ts'
 import { NETWORK_PROGRAMS, type NetworkProgram } from './network-program.ts'
@@ -118,8 +119,9 @@ function missingTap(): string | undefined {
     accessSync(TAP, constants.R_OK | constants.W_OK)
     return undefined
   } catch (error) {
-    if (!(error instanceof Error) || !('code' in error)) throw error
-    return `${TAP} cannot be used: ${String(error.code)}`
+    const errno = errnoOf(error)
+    if (errno === undefined) throw error
+    return `${TAP} cannot be used: ${errno}`
   }
 }
 
@@ -184,7 +186,7 @@ export async function ownAddress(): Promise<string | undefined> {
     await once(socket, 'connect')
     return socket.address().address
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENETUNREACH') return undefined
+    if (errnoOf(error) === 'ENETUNREACH') return undefined
     throw error
   } finally {
     socket.close()

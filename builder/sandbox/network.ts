@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import { errnoOf } from '../../snapshotter/index.ts'
 import type { RunRequest } from '../worker/protocol.ts'
 import { SandboxError } from './errors.ts'
 import { isStubResolver, resolvConf } from './network-files.ts'
@@ -73,7 +74,7 @@ function readIfThere(path: string): string {
   try {
     return readFileSync(path, 'utf8')
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return ''
+    if (errnoOf(error) === 'ENOENT') return ''
     throw error
   }
 }

@@ -1,5 +1,6 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { errnoOf } from '../../snapshotter/index.ts'
 import { SandboxError } from '../sandbox/errors.ts'
 import type { Rung } from '../sandbox/ladder.ts'
 
@@ -38,7 +39,7 @@ export async function recordOwnerForm(root: string, { rung, notice }: Rung): Pro
   try {
     await writeFile(join(root, FILE), `${form}\n`, { flag: 'wx' })
   } catch (error) {
-    if (!hasCode(error, 'EEXIST')) throw error
+    if (errnoOf(error) !== 'EEXIST') throw error
     const begun = await begunForm(root)
     if (begun !== form) throw otherKind(root, begun, { notice })
   }
@@ -52,7 +53,7 @@ async function begunForm(root: string): Promise<OwnerForm | undefined> {
   try {
     return (await readFile(join(root, FILE), 'utf8')).trim() === 'recorded' ? 'recorded' : 'ids'
   } catch (error) {
-    if (hasCode(error, 'ENOENT')) return undefined
+    if (errnoOf(error) === 'ENOENT') return undefined
     throw error
   }
 }
@@ -71,8 +72,4 @@ function otherKind(
         : `real ids, and only a single one can be used now${why}`
     }; use another --root, or remove that one`,
   )
-}
-
-function hasCode(error: unknown, code: string): boolean {
-  return error instanceof Error && 'code' in error && error.code === code
 }

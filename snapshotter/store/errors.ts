@@ -25,7 +25,7 @@ export class StoreError extends Error {
   }
 }
 
-/** errno name of a failed system call (`ENOENT`), undefined for any other error. */
+/** `code` of an error: the errno name of a failed system call (`ENOENT`), or what an error of ours has (`bad-archive`). */
 export function errnoOf(error: unknown): string | undefined {
   if (!(error instanceof Error) || !('code' in error)) return undefined
   return typeof error.code === 'string' ? error.code : undefined

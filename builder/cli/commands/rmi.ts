@@ -1,3 +1,4 @@
+import { errnoOf } from '../../../snapshotter/index.ts'
 import type { RegistryClient } from '../../../registry-client/index.ts'
 import {
   familiarName,
@@ -66,7 +67,7 @@ async function removeRemote(
   try {
     await client.deleteManifest(reference, { signal })
   } catch (error) {
-    const code = error instanceof Error && 'code' in error ? error.code : undefined
+    const code = errnoOf(error)
     if (code === 'not-found' && isForced) return
     if (code !== 'unsupported' || reference.digest !== undefined) throw error
     throw await wholeImageOnly(error, reference, client, signal)
@@ -97,7 +98,7 @@ async function removeImage(
 ): Promise<string[]> {
   const { images } = services
   const found = await findImage(text, images, signal).catch((error: unknown) => {
-    if (isForced && error instanceof Error && 'code' in error && error.code === 'name-missing') {
+    if (isForced && errnoOf(error) === 'name-missing') {
       return undefined
     }
     throw error

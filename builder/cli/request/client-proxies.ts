@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
+import { errnoOf } from '../../../snapshotter/index.ts'
 import { CommandError } from '../errors.ts'
 
 type Environment = Readonly<Record<string, string | undefined>>
@@ -38,7 +39,7 @@ async function clientProxies(env: Environment): Promise<[string, string][]> {
   const path = join(directory, 'config.json')
   const text = await readFile(path, 'utf8').catch((error: unknown) => {
     // Whether it may be read is the business of who needs credentials from it.
-    if (error instanceof Error && 'code' in error) return undefined
+    if (errnoOf(error) !== undefined) return undefined
     throw error
   })
   if (text === undefined || !text.includes('"proxies"')) {

@@ -1,5 +1,6 @@
 import { stat } from 'node:fs/promises'
 import { resolve } from 'node:path'
+import { errnoOf } from '../../../snapshotter/index.ts'
 import { familiarReference } from '../../../registry-client/oci/index.ts'
 import type { ContextLocation } from '../../request.ts'
 import { CommandError, UsageError } from '../errors.ts'
@@ -134,14 +135,10 @@ async function statIfThere(path: string): Promise<{ isDirectory(): boolean } | u
   try {
     return await stat(path)
   } catch (error) {
-    if (
-      error instanceof Error &&
-      'code' in error &&
-      (error.code === 'ENOENT' || error.code === 'ENOTDIR')
-    ) {
+    if (errnoOf(error) === 'ENOENT' || errnoOf(error) === 'ENOTDIR') {
       return undefined
     }
-    if (error instanceof Error && 'code' in error && error.code === 'ENAMETOOLONG') {
+    if (errnoOf(error) === 'ENAMETOOLONG') {
       return undefined
     }
     throw new CommandError('context-missing', `could not prepare the context: ${String(error)}`, {

@@ -1,5 +1,6 @@
 import { stat } from 'node:fs/promises'
 import { resolve } from 'node:path'
+import { errnoOf } from '../../../snapshotter/index.ts'
 import type { BuildRequest, SecretSource } from '../../request.ts'
 import { UsageError } from '../errors.ts'
 import { readCsvPairs } from './csv.ts'
@@ -97,7 +98,7 @@ async function checkSecretFile(shown: string, path: string): Promise<void> {
 
 /** Node's own words name call and path once more. */
 function reasonOf(error: unknown): string {
-  const code = error instanceof Error && 'code' in error ? error.code : undefined
+  const code = errnoOf(error)
   if (code === 'ENOENT') return 'there is no such file'
   return error instanceof Error ? error.message : String(error)
 }
