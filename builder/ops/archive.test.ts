@@ -79,7 +79,7 @@ describe('unpackArchive', () => {
     await unpackArchive({
       draft,
       target: '',
-      archive: { entries, root: '/unpacked' },
+      archive: { list: () => Promise.resolve(entries), sorted: undefined, root: '/unpacked' },
       owner: undefined,
       timeSec: 0,
     })

@@ -14,11 +14,14 @@ import type { Owner } from './copy-owner.ts'
 import { makeDirectories, resolveForWriting } from './copy-place.ts'
 import { resolvePath } from './copy-resolve.ts'
 import type { TreeEntry, TreeView } from './copy-source.ts'
+import type { SortedEntries } from './sorted-archive.ts'
 
 /** An archive whose files were unpacked to a directory. */
 export interface ArchiveContents {
-  /** In the order of the archive; a later entry replaces an earlier one of the same path. */
-  readonly entries: readonly LayerEntry[]
+  /** In the order of the archive; a later entry replaces an earlier one of the same path. All are in memory. */
+  readonly list: () => Promise<readonly LayerEntry[]>
+  /** Undefined: the order matters. */
+  readonly sorted: SortedEntries | undefined
   /** Host directory with the bytes of its files. */
   readonly root: string
 }
@@ -39,9 +42,10 @@ export interface UnpackOptions {
  */
 export async function unpackArchive(options: UnpackOptions): Promise<void> {
   const inside = viewInside(options.draft, options.target)
-  const places = await bytePlaces(options.archive.entries)
+  const entries = await options.archive.list()
+  const places = await bytePlaces(entries)
   const implied = { mode: 0o755, owner: { uid: 0, gid: 0 }, mtimeSec: options.timeSec }
-  for (const entry of options.archive.entries) {
+  for (const entry of entries) {
     if (entry.path === '') {
       continue
     }
@@ -104,7 +108,8 @@ async function unpackEntry(
 
 type PlainEntry = Exclude<LayerEntry, { type: 'whiteout' | 'opaque' | 'hardlink' }>
 
-function metadataOf(entry: PlainEntry, owner: Owner | undefined): DraftMetadata {
+/** Metadata of an entry in the layer; attributes other than capabilities stay out. */
+export function metadataOf(entry: PlainEntry, owner: Owner | undefined): DraftMetadata {
   const xattrs = entry.xattrs?.filter(({ name }) => name === 'security.capability') ?? []
   return {
     // Symlinks have no mode of their own, whatever the archive says.
@@ -116,7 +121,8 @@ function metadataOf(entry: PlainEntry, owner: Owner | undefined): DraftMetadata 
   }
 }
 
-function leafOf(
+/** What an entry puts into the layer, with its bytes at `source`. */
+export function leafOf(
   entry: Exclude<PlainEntry, { type: 'dir' }>,
   metadata: DraftMetadata,
   source: PackSource,
@@ -234,6 +240,7 @@ function viewInside(draft: LayerDraft, target: LayerPath): Pick<TreeView, 'looku
   return { lookup: (path) => draft.lookup(joinInside(target, path)) }
 }
 
-function joinInside(target: LayerPath, path: LayerPath): LayerPath {
+/** A path of the archive where it is unpacked into `target`. */
+export function joinInside(target: LayerPath, path: LayerPath): LayerPath {
   return path === '' ? target : joinPath(target, path)
 }

@@ -77,7 +77,9 @@ async function run(
           },
     openArchive: async (_tree, match) => {
       const archived = test.unpack?.[match.entry.path]
-      return archived === undefined ? undefined : { entries: archived, root: '/unpacked' }
+      return archived === undefined
+        ? undefined
+        : { ...UNSORTED, list: () => Promise.resolve(archived) }
     },
     nowSec: 99,
   })
@@ -89,6 +91,8 @@ async function run(
     mounts: mounted.sources.map(({ digest }) => digest),
   }
 }
+
+const UNSORTED = { sorted: undefined, root: '/unpacked' }
 
 const newFile = (): string => join(tmpdir(), `tsbuild-selection-${randomUUID()}`)
 

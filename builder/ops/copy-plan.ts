@@ -16,6 +16,7 @@ import type { SelectedMatch, SelectedSource } from './copy-select.ts'
 import type { SourceTree, TreeEntry, TreeView } from './copy-source.ts'
 import type { ItemPages } from './merged-lists.ts'
 import type { SelectedItem } from './selection-file.ts'
+import { SortedArchive } from './sorted-archive.ts'
 
 export interface PlanCopyOptions {
   readonly node: Pick<CopyNode, 'dest' | 'destIsDirectory' | 'chown' | 'chmod' | 'epochSec'>
@@ -51,6 +52,7 @@ export async function* planCopy(options: PlanCopyOptions): AsyncGenerator<readon
     await copier.copySource(selected)
   }
   yield* mergeLists(draft.items(), copier.lists(), options.base)
+  yield* copier.unpacked()
 }
 
 interface Changes {
@@ -68,6 +70,8 @@ class Copier {
   readonly #lists: ItemPages[] = []
   /** The last of them while single files come; by path. */
   readonly #files = new Map<LayerPath, SelectedItem>()
+  /** The only thing that is copied. */
+  #archive: SortedArchive | undefined
 
   constructor(draft: LayerDraft, options: PlanCopyOptions, changes: Changes) {
     this.#draft = draft
@@ -78,6 +82,13 @@ class Copier {
   lists(): readonly ItemPages[] {
     this.#endFiles()
     return this.#lists
+  }
+
+  /** What is in an archive that `draft` and `lists` do not have: all of it is below what they have. */
+  async *unpacked(): AsyncGenerator<readonly PackEntry[]> {
+    if (this.#archive !== undefined) {
+      yield* this.#archive.pages()
+    }
   }
 
   async copySource(selected: SelectedSource): Promise<void> {
@@ -118,16 +129,35 @@ class Copier {
 
   async #unpack(archive: ArchiveContents): Promise<void> {
     await this.#settle()
-    const { node } = this.#options
+    const { node, selection } = this.#options
     const target = await resolveForWriting(this.#draft, node.dest)
     await makeDirectories(this.#draft, target, { ...this.#madeDirectory(), mode: 0o755 })
-    await unpackArchive({
-      draft: this.#draft,
-      target,
-      archive,
-      owner: this.#changes.owner,
-      timeSec: this.#changes.timeSec,
-    })
+    const { owner, timeSec } = this.#changes
+    const isAlone = selection.length === 1 && matchCount(selection[0]) === 1
+    if (!isAlone || !(await this.#unpackSorted(archive, target))) {
+      await unpackArchive({ draft: this.#draft, target, archive, owner, timeSec })
+    }
+  }
+
+  /** An archive that nothing is copied before or after goes into the layer page by page, if it can; else false. */
+  async #unpackSorted({ sorted, root }: ArchiveContents, path: LayerPath): Promise<boolean> {
+    const directory = await this.#draft.lookup(path)
+    if (sorted === undefined || directory?.type !== 'dir') {
+      return false
+    }
+    const { owner, timeSec } = this.#changes
+    const target = { ...directory, path }
+    const { base } = this.#options
+    const archive = new SortedArchive({ base, target, sorted, root, owner, timeSec })
+    const count = await archive.count()
+    if (count === undefined) {
+      return false
+    }
+    if (count > 0) {
+      await this.#draft.touchDirectory(path)
+    }
+    this.#archive = archive
+    return true
   }
 
   /** Makes what has to exist above the destination, whatever is copied (features row D96). */
@@ -284,6 +314,10 @@ class Copier {
     const { owner, mode, timeSec } = this.#changes
     return { mode: mode.createdDirectoryMode, owner, mtimeSec: timeSec }
   }
+}
+
+function matchCount(selected: SelectedSource | undefined): number {
+  return selected?.type === 'path' ? selected.matches.length : 0
 }
 
 type HardlinkEntry = Extract<PackEntry, { type: 'hardlink' }>

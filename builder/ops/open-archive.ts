@@ -1,6 +1,13 @@
 import { mkdir, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { ARCHIVE_LIMITS, errnoOf, type Kernel, type Store } from '../../snapshotter/index.ts'
+import {
+  ARCHIVE_LIMITS,
+  ContentsPages,
+  errnoOf,
+  type Kernel,
+  type LayerEntry,
+  type Store,
+} from '../../snapshotter/index.ts'
 import { type ArchiveContents, detectArchive } from './archive.ts'
 import type { SelectedMatch } from './copy-select.ts'
 import type { SourceTree } from './copy-source.ts'
@@ -29,20 +36,24 @@ export async function openArchive(
   }
   const root = parts.store.lease.temporaryPath()
   await mkdir(root)
+  const contents = parts.store.lease.temporaryPath()
+  const how = {
+    blob: file,
+    compression: 'auto',
+    whiteouts: 'plain',
+    userXattr: false,
+    ownership: 'none',
+    limits: ARCHIVE_LIMITS,
+    signal,
+  } as const
+  const list = async (): Promise<readonly LayerEntry[]> =>
+    (await parts.kernel.readLayer({ ...how, extractTo: undefined, entries: 'list' })).entries
   try {
-    const { entries } = await parts.kernel.readLayer({
-      blob: file,
-      compression: 'auto',
-      extractTo: root,
-      entries: 'list',
-      whiteouts: 'plain',
-      userXattr: false,
-      ownership: 'none',
-      limits: ARCHIVE_LIMITS,
-      signal,
-    })
+    const entries = { contents }
+    const { isPlain } = await parts.kernel.readLayer({ ...how, extractTo: root, entries })
+    const sorted = await ContentsPages.open(contents)
     // Without an entry it is a file like others; the head of a plain or gzip archive has told that before.
-    return entries.length === 0 ? undefined : { entries, root }
+    return sorted.count === 0 ? undefined : { list, sorted: isPlain ? sorted : undefined, root }
   } catch (error) {
     // A compressed file whose inside is no tar is copied as it is; a tar that breaks off is an error.
     if (verdict === 'maybe' && isBadArchive(error) && (await readdir(root)).length === 0) {

@@ -127,6 +127,7 @@ export interface AddonReadResult {
   readonly uncompressedSizeBytes: number
   readonly entries: EntryColumns
   readonly implied: string
+  readonly isPlain: boolean
   readonly newestFileSec?: number
   readonly skipped: readonly { readonly path: string; readonly what: string }[]
 }

@@ -176,6 +176,8 @@ export interface ReadLayerResult {
   readonly entries: readonly LayerEntry[]
   /** With a table of contents: directories that entries need and do not describe, sorted. */
   readonly implied: readonly LayerPath[]
+  /** With a table of contents: no path is there twice and nothing is below a non-directory, so the tar's order means nothing. */
+  readonly isPlain: boolean
   /** When the newest file was changed; undefined without a file. */
   readonly newestFileSec: number | undefined
   /** What could not be made when unpacking: devices (`what` is `device`) and extended attributes (their name). */

@@ -207,6 +207,7 @@ async function readLayer(options: ReadLayerOptions): Promise<ReadLayerResult> {
     uncompressedSizeBytes: result.uncompressedSizeBytes,
     entries: decodeLayerEntries(result.entries),
     implied: splitList(result.implied),
+    isPlain: result.isPlain,
     newestFileSec: result.newestFileSec,
     skipped: result.skipped,
   }

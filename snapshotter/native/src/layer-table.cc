@@ -30,6 +30,8 @@ void LayerTable::take(const FoundEntry& found) {
     if (path_) endPath();
     enter(entry.path);
     path_ = entry.path;
+  } else {
+    isPlain_ = false;
   }
   if (entry.type == EntryType::whiteout) {
     hasWhiteout_ = true;
@@ -56,6 +58,7 @@ void LayerTable::enter(const std::string& path) {
     // Once, for the first thing below it.
     implied_.push_back(path.substr(0, above_.back().pathSize));
     above_.back().isDescribed = true;
+    isPlain_ = false;
   }
   const size_t known = above_.empty() ? 0 : above_.back().pathSize + 1;
   for (size_t end = path.find('/', known); end != std::string::npos; end = path.find('/', end + 1)) {

@@ -24,6 +24,8 @@ class LayerTable {
   void finish(const Cancellation& cancellation);
   // Directories that entries need and no entry describes, sorted. After `finish`.
   const std::vector<std::string>& implied() const { return implied_; }
+  // Each path is there once, and nothing is below what is no directory: the order of the tar means nothing. After `finish`.
+  bool isPlain() const { return isPlain_; }
 
  private:
   // A directory, or what is one because it has something below.
@@ -41,6 +43,7 @@ class LayerTable {
   EntryRuns runs_;
   ContentsWriter writer_;
   std::vector<std::string> implied_;
+  bool isPlain_ = true;
   // What is above the current path, the outermost first.
   std::vector<Above> above_;
   std::optional<std::string> path_;

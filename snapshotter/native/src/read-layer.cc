@@ -56,6 +56,7 @@ struct ReadOutcome {
   uint64_t uncompressedSize = 0;
   Columns entries;
   std::vector<std::string> implied;
+  bool isPlain = false;
   // Of all files; nothing without a file.
   std::optional<int64_t> newestFileSec;
   std::vector<Skipped> skipped;
@@ -127,6 +128,7 @@ class LayerReading {
     if (!table_) return;
     table_->finish(*cancellation_);
     outcome->implied = table_->implied();
+    outcome->isPlain = table_->isPlain();
   }
 
  private:
@@ -336,6 +338,7 @@ Napi::Value outcomeToJs(Napi::Env env, const ReadOutcome& outcome) {
   out.Set("uncompressedSizeBytes", static_cast<double>(outcome.uncompressedSize));
   out.Set("entries", outcome.entries.toJs(env));
   out.Set("implied", pathToJs(env, joinList(outcome.implied)));
+  out.Set("isPlain", outcome.isPlain);
   if (outcome.newestFileSec) out.Set("newestFileSec", static_cast<double>(*outcome.newestFileSec));
   auto skipped = Napi::Array::New(env);
   for (size_t i = 0; i < outcome.skipped.size(); i++) {

@@ -1,0 +1,186 @@
+import {
+  comparePaths,
+  joinPath,
+  type LayerEntry,
+  LayerIndex,
+  type LayerPath,
+  type PackEntry,
+  parentOf,
+} from '../../snapshotter/index.ts'
+import { type ArchiveContents, joinInside, leafOf, metadataOf } from './archive.ts'
+import { type DraftMetadata, refuseReservedName } from './copy-draft.ts'
+import type { Owner } from './copy-owner.ts'
+import type { TreeView } from './copy-source.ts'
+
+const SETGID = 0o2000
+
+/** The table of contents of an archive in which the order of the entries means nothing (`ReadLayerResult.isPlain`). */
+export interface SortedEntries {
+  readonly count: number
+  page(index: number): Promise<readonly LayerEntry[]>
+}
+
+export interface SortedArchiveOptions {
+  /** The filesystem that is written to; nothing else was copied over it. */
+  readonly base: Pick<TreeView, 'lookup'>
+  /** Directory that the archive is unpacked into, as it will be. */
+  readonly target: DraftMetadata & { readonly path: LayerPath }
+  readonly sorted: SortedEntries
+  /** As in ArchiveContents. */
+  readonly root: ArchiveContents['root']
+  /** As in UnpackOptions. */
+  readonly owner: Owner | undefined
+  readonly timeSec: number
+}
+
+/** A directory above the current path. */
+interface OpenDirectory {
+  readonly path: LayerPath
+  /** The filesystem below has nothing in it. */
+  readonly isNew: boolean
+  /** What is made in it may get its group. */
+  readonly isSetgid: boolean
+}
+
+/**
+ * What `unpackArchive` makes of an archive, worked out in one pass over its sorted entries with a page in memory. Only for
+ * archives that are unpacked as they are written: no link on the way to an entry, in the archive or below it, and first
+ * names of files before their other names.
+ */
+export class SortedArchive {
+  readonly #options: SortedArchiveOptions
+  readonly #index: LayerIndex
+  #open: OpenDirectory[] = []
+  #placed: PackEntry[] = []
+
+  constructor(options: SortedArchiveOptions) {
+    this.#options = options
+    this.#index = new LayerIndex(options.sorted)
+  }
+
+  /** How many entries of the layer `pages` gives; undefined when the archive is none of those. */
+  async count(): Promise<number | undefined> {
+    let count = 0
+    for await (const page of this.#pages()) {
+      if (page === undefined) {
+        return undefined
+      }
+      count += page.length
+    }
+    return count
+  }
+
+  /** The entries below the target, in the order of the tar. */
+  async *pages(): AsyncGenerator<readonly PackEntry[]> {
+    for await (const page of this.#pages()) {
+      yield page ?? []
+    }
+  }
+
+  /** Undefined, and the end, at an entry that is not as it has to be. */
+  async *#pages(): AsyncGenerator<readonly PackEntry[] | undefined> {
+    const { base, target, sorted } = this.#options
+    const isNew = (await base.lookup(target.path)) === undefined
+    this.#open = [{ path: target.path, isNew, isSetgid: isSetgid(target.mode) }]
+    for (let index = 0; index < sorted.count; index += 1) {
+      for (const entry of await sorted.page(index)) {
+        // The archive's own root entry changes nothing (features row O29).
+        if (entry.path !== '' && !(await this.#place(entry))) {
+          yield undefined
+          return
+        }
+      }
+      yield this.#placed.splice(0)
+    }
+  }
+
+  /** False: it cannot be placed without looking at the order of the archive. */
+  async #place(entry: LayerEntry): Promise<boolean> {
+    const { target, owner, root } = this.#options
+    const path = joinInside(target.path, entry.path)
+    if (entry.type === 'whiteout' || entry.type === 'opaque') {
+      return false
+    }
+    if (!this.#isOpen(parentOf(path)) && !(await this.#imply(parentOf(path)))) {
+      return false
+    }
+    refuseReservedName(path)
+    if (entry.type === 'dir') {
+      return await this.#enter(path, metadataOf(entry, owner))
+    }
+    if (entry.type === 'hardlink') {
+      return await this.#link(entry.target, path)
+    }
+    const source = { kind: 'path', root, path: entry.path } as const
+    this.#placed.push({ ...leafOf(entry, metadataOf(entry, owner), source), path })
+    return true
+  }
+
+  /** Leaves directories until the innermost one is `path` or above it; whether it is `path`. */
+  #isOpen(path: LayerPath): boolean {
+    for (;;) {
+      const last = this.#open.at(-1)?.path ?? ''
+      if (last === path) {
+        return true
+      }
+      if (last === '' || path.startsWith(`${last}/`)) {
+        return false
+      }
+      this.#open.pop()
+    }
+  }
+
+  /** Enters the directories from the innermost one to `path`, which no entry describes. */
+  async #imply(path: LayerPath): Promise<boolean> {
+    const above = this.#open.at(-1)?.path ?? ''
+    const rest = path.slice(above === '' ? 0 : above.length + 1)
+    let directory = above
+    for (const name of rest.split('/')) {
+      directory = joinPath(directory, name)
+      refuseReservedName(directory)
+      if (!(await this.#enter(directory, undefined))) {
+        return false
+      }
+    }
+    return true
+  }
+
+  async #enter(path: LayerPath, metadata: DraftMetadata | undefined): Promise<boolean> {
+    const { base, timeSec } = this.#options
+    const parent = this.#open.at(-1)
+    const existing = parent?.isNew === true ? undefined : await base.lookup(path)
+    if (existing !== undefined && existing.type !== 'dir') {
+      return false
+    }
+    if (existing === undefined && metadata === undefined && parent?.isSetgid === true) {
+      return false
+    }
+    const implied = { mode: 0o755, uid: 0, gid: 0, mtimeSec: timeSec }
+    const entry = { type: 'dir', path, ...(existing ?? implied), ...metadata } as const
+    this.#placed.push(entry)
+    this.#open.push({
+      path,
+      isNew: existing === undefined,
+      isSetgid: isSetgid(entry.mode) || isSetgid(existing?.mode ?? 0),
+    })
+    return true
+  }
+
+  /** Another name of a file, which has its metadata. */
+  async #link(target: LayerPath, path: LayerPath): Promise<boolean> {
+    const found = await this.#index.find(target)
+    const to = joinInside(this.#options.target.path, target)
+    const { entry } = found
+    if (entry?.type !== 'file' || found.source !== target || comparePaths(to, path) >= 0) {
+      return false
+    }
+    const { uid, gid } = this.#options.owner ?? entry
+    const { mode, mtimeSec } = entry
+    this.#placed.push({ type: 'hardlink', path, target: to, mode, uid, gid, mtimeSec })
+    return true
+  }
+}
+
+function isSetgid(mode: number): boolean {
+  return (mode & SETGID) !== 0
+}
