@@ -58,12 +58,10 @@ export function isWritable(path: string): boolean {
 /** How long processes that were killed may take to leave their group, when nobody waited for their end. */
 const DEATH_MS_MAX = 2000
 
-/** Removes groups whose processes have ended, or are about to. One that is not empty even then is left: the steps of a worker that died. */
-export async function removeGroups(directories: readonly string[]): Promise<void> {
+/** Removes a group whose processes have ended, or are about to. One that is not empty even then is left: the steps of a worker that died. */
+export async function removeGroup(directory: string): Promise<void> {
   const until = performance.now() + DEATH_MS_MAX
-  for (const directory of directories) {
-    while (!(await isRemoved(directory)) && performance.now() < until) await delay(5)
-  }
+  while (!(await isRemoved(directory)) && performance.now() < until) await delay(5)
 }
 
 async function isRemoved(directory: string): Promise<boolean> {

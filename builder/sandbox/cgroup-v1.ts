@@ -1,14 +1,8 @@
 import { readFile } from 'node:fs/promises'
 import { join, posix } from 'node:path'
-import {
-  countsKills,
-  isWritable,
-  makeGroup,
-  numberIn,
-  readGroupFile,
-  removeGroups,
-  writeGroupFile,
-} from './cgroup-files.ts'
+import { DisposableScope } from '../../snapshotter/index.ts'
+import { countsKills, isWritable, numberIn, readGroupFile, writeGroupFile } from './cgroup-files.ts'
+import { makeOwnGroup } from './own-group.ts'
 import {
   type CgroupRequest,
   DEFAULT_PARENT,
@@ -22,18 +16,19 @@ export async function createV1(request: CgroupRequest): Promise<StepCgroup> {
   const { mountPoint, settings } = request
   const controllers = new Set<string>(['memory', ...settings.map(({ controller }) => controller)])
   const directories = new Map<string, string>()
+  const groups = new DisposableScope()
   try {
     for (const controller of controllers) {
       const path = join(parentV1(request, controller), request.name)
       const directory = join(mountPoint, controller, path)
-      await makeGroup(directory)
+      groups.use(await makeOwnGroup(directory))
       directories.set(controller, directory)
       if (controller === 'cpuset') await inheritCpuset(join(mountPoint, controller), path)
     }
     for (const { controller, file, value } of settings)
       await writeGroupFile(join(directories.get(controller) ?? '', file), value)
   } catch (error) {
-    await removeGroups([...directories.values()])
+    await groups[Symbol.asyncDispose]()
     throw error
   }
   const memory = directories.get('memory') ?? ''
@@ -43,7 +38,7 @@ export async function createV1(request: CgroupRequest): Promise<StepCgroup> {
       isOutOfMemory: countsKills(await readGroupFile(join(memory, 'memory.oom_control'))),
       peakMemoryBytes: numberIn(await readGroupFile(join(memory, 'memory.max_usage_in_bytes'))),
     }),
-    [Symbol.asyncDispose]: () => removeGroups([...directories.values()]),
+    [Symbol.asyncDispose]: () => groups[Symbol.asyncDispose](),
   }
 }
 

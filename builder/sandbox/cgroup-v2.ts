@@ -8,10 +8,10 @@ import {
   makeGroup,
   numberIn,
   readGroupFile,
-  removeGroups,
   wordsIn,
   writeGroupFile,
 } from './cgroup-files.ts'
+import { makeOwnGroup } from './own-group.ts'
 import {
   type CgroupRequest,
   commonGroup,
@@ -36,7 +36,7 @@ export async function createV2(request: CgroupRequest): Promise<StepCgroup> {
   const path = join(parentV2(request, own), request.name)
   const directory = join(mountPoint, path)
   checkMove(mountPoint, own, path)
-  await makeGroup(directory)
+  const group = await makeOwnGroup(directory)
   try {
     const controllers = [...new Set(settings.map(({ controller }) => controller))]
     for (const above of groupsAbove(path)) {
@@ -47,7 +47,7 @@ export async function createV2(request: CgroupRequest): Promise<StepCgroup> {
     if (missing.length > 0) throw withoutControllers(path, missing, there)
     for (const { file, value } of settings) await writeGroupFile(join(directory, file), value)
   } catch (error) {
-    await removeGroups([directory])
+    await group[Symbol.asyncDispose]()
     throw error
   }
   return {
@@ -56,7 +56,7 @@ export async function createV2(request: CgroupRequest): Promise<StepCgroup> {
       isOutOfMemory: countsKills(await readGroupFile(join(directory, 'memory.events'))),
       peakMemoryBytes: numberIn(await readGroupFile(join(directory, 'memory.peak'))),
     }),
-    [Symbol.asyncDispose]: () => removeGroups([directory]),
+    [Symbol.asyncDispose]: () => group[Symbol.asyncDispose](),
   }
 }
 
