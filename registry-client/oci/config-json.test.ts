@@ -97,6 +97,25 @@ describe('serializeImageConfig', () => {
     assert.equal(digestOf(serializeImageConfig(one)), digestOf(serializeImageConfig(two)))
   })
 
+  it('leaves out members that hold nothing, as Go does, but not what it does not know', () => {
+    const config = parse({
+      author: '',
+      config: {
+        ...{ User: '', Env: [], Cmd: [], Labels: {}, ArgsEscaped: false, Tty: false },
+        Healthcheck: { Test: [], Interval: 0 },
+      },
+      history: [{ created_by: '', empty_layer: false }],
+    })
+    const written: unknown = JSON.parse(Buffer.from(serializeImageConfig(config)).toString())
+    assert.deepEqual(written, {
+      architecture: '',
+      os: '',
+      config: { Tty: false, Healthcheck: {} },
+      rootfs: { type: 'layers', diff_ids: [] },
+      history: [{}],
+    })
+  })
+
   it('writes keys in the order of the specification and unknown ones after them', () => {
     const text = Buffer.from(
       serializeImageConfig(

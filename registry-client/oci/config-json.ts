@@ -13,7 +13,7 @@ import {
   optional,
   parseJsonObject,
 } from './json-reader.ts'
-import { inKeyOrder, sortedMap, withoutUndefined } from './json-writer.ts'
+import { inKeyOrder, sortedMap, withoutEmpty, withoutUndefined } from './json-writer.ts'
 
 /** Real configs are a few KiB; thousands of history lines with long commands stay below this. */
 export const CONFIG_BYTES_MAX: number = 8 * 1024 * 1024
@@ -78,9 +78,12 @@ export function parseImageConfig(bytes: Uint8Array): ImageConfig {
   }
 }
 
+/** Members that are written although they hold nothing. */
+const ALWAYS_WRITTEN = ['architecture', 'os', 'config', 'rootfs', 'history']
+
 /**
- * The bytes of a config: compact JSON in the specification's key order with maps sorted, so equal
- * configs are equal bytes.
+ * The bytes of a config: compact JSON in the specification's key order with maps sorted and without members that hold
+ * nothing, so equal configs are equal bytes.
  */
 export function serializeImageConfig(config: ImageConfig): Uint8Array {
   const { config: container, history, rootfs, ...others } = config
@@ -88,24 +91,30 @@ export function serializeImageConfig(config: ImageConfig): Uint8Array {
     ...others,
     config: containerConfigJson(container),
     rootfs: { type: rootfs.type, diff_ids: rootfs.diff_ids },
-    history: history.map((entry) => inKeyOrder({ ...entry }, HISTORY_KEYS)),
+    history: history.map((entry) =>
+      inKeyOrder(withoutEmpty({ ...entry }, HISTORY_KEYS), HISTORY_KEYS),
+    ),
   }
-  return Buffer.from(JSON.stringify(inKeyOrder(json, IMAGE_KEYS)))
+  const optionalKeys = IMAGE_KEYS.filter((key) => !ALWAYS_WRITTEN.includes(key))
+  return Buffer.from(JSON.stringify(inKeyOrder(withoutEmpty(json, optionalKeys), IMAGE_KEYS)))
 }
 
 function containerConfigJson(container: ContainerConfig): Record<string, unknown> {
-  const healthcheck = container.Healthcheck
-  return inKeyOrder(
+  const { Healthcheck: healthcheck, ...others } = container
+  const json: Record<string, unknown> = withoutEmpty(
     {
-      ...container,
+      ...others,
       ExposedPorts: sortedMap(container.ExposedPorts),
       Volumes: sortedMap(container.Volumes),
       Labels: sortedMap(container.Labels),
-      Healthcheck:
-        healthcheck === undefined ? undefined : inKeyOrder({ ...healthcheck }, HEALTHCHECK_KEYS),
     },
     CONTAINER_KEYS,
   )
+  if (healthcheck !== undefined) {
+    const kept = withoutEmpty({ ...healthcheck }, HEALTHCHECK_KEYS)
+    json['Healthcheck'] = inKeyOrder(kept, HEALTHCHECK_KEYS)
+  }
+  return inKeyOrder(json, CONTAINER_KEYS)
 }
 
 function readContainerConfig(value: unknown, place: JsonPlace): ContainerConfig {

@@ -9,6 +9,18 @@ export function withoutUndefined<T extends object>(object: T): Defined<T> {
   ) as Defined<T>
 }
 
+/** `object` without those of `keys` that hold nothing (`''`, `[]`, `{}`, `0`, `false`): Go leaves such members out. */
+export function withoutEmpty(
+  object: Readonly<Record<string, unknown>>,
+  keys: readonly string[],
+): Record<string, unknown> {
+  const isEmpty = (value: unknown): boolean =>
+    typeof value === 'object' && value !== null ? Object.keys(value).length === 0 : !value
+  return Object.fromEntries(
+    Object.entries(object).filter(([key, value]) => !keys.includes(key) || !isEmpty(value)),
+  )
+}
+
 /** A map with its keys sorted, as Go writes maps; undefined stays undefined. */
 export function sortedMap<T>(
   map: Readonly<Record<string, T>> | undefined,
