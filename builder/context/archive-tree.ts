@@ -1,5 +1,11 @@
-import { mkdir, rm } from 'node:fs/promises'
-import { ARCHIVE_LIMITS, errnoOf, type Kernel, LayerTree } from '../../snapshotter/index.ts'
+import { mkdir } from 'node:fs/promises'
+import {
+  ARCHIVE_LIMITS,
+  ContentsPages,
+  errnoOf,
+  type Kernel,
+  MergedLayers,
+} from '../../snapshotter/index.ts'
 import { LayerSource } from '../ops/copy-layer-tree.ts'
 import type { SourceTree } from '../ops/copy-source.ts'
 import { ContextError } from './errors.ts'
@@ -7,7 +13,7 @@ import { ContextError } from './errors.ts'
 export interface ArchiveTreeOptions {
   readonly kernel: Pick<Kernel, 'readLayer'>
   readonly file: string
-  /** New directory to unpack into. */
+  /** New directory to unpack into; the table of contents is made beside it. */
   readonly directory: string
   readonly description: string
   readonly signal: AbortSignal
@@ -33,8 +39,8 @@ export async function openArchiveTree(options: ArchiveTreeOptions): Promise<Sour
       limits: ARCHIVE_LIMITS,
       signal,
     })
-    const tree = await LayerTree.load([contents])
-    return new LayerSource({ tree, description, rootOf: () => directory })
+    const layers = new MergedLayers([await ContentsPages.open(contents)])
+    return new LayerSource({ layers, description, rootOf: () => directory })
   } catch (error) {
     if (error instanceof Error && errnoOf(error) === 'bad-archive') {
       throw new ContextError(
@@ -44,8 +50,6 @@ export async function openArchiveTree(options: ArchiveTreeOptions): Promise<Sour
       )
     }
     throw error
-  } finally {
-    await rm(contents, { force: true })
   }
 }
 

@@ -7,7 +7,7 @@ import {
   parentOf,
   type ScannedEntry,
 } from '../../snapshotter/index.ts'
-import type { SourceTree, TreeEntry, TreeFile } from '../ops/copy-source.ts'
+import type { SourceTree, TreeEntry, TreeFile, TreePlace } from '../ops/copy-source.ts'
 import type { ContextState } from './context-state.ts'
 import { ContextError } from './errors.ts'
 import type { PathMatcher } from './ignore.ts'
@@ -100,7 +100,7 @@ export class DirectoryTree implements SourceTree {
     return await this.#options.state?.of(path)
   }
 
-  source(path: LayerPath): PackSource {
+  source({ path }: TreePlace): PackSource {
     return { kind: 'path', root: this.#options.root, path }
   }
 

@@ -76,7 +76,7 @@ describe('GitTree', function () {
     const [entries, found] = await Promise.all([tree.list(''), tree.lookup('a')])
     assert.deepEqual([entries.map(({ path }) => path), found?.type], [['a'], 'file'])
     assert.equal(readdirSync(work).length, 1)
-    const source = tree.source('a')
+    const source = tree.source({ root: '', path: 'a' })
     assert.ok(source.kind === 'path' && source.root === (await tree.checkout()).root)
   })
 })

@@ -1,6 +1,6 @@
 import { type Digest, digestOf } from '../../registry-client/oci/index.ts'
 import type { Kernel, LayerPath, PackSource } from '../../snapshotter/index.ts'
-import type { SourceTree, TreeEntry, TreeFile } from '../ops/copy-source.ts'
+import type { SourceTree, TreeEntry, TreeFile, TreePlace } from '../ops/copy-source.ts'
 import {
   checkoutGit,
   type GitCheckout,
@@ -99,11 +99,11 @@ export class GitTree implements SourceTree {
     return Promise.resolve(digestOf(this.identity))
   }
 
-  source(path: LayerPath): PackSource {
+  source(place: TreePlace): PackSource {
     if (this.#opened === undefined) {
-      throw new TypeError(`${path} was not looked up in ${this.description}`)
+      throw new TypeError(`${place.path} was not looked up in ${this.description}`)
     }
-    return this.#opened.tree.source(path)
+    return this.#opened.tree.source(place)
   }
 
   #open(): Promise<Opened> {

@@ -114,7 +114,7 @@ describe('openContext', () => {
       assert.deepEqual([entry?.uid, entry?.gid, entry?.mode], [5, 6, 0o600])
       assert(entry?.type === 'file')
       assert.deepEqual(await context.tree.fileDigests([entry]), [digestOf('f')])
-      const source = context.tree.source('d/f')
+      const source = context.tree.source({ root: '', path: 'd/f' })
       assert(source.kind === 'path')
       assert.equal(readFileSync(join(source.root, source.path), 'utf8'), 'f')
       assert.equal(await context.readText('./Dockerfile'), 'FROM scratch\n')

@@ -41,7 +41,7 @@ function emptyContext(description: string): OpenContext {
     description,
     walk: nothing,
     fileDigests: () => Promise.resolve([]),
-    source: (path) => ({ kind: 'path', root: '/', path }),
+    source: ({ path }) => ({ kind: 'path', root: '/', path }),
   }
   return {
     tree,

@@ -1,13 +1,16 @@
 import type { Digest } from '../../registry-client/oci/index.ts'
-import type { LayerPath, LayerTree, PackSource, TreeNode } from '../../snapshotter/index.ts'
-import { CopyError } from './copy-errors.ts'
-import type { SourceTree, TreeEntry, TreeFile } from './copy-source.ts'
-
-/** Entries that are given at a time. */
-const PAGE_LENGTH = 4096
+import {
+  type LayerEntry,
+  type LayerPath,
+  type MergedLayers,
+  type PackSource,
+  parentOf,
+  type StackNode,
+} from '../../snapshotter/index.ts'
+import type { SourceTree, TreeEntry, TreeFile, TreePlace } from './copy-source.ts'
 
 export interface LayerSourceOptions {
-  readonly tree: LayerTree
+  readonly layers: MergedLayers<LayerEntry>
   /** `stage build`, `image busybox`. */
   readonly description: string
   /** Host directory with the files of each layer, bottom first; asked for layers whose files are copied. */
@@ -15,8 +18,8 @@ export interface LayerSourceOptions {
 }
 
 /**
- * The filesystem of a stage or image as a tree that COPY reads from, and as the view of what is copied to. All comes
- * from the tables of contents; files are looked for on disk only when they are packed.
+ * The filesystem of a stage or image as a tree that COPY reads from. All comes from the tables of contents, a few pages
+ * at a time; files are looked for on disk only when they are packed.
  */
 export class LayerSource implements SourceTree {
   readonly description: string
@@ -27,62 +30,58 @@ export class LayerSource implements SourceTree {
     this.#options = options
   }
 
-  lookup(path: LayerPath): Promise<TreeEntry | undefined> {
-    const node = this.#options.tree.lookup(path)
-    return Promise.resolve(node === undefined ? undefined : toEntry(node))
+  async lookup(path: LayerPath): Promise<TreeEntry | undefined> {
+    const node = await this.#options.layers.lookup(path)
+    return node === undefined ? undefined : toEntry(node, true)
   }
 
-  list(path: LayerPath): Promise<readonly TreeEntry[]> {
-    return Promise.resolve(this.#options.tree.children(path).map(toEntry))
+  async list(path: LayerPath): Promise<readonly TreeEntry[]> {
+    const children: TreeEntry[] = []
+    for await (const page of this.#options.layers.walk(path)) {
+      for (const node of page) {
+        if (parentOf(node.path) === path) {
+          children.push(toEntry(node, node.isLinked))
+        }
+      }
+    }
+    return children
   }
 
   async *walk(path: LayerPath): AsyncGenerator<readonly TreeEntry[]> {
-    let page: TreeEntry[] = []
-    for (const node of this.#options.tree.walk(path)) {
-      if (node.path !== path) {
-        page.push(toEntry(node))
-      }
-      if (page.length === PAGE_LENGTH) {
-        yield page
-        page = []
-      }
+    for await (const page of this.#options.layers.walk(path)) {
+      yield page.map((node) => toEntry(node, node.isLinked))
     }
-    yield page
   }
 
   fileDigests(files: readonly TreeFile[]): Promise<readonly Digest[]> {
-    return Promise.resolve(
-      files.map(({ path }) => {
-        const entry = this.#options.tree.lookup(path)?.entry
-        if (entry?.type !== 'file') {
-          throw this.#missing(path)
-        }
-        return entry.digest
-      }),
-    )
+    return Promise.resolve(files.map((file) => this.#digestOf(file)))
   }
 
-  source(path: LayerPath): PackSource {
-    const node = this.#options.tree.lookup(path)
-    if (node === undefined) {
-      throw this.#missing(path)
+  source({ root, path }: TreePlace): PackSource {
+    return { kind: 'path', root: this.#options.rootOf(Number(root)), path }
+  }
+
+  #digestOf({ digest, path }: TreeFile): Digest {
+    if (digest === undefined) {
+      throw new TypeError(`/${path} is no file of ${this.description}`)
     }
-    return { kind: 'path', root: this.#options.rootOf(node.layer), path: node.source }
-  }
-
-  #missing(path: LayerPath): CopyError {
-    return new CopyError(
-      'source-missing',
-      `could not copy from ${this.description}: "/${path}": not found`,
-    )
+    return digest
   }
 }
 
-function toEntry(node: TreeNode): TreeEntry {
-  const { entry } = node
+/** Called for every file that is copied: in one piece. */
+function toEntry(
+  { entry, layer, source }: StackNode<LayerEntry>,
+  mayHaveOtherNames: boolean,
+): TreeEntry {
   if (entry.type !== 'file') {
     return entry
   }
-  const { digest: _digest, ...rest } = entry
-  return { ...rest, linkGroup: `${node.layer}:${node.source}` }
+  const { path, mode, uid, gid, mtimeSec, sizeBytes, digest, xattrs } = entry
+  const linkGroup = mayHaveOtherNames ? `${layer}:${source}` : undefined
+  const place = { root: String(layer), path: source }
+  const metadata = { type: 'file', path, mode, uid, gid, mtimeSec, sizeBytes } as const
+  return xattrs === undefined
+    ? { ...metadata, linkGroup, digest, place }
+    : { ...metadata, linkGroup, digest, place, xattrs }
 }

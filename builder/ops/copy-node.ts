@@ -1,6 +1,6 @@
 import type { CopyNode, Node, NodeId } from '../../frontend/index.ts'
 import type { DiffId } from '../../registry-client/oci/index.ts'
-import { EntryFile, type Kernel, type LayerPath } from '../../snapshotter/index.ts'
+import { EntryFile, type Kernel } from '../../snapshotter/index.ts'
 import type { CacheJournal } from '../cache/journal.ts'
 import type { CacheRecords } from '../cache/records.ts'
 import type { RemoteCaches } from '../cache/remote/remote-caches.ts'
@@ -18,7 +18,7 @@ import type { AccountFileReader } from './copy-owner.ts'
 import { EMPTY_VIEW } from './copy-place.ts'
 import { planCopy } from './copy-plan.ts'
 import { type Selection, type SelectedSource, selectSources } from './copy-select.ts'
-import type { SourceTree } from './copy-source.ts'
+import { placeOf, type SourceTree } from './copy-source.ts'
 import type { StepCache } from './cached-step.ts'
 import type { LayerAccess } from './layer-access.ts'
 import { madeStep, type MadeStepParts } from './made-step.ts'
@@ -296,26 +296,22 @@ async function unpackSources(
   await Promise.all(
     selection.map(async (selected) => {
       if (selected.type === 'path' && selected.tree instanceof StackTree) {
-        await selected.tree.unpackFor(filesOf(selected.matches), signal)
+        await selected.tree.unpackFor(rootsOf(selected.matches), signal)
       }
     }),
   )
 }
 
-/** Where the files that were selected are in their tree. */
-export async function* filesOf(
+/** Of the places of the files that were selected. */
+export function rootsOf(
   matches: Extract<SelectedSource, { type: 'path' }>['matches'],
-): AsyncGenerator<LayerPath> {
-  for (const { entry: match, items } of matches) {
-    yield match.path
-    for await (const page of items.pages()) {
-      for (const { entry } of page) {
-        if (entry.type === 'file' && entry.source.kind === 'path') {
-          yield entry.source.path
-        }
-      }
-    }
+): ReadonlySet<string> {
+  const roots = new Set<string>()
+  for (const { entry, items } of matches) {
+    if (entry.type === 'file') roots.add(placeOf(entry).root)
+    for (const root of items.roots) roots.add(root)
   }
+  return roots
 }
 
 async function treeOf(

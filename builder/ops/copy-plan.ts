@@ -13,7 +13,7 @@ import { parseModeChange, type ModeChange } from './copy-mode.ts'
 import { type AccountFileReader, type Owner, resolveOwner } from './copy-owner.ts'
 import { type MadeDirectory, makeDirectories, resolveForWriting } from './copy-place.ts'
 import type { SelectedMatch, SelectedSource } from './copy-select.ts'
-import type { SourceTree, TreeEntry, TreeView } from './copy-source.ts'
+import { placeOf, type SourceTree, type TreeEntry, type TreeView } from './copy-source.ts'
 import type { ItemPages } from './merged-lists.ts'
 import type { SelectedItem } from './selection-file.ts'
 import { SortedArchive } from './sorted-archive.ts'
@@ -242,7 +242,7 @@ class Copier {
       return { ...changed, target: joinPath(dest, changed.target) }
     }
     return changed.type === 'file' && changed.source.kind === 'path'
-      ? { ...changed, source: tree.source(changed.source.path) }
+      ? { ...changed, source: tree.source(changed.source) }
       : changed
   }
 
@@ -281,7 +281,7 @@ class Copier {
     const metadata = this.#metadataOf(entry)
     switch (entry.type) {
       case 'file': {
-        const source = tree.source(entry.path)
+        const source = tree.source(placeOf(entry))
         const expect = digest === undefined ? {} : { expect: digest }
         return { ...metadata, type: 'file', sizeBytes: entry.sizeBytes, source, ...expect }
       }

@@ -19,6 +19,13 @@ interface TreeMetadata {
   readonly xattrs?: readonly TreeXattr[]
 }
 
+/** Where a tree has the bytes of a file. */
+export interface TreePlace {
+  /** Which part of the tree, such as a layer; '' where there is one. */
+  readonly root: string
+  readonly path: LayerPath
+}
+
 export type TreeFile = TreeMetadata & {
   readonly type: 'file'
   readonly sizeBytes: number
@@ -26,6 +33,10 @@ export type TreeFile = TreeMetadata & {
   readonly linkGroup: string | undefined
   /** What its tree needs to tell its digest, when there is such a thing. */
   readonly stat?: FileStat
+  /** Where its tree knows it already. */
+  readonly digest?: Digest
+  /** Undefined: at its path. */
+  readonly place?: TreePlace
 }
 
 /** One path of a tree, without the bytes of files. Symlinks have mode 0777. */
@@ -40,6 +51,10 @@ export type TreeEntry =
     })
   | (TreeMetadata & { readonly type: 'fifo' })
 
+export function placeOf({ path, place }: TreeFile): TreePlace {
+  return place ?? { root: '', path }
+}
+
 /** The names of a tree: enough to say where a path leads. Also the view of the filesystem that a COPY writes to. */
 export interface TreeView {
   /** The entry at exactly `path`; no symlink is followed, not even in the parents. '' is the root, always a directory. */
@@ -50,7 +65,7 @@ export interface TreeView {
 
 /**
  * What COPY and ADD read from: a build context, the filesystem of a stage or image, one downloaded file. Paths are
- * relative and clean. Implementations: `builder/context/directory-tree.ts`, `layer-tree.ts`, `single-file-tree.ts`.
+ * relative and clean. Implementations: `builder/context/directory-tree.ts`, `single-file-tree.ts`, `copy-layer-tree.ts`.
  */
 export interface SourceTree extends TreeView {
   /** How messages call it: `the build context`, `stage build`. */
@@ -72,7 +87,7 @@ export interface SourceTree extends TreeView {
   /** sha256 of files of this tree, in the order asked. Fails when one cannot be read. */
   fileDigests(files: readonly TreeFile[]): Promise<readonly Digest[]>
   /** Where the packer finds the bytes of a file. */
-  source(path: LayerPath): PackSource
+  source(place: TreePlace): PackSource
   /** Why `path` may be missing, for messages: `excluded by .dockerignore`. */
   missingReason?(path: LayerPath): string | undefined
 }

@@ -6,7 +6,7 @@ import { BuildError } from '../errors.ts'
 import type { CopyInputs } from '../solver/cache-key.ts'
 import type { LayerStack } from '../solver/layer.ts'
 import { CopyError } from './copy-errors.ts'
-import { type CopyInput, type CopyNodeParts, filesOf } from './copy-node.ts'
+import { type CopyInput, type CopyNodeParts, rootsOf } from './copy-node.ts'
 import { EMPTY_VIEW } from './copy-place.ts'
 import { planCopy } from './copy-plan.ts'
 import { resolvePath } from './copy-resolve.ts'
@@ -166,7 +166,7 @@ async function writeSelection(
   signal: AbortSignal,
 ): Promise<void> {
   if (selected.type === 'path' && selected.tree instanceof StackTree) {
-    await selected.tree.unpackFor(filesOf(selected.matches), signal)
+    await selected.tree.unpackFor(rootsOf(selected.matches), signal)
   }
   const type = typeAt(selected)
   if (type !== 'dir' && type !== 'file') {

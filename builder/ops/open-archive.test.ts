@@ -34,7 +34,12 @@ describe('openArchive', function () {
     const entry = await tree.lookup('a')
     assert.ok(entry !== undefined)
     const lease = { temporaryPath: () => join(directory, `unpacked-${count++}`) }
-    const match = { entry, name: 'a', digest, items: { count: 0, hasOwn: false, pages: nothing } }
+    const match = {
+      entry,
+      name: 'a',
+      digest,
+      items: { count: 0, hasOwn: false, roots: new Set<string>(), pages: nothing },
+    }
     const parts = { kernel, store: { lease } }
     return await openArchive(tree, match, parts, new AbortController().signal)
   }

@@ -10,7 +10,7 @@ import {
 } from '../../snapshotter/index.ts'
 import { type ArchiveContents, detectArchive } from './archive.ts'
 import type { SelectedMatch } from './copy-select.ts'
-import type { SourceTree } from './copy-source.ts'
+import { placeOf, type SourceTree } from './copy-source.ts'
 
 /**
  * What ADD finds in a file that is an archive by its content; undefined for any other file (features row D116). Its files
@@ -25,8 +25,8 @@ export async function openArchive(
   },
   signal: AbortSignal,
 ): Promise<ArchiveContents | undefined> {
-  const source = tree.source(match.entry.path)
-  if (source.kind !== 'path') {
+  const source = match.entry.type === 'file' ? tree.source(placeOf(match.entry)) : undefined
+  if (source?.kind !== 'path') {
     return undefined
   }
   const file = join(source.root, source.path)

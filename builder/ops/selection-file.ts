@@ -9,8 +9,8 @@ import {
 /** Something below a directory that a source names. */
 export interface SelectedItem {
   /**
-   * As it is in the tree; its path, and a hardlink's target, are below the directory. The bytes of a file are at the
-   * path of `source` in the tree.
+   * As it is in the tree; its path, and a hardlink's target, are below the directory. The source of a file is its
+   * `TreePlace`.
    */
   readonly entry: PackEntry
   /** A directory that is there only because of what was selected below it (features rows D107, D109). */
@@ -22,6 +22,8 @@ export interface SelectedItems {
   readonly count: number
   /** Whether something is there that is not implied. */
   readonly hasOwn: boolean
+  /** Of the places of the files. */
+  readonly roots: ReadonlySet<string>
   pages(): AsyncIterable<readonly SelectedItem[]>
 }
 
@@ -59,17 +61,21 @@ export class SelectionFile implements AsyncDisposable {
   ): Promise<SelectedItems> {
     let hasOwn = false
     let count = 0
+    const roots = new Set<string>()
     const first = this.#file?.pageCount ?? 0
     for await (const page of pages) {
       this.#file ??= new PageFile(this.#newFile, CODEC)
       await this.#file.add(page)
       count += page.length
       hasOwn ||= page.some(({ isImplied }) => !isImplied)
+      for (const { entry } of page) {
+        if (entry.type === 'file' && entry.source.kind === 'path') roots.add(entry.source.root)
+      }
     }
     await this.#file?.endPage()
     const file = this.#file
     const end = file?.pageCount ?? 0
-    return { count, hasOwn, pages: () => file?.pages(first, end) ?? nothing() }
+    return { count, hasOwn, roots, pages: () => file?.pages(first, end) ?? nothing() }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -2,7 +2,7 @@ import type { Digest } from '../../registry-client/oci/index.ts'
 import type { LayerPath, PackEntry } from '../../snapshotter/index.ts'
 import type { MatchScope, PathMatcher } from '../context/ignore.ts'
 import type { ContentKey } from './copy-key.ts'
-import type { SourceTree, TreeEntry, TreeFile } from './copy-source.ts'
+import { placeOf, type SourceTree, type TreeEntry, type TreeFile } from './copy-source.ts'
 import type { SelectedItem } from './selection-file.ts'
 
 export interface SelectionFilter {
@@ -175,7 +175,8 @@ function toEntry(
 /** Made for nearly every entry: in one piece. */
 function fileEntry(file: TreeFile, path: LayerPath, expect: Digest | undefined): PackEntry {
   const { mode, uid, gid, mtimeSec, sizeBytes, xattrs } = file
-  const source = { kind: 'path', root: '', path: file.path } as const
+  const { root, path: at } = placeOf(file)
+  const source = { kind: 'path', root, path: at } as const
   return {
     ...{ type: 'file', path, mode, uid, gid, mtimeSec, sizeBytes, source },
     ...(expect === undefined ? {} : { expect }),

@@ -109,7 +109,7 @@ async function layerOf(
     name: 'a.tar',
     entry: { ...file, mode: 0o644, uid: 0, gid: 0, mtimeSec: 0 },
     digest: digestOf(''),
-    items: { count: 0, hasOwn: false, pages: () => nothing() },
+    items: { count: 0, hasOwn: false, roots: new Set<string>(), pages: () => nothing() },
   }
   const source = {
     type: 'path',

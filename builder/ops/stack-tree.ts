@@ -1,4 +1,4 @@
-import { type LayerPath, LayerTree } from '../../snapshotter/index.ts'
+import { ContentsPages, MergedLayers } from '../../snapshotter/index.ts'
 import type { LayerStack } from '../solver/layer.ts'
 import { LayerSource } from './copy-layer-tree.ts'
 import type { LayerAccess } from './layer-access.ts'
@@ -8,14 +8,17 @@ import type { LayerAccess } from './layer-access.ts'
  * bytes of one of its files are to be packed: call `unpackFor` before `source`.
  */
 export class StackTree extends LayerSource {
-  readonly #tree: LayerTree
   readonly #stack: LayerStack
   readonly #access: LayerAccess
   readonly #roots: Map<number, string>
 
   private constructor(
     description: string,
-    parts: { readonly tree: LayerTree; readonly stack: LayerStack; readonly access: LayerAccess },
+    parts: {
+      readonly layers: readonly ContentsPages[]
+      readonly stack: LayerStack
+      readonly access: LayerAccess
+    },
   ) {
     const roots = new Map<number, string>()
     const rootOf = (layer: number): string => {
@@ -25,34 +28,28 @@ export class StackTree extends LayerSource {
       }
       return root
     }
-    super({ description, tree: parts.tree, rootOf })
-    this.#tree = parts.tree
+    super({ description, layers: new MergedLayers(parts.layers), rootOf })
     this.#stack = parts.stack
     this.#access = parts.access
     this.#roots = roots
   }
 
-  /** Waits until all layers of `stack` are packed; reads (or makes) their tables of contents. */
+  /** Waits until all layers of `stack` are packed; finds (or makes) their tables of contents. */
   static async open(
     description: string,
     stack: LayerStack,
     access: LayerAccess,
     signal: AbortSignal,
   ): Promise<StackTree> {
-    const files = await Promise.all(stack.map((layer) => access.contents(layer, signal)))
-    return new StackTree(description, { tree: await LayerTree.load(files), stack, access })
+    const opened = stack.map(async (layer) =>
+      ContentsPages.open(await access.contents(layer, signal)),
+    )
+    return new StackTree(description, { layers: await Promise.all(opened), stack, access })
   }
 
-  /** Unpacks the layers that hold these files. */
-  async unpackFor(paths: AsyncIterable<LayerPath>, signal: AbortSignal): Promise<void> {
-    const indexes = new Set<number>()
-    for await (const path of paths) {
-      const node = this.#tree.lookup(path)
-      if (node?.entry.type === 'file') {
-        indexes.add(node.layer)
-      }
-    }
-    await Promise.all([...indexes].map((index) => this.#unpack(index, signal)))
+  /** Unpacks the layers that hold files at these places (`roots` of their `TreePlace`). */
+  async unpackFor(roots: Iterable<string>, signal: AbortSignal): Promise<void> {
+    await Promise.all([...roots].map((root) => this.#unpack(Number(root), signal)))
   }
 
   async #unpack(index: number, signal: AbortSignal): Promise<void> {

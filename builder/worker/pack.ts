@@ -1,12 +1,13 @@
 import { rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import {
-  type EntryFile,
+  ContentsPages,
   expandOpaque,
   type Kernel,
+  type LayerEntry,
   type LayerPacker,
-  LayerTree,
   makePlace,
+  MergedLayers,
   type PackEntry,
   type PackPage,
   type PackResult,
@@ -30,17 +31,15 @@ export async function packRun(
 ): Promise<PackResult> {
   const { changes } = parts.diffs.get(request.diff)
   const pages = changes.hasOpaque
-    ? [expandOpaque(await allOf(changes), await LayerTree.load(request.parentContents))]
+    ? expandOpaque(changes.pages(), await openLayers(request.parentContents))
     : changes.packPages()
   const result = await packEntries(pages, request, parts.kernel, signal)
   await parts.diffs.delete(request.diff)
   return result
 }
 
-async function allOf(changes: EntryFile): Promise<PackEntry[]> {
-  const all: PackEntry[] = []
-  for await (const page of changes.pages()) all.push(...page)
-  return all
+async function openLayers(contents: readonly string[]): Promise<MergedLayers<LayerEntry>> {
+  return new MergedLayers(await Promise.all(contents.map((file) => ContentsPages.open(file))))
 }
 
 /** Packs entries as they come; blob and table of contents exist on success only. */

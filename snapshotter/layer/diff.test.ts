@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict'
 import type { ScannedEntry } from '../native/kernel-types.ts'
 import type { DiffEntry } from '../snapshotter.ts'
-import { dir, file, opaque, scanned, whiteout } from '../testing/entries.ts'
-import { expandOpaque, overlayDiff } from './diff.ts'
-import { LayerTree } from './tree.ts'
+import { scanned } from '../testing/entries.ts'
+import { overlayDiff } from './diff.ts'
 
 function summary(entries: readonly DiffEntry[]): string[] {
   return entries.map((entry) => `${entry.type} ${entry.path}`)
@@ -88,42 +87,5 @@ describe('diff of an overlay upper directory', () => {
     assert.ok(entry !== undefined && 'xattrs' in entry)
     const value = Buffer.from(entry.xattrs?.[0]?.value ?? [])
     assert.equal(value.toString('hex'), '0100000200040000000000000000000000000000')
-  })
-})
-
-describe('explicit whiteouts for opaque directories', () => {
-  const lower = LayerTree.of([
-    [
-      dir('a'),
-      file('a/gone'),
-      file('a/kept'),
-      dir('a/sub'),
-      file('a/sub/deep'),
-      dir('b'),
-      file('b/x'),
-    ],
-  ])
-
-  it('name what is hidden, in directories inside too', () => {
-    const changes = [dir('a'), opaque('a'), file('a/kept'), dir('a/sub'), file('a/sub/new')]
-    const expanded = expandOpaque(changes, lower)
-    assert.deepEqual(summary(expanded), [
-      'dir a',
-      'whiteout a/gone',
-      'file a/kept',
-      'dir a/sub',
-      'whiteout a/sub/deep',
-      'file a/sub/new',
-    ])
-  })
-
-  it('are not needed where nothing is opaque or below', () => {
-    const changes = [dir('b'), whiteout('b/x'), dir('c'), opaque('c'), file('c/y')]
-    assert.deepEqual(summary(expandOpaque(changes, lower)), [
-      'dir b',
-      'whiteout b/x',
-      'dir c',
-      'file c/y',
-    ])
   })
 })

@@ -1,9 +1,7 @@
 import { SnapshotError } from '../errors.ts'
 import type { PackEntry, ScannedEntry } from '../native/kernel-types.ts'
 import type { DiffEntry } from '../snapshotter.ts'
-import { comparePaths, parentOf } from './order.ts'
 import { EntryMaker } from './scanned.ts'
-import type { LayerTree } from './tree.ts'
 import { isWhiteoutDevice } from './whiteout.ts'
 
 /**
@@ -62,31 +60,4 @@ function refuseRedirect(item: ScannedEntry): void {
     `could not make a layer: ${JSON.stringify(item.path)} carries ${mark.name}; overlay mounts must have redirect_dir and metacopy off`,
     { path: item.path },
   )
-}
-
-type WhiteoutEntry = Extract<DiffEntry, { type: 'whiteout' }>
-
-/**
- * Writes each opaque directory as whiteouts of what it hides in `lower` (features row O18: readers differ in when they apply an
- * opaque mark, explicit whiteouts mean the same to all). Inside an opaque directory no directory is merged with a lower one.
- */
-export function expandOpaque<E extends DiffEntry>(
-  changes: readonly E[],
-  lower: LayerTree,
-): (E | WhiteoutEntry)[] {
-  const opaque = new Set(changes.filter(({ type }) => type === 'opaque').map(({ path }) => path))
-  if (opaque.size === 0) return [...changes]
-  const present = new Set(changes.filter(({ type }) => type !== 'opaque').map(({ path }) => path))
-  const expanded: (E | WhiteoutEntry)[] = []
-  for (const entry of changes) {
-    if (entry.type === 'opaque') continue
-    expanded.push(entry)
-    if (entry.type !== 'dir' || !(opaque.has(entry.path) || opaque.has(parentOf(entry.path))))
-      continue
-    opaque.add(entry.path)
-    for (const { path } of lower.children(entry.path)) {
-      if (!present.has(path)) expanded.push({ type: 'whiteout', path })
-    }
-  }
-  return expanded.sort((a, b) => comparePaths(a.path, b.path))
 }

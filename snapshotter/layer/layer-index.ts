@@ -1,18 +1,18 @@
 import type { DiffEntry } from '../snapshotter.ts'
 import type { LayerPath } from './entry.ts'
 import { comparePaths } from './order.ts'
-import type { TreeEntry } from './tree.ts'
+import { isLink, isPlaced, type TreeEntry } from './tree.ts'
 
 /** A layer's entries in the order of tables of contents (`normalizeEntries`), a page at a time. */
-export interface EntryPages {
+export interface EntryPages<E extends DiffEntry = DiffEntry> {
   readonly count: number
-  page(index: number): Promise<readonly DiffEntry[]>
+  page(index: number): Promise<readonly E[]>
 }
 
 /** What one layer says of a path. */
-export interface LayerFinding {
+export interface LayerFinding<E extends DiffEntry = DiffEntry> {
   /** A hardlink has the entry of the file that it names, with the link's own path. */
-  readonly entry: TreeEntry<DiffEntry> | undefined
+  readonly entry: TreeEntry<E> | undefined
   /** Path of the bytes in the layer's directory. */
   readonly source: LayerPath
   /** Lower layers have nothing there. */
@@ -26,8 +26,8 @@ export interface LayerFinding {
 }
 
 /** Answers for one layer. */
-export interface LayerFinder {
-  find(path: LayerPath): Promise<LayerFinding>
+export interface LayerFinder<E extends DiffEntry = DiffEntry> {
+  find(path: LayerPath): Promise<LayerFinding<E>>
 }
 
 /** Pages held at a time; whoever asks path after path asks in order. */
@@ -39,12 +39,12 @@ const LINKS_MAX = 40
  * Finds paths in a layer without holding its entries: as many pages are read as a search by halves takes, and a page
  * costs a fraction of a millisecond. 200 layers, or one with a million files, cost a few pages each.
  */
-export class LayerIndex implements LayerFinder {
-  readonly #pages: EntryPages
+export class LayerIndex<E extends DiffEntry = DiffEntry> implements LayerFinder<E> {
+  readonly #pages: EntryPages<E>
   readonly #firstPaths: (LayerPath | undefined)[] = []
-  readonly #held = new Map<number, readonly DiffEntry[]>()
+  readonly #held = new Map<number, readonly E[]>()
 
-  constructor(pages: EntryPages) {
+  constructor(pages: EntryPages<E>) {
     this.#pages = pages
   }
 
@@ -53,11 +53,17 @@ export class LayerIndex implements LayerFinder {
     return new LayerIndex({ count: 1, page: () => Promise.resolve(entries) })
   }
 
-  async find(path: LayerPath): Promise<LayerFinding> {
+  /** Where the first entry that is not before `path` is, or the end of the last page before it. */
+  async position(path: LayerPath): Promise<{ readonly page: number; readonly at: number }> {
+    const page = await this.#lastPageBefore(path)
+    return { page, at: lowerBound(await this.#page(page), path) }
+  }
+
+  async find(path: LayerPath): Promise<LayerFinding<E>> {
     return await this.#find(path, LINKS_MAX)
   }
 
-  async #find(path: LayerPath, linksLeft: number): Promise<LayerFinding> {
+  async #find(path: LayerPath, linksLeft: number): Promise<LayerFinding<E>> {
     const { entries, hasBelow, concernsBelow } = await this.#entriesAt(path)
     const own = entries.find((entry) => !isMark(entry))
     const target = await this.#followed(own, linksLeft)
@@ -73,13 +79,12 @@ export class LayerIndex implements LayerFinder {
 
   /** A link to nothing is no file: whoever unpacks the layer refuses it. */
   async #followed(
-    entry: DiffEntry | undefined,
+    entry: E | undefined,
     linksLeft: number,
-  ): Promise<{ entry: TreeEntry<DiffEntry>; source: LayerPath } | undefined> {
-    if (entry === undefined || entry.type === 'whiteout' || entry.type === 'opaque')
-      return undefined
-    if (entry.type !== 'hardlink') return { entry, source: entry.path }
-    if (linksLeft === 0) return undefined
+  ): Promise<{ entry: TreeEntry<E>; source: LayerPath } | undefined> {
+    if (entry === undefined) return undefined
+    if (isPlaced(entry)) return { entry, source: entry.path }
+    if (!isLink(entry) || linksLeft === 0) return undefined
     const found = await this.#find(entry.target, linksLeft - 1)
     if (found.entry === undefined || found.entry.type === 'dir') return undefined
     return { entry: { ...found.entry, path: entry.path }, source: found.source }
@@ -88,8 +93,8 @@ export class LayerIndex implements LayerFinder {
   /** The entry at `path` with its marks, and what there is below it. */
   async #entriesAt(
     path: LayerPath,
-  ): Promise<{ entries: DiffEntry[] } & Pick<LayerFinding, 'hasBelow' | 'concernsBelow'>> {
-    const entries: DiffEntry[] = []
+  ): Promise<{ entries: E[] } & Pick<LayerFinding, 'hasBelow' | 'concernsBelow'>> {
+    const entries: E[] = []
     let concernsBelow = false
     for await (const entry of this.#entriesFrom(path)) {
       if (entry.path === path) {
@@ -104,7 +109,7 @@ export class LayerIndex implements LayerFinder {
   }
 
   /** The entries from `path` on. */
-  async *#entriesFrom(path: LayerPath): AsyncGenerator<DiffEntry> {
+  async *#entriesFrom(path: LayerPath): AsyncGenerator<E> {
     const start = await this.#lastPageBefore(path)
     for (let index = start; index < this.#pages.count; index += 1) {
       const page = await this.#page(index)
@@ -133,7 +138,7 @@ export class LayerIndex implements LayerFinder {
     return first
   }
 
-  async #page(index: number): Promise<readonly DiffEntry[]> {
+  async #page(index: number): Promise<readonly E[]> {
     const held = this.#held.get(index)
     if (held !== undefined) return held
     const page = await this.#pages.page(index)
@@ -143,7 +148,7 @@ export class LayerIndex implements LayerFinder {
   }
 }
 
-function isMark(entry: DiffEntry): entry is Extract<DiffEntry, { type: 'whiteout' | 'opaque' }> {
+export function isMark(entry: DiffEntry): boolean {
   return entry.type === 'whiteout' || entry.type === 'opaque'
 }
 

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { appendFile, truncate, stat } from 'node:fs/promises'
+import { appendFile, rm, truncate, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import type { DiffEntry } from '../snapshotter.ts'
@@ -9,6 +9,7 @@ import { ContentsPages } from './contents-pages.ts'
 import { writeContents } from './contents.ts'
 import type { LayerEntry } from './entry.ts'
 import { type EntryPages, LayerIndex } from './layer-index.ts'
+import { MergedLayers } from './merged-layers.ts'
 import { normalizeEntries } from './normalize.ts'
 import { StackView } from './stack-view.ts'
 import { LayerTree } from './tree.ts'
@@ -75,6 +76,61 @@ describe('the view of a stack', () => {
     )
   })
 
+  it('walks through what the merged tree has below every path', async () => {
+    const all = [...new Set(fc.sample(paths, 30)), 'a', 'b', 'a/a']
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(layer, { maxLength: 5 }),
+        fc.integer({ min: 1, max: 4 }),
+        async (layers, pageSize) => {
+          const tree = LayerTree.of<DiffEntry>(layers)
+          const merged = new MergedLayers(
+            layers.map((entries) => ({ ...smallPages(entries, pageSize), hasLinks: true })),
+          )
+          for (const path of ['', ...all]) {
+            const nodes: unknown[] = []
+            for await (const page of merged.walk(path)) {
+              nodes.push(...page.map(({ isLinked: _, ...node }) => node))
+            }
+            const wanted = [...tree.walk(path)].filter((node) => node.path !== path)
+            assert.deepEqual(
+              nodes,
+              wanted.map(({ entry, layer: index, path: at, source }) => {
+                return { path: at, entry, layer: index, source }
+              }),
+              JSON.stringify(path),
+            )
+          }
+        },
+      ),
+      { numRuns: Number(process.env['TSBUILD_PROPERTY_RUNS'] ?? 100) },
+    )
+  })
+
+  it('knows the names of one file, whichever comes first', async () => {
+    const lower = [file('a'), hardlink('b', 'c'), hardlink('b2', 'b'), file('c')]
+    const upper = [hardlink('d', 'd2'), file('d2')]
+    const pages = (entries: readonly LayerEntry[]) => ({
+      ...smallPages(entries, 1),
+      hasLinks: true,
+    })
+    const merged = new MergedLayers([pages(lower), pages(upper)])
+    const nodes: unknown[] = []
+    for await (const page of merged.walk('')) {
+      nodes.push(
+        ...page.map(({ path, layer: index, source, isLinked }) => [path, index, source, isLinked]),
+      )
+    }
+    assert.deepEqual(nodes, [
+      ['a', 0, 'a', false],
+      ['b', 0, 'c', true],
+      ['b2', 0, 'c', true],
+      ['c', 0, 'c', true],
+      ['d', 1, 'd2', true],
+      ['d2', 1, 'd2', true],
+    ])
+  })
+
   it('reads of a large layer only what a search by halves takes', async () => {
     const entries = Array.from({ length: 10_000 }, (_, i) =>
       file(`d/${String(i).padStart(5, '0')}`),
@@ -113,6 +169,20 @@ describe('pages of a table of contents', () => {
     for (let index = 0; index < pages.count; index += 1) read.push(...(await pages.page(index)))
     assert.deepEqual(read, entries)
     assert.ok(pages.count > 3)
+    assert.equal(pages.hasLinks, false)
+  })
+
+  it('tell whether there are hardlinks, wherever they lie', async () => {
+    // About 40 bytes an entry: more than one of the parts that are read at a time.
+    for (const length of [0, 11_000, 11_001, 11_002, 11_003]) {
+      const names = Array.from({ length }, (_, i) => symlink(`${i}["h",`, 'x'.repeat(50)))
+      const table = await writeTable([...names, hardlink('l', 'f')])
+      assert.equal((await ContentsPages.open(table)).hasLinks, true)
+      await rm(table)
+      const without = await writeTable(names)
+      assert.equal((await ContentsPages.open(without)).hasLinks, false)
+      await rm(without)
+    }
   })
 
   it('find nothing in a layer without entries', async () => {

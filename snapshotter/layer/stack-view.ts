@@ -5,8 +5,8 @@ import { parentOf } from './order.ts'
 import { impliedDirectory, type TreeEntry } from './tree.ts'
 
 /** What is at a path of a stack of layers. */
-export interface StackNode {
-  readonly entry: TreeEntry<DiffEntry>
+export interface StackNode<E extends DiffEntry = DiffEntry> {
+  readonly entry: TreeEntry<E>
   /** Index of the layer that holds it; -1 for a root that no layer mentions. */
   readonly layer: number
   /** Path of the bytes in that layer's directory. */
@@ -20,19 +20,19 @@ const DIRECTORIES_MAX = 4096
  * The merged view of a stack of layers for who asks for a few paths (where a COPY writes to): the rules of `LayerTree`,
  * without reading what is not asked for. Layers may still be without a table of contents.
  */
-export class StackView {
-  readonly #layers: readonly LayerFinder[]
+export class StackView<E extends DiffEntry = DiffEntry> {
+  readonly #layers: readonly LayerFinder<E>[]
   /** For each directory the layers that show through in it, top first. */
   readonly #showing = new Map<LayerPath, readonly number[]>()
 
   /** Bottom layer first. */
-  constructor(layers: readonly LayerFinder[]) {
+  constructor(layers: readonly LayerFinder<E>[]) {
     this.#layers = layers
   }
 
   /** What is at `path` itself; no symlink is followed. '' is the root. */
-  async lookup(path: LayerPath): Promise<StackNode | undefined> {
-    if (path !== '') return await this.#lookupIn(await this.#layersIn(parentOf(path)), path)
+  async lookup(path: LayerPath): Promise<StackNode<E> | undefined> {
+    if (path !== '') return await this.#lookupIn(await this.layersIn(parentOf(path)), path)
     for (const layer of this.#all()) {
       const entry = (await this.#layers[layer]?.find(''))?.entry
       if (entry !== undefined) return { entry, layer, source: '' }
@@ -40,8 +40,8 @@ export class StackView {
     return { entry: impliedDirectory(''), layer: -1, source: '' }
   }
 
-  async #lookupIn(layers: Iterable<number>, path: LayerPath): Promise<StackNode | undefined> {
-    let implied: StackNode | undefined
+  async #lookupIn(layers: Iterable<number>, path: LayerPath): Promise<StackNode<E> | undefined> {
+    let implied: StackNode<E> | undefined
     for (const layer of layers) {
       const found = await this.#layers[layer]?.find(path)
       if (found === undefined) continue
@@ -61,10 +61,11 @@ export class StackView {
     for (let layer = this.#layers.length - 1; layer >= 0; layer -= 1) yield layer
   }
 
-  async #layersIn(directory: LayerPath): Promise<readonly number[]> {
+  /** The layers that show through in a directory, top first. */
+  async layersIn(directory: LayerPath): Promise<readonly number[]> {
     const known = this.#showing.get(directory)
     if (known !== undefined) return known
-    const candidates = directory === '' ? this.#all() : await this.#layersIn(parentOf(directory))
+    const candidates = directory === '' ? this.#all() : await this.layersIn(parentOf(directory))
     const showing: number[] = []
     for (const layer of candidates) {
       const found = await this.#layers[layer]?.find(directory)

@@ -1,9 +1,6 @@
 import assert from 'node:assert/strict'
 import { dir, file, hardlink, opaque, whiteout } from '../testing/entries.ts'
-import { temporaryDirectory } from '../testing/temporary-directory.ts'
-import { writeContents } from './contents.ts'
 import type { LayerEntry } from './entry.ts'
-import { normalizeEntries } from './normalize.ts'
 import { LayerTree } from './tree.ts'
 
 function paths(layers: readonly (readonly LayerEntry[])[]): string[] {
@@ -63,23 +60,6 @@ describe('merged layers', () => {
     const tree = LayerTree.of([[file('a'), hardlink('b', 'a')], [whiteout('a')]])
     assert.equal(tree.lookup('a'), undefined)
     assert.deepEqual([tree.lookup('b')?.layer, tree.lookup('b')?.source], [0, 'a'])
-  })
-
-  it('are the same from tables of contents on disk', async () => {
-    await using place = await temporaryDirectory()
-    const layers = [
-      [dir('a'), file('a/b'), hardlink('a/c', 'a/b')],
-      [dir('a'), whiteout('a/b'), hardlink('a/d', 'a/e'), file('a/e')],
-    ]
-    const files = layers.map((_, index) => `${place.path}/${index}`)
-    for (const [index, entries] of layers.entries()) {
-      await writeContents(files[index] ?? '', normalizeEntries(entries))
-    }
-    assert.deepEqual(
-      [...(await LayerTree.load(files)).walk('')],
-      [...LayerTree.of(layers).walk('')],
-    )
-    assert.deepEqual(paths(layers), ['-1:', '1:a', '0:a/c', '1:a/d', '1:a/e'])
   })
 
   it('list children by the bytes of their names', () => {

@@ -1,5 +1,4 @@
 import type { DiffEntry } from '../snapshotter.ts'
-import { readContents } from './contents.ts'
 import type { LayerEntry, LayerPath } from './entry.ts'
 import { normalizeEntries } from './normalize.ts'
 import { comparePaths, nameOf, parentOf } from './order.ts'
@@ -37,8 +36,8 @@ class Inner<E extends DiffEntry> implements TreeNode<E> {
 }
 
 /**
- * The merged view of a stack of layers, from their tables of contents alone: no mount, no unpacked directory
- * (design.md, "Every layer has a table of contents"). Whiteouts and opaque directories hide what lower layers have, at any
+ * The merged view of a stack of layers that is whole in memory, from their entries alone; `MergedLayers` reads tables of
+ * contents. Whiteouts and opaque directories hide what lower layers have, at any
  * place in their own layer (OCI image-spec, layer.md). A directory that a layer only implies keeps what lower layers say of it.
  */
 export class LayerTree<E extends DiffEntry = LayerEntry> {
@@ -49,17 +48,6 @@ export class LayerTree<E extends DiffEntry = LayerEntry> {
   static of<E extends DiffEntry>(layers: readonly (readonly E[])[]): LayerTree<E> {
     const tree = new LayerTree<E>()
     for (const entries of layers) tree.#addLayer(normalizeEntries(entries))
-    return tree
-  }
-
-  /** From contents files, bottom layer first. Errors: `contents-damaged`. */
-  static async load(files: readonly string[]): Promise<LayerTree> {
-    const tree = new LayerTree()
-    for (const file of files) {
-      const links: LinkEntry<LayerEntry>[] = []
-      for await (const batch of readContents(file)) links.push(...tree.#addEntries(batch))
-      tree.#addLinks(links)
-    }
     return tree
   }
 
@@ -163,21 +151,22 @@ export class LayerTree<E extends DiffEntry = LayerEntry> {
   }
 }
 
-type LinkEntry<E extends DiffEntry> = Extract<E, { type: 'hardlink' }>
+export type LinkEntry<E extends DiffEntry> = Extract<E, { type: 'hardlink' }>
 
-function isWhiteout(entry: DiffEntry): entry is Extract<DiffEntry, { type: 'whiteout' }> {
+export function isWhiteout(entry: DiffEntry): entry is Extract<DiffEntry, { type: 'whiteout' }> {
   return entry.type === 'whiteout'
 }
 
-function isOpaque(entry: DiffEntry): entry is Extract<DiffEntry, { type: 'opaque' }> {
+export function isOpaque(entry: DiffEntry): entry is Extract<DiffEntry, { type: 'opaque' }> {
   return entry.type === 'opaque'
 }
 
-function isLink<E extends DiffEntry>(entry: E): entry is LinkEntry<E> {
+export function isLink<E extends DiffEntry>(entry: E): entry is LinkEntry<E> {
   return entry.type === 'hardlink'
 }
 
-function isPlaced<E extends DiffEntry>(entry: E): entry is E & TreeEntry<E> {
+/** What is something at its path: no mark and no link. */
+export function isPlaced<E extends DiffEntry>(entry: E): entry is E & TreeEntry<E> {
   return !isWhiteout(entry) && !isOpaque(entry) && !isLink(entry)
 }
 

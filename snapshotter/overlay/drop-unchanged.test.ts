@@ -14,16 +14,12 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { kernel } from '../native/kernel.ts'
+import { allOf, pagesOf } from '../testing/pages.ts'
 import { requires } from '../testing/requires.ts'
 import { dropUnchanged } from './drop-unchanged.ts'
 
 const never = new AbortController().signal
 const LONG_AGO = 1_000_000_000
-
-/** The shortest pages, so that everything spans some. */
-async function* pages<T>(items: readonly T[]): AsyncGenerator<readonly T[]> {
-  for (const item of items) yield [item]
-}
 
 describe('dropUnchanged', () => {
   requires('root')
@@ -54,15 +50,9 @@ describe('dropUnchanged', () => {
     const scanned = await kernel.scanTree({ root: upperDir, withXattrs: true, signal: never })
     const options = { kernel, userXattr: false, upperDir }
     const lowers = lowerDirs.length === 0 ? [lower] : lowerDirs
-    const left: string[] = []
-    for await (const page of dropUnchanged(
-      pages(scanned),
-      { ...options, lowerDirs: lowers },
-      never,
-    )) {
-      left.push(...page.map(({ path }) => path))
-    }
-    return left
+    const places = { ...options, lowerDirs: lowers }
+    const left = await allOf(dropUnchanged(pagesOf(scanned), places, never))
+    return left.map(({ path }) => path)
   }
 
   it('drops what equals the layer below, with the directories that only led there', async () => {

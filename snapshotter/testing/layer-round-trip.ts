@@ -1,13 +1,14 @@
 import assert from 'node:assert/strict'
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { expandOpaque } from '../layer/diff.ts'
+import { expandOpaque } from '../layer/expand-opaque.ts'
 import type { LayerEntry } from '../layer/entry.ts'
 import { EntryMaker } from '../layer/scanned.ts'
 import { LayerTree } from '../layer/tree.ts'
 import { isWhiteoutDevice } from '../layer/whiteout.ts'
 import type { Kernel, PackEntry, ReadLayerResult } from '../native/kernel-types.ts'
 import type { CommittedSnapshot, DiffEntry, LayerDirectory, Snapshotter } from '../snapshotter.ts'
+import { allOf, mergedLayers } from './pages.ts'
 import { type TreeChange, applyChanges } from './random-changes.ts'
 import { temporaryDirectory } from './temporary-directory.ts'
 import { mountRoot } from './test-mounts.ts'
@@ -114,7 +115,7 @@ async function runStep(
     seen = await imageOf(kernel, mounted.dir)
   }
   const committed = await snapshot.commit(never, { path: directory })
-  const lower = LayerTree.of(below.map(({ entries }) => entries))
+  const lower = mergedLayers(below.map(({ entries }) => entries))
   const blob = `${directory}.tar`
   await using packer = kernel.createPacker({
     output: blob,
@@ -123,9 +124,7 @@ async function runStep(
     signal: never,
   })
   await using written = committed.changes
-  const all: PackEntry[] = []
-  for await (const page of written.pages()) all.push(...page)
-  const packed = expandOpaque(all, lower)
+  const packed = await allOf(expandOpaque(written.pages(), lower))
   await packer.add(packed)
   const { entries } = await packer.finish()
   return { committed, seen, blob, entries, packed }

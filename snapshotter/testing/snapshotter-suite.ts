@@ -16,9 +16,10 @@ import {
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { EntryMaker } from '../layer/scanned.ts'
-import { expandOpaque } from '../layer/diff.ts'
+import { expandOpaque } from '../layer/expand-opaque.ts'
 import { noteImpliedDirectories } from '../layer/implied.ts'
 import { LayerTree } from '../layer/tree.ts'
+import { allOf, mergedLayers, pagesOf } from './pages.ts'
 import {
   Bench,
   type Change,
@@ -129,8 +130,8 @@ export function snapshotterSuite(name: string, parts: SnapshotterParts): void {
         await mkdir(join(dir, 'etc/ssl'), { recursive: true })
         await writeFile(join(dir, 'etc/ssl/new'), '')
       })
-      const tree = LayerTree.of([asEntries(lower.changes)])
-      assert.deepEqual(summary(expandOpaque(upper.changes, tree)), [
+      const below = mergedLayers([asEntries(lower.changes)])
+      assert.deepEqual(summary(await allOf(expandOpaque(pagesOf(upper.changes), below))), [
         'dir etc',
         'whiteout etc/passwd',
         'dir etc/ssl',

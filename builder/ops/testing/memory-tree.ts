@@ -1,6 +1,6 @@
 import { type Digest, digestOf } from '../../../registry-client/oci/index.ts'
 import { comparePaths, type LayerPath, type PackSource } from '../../../snapshotter/index.ts'
-import type { SourceTree, TreeEntry, TreeFile } from '../copy-source.ts'
+import type { SourceTree, TreeEntry, TreeFile, TreePlace } from '../copy-source.ts'
 
 /** A path of a tree for tests. A string is a file's content, `-> x` a symlink, null a directory. */
 export type MemoryFile =
@@ -65,7 +65,7 @@ export class MemoryTree implements SourceTree {
     return files.map(({ path }) => digestOf(this.#contents.get(path) ?? ''))
   }
 
-  source(path: LayerPath): PackSource {
+  source({ path }: TreePlace): PackSource {
     return { kind: 'path', root: '/memory', path }
   }
 

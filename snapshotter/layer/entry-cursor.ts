@@ -1,0 +1,91 @@
+import type { DiffEntry } from '../snapshotter.ts'
+import type { LayerPath } from './entry.ts'
+import { type EntryPages, isMark, LayerIndex } from './layer-index.ts'
+
+/** Reads what a layer has below a path, in its order; a page of it is in memory. */
+export class EntryCursor<E extends DiffEntry> {
+  /** Index of the layer. */
+  readonly layer: number
+  readonly #pages: EntryPages<E>
+  readonly #root: LayerPath
+  #index = 0
+  #page: readonly E[] = []
+  #at = 0
+
+  private constructor(layer: number, pages: EntryPages<E>, root: LayerPath) {
+    this.layer = layer
+    this.#pages = pages
+    this.#root = root
+  }
+
+  static async open<E extends DiffEntry>(
+    layer: number,
+    pages: EntryPages<E>,
+    root: LayerPath,
+  ): Promise<EntryCursor<E>> {
+    const cursor = new EntryCursor(layer, pages, root)
+    const start = await new LayerIndex(pages).position(root)
+    cursor.#index = start.page
+    cursor.#page = start.page < pages.count ? await pages.page(start.page) : []
+    cursor.#at = start.at
+    await cursor.fill()
+    while (cursor.current?.path === root) {
+      cursor.pass()
+      await cursor.fill()
+    }
+    return cursor
+  }
+
+  /** Undefined at the end. */
+  get current(): E | undefined {
+    const entry = this.#page[this.#at]
+    return entry !== undefined && isAtOrBelow(entry.path, this.#root) ? entry : undefined
+  }
+
+  /** What comes after `current` on its page. */
+  get following(): E | undefined {
+    return this.#page[this.#at + 1]
+  }
+
+  /** Where there is no `following`, `fill` is to be called. */
+  pass(): void {
+    this.#at += 1
+  }
+
+  async fill(): Promise<void> {
+    while (this.#at >= this.#page.length && this.#index < this.#pages.count) {
+      this.#index += 1
+      this.#page = this.#index < this.#pages.count ? await this.#pages.page(this.#index) : []
+      this.#at = 0
+    }
+  }
+
+  /** Whether what comes is below `path`, marks aside. */
+  async hasFileBelow(path: LayerPath): Promise<boolean> {
+    let page = this.#page
+    let at = this.#at
+    for (let index = this.#index; index < this.#pages.count; ) {
+      for (; at < page.length; at += 1) {
+        const entry = page[at]
+        if (entry === undefined || !isBelow(entry.path, path)) return false
+        if (!isMark(entry)) return true
+      }
+      index += 1
+      page = index < this.#pages.count ? await this.#pages.page(index) : []
+      at = 0
+    }
+    return false
+  }
+}
+
+/** Whether `path` is below `directory`; '' is the root. */
+export function isBelow(path: LayerPath, directory: LayerPath): boolean {
+  if (directory === '') return path !== ''
+  return path.charCodeAt(directory.length) === SLASH && path.startsWith(directory)
+}
+
+const SLASH = 0x2f
+
+function isAtOrBelow(path: LayerPath, directory: LayerPath): boolean {
+  return path === directory || isBelow(path, directory)
+}
