@@ -79,7 +79,9 @@ class RecordingWorker implements Worker {
   ): Promise<void> {
     const root = join(directory, 'fs')
     await mkdir(root, { recursive: true })
-    await using maker = kernel.createMaker({ root, userXattr: false, ownership: 'none', signal })
+    await using maker = kernel.createMaker({
+      ...{ root, whiteouts: 'overlay', userXattr: false, ownership: 'none', signal },
+    })
     for await (const batch of entries) await maker.add(batch)
     await maker.finish()
   }

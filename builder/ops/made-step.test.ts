@@ -42,7 +42,9 @@ class PlainWorker implements Pick<Worker, 'info' | 'makeLayer' | 'packEntries'> 
   ): Promise<void> {
     const root = join(directory, 'fs')
     await mkdir(root, { recursive: true })
-    await using maker = kernel.createMaker({ root, userXattr: false, ownership: 'none', signal })
+    await using maker = kernel.createMaker({
+      ...{ root, whiteouts: 'overlay', userXattr: false, ownership: 'none', signal },
+    })
     for await (const batch of entries) {
       await maker.add(batch)
       await this.#onMade()

@@ -80,7 +80,9 @@ export async function makeLayer(
   const root = join(directory, 'fs')
   await rename(makePlace(parts.workDir, 'layer-'), directory)
   try {
-    await using maker = kernel.createMaker({ root, userXattr, ownership: 'owners', signal })
+    await using maker = kernel.createMaker({
+      ...{ root, whiteouts: 'overlay', userXattr, ownership: 'owners', signal },
+    })
     for await (const batch of batches) await maker.add(batch)
     await maker.finish()
     return undefined

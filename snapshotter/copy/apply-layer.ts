@@ -1,84 +1,84 @@
-import { link, lstat, readdir } from 'node:fs/promises'
+import { lstat, lutimes } from 'node:fs/promises'
 import { join } from 'node:path'
-import { overlayDiff } from '../layer/diff.ts'
+import { overlayDiff, toPackEntry } from '../layer/diff.ts'
+import type { LayerPath } from '../layer/entry.ts'
 import { readImpliedDirectories } from '../layer/implied.ts'
-import { decodePath } from '../layer/path-bytes.ts'
-import type { Kernel } from '../native/kernel-types.ts'
+import type { Kernel, LayerMaker, PackEntry } from '../native/kernel-types.ts'
 import type { DiffEntry, LayerDirectory } from '../snapshotter.ts'
 import { errnoOf } from '../store/errors.ts'
-import { bytesBelow, makeEntry, setMetadata, setTime, type TreeFilesOptions } from './tree-files.ts'
+import { bytesBelow } from './tree-files.ts'
 
-export interface ApplyLayerOptions extends TreeFilesOptions {
-  readonly kernel: Pick<Kernel, 'setXattr' | 'makeNode' | 'scanTree' | 'removeTree'>
+/** Entries that are made at once. */
+const BATCH = 4096
+
+export interface ApplyLayerOptions {
+  readonly kernel: Pick<Kernel, 'scanTree' | 'createMaker'>
 }
 
-type Made = Exclude<DiffEntry, { type: 'whiteout' | 'opaque' }>
-type Directory = Extract<DiffEntry, { type: 'dir' }>
-
-/** Changes the tree `target`, which shows what lies below `layer` (overlay form), into what a mount with it would show. */
+/**
+ * Changes the tree `target`, which shows what lies below `layer` (overlay form), into what a mount with it would show. The
+ * bytes of files are shared where the filesystem can, or copied side by side.
+ */
 export async function applyLayer(
   layer: LayerDirectory,
-  target: string,
-  options: ApplyLayerOptions,
-  signal: AbortSignal,
-): Promise<void> {
-  const root = join(layer.path, 'fs')
-  const scanned = await options.kernel.scanTree({ root, withXattrs: true, signal })
-  const implied = new Set(await readImpliedDirectories(layer))
-  const directories: Directory[] = []
-  // Sorted: parents come before what is in them, and an opaque mark right after its directory.
-  for (const entry of overlayDiff(scanned)) {
-    signal.throwIfAborted()
-    await clear(entry, target, options, signal)
-    if (entry.type === 'whiteout' || entry.type === 'opaque') continue
-    const isThere = entry.type === 'dir' && (await isDirectory(bytesBelow(target, entry.path)))
-    if (isThere && implied.has(entry.path)) continue
-    if (isThere) await setMetadata(target, entry, options)
-    else await make(entry, { root, target }, options)
-    if (entry.type === 'dir') directories.push(entry)
-  }
-  for (const entry of directories.reverse()) await setTime(target, entry)
-}
-
-/** Takes away what `entry` hides or replaces. */
-async function clear(
-  { type, path }: DiffEntry,
   target: string,
   { kernel }: ApplyLayerOptions,
   signal: AbortSignal,
 ): Promise<void> {
-  const place = bytesBelow(target, path)
-  if (type === 'opaque') {
-    for (const name of await readdir(place, 'buffer')) {
-      await kernel.removeTree(`${target}/${path}/${decodePath(name)}`, signal)
+  const root = join(layer.path, 'fs')
+  const entries = overlayDiff(await kernel.scanTree({ root, withXattrs: true, signal }))
+  await using maker = kernel.createMaker({
+    ...{ root: target, whiteouts: 'apply', userXattr: false, ownership: 'owners', signal },
+  })
+  const shown = await addEntries(entries, { layer, root, target }, maker)
+  await maker.finish()
+  for (const [path, { atime, mtime }] of shown) {
+    await lutimes(bytesBelow(target, path), atime, mtime)
+  }
+}
+
+/**
+ * What a layer only implies, lower layers describe: these directories are left as they are where there is one. Returns
+ * them, with their times.
+ */
+async function addEntries(
+  entries: readonly DiffEntry[],
+  {
+    layer,
+    root,
+    target,
+  }: { readonly layer: LayerDirectory; readonly root: string; readonly target: string },
+  maker: LayerMaker,
+): Promise<ReadonlyMap<LayerPath, Times>> {
+  const implied = new Set(await readImpliedDirectories(layer))
+  const shown = new Map<LayerPath, Times>()
+  let batch: PackEntry[] = []
+  for (const entry of entries) {
+    const isImplied = entry.type === 'dir' && implied.has(entry.path)
+    if (isImplied || batch.length === BATCH) {
+      // Sorted: what is above it is made then, so that no symlink can be in the way.
+      await maker.add(batch)
+      batch = []
     }
-  } else if (type !== 'dir' || !(await isDirectory(place))) {
-    await kernel.removeTree(`${target}/${path}`, signal)
+    const times = isImplied ? await timesOfDirectory(bytesBelow(target, entry.path)) : undefined
+    if (times === undefined) batch.push(toPackEntry(entry, root))
+    else shown.set(entry.path, times)
   }
+  await maker.add(batch)
+  return shown
 }
 
-async function make(
-  entry: Made,
-  { root, target }: { readonly root: string; readonly target: string },
-  options: ApplyLayerOptions,
-): Promise<void> {
-  if (isPlaced(entry)) {
-    await makeEntry(target, entry, bytesBelow(root, entry.path), options)
-  } else {
-    await link(bytesBelow(target, entry.target), bytesBelow(target, entry.path))
-  }
+interface Times {
+  readonly atime: Date
+  readonly mtime: Date
 }
 
-/** The links of a file come after it, by what EntryMaker makes of a scan. */
-function isPlaced(entry: Made): entry is Exclude<Made, { type: 'hardlink' }> {
-  return entry.type !== 'hardlink'
-}
-
-async function isDirectory(path: Buffer): Promise<boolean> {
+async function timesOfDirectory(path: Buffer): Promise<Times | undefined> {
   try {
-    return (await lstat(path)).isDirectory()
+    const stats = await lstat(path)
+    return stats.isDirectory() ? stats : undefined
   } catch (error) {
-    if (errnoOf(error) === 'ENOENT') return false
+    if (errnoOf(error) === 'ENOENT') return undefined
     throw error
   }
 }

@@ -17,13 +17,12 @@ import type {
 import { DisposableScope } from '../store/scope.ts'
 import { applyLayer } from './apply-layer.ts'
 import { extractDiff } from './extract-diff.ts'
-import { materialize } from './materialize.ts'
 import type { Ownership } from './tree-files.ts'
 
 export interface CopySnapshotterOptions {
   readonly kernel: Pick<
     Kernel,
-    'scanTree' | 'removeTree' | 'copyTree' | 'setXattr' | 'makeNode' | 'spreadChildren'
+    'scanTree' | 'removeTree' | 'createMaker' | 'setXattr' | 'makeNode' | 'spreadChildren'
   >
   /** For snapshots in use; on the filesystem of the layer directories, so that a commit moves files. */
   readonly workDir: string
@@ -60,13 +59,12 @@ export class CopySnapshotter implements Snapshotter {
     const root = join(directory, 'fs')
     if (left === undefined) {
       await mkdir(root)
-      await materialize(parents, root, this.#options, signal)
     } else {
       // What the last step's mounts put aside (sandbox-init/chroot.c).
       await kernel.removeTree(`${root}.aside`, signal)
-      for (const layer of parents.slice(left.shown)) {
-        await applyLayer(layer, root, this.#options, signal)
-      }
+    }
+    for (const layer of parents.slice(left?.shown ?? 0)) {
+      await applyLayer(layer, root, { kernel }, signal)
     }
     if (top !== undefined && ownership === 'owners') await chown(root, top.uid, top.gid)
     await chmod(root, top === undefined ? 0o755 : top.mode & 0o7777)

@@ -53,6 +53,7 @@ export interface Addon {
   ): AddonPacker
   createMaker(
     root: string,
+    whiteouts: string,
     userXattr: boolean,
     withOwners: boolean,
     cancellation: Cancellation,
@@ -67,7 +68,6 @@ export interface Addon {
     cancellation: Cancellation,
   ): Promise<Omit<AddonPackResult, 'fileDigests'>>
   removeTree(path: string, cancellation: Cancellation): Promise<void>
-  copyTree(source: string, dest: string, cancellation: Cancellation): Promise<void>
   syncFilesystem(path: string, cancellation: Cancellation): Promise<void>
   tryLock(fd: number, isExclusive: boolean): boolean
   unlock(fd: number): void

@@ -109,8 +109,10 @@ export interface LayerPacker extends AsyncDisposable {
 }
 
 export interface MakeOptions {
-  /** Directory to fill: exists, and is empty. */
+  /** Directory to fill: exists, and is empty, unless whiteouts are applied to it. */
   readonly root: string
+  /** As in ReadLayerOptions. */
+  readonly whiteouts: 'overlay' | 'apply'
   /** As in ReadLayerOptions. */
   readonly userXattr: boolean
   /** As in ReadLayerOptions. */
@@ -119,8 +121,7 @@ export interface MakeOptions {
 }
 
 /**
- * Makes the directory of a layer, in overlay form, of the entries that its tar is packed of: equal to what `readLayer` makes
- * of that tar, with the bytes shared or copied from where they lie (reflink, copy_file_range). `expect` is not looked at:
+ * Makes the directory of a layer of the entries that its tar is packed of: equal to what `readLayer` makes of that tar, with the bytes shared or copied from where they lie (reflink, copy_file_range). `expect` is not looked at:
  * whoever packs the directory compares it. Fails with `content-changed` when a file is no longer what its entry says.
  */
 export interface LayerMaker extends AsyncDisposable {
@@ -245,8 +246,6 @@ export interface Kernel {
   recompress(options: RecompressOptions): Promise<PackResult>
   /** Removes a tree of any size, never following symlinks or crossing mounts; missing is fine. Makes directories writable when it has to. */
   removeTree(path: string, signal: AbortSignal): Promise<void>
-  /** Copies a tree with all metadata (reflink or copy_file_range where possible), hardlinks kept; dest must be empty. */
-  copyTree(source: string, dest: string, signal: AbortSignal): Promise<void>
   /** flock(2), non-blocking: false when somebody else holds it. */
   tryLock(fd: number, mode: 'shared' | 'exclusive'): boolean
   unlock(fd: number): void

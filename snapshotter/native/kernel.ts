@@ -240,14 +240,6 @@ async function removeTree(path: string, signal: AbortSignal): Promise<void> {
   )
 }
 
-async function copyTree(source: string, dest: string, signal: AbortSignal): Promise<void> {
-  checkHostPath(source, 'the source')
-  checkHostPath(dest, 'the destination')
-  await cancellable(addon(), signal, `copy '${source}' to '${dest}', at`, (cancellation) =>
-    addon().copyTree(source, dest, cancellation),
-  )
-}
-
 async function syncFilesystem(path: string): Promise<void> {
   checkHostPath(path, 'the path')
   const never = new AbortController().signal
@@ -269,7 +261,6 @@ export const kernel: Kernel = {
   readLayer,
   recompress,
   removeTree,
-  copyTree,
   tryLock(fd: number, mode: 'shared' | 'exclusive'): boolean {
     checkFd(fd)
     return callNow('lock', () => addon().tryLock(fd, mode === 'exclusive'))

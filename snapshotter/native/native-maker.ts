@@ -23,6 +23,7 @@ export class NativeMaker implements LayerMaker {
     options.signal.addEventListener('abort', this.#cancel, { once: true })
     this.#maker = addon.createMaker(
       options.root,
+      options.whiteouts,
       options.userXattr,
       options.ownership === 'owners',
       this.#cancellation,

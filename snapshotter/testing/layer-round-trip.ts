@@ -138,6 +138,7 @@ async function makeLayer(
   await mkdir(root)
   await using maker = kernel.createMaker({
     root,
+    whiteouts: 'overlay',
     userXattr: false,
     ownership: 'owners',
     signal: never,

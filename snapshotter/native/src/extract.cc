@@ -126,9 +126,18 @@ void Extractor::apply(const TarEntry& entry, const FileFill& fill) {
     case EntryType::dir:
       makeDirectory(parent, base, entry);
       break;
-    case EntryType::file:
-      makeFile(parent, base, entry, fill);
+    case EntryType::file: {
+      const Descriptor file = createFile(parent, base, entry);
+      fill(file.get());
+      complete(file.get(), entry);
+      if (settings_.withOwners && !entry.xattrs.empty()) {
+        // Not by `parent`: where something was in the way it is another descriptor now.
+        setXattrs(parentOf(entry.path), base, entry);
+        // Attributes may change the mode: access control lists do.
+        if (fchmod(file.get(), entry.mode) != 0) failErrno("fchmod", entry.path);
+      }
       break;
+    }
     case EntryType::symlink:
       makeEntry(parent, base, entry, "symlink", [&](int at) { return symlinkat(entry.target.c_str(), at, base.c_str()); });
       break;
@@ -144,6 +153,12 @@ void Extractor::apply(const TarEntry& entry, const FileFill& fill) {
   if (entry.type != EntryType::hardlink && entry.type != EntryType::dir && entry.type != EntryType::file) {
     setMetadata(parentOf(entry.path), base, entry);
   }
+}
+
+Descriptor Extractor::create(const TarEntry& entry) {
+  Descriptor file = createFile(parentOf(entry.path), std::string(splitPath(entry.path).base), entry);
+  if (settings_.whiteouts == Whiteouts::apply) unpacked_[entry.path] = true;
+  return file;
 }
 
 void Extractor::clearWay(int parent, const std::string& base, const TarEntry& entry) {
@@ -165,13 +180,15 @@ void Extractor::makeDirectory(int parent, const std::string& base, const TarEntr
   // An archive's entry for its root says nothing about the directory that it is unpacked into (features O29).
   if (entry.path.empty() && settings_.whiteouts == Whiteouts::plain) return;
   bool hidesLower = false;
+  bool wasThere = false;
   // A directory without these bits could not be filled by an ordinary user; `finish` sets the real mode.
   const uint32_t filling = entry.mode | 0700;
   if (!entry.path.empty() && mkdirat(parent, base.c_str(), filling) != 0) {
     struct stat stat;
     if (errno != EEXIST) failErrno("mkdir", entry.path);
     if (fstatat(parent, base.c_str(), &stat, AT_SYMLINK_NOFOLLOW) != 0) failErrno("fstatat", entry.path);
-    if (!S_ISDIR(stat.st_mode)) {
+    wasThere = S_ISDIR(stat.st_mode);
+    if (!wasThere) {
       // A directory that takes the place of its own whiteout still hides what is below.
       hidesLower = settings_.whiteouts == Whiteouts::overlay && isWhiteoutNode(stat);
       clearWay(parent, base, entry);
@@ -181,20 +198,19 @@ void Extractor::makeDirectory(int parent, const std::string& base, const TarEntr
     }
   }
   if (hidesLower) markOpaque(parent, base, entry.path);
+  if (wasThere && settings_.whiteouts == Whiteouts::apply && settings_.withOwners) dropXattrs(parent, base, entry);
   setDirectoryMetadata(parent, base, entry, filling);
   directories_[entry.path] = {entry.mode, entry.mtimeSec};
 }
 
-void Extractor::makeFile(int parent, const std::string& base, const TarEntry& entry, const FileFill& fill) {
+Descriptor Extractor::createFile(int parent, const std::string& base, const TarEntry& entry) {
   Descriptor file;
   makeEntry(parent, base, entry, "open", [&](int at) {
     // Its last mode, as far as the umask lets it: most files need no other then.
     file.reset(openat(at, base.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, entry.mode & 0777));
     return file ? 0 : -1;
   });
-  fill(file.get());
-  // Not by `parent`: where something was in the way it is another descriptor now.
-  setFileMetadata(file.get(), parentOf(entry.path), base, entry);
+  return file;
 }
 
 void Extractor::makeHardlink(int parent, const std::string& base, const TarEntry& entry) {
@@ -290,6 +306,18 @@ void Extractor::removeOlder(const std::string& path, bool withItself) {
   cleared_.insert(path);
 }
 
+// A layer's directory has the attributes that the layer says, and none of the directory that it shows through.
+void Extractor::dropXattrs(int parent, const std::string& base, const TarEntry& entry) {
+  for (const auto& old : listXattrsAt(parent, base, entry.path)) {
+    const auto isOld = [&](const Xattr& attribute) { return attribute.name == old.name; };
+    if (std::any_of(entry.xattrs.begin(), entry.xattrs.end(), isOld)) continue;
+    // Those of the kernel's security modules come and go by their own rules.
+    if (old.name.rfind("security.", 0) == 0) continue;
+    const int error = removeXattrAt(parent, base, old.name);
+    if (error != 0 && error != ENODATA) failErrno("removexattr", entry.path, error);
+  }
+}
+
 void Extractor::setXattrs(int parent, const std::string& base, const TarEntry& entry) {
   for (const auto& attribute : entry.xattrs) {
     if (isOverlayXattr(attribute.name)) continue;
@@ -337,18 +365,15 @@ void Extractor::setDirectoryMetadata(int parent, const std::string& base, const 
   if (!isSet && fchmodat(parent, base.c_str(), mode, 0) != 0) failErrno("fchmodat", entry.path);
 }
 
-// Through the open descriptor, which spares the kernel looking the name up.
-void Extractor::setFileMetadata(int file, int parent, const std::string& base, const TarEntry& entry) {
+// What it has already is not set, as above; through the open descriptor, which spares the kernel looking the name up.
+void Extractor::complete(int file, const TarEntry& entry) const {
   struct stat stat;
   if (fstat(file, &stat) != 0) failErrno("fstat", entry.path);
-  if (settings_.withOwners) {
-    if (!hasOwners(stat, entry) && fchown(file, static_cast<uid_t>(entry.uid), static_cast<gid_t>(entry.gid)) != 0) {
-      failErrno("fchown", entry.path);
-    }
-    if (!entry.xattrs.empty()) setXattrs(parent, base, entry);
+  const bool isOwned = !settings_.withOwners || hasOwners(stat, entry);
+  if (!isOwned && fchown(file, static_cast<uid_t>(entry.uid), static_cast<gid_t>(entry.gid)) != 0) {
+    failErrno("fchown", entry.path);
   }
-  const bool isSet = entry.xattrs.empty() && (stat.st_mode & 07777) == entry.mode;
-  if (!isSet && fchmod(file, entry.mode) != 0) failErrno("fchmod", entry.path);
+  if ((stat.st_mode & 07777) != entry.mode && fchmod(file, entry.mode) != 0) failErrno("fchmod", entry.path);
   const struct timespec times[2] = {{0, UTIME_OMIT}, {static_cast<time_t>(entry.mtimeSec), 0}};
   if (futimens(file, times) != 0) failErrno("futimens", entry.path);
 }

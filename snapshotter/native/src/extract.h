@@ -43,6 +43,10 @@ class Extractor {
   using FileFill = std::function<void(int file)>;
   // A file's bytes are what `fill` writes.
   void apply(const TarEntry& entry, const FileFill& fill);
+  // The same in two steps, for a file without attributes: `create` makes it, empty; when it has its bytes, `complete` gives
+  // it the rest, on any thread.
+  Descriptor create(const TarEntry& entry);
+  void complete(int file, const TarEntry& entry) const;
   // Times and last modes of directories: what was made in them has changed them.
   void finish();
 
@@ -63,7 +67,7 @@ class Extractor {
   template <typename Make>
   void makeEntry(int parent, const std::string& base, const TarEntry& entry, const char* syscall, Make make);
   void makeDirectory(int parent, const std::string& base, const TarEntry& entry);
-  void makeFile(int parent, const std::string& base, const TarEntry& entry, const FileFill& fill);
+  Descriptor createFile(int parent, const std::string& base, const TarEntry& entry);
   void makeHardlink(int parent, const std::string& base, const TarEntry& entry);
   bool makeNode(int parent, const std::string& base, const TarEntry& entry);
   void clearWay(int parent, const std::string& base, const TarEntry& entry);
@@ -76,7 +80,7 @@ class Extractor {
 
   void setMetadata(int parent, const std::string& base, const TarEntry& entry);
   void setDirectoryMetadata(int parent, const std::string& base, const TarEntry& entry, uint32_t mode);
-  void setFileMetadata(int file, int parent, const std::string& base, const TarEntry& entry);
+  void dropXattrs(int parent, const std::string& base, const TarEntry& entry);
   void setXattrs(int parent, const std::string& base, const TarEntry& entry);
 
   const ExtractSettings settings_;

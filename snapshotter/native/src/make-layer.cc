@@ -1,6 +1,12 @@
 #include <napi.h>
 #include <sys/stat.h>
 
+#include <algorithm>
+#include <atomic>
+#include <exception>
+#include <mutex>
+#include <vector>
+
 #include "copy-file.h"
 #include "extract.h"
 #include "failure.h"
@@ -9,28 +15,115 @@
 #include "pack-items.h"
 #include "path-bytes.h"
 #include "source-files.h"
+#include "threads.h"
 
 namespace tsbuild {
 
 namespace {
 
-// Makes the directory of a layer out of the entries that its tar is packed of: what unpacking that tar would make,
-// because the same Extractor makes it, with the bytes copied from where they lie.
+// What is handed to a thread at once, as most files are small. It bounds the open descriptors, too.
+constexpr size_t handedFilesMax = 16;
+constexpr uint64_t handedBytesMax = 512 * 1024;
+constexpr size_t waitingMax = 4;
+
+// A file that was made and has no bytes yet.
+struct EmptyFile {
+  // Among the items of its batch.
+  size_t index;
+  Descriptor file;
+};
+using EmptyFiles = std::vector<EmptyFile>;
+
+// Of several threads' failures the one that a single thread would have met.
+class FirstFailure {
+ public:
+  bool isBefore(size_t index) const { return index_.load() < index; }
+
+  void set(size_t index) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (index >= index_.load()) return;
+    failure_ = std::current_exception();
+    index_ = index;
+  }
+
+  void rethrow() const {
+    if (failure_) std::rethrow_exception(failure_);
+  }
+
+ private:
+  std::mutex mutex_;
+  std::atomic<size_t> index_{SIZE_MAX};
+  std::exception_ptr failure_;
+};
+
+// Makes the directory of a layer, or changes a tree by it, out of the entries that its tar is packed of: what unpacking
+// that tar would make, because the same Extractor makes it, with the bytes copied from where they lie. One thread makes
+// everything in order, others copy the bytes.
 class LayerMaker {
  public:
   LayerMaker(const ExtractSettings& settings, CancellationPtr cancellation)
       : cancellation_(std::move(cancellation)), extractor_(settings, *cancellation_) {}
 
   void add(const std::vector<PackItem>& items) {
-    for (const auto& item : items) {
-      cancellation_->check();
-      extractor_.apply(item.entry, [&](int file) { fill(item, file); });
+    FirstFailure failure;
+    BoundedQueue<EmptyFiles> waiting(waitingMax);
+    ThreadGroup group([&] { waiting.stop(); });
+    const size_t threads = std::min<size_t>(processorThreads(), items.size());
+    for (size_t i = 0; i < threads; i++) {
+      group.start([&] {
+        while (const auto files = waiting.pop()) fillAll(*files, items, failure);
+      });
     }
+    try {
+      makeAll(items, waiting, failure);
+      waiting.finish();
+    } catch (const Stopped&) {
+      // `join` throws what stopped it.
+    }
+    group.join();
+    failure.rethrow();
   }
 
   void finish() { extractor_.finish(); }
 
  private:
+  void makeAll(const std::vector<PackItem>& items, BoundedQueue<EmptyFiles>& waiting, FirstFailure& failure) {
+    EmptyFiles files;
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < items.size() && !failure.isBefore(i); i++) {
+      const PackItem& item = items[i];
+      try {
+        cancellation_->check();
+        if (item.entry.type != EntryType::file || !item.entry.xattrs.empty()) {
+          extractor_.apply(item.entry, [&](int file) { fill(item, file); });
+          continue;
+        }
+        files.push_back({i, extractor_.create(item.entry)});
+      } catch (const Failure&) {
+        failure.set(i);
+      }
+      bytes += item.entry.size;
+      if (files.size() < handedFilesMax && bytes < handedBytesMax) continue;
+      waiting.push(std::move(files));
+      files.clear();
+      bytes = 0;
+    }
+    waiting.push(std::move(files));
+  }
+
+  void fillAll(const EmptyFiles& files, const std::vector<PackItem>& items, FirstFailure& failure) {
+    for (const auto& [index, file] : files) {
+      if (failure.isBefore(index)) return;
+      try {
+        cancellation_->check();
+        fill(items[index], file.get());
+        extractor_.complete(file.get(), items[index].entry);
+      } catch (const Failure&) {
+        failure.set(index);
+      }
+    }
+  }
+
   void fill(const PackItem& item, int file) {
     if (item.sourceRoot.empty()) {
       writeBytes(file, item.content.data.get(), item.content.size, item.entry.path);
@@ -48,15 +141,15 @@ class LayerMaker {
   SourceFiles sources_;
 };
 
-// createMaker(root, userXattr, withOwners, cancellation) -> { add(batch): promise, finish(): promise }
+// createMaker(root, whiteouts, userXattr, withOwners, cancellation) -> { add(batch): promise, finish(): promise }
 // One call at a time.
 Napi::Value createMaker(const Napi::CallbackInfo& info) {
   ExtractSettings settings;
   settings.root = pathFromJs(info[0]);
-  settings.whiteouts = Whiteouts::overlay;
-  settings.userXattr = info[1].As<Napi::Boolean>();
-  settings.withOwners = info[2].As<Napi::Boolean>();
-  const auto cancellation = cancellationFromJs(info[3]);
+  settings.whiteouts = pathFromJs(info[1]) == "apply" ? Whiteouts::apply : Whiteouts::overlay;
+  settings.userXattr = info[2].As<Napi::Boolean>();
+  settings.withOwners = info[3].As<Napi::Boolean>();
+  const auto cancellation = cancellationFromJs(info[4]);
   return callNow(info, [&]() -> Napi::Value {
     const auto maker = std::make_shared<LayerMaker>(settings, cancellation);
     auto out = Napi::Object::New(info.Env());

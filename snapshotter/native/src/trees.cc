@@ -1,7 +1,6 @@
 #include <fcntl.h>
 #include <napi.h>
 
-#include "copy-tree.h"
 #include "families.h"
 #include "job.h"
 #include "path-bytes.h"
@@ -31,22 +30,10 @@ Napi::Value removeTreeFromJs(const Napi::CallbackInfo& info) {
   });
 }
 
-// copyTree(source, dest, cancellation)
-Napi::Value copyTreeFromJs(const Napi::CallbackInfo& info) {
-  const std::string source = pathFromJs(info[0]);
-  const std::string dest = pathFromJs(info[1]);
-  const auto cancellation = cancellationFromJs(info[2]);
-  return runJob(info.Env(), cancellation, [=]() -> Delivery {
-    copyTree(source, dest, *cancellation);
-    return [](Napi::Env env) { return env.Undefined(); };
-  });
-}
-
 }  // namespace
 
 void defineTrees(Napi::Env env, Napi::Object exports) {
   exports.Set("removeTree", Napi::Function::New(env, removeTreeFromJs, "removeTree"));
-  exports.Set("copyTree", Napi::Function::New(env, copyTreeFromJs, "copyTree"));
 }
 
 }  // namespace tsbuild

@@ -110,6 +110,10 @@ int setXattrAt(int dirfd, const std::string& name, const Xattr& attribute) {
   return result == 0 ? 0 : errno;
 }
 
+int removeXattrAt(int dirfd, const std::string& name, const std::string& attribute) {
+  return lremovexattr(procPath(dirfd, name).c_str(), attribute.c_str()) == 0 ? 0 : errno;
+}
+
 bool isOverlayXattr(std::string_view name) {
   return name.rfind("trusted.overlay.", 0) == 0 || name.rfind("user.overlay.", 0) == 0;
 }

@@ -18,6 +18,9 @@ std::vector<Xattr> listXattrsAt(int dirfd, const std::string& name, std::string_
 // 0, or the errno. Symlinks are not followed.
 int setXattrAt(int dirfd, const std::string& name, const Xattr& attribute);
 
+// 0, or the errno. Symlinks are not followed.
+int removeXattrAt(int dirfd, const std::string& name, const std::string& attribute);
+
 // Attributes that steer overlayfs: content must never bring them along, it could redirect lookups out of its layer.
 bool isOverlayXattr(std::string_view name);
 
