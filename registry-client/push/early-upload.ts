@@ -30,7 +30,7 @@ export interface EarlyUploadOptions {
  *                 └──> what the registry holds of it        └──> BlobUpload begins by itself
  *
  * One PATCH of unknown length without Content-Range is how `docker push` sends every blob, so every registry takes it; chunks
- * with ranges many do not (docs/decisions/011). It is only ever an attempt: nothing that fails here is told, the usual
+ * with ranges many do not (docs/decisions/012). It is only ever an attempt: nothing that fails here is told, the usual
  * upload does it then. What is not finished is cancelled by disposing, and by the signal.
  */
 export class EarlyUpload implements AsyncDisposable {
