@@ -217,7 +217,7 @@ describe('a layer that is sent while it is packed', () => {
 
   it('is cancelled when the build fails elsewhere', async () => {
     const exporter = exporterFor('app')
-    const { blob, write } = packer()
+    const { blob, write, end } = packer()
     announce(exporter, blob)
     await write(LARGE)
     await registry.requested('PATCH')
@@ -225,6 +225,11 @@ describe('a layer that is sent while it is packed', () => {
     await exporter.abandon()
     assert.equal(registry.uploads.openCount, 0)
     assert.deepEqual(methods(), ['POST', 'PATCH', 'DELETE'])
+    // What is packed is packed to its end, but no step of a push begins again.
+    await end()
+    await setImmediate()
+    const steps = events.flatMap(({ type }) => (type === 'step-progress' ? [] : [type]))
+    assert.deepEqual(steps, ['step-started', 'step-ended'])
   })
 
   it('goes the usual way when its file is not what the packer says', async () => {

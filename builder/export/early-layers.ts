@@ -86,10 +86,14 @@ export class EarlyLayers {
     const source = {
       open: (inner: AbortSignal): AsyncIterable<Uint8Array> => followBlob(blob, pause, inner),
     }
-    const onProgress = (sentBytes: number): void => progress.sent(sentBytes)
+    // Packing may outlive the push, whose step has ended then.
+    const onProgress = (sentBytes: number): void => {
+      if (!signal.aborted) progress.sent(sentBytes)
+    }
     const upload = client.beginBlob(reference, source, { signal, onProgress })
     this.#uploads.add(upload)
     const whole = await ended(blob)
+    if (signal.aborted) return
     const key = whole && keyOf(place, whole.digest)
     if (whole === undefined || key === undefined || this.#whole.has(key)) {
       await upload[Symbol.asyncDispose]()
