@@ -25,6 +25,7 @@ const PROGRAMS = {
   getfattr: 'attr',
   setpriv: 'util-linux',
   script: 'bsdutils',
+  strace: 'strace',
   pasta: 'passt',
   slirp4netns: 'slirp4netns',
   ip: 'iproute2',

@@ -145,6 +145,7 @@ const ERRNO_HINTS: ReadonlyMap<string, string> = new Map([
     'EDQUOT',
     "the disk quota is used up: 'tsbuild prune' frees what can be made again; --root puts the state elsewhere",
   ],
+  ['EIO', "the disk failed: the kernel's log (dmesg) says more; --root puts the state elsewhere"],
   ['EROFS', 'the filesystem is read-only: give a writable --root'],
   ['EMFILE', 'too many open files: raise the limit with ulimit -n'],
 ])

@@ -10,7 +10,7 @@ import {
   digestOfHash,
   parseDigest,
 } from '../../registry-client/oci/index.ts'
-import { StoreError, errnoOf, writeFailure } from './errors.ts'
+import { StoreError, errnoOf, readFailure, writeFailure } from './errors.ts'
 import { type Hold, holdBlob } from './leases.ts'
 import type { Checkpoint } from './records.ts'
 import type { StateRoot } from './root.ts'
@@ -224,11 +224,7 @@ export class BlobStore implements BlobReader {
 
   async *#verified(digest: Digest, signal: AbortSignal): AsyncGenerator<Buffer> {
     const hash = createHash('sha256')
-    for await (const chunk of createReadStream(this.path(digest), {
-      highWaterMark: READ_CHUNK_BYTES,
-      signal,
-    })) {
-      const bytes: Buffer = chunk
+    for await (const bytes of bytesOf(this.path(digest), signal)) {
       hash.update(bytes)
       yield bytes
     }
@@ -264,11 +260,22 @@ export class BlobStore implements BlobReader {
 
 async function digestOfFile(path: string, signal: AbortSignal): Promise<Digest> {
   const hash = createHash('sha256')
-  for await (const chunk of createReadStream(path, { highWaterMark: READ_CHUNK_BYTES, signal })) {
-    const bytes: Buffer = chunk
+  for await (const bytes of bytesOf(path, signal)) {
     hash.update(bytes)
   }
   return digestOfHash(hash)
+}
+
+async function* bytesOf(path: string, signal: AbortSignal): AsyncGenerator<Buffer> {
+  const chunks: AsyncIterable<Buffer> = createReadStream(path, {
+    highWaterMark: READ_CHUNK_BYTES,
+    signal,
+  })
+  try {
+    yield* chunks
+  } catch (error) {
+    throw readFailure('a blob', path, error)
+  }
 }
 
 /** At once, as records are read: a build asks for each of its blobs. */

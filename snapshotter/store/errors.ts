@@ -31,9 +31,9 @@ export function errnoOf(error: unknown): string | undefined {
   return typeof error.code === 'string' ? error.code : undefined
 }
 
-/** A write that failed. `code` is the errno name, so that callers treat it like the system call's own error. */
-class WriteError extends Error {
-  override readonly name = 'WriteError'
+/** A read or write that failed. `code` is the errno name, so that callers treat it like the system call's own error. */
+class FileError extends Error {
+  override readonly name = 'FileError'
   readonly code: string
 
   constructor(code: string, message: string, cause: unknown) {
@@ -47,7 +47,16 @@ class WriteError extends Error {
  * write`). What is no failed system call is returned as it is.
  */
 export function writeFailure(what: string, path: string, cause: unknown): unknown {
+  return fileFailure(`could not write ${what} to ${path}`, cause)
+}
+
+/** The same for reading. */
+export function readFailure(what: string, path: string, cause: unknown): unknown {
+  return fileFailure(`could not read ${what} from ${path}`, cause)
+}
+
+function fileFailure(doing: string, cause: unknown): unknown {
   const code = errnoOf(cause)
   if (code === undefined || !(cause instanceof Error) || !('syscall' in cause)) return cause
-  return new WriteError(code, `could not write ${what} to ${path}: ${cause.message}`, cause)
+  return new FileError(code, `${doing}: ${cause.message}`, cause)
 }

@@ -1,5 +1,6 @@
 import { type FileHandle, open, rm } from 'node:fs/promises'
 import { deserialize, serialize } from 'node:v8'
+import { readFailure, writeFailure } from './errors.ts'
 
 /** Items of a page: also how many cross a process boundary or the addon's at a time. */
 const PAGE_LENGTH = 512
@@ -107,10 +108,15 @@ export class PageFile<T, Encoded = unknown> implements AsyncDisposable {
   }
 
   async #writeAll(bytes: Buffer, position: number): Promise<void> {
-    for (let done = 0; done < bytes.length; ) {
-      const rest = bytes.length - done
-      const written = await this.#file?.handle.write(bytes, done, rest, position + done)
-      done += written?.bytesWritten ?? rest
+    if (this.#file === undefined) return
+    const { handle, path } = this.#file
+    try {
+      for (let done = 0; done < bytes.length; ) {
+        const rest = bytes.length - done
+        done += (await handle.write(bytes, done, rest, position + done)).bytesWritten
+      }
+    } catch (error) {
+      throw writeFailure('a list', path, error)
     }
   }
 
@@ -119,7 +125,12 @@ export class PageFile<T, Encoded = unknown> implements AsyncDisposable {
     const place = this.#places[index]
     if (this.#file === undefined || place === undefined) return undefined
     const bytes = Buffer.allocUnsafe(place.length)
-    await this.#file.handle.read(bytes, 0, place.length, place.position)
+    const { handle, path } = this.#file
+    try {
+      await handle.read(bytes, 0, place.length, place.position)
+    } catch (error) {
+      throw readFailure('a list', path, error)
+    }
     // What `encode` made.
     return deserialize(bytes) as Encoded
   }

@@ -3,7 +3,7 @@ import { readFileSync, utimesSync } from 'node:fs'
 import { link, mkdir, readFile, readdir, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Durability, WriteStamp } from './durability.ts'
-import { errnoOf } from './errors.ts'
+import { errnoOf, readFailure, writeFailure } from './errors.ts'
 import { checkedName } from './locks.ts'
 
 /** Called at the named step of a write; a test that never returns from it is a process killed there. */
@@ -40,7 +40,7 @@ export class RecordStore<T> {
       text = readFileSync(path, 'utf8')
     } catch (error) {
       if (errnoOf(error) === 'ENOENT') return undefined
-      throw error
+      throw readFailure('a record', path, error)
     }
     const record = this.#parse(text)
     if (record === undefined) await this.#removeDamaged(path, text)
@@ -50,7 +50,7 @@ export class RecordStore<T> {
   /** Replaces or makes it. What it speaks of must be complete on disk (not necessarily flushed) before. */
   async put(name: string, record: T): Promise<void> {
     const path = this.#pathOf(name)
-    const temporary = await this.#write(record)
+    const temporary = await this.#write(path, record)
     try {
       await rename(temporary, path)
     } catch (error) {
@@ -85,14 +85,16 @@ export class RecordStore<T> {
     return (await ignoreAbsent(readdir(this.#options.directory))) ?? []
   }
 
-  async #write(record: T): Promise<string> {
+  async #write(path: string, record: T): Promise<string> {
     const stamp = this.#options.durability.stamp()
     const temporary = this.#options.temporaryPath()
     await this.#options.checkpoint?.('begun')
-    await writeFile(temporary, `${JSON.stringify({ stamp, record })}\n`, {
-      flag: 'wx',
-      mode: 0o600,
-    })
+    const text = `${JSON.stringify({ stamp, record })}\n`
+    try {
+      await writeFile(temporary, text, { flag: 'wx', mode: 0o600 })
+    } catch (error) {
+      throw writeFailure(`the record ${path}`, temporary, error)
+    }
     await this.#options.checkpoint?.('written')
     return temporary
   }
