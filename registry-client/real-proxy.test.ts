@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { setImmediate } from 'node:timers/promises'
 import type { RegistryClient } from './client.ts'
 import { localPlatform } from './oci/index.ts'
 import { CuttingProxy } from './testing/cutting-proxy.ts'
@@ -84,6 +85,32 @@ describe("against Debian's docker-registry behind nginx", () => {
     const push = client.pushBlob(referenceTo(strict, 'none'), source, { signal })
     await rejectsWith(push, 'too-large', /413 \(too large\): an HTML page, "413 Request Entity Too/)
   })
+
+  for (const [way, settings, isTaken] of [
+    ['that passes on whole requests', 'client_max_body_size 0;', true],
+    [
+      'that passes on bytes as they come',
+      'client_max_body_size 0; proxy_request_buffering off; proxy_http_version 1.1;',
+      true,
+    ],
+    ['that has a limit', 'client_max_body_size 1100k;', false],
+  ] as const) {
+    it(`gets a blob that is sent before it is whole through one ${way}`, async () => {
+      const pass = `location / { proxy_pass http://${registry.host}; proxy_set_header Host $http_host; }`
+      await using nginx = await startNginx({ server: `${settings} ${pass}` })
+      const reference = referenceTo(nginx, isTaken ? `early/${way.length}` : 'early/limit')
+      const source = new MemorySource(LAYER)
+      const growing = { open: () => source.open(0) }
+      const begun = client.beginBlob(reference, growing, { signal })
+      while (source.opened.length === 0) await setImmediate()
+      assert.deepEqual(await client.pushBlob(reference, source, { signal, begun }), {
+        kind: 'uploaded',
+      })
+      assert.equal(source.opened.length === 1, isTaken)
+      const there = referenceTo(registry, reference.repository)
+      assert.ok(await client.hasBlob(there, source.descriptor, { signal }))
+    })
+  }
 
   it('waits and tries again when there were too many requests', async () => {
     await using nginx = await startNginx({
@@ -183,6 +210,20 @@ describe("against Debian's docker-registry over connections that break", () => {
     assert.deepEqual(result, { kind: 'uploaded' })
     assert.ok(proxy.cutCount >= 1)
     assert.ok(await client.hasBlob(referenceTo(registry, 'cut'), source.descriptor, { signal }))
+  })
+
+  it('begins anew what was sent before it was whole, too', async () => {
+    const source = new MemorySource(LAYER)
+    // The PATCH may take the connection of the POST or a second one.
+    for (let cuts = 0; cuts < 2; cuts += 1) {
+      proxy.cuts.push({ side: 'request', afterBytes: 2_000_000 })
+    }
+    const reference = referenceTo(proxy, 'early')
+    const begun = client.beginBlob(reference, { open: () => source.open(0) }, { signal })
+    while (proxy.cutCount === 0) await setImmediate()
+    const result = await client.pushBlob(reference, source, { signal, begun })
+    assert.deepEqual(result, { kind: 'uploaded' })
+    assert.ok(await client.hasBlob(referenceTo(registry, 'early'), source.descriptor, { signal }))
   })
 
   it('goes on from the last whole part behind a proxy that passes on only whole requests', async function () {
