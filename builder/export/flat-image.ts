@@ -2,13 +2,16 @@ import { chmod, mkdir, mkdtemp, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import {
   ARCHIVE_LIMITS,
+  ContentsPages,
   type Kernel,
   type LayerEntry,
-  LayerTree,
-  type TreeNode,
+  MergedLayers,
+  type WalkedNode,
 } from '../../snapshotter/index.ts'
 import type { BuiltImage } from '../image/built-image.ts'
 import type { ExportServices } from './exporter.ts'
+
+export type FlatNode = WalkedNode<LayerEntry>
 
 /** What reading layers back needs. */
 export type FlatKernel = Pick<Kernel, 'readLayer' | 'removeTree'>
@@ -26,20 +29,24 @@ export interface FlatImageParts {
  * layer cannot write outside. Disposing removes them.
  */
 export class FlatImage implements AsyncDisposable {
-  /** Sorted, parents first, without the root. */
-  readonly nodes: readonly TreeNode[]
+  readonly #layers: MergedLayers<LayerEntry>
   readonly #kernel: FlatKernel
   readonly #directory: string
 
-  private constructor(nodes: readonly TreeNode[], kernel: FlatKernel, directory: string) {
-    this.nodes = nodes
+  private constructor(layers: MergedLayers<LayerEntry>, kernel: FlatKernel, directory: string) {
+    this.#layers = layers
     this.#kernel = kernel
     this.#directory = directory
   }
 
   /** The directory that holds the bytes of a file node, at `node.source` below it. */
-  directoryOf(node: TreeNode): string {
+  directoryOf(node: Pick<FlatNode, 'layer'>): string {
     return layerDirectory(this.#directory, node.layer)
+  }
+
+  /** Sorted, parents first, without the root; as often as somebody asks. */
+  pages(): AsyncIterable<readonly FlatNode[]> {
+    return this.#layers.walk('')
   }
 
   static async open(
@@ -50,7 +57,7 @@ export class FlatImage implements AsyncDisposable {
     const { kernel, services, workDirectory } = parts
     const directory = await mkdtemp(join(workDirectory, 'image-'))
     try {
-      const contents = []
+      const layers: ContentsPages[] = []
       for (const [index, layer] of image.layers.entries()) {
         const extractTo = layerDirectory(directory, index)
         await mkdir(extractTo)
@@ -61,15 +68,15 @@ export class FlatImage implements AsyncDisposable {
           ownership: 'none',
           compression: 'auto',
           userXattr: false,
-          entries: 'list',
         } as const
+        const contents = `${extractTo}.contents`
         const read = { blob, extractTo, limits: ARCHIVE_LIMITS, signal, ...options }
-        const { entries } = await kernel.readLayer(read)
-        if (entries.some(isClosed)) await openDirectories(extractTo, signal)
-        contents.push(entries)
+        await kernel.readLayer({ ...read, entries: { contents } })
+        const pages = await ContentsPages.open(contents)
+        if (await hasClosed(pages)) await openDirectories(extractTo, signal)
+        layers.push(pages)
       }
-      const nodes = [...LayerTree.of(contents).walk('')].filter(({ path }) => path !== '')
-      return new FlatImage(nodes, kernel, directory)
+      return new FlatImage(new MergedLayers(layers), kernel, directory)
     } catch (error) {
       // The signal that ended the work must not stop the cleaning up.
       await kernel.removeTree(directory, new AbortController().signal)
@@ -80,6 +87,13 @@ export class FlatImage implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#kernel.removeTree(this.#directory, new AbortController().signal)
   }
+}
+
+async function hasClosed(pages: ContentsPages): Promise<boolean> {
+  for (let index = 0; index < pages.count; index += 1) {
+    if ((await pages.page(index)).some(isClosed)) return true
+  }
+  return false
 }
 
 /** Its owner may not list, enter or change it: an ordinary user could not take files out of it. */

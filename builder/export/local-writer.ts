@@ -10,14 +10,15 @@ import {
   unlink,
   utimes,
 } from 'node:fs/promises'
-import {
-  encodePath,
-  errnoOf,
-  type Kernel,
-  type LayerPath,
-  type TreeNode,
-} from '../../snapshotter/index.ts'
-import type { FlatImage } from './flat-image.ts'
+import { encodePath, errnoOf, type Kernel, type LayerPath } from '../../snapshotter/index.ts'
+import type { FlatImage, FlatNode } from './flat-image.ts'
+
+/** A directory that was made, and is to be finished. */
+export interface WrittenDirectory {
+  readonly path: LayerPath
+  readonly mode: number
+  readonly mtimeSec: number
+}
 
 export type LocalKernel = Pick<Kernel, 'makeNode' | 'removeTree'>
 
@@ -40,18 +41,23 @@ export interface LocalWriterOptions {
 export async function writeLocalFiles(
   image: FlatImage,
   options: LocalWriterOptions,
-): Promise<void> {
-  const directories = image.nodes.filter(({ entry }) => entry.type === 'dir')
-  for (const { path } of directories) {
-    await makeDirectory(hostPath(options.root, path))
-  }
-  const written = new Map<string, Buffer>()
-  for (const node of image.nodes) {
-    options.signal.throwIfAborted()
-    if (node.entry.type !== 'dir') {
-      await writeNode(image, node, written, options)
+): Promise<readonly WrittenDirectory[]> {
+  const directories: WrittenDirectory[] = []
+  for await (const page of image.pages()) {
+    for (const { path, entry } of page) {
+      if (entry.type !== 'dir') continue
+      await makeDirectory(hostPath(options.root, path))
+      directories.push({ path, mode: entry.mode, mtimeSec: entry.mtimeSec })
     }
   }
+  const written = new Map<string, Buffer>()
+  for await (const page of image.pages()) {
+    for (const node of page) {
+      options.signal.throwIfAborted()
+      if (node.entry.type !== 'dir') await writeNode(image, node, written, options)
+    }
+  }
+  return directories
 }
 
 /**
@@ -59,13 +65,13 @@ export async function writeLocalFiles(
  * writing changes its time.
  */
 export async function finishDirectories(
-  nodes: readonly TreeNode[],
+  directories: readonly WrittenDirectory[],
   { root, epochSec }: Pick<LocalWriterOptions, 'root' | 'epochSec'>,
 ): Promise<void> {
-  for (const { path, entry } of nodes.filter((node) => node.entry.type === 'dir').reverse()) {
+  for (const { path, mode, mtimeSec } of directories.toReversed()) {
     const target = hostPath(root, path)
-    const timeSec = epochSec ?? entry.mtimeSec
-    await chmod(target, entry.mode)
+    const timeSec = epochSec ?? mtimeSec
+    await chmod(target, mode)
     await utimes(target, timeSec, timeSec)
   }
 }
@@ -87,7 +93,7 @@ async function makeRoom(
 
 async function writeNode(
   image: FlatImage,
-  node: TreeNode,
+  node: FlatNode,
   written: Map<string, Buffer>,
   options: LocalWriterOptions,
 ): Promise<void> {
@@ -106,7 +112,7 @@ async function writeNode(
       await rename(hostPath(image.directoryOf(node), node.source), target)
       await chmod(target, entry.mode)
       await utimes(target, timeSec, timeSec)
-      written.set(key, target)
+      if (node.isLinked) written.set(key, target)
       return
     }
     case 'symlink':
@@ -127,7 +133,7 @@ async function writeNode(
 
 /** False for a device that an ordinary caller has not the privilege to make: it is left out, and said. */
 function makeSpecial(
-  { entry, path }: TreeNode,
+  { entry, path }: FlatNode,
   { root, kernel, onSkipped }: LocalWriterOptions,
 ): boolean {
   if (entry.type !== 'char' && entry.type !== 'block' && entry.type !== 'fifo') {

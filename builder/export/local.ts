@@ -13,6 +13,7 @@ import {
   type LocalKernel,
   type LocalWriterOptions,
   writeLocalFiles,
+  type WrittenDirectory,
 } from './local-writer.ts'
 import { checkMirrorDestination, keepPaths, removeOthers } from './mirror.ts'
 import { PathClaims, placedImages } from './placed-images.ts'
@@ -80,22 +81,27 @@ export class LocalExporter implements Exporter {
     const { epochSec } = result
     await mkdir(dest, { recursive: true, mode: 0o700 })
     const kept = this.#output.isMirror === true ? new Set<string>() : undefined
-    const written: { readonly root: string; readonly nodes: FlatImage['nodes'] }[] = []
+    const written: {
+      readonly root: string
+      readonly directories: readonly WrittenDirectory[]
+    }[] = []
     const claims = result.images.length > 1 ? new PathClaims() : undefined
     for (const placed of placedImages(result, this.#output.platformSplit)) {
       // Below the destination: files get their place by rename.
       await using work = await openWorkDirectory(dest, kernel)
       const parts = { kernel, services, workDirectory: work.path }
       await using flat = await FlatImage.open(placed.image, parts, signal)
-      claims?.add(flat, placed)
+      await claims?.add(flat, placed)
       const root = join(dest, placed.directory)
       await mkdir(root, { recursive: true, mode: 0o755 })
-      await writeLocalFiles(flat, { root, kernel, epochSec, onSkipped, signal })
-      written.push({ root, nodes: flat.nodes })
-      if (kept !== undefined) keepPaths(kept, placed.directory, flat.nodes)
+      const options = { root, kernel, epochSec, onSkipped, signal }
+      written.push({ root, directories: await writeLocalFiles(flat, options) })
+      if (kept !== undefined) await keepPaths(kept, placed.directory, flat.pages())
     }
     if (kept !== undefined) await removeOthers(dest, kept, kernel, signal)
-    for (const { root, nodes } of written) await finishDirectories(nodes, { root, epochSec })
+    for (const { root, directories } of written) {
+      await finishDirectories(directories, { root, epochSec })
+    }
   }
 }
 

@@ -18,7 +18,11 @@ describe('mode=delete of local outputs', () => {
       await writeFile(join(root, 'stale'), '')
       await symlink('../outside', join(root, 'link'))
       const kept = new Set<string>()
-      keepPaths(kept, 'linux_amd64', [{ path: 'kept' }, { path: 'kept/file' }])
+      async function* pages() {
+        yield [{ path: 'kept' }]
+        yield [{ path: 'kept/file' }]
+      }
+      await keepPaths(kept, 'linux_amd64', pages())
       await removeOthers(root, kept, kernel, new AbortController().signal)
       assert.deepEqual((await readdir(root, { recursive: true })).toSorted(), [
         'linux_amd64',

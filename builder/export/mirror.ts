@@ -21,15 +21,15 @@ export function checkMirrorDestination(dest: string, cwd: string): void {
 }
 
 /** Adds paths that stay, in a form that bytes of any encoding can be compared with. */
-export function keepPaths(
+export async function keepPaths(
   kept: Set<string>,
   directory: string,
-  nodes: Iterable<{ readonly path: LayerPath }>,
-): void {
+  pages: AsyncIterable<readonly { readonly path: LayerPath }[]>,
+): Promise<void> {
   if (directory !== '') kept.add(directory)
   const prefix = directory === '' ? '' : `${directory}/`
-  for (const { path } of nodes) {
-    kept.add(prefix + encodePath(path).toString('latin1'))
+  for await (const page of pages) {
+    for (const { path } of page) kept.add(prefix + encodePath(path).toString('latin1'))
   }
 }
 

@@ -34,19 +34,23 @@ export class PathClaims {
   readonly #owners = new Map<string, string>()
 
   /** Throws `export-unsupported` for a file that another platform has. */
-  add({ nodes }: Pick<FlatImage, 'nodes'>, { image, directory }: PlacedImage): void {
+  async add(flat: Pick<FlatImage, 'pages'>, { image, directory }: PlacedImage): Promise<void> {
     const platform = formatPlatform(image.platform)
-    for (const { path, entry } of nodes) {
-      if (entry.type === 'dir') continue
-      const place = join('/', directory, path)
-      const owner = this.#owners.get(place)
-      if (owner !== undefined) {
-        throw new ExportError(
-          'export-unsupported',
-          `could not export: cannot overwrite ${place} from ${owner} with ${platform}; leave platform-split=false out`,
-        )
+    for await (const page of flat.pages()) {
+      for (const { path, entry } of page) {
+        if (entry.type !== 'dir') this.#claim(join('/', directory, path), platform)
       }
-      this.#owners.set(place, platform)
     }
+  }
+
+  #claim(place: string, platform: string): void {
+    const owner = this.#owners.get(place)
+    if (owner !== undefined) {
+      throw new ExportError(
+        'export-unsupported',
+        `could not export: cannot overwrite ${place} from ${owner} with ${platform}; leave platform-split=false out`,
+      )
+    }
+    this.#owners.set(place, platform)
   }
 }

@@ -1,12 +1,12 @@
 import { createReadStream } from 'node:fs'
 import { chmod, mkdtemp } from 'node:fs/promises'
 import { join } from 'node:path'
-import { encodePath, type Kernel, type PackEntry, type TreeNode } from '../../snapshotter/index.ts'
+import { encodePath, type Kernel, type PackEntry } from '../../snapshotter/index.ts'
 import type { BuildResult, ImageLayer } from '../image/built-image.ts'
 import type { LayerFormat, OutputRequest } from '../request.ts'
 import { checkFileDestination, type Surroundings, writeDestination } from './destination.ts'
 import type { Exporter, ExportOutcome, ExportServices } from './exporter.ts'
-import { FlatImage, type FlatKernel } from './flat-image.ts'
+import { FlatImage, type FlatKernel, type FlatNode } from './flat-image.ts'
 import { READ_BACK_FORMAT } from './layer-formats.ts'
 import { prefetchBlob } from './layout-files.ts'
 import { PathClaims, placedImages } from './placed-images.ts'
@@ -75,62 +75,64 @@ export class TarExporter implements Exporter {
       output: tar,
       compression: 'uncompressed',
       level: undefined,
+      // Nobody asks for it, but without it the packer would hold all entries. It takes them sorted only.
+      contents: result.images.length === 1 ? `${tar}.contents` : undefined,
       signal,
     })
     const parts = { kernel, services, workDirectory: directory }
     const claims = result.images.length > 1 ? new PathClaims() : undefined
     for (const placed of placedImages(result, this.#output.platformSplit)) {
       const flat = await FlatImage.open(placed.image, parts, signal)
-      claims?.add(flat, placed)
-      await packer.add(await packEntries(flat, placed.directory, result.epochSec))
+      await claims?.add(flat, placed)
+      for await (const page of packPages(flat, placed.directory, result.epochSec)) {
+        await packer.add(page)
+      }
     }
     await packer.finish()
   }
 }
 
-async function packEntries(
+async function* packPages(
   flat: FlatImage,
   directory: string,
   epochSec: number | undefined,
-): Promise<PackEntry[]> {
+): AsyncGenerator<readonly PackEntry[]> {
   const prefix = directory === '' ? '' : `${directory}/`
-  const first = new Map<string, string>()
-  const entries: PackEntry[] = []
   if (directory !== '') {
-    entries.push({
-      type: 'dir',
-      path: directory,
-      mode: 0o755,
-      uid: 0,
-      gid: 0,
-      mtimeSec: epochSec ?? 0,
-    })
+    const mtimeSec = epochSec ?? 0
+    yield [{ type: 'dir', path: directory, mode: 0o755, uid: 0, gid: 0, mtimeSec }]
   }
-  for (const node of flat.nodes) {
-    const path = `${prefix}${node.path}`
-    const mtimeSec = epochSec ?? node.entry.mtimeSec
-    if (node.entry.type !== 'file') {
-      entries.push({ ...node.entry, path, mtimeSec })
-      continue
+  /** Of files with several names the one that came first. */
+  const first = new Map<string, string>()
+  for await (const page of flat.pages()) {
+    const entries: PackEntry[] = []
+    for (const node of page) {
+      const { entry } = node
+      const path = `${prefix}${node.path}`
+      const mtimeSec = epochSec ?? entry.mtimeSec
+      if (entry.type !== 'file') {
+        entries.push({ ...entry, path, mtimeSec })
+        continue
+      }
+      const key = `${node.layer} ${node.source}`
+      const target = first.get(key)
+      const { digest: _digest, ...metadata } = entry
+      if (target !== undefined) {
+        const { mode, uid, gid } = metadata
+        entries.push({ type: 'hardlink', path, target, mode, uid, gid, mtimeSec })
+        continue
+      }
+      if (node.isLinked) first.set(key, path)
+      await makeReadable(flat, node)
+      const source = { kind: 'path', root: flat.directoryOf(node), path: node.source } as const
+      entries.push({ ...metadata, path, mtimeSec, source })
     }
-    const key = `${node.layer} ${node.source}`
-    const target = first.get(key)
-    const { digest: _digest, ...metadata } = node.entry
-    if (target !== undefined) {
-      const { mode, uid, gid } = metadata
-      entries.push({ type: 'hardlink', path, target, mode, uid, gid, mtimeSec })
-      continue
-    }
-    first.set(key, path)
-    await makeReadable(flat, node)
-    const source = { kind: 'path', root: flat.directoryOf(node), path: node.source } as const
-    entries.push({ ...metadata, path, mtimeSec, source })
+    yield entries
   }
-  return entries
 }
 
 /** The unpacked copy is ours; its mode may forbid an ordinary user to read it (0000 is common for /etc/shadow). */
-async function makeReadable(flat: FlatImage, node: TreeNode): Promise<void> {
+async function makeReadable(flat: FlatImage, node: FlatNode): Promise<void> {
   if ((node.entry.mode & 0o400) === 0) {
     await chmod(
       Buffer.concat([Buffer.from(`${flat.directoryOf(node)}/`), encodePath(node.source)]),
