@@ -164,6 +164,17 @@ describe('packing a layer', () => {
     assert.equal(new Set(Object.values(digests)).size, 2 + 3)
   })
 
+  it('gives the same bytes wherever the state of a compressor lies', async () => {
+    const digests = new Set<string>()
+    // Many threads have many places; every process has others.
+    for (const threads of ['1', '60']) {
+      await using directory = await temporaryDirectory()
+      const env = { TSBUILD_NATIVE_THREADS: threads }
+      digests.add(inOtherProcess('pack-beginnings.js', [directory.path], { env }))
+    }
+    assert.equal(digests.size, 1)
+  })
+
   it('reads files below a root, small and large, and tells their digests', async () => {
     await using directory = await temporaryDirectory()
     const large = Buffer.alloc(5_000_000, 'large')
