@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "copy-file.h"
 #include "crc32.h"
@@ -14,6 +15,8 @@ namespace tsbuild {
 namespace {
 
 constexpr size_t storedBlockSize = 1024 * 1024;
+// Between two parts there is little more than a header.
+constexpr size_t firstBlockCapacity = 32 * 1024;
 // As many as the table has entries.
 constexpr size_t partsMax = 65536;
 
@@ -26,9 +29,9 @@ BlobWriter::BlobWriter(const std::string& output, std::unique_ptr<Encoding> enco
       blockSize_(encoding_ ? encoding_->blockSize() : storedBlockSize),
       engine_(encoding_ ? encoding_->engine() : ""),
       partsTable_(partsTable, engine_),
-      buffers_(std::make_shared<Buffers>(blockSize_)),
-      toEncode_(2),
-      toFinish_(processorThreads() + 2) {
+      buffers_(std::make_shared<Buffers>()),
+      toEncode_(2 * blockSize_),
+      toFinish_((processorThreads() + 2) * blockSize_) {
   if (outputPath_.empty()) return;
   output_.reset(open(outputPath_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
   if (!output_) failErrno("open", outputPath_);
@@ -58,15 +61,24 @@ BlobWriter::~BlobWriter() {
 void BlobWriter::append(const void* data, size_t size) {
   const auto* from = static_cast<const uint8_t*>(data);
   while (size > 0) {
-    if (!current_) current_ = newBlock(buffers_->take());
+    if (!current_) current_ = newBlock(buffers_->take(firstBlockCapacity));
     Bytes& raw = current_->raw;
+    if (raw.size == raw.capacity) growCurrent();
     const size_t part = std::min(size, raw.capacity - raw.size);
     std::memcpy(raw.data.get() + raw.size, from, part);
     raw.size += part;
     from += part;
     size -= part;
-    if (raw.size == raw.capacity) pushCurrent();
+    if (raw.size == blockSize_) pushCurrent();
   }
+}
+
+void BlobWriter::growCurrent() {
+  Bytes& small = current_->raw;
+  Bytes large = buffers_->take(blockSize_);
+  std::memcpy(large.data.get(), small.data.get(), small.size);
+  large.size = small.size;
+  buffers_->giveBack(std::exchange(small, std::move(large)));
 }
 
 void BlobWriter::appendZeros(size_t size) {
@@ -91,12 +103,12 @@ void BlobWriter::pushCurrent() {
 void BlobWriter::pushBlock(const BlockPtr& block) {
   result_.uncompressedSize += block->raw.size;
   // The order of the blocks is fixed here, before any encoder has them.
-  toFinish_.push(block);
+  toFinish_.push(block, block->raw.capacity);
   if (!output_ || !encoding_) return;
   if (!block->part) block->before = before_;
   const size_t keep = std::min(encoding_->dictionarySize(), block->raw.size);
   before_.assign(reinterpret_cast<const char*>(block->raw.data.get()) + block->raw.size - keep, keep);
-  toEncode_.push(block);
+  toEncode_.push(block, block->raw.capacity);
 }
 
 void BlobWriter::end() {
@@ -145,7 +157,8 @@ std::optional<EncodedPart> BlobWriter::findPart(const RawDigest& content) const 
 void BlobWriter::rememberPart(const Block& block, uint64_t offset) {
   const PartPlace place = {offset, static_cast<uint32_t>(block.encoded.size), block.checksum, block.encodedChecksum};
   recentParts_->add(*block.part, place);
-  if (parts_.size() < partsMax) parts_.push_back({*block.part, place});
+  // One that was taken over from another blob is in the table, unless that blob is of this process and in the making.
+  if (!block.isTakenOver && parts_.size() < partsMax) parts_.push_back({*block.part, place});
 }
 
 void BlobWriter::waitEncoded(const Block& block) {

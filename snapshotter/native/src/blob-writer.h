@@ -45,10 +45,11 @@ class BlobWriter {
 
   void append(const void* data, size_t size);
   void appendZeros(size_t size);
-  // Whether a content of a file, or as much of it as `partBuffer` holds, is to be given by `appendPart`.
+  // Whether a content of a file, or as much of it as a block takes, is to be given by `appendPart`.
   bool isPart(size_t size) const;
-  // For the content; of the size of a block.
-  Bytes partBuffer() { return buffers_->take(); }
+  size_t blockSize() const { return blockSize_; }
+  // For contents; at least of that size. It comes back with the block that it becomes, or by `giveBack`.
+  Bytes buffer(size_t size) { return buffers_->take(size); }
   void giveBack(Bytes buffer) { buffers_->giveBack(std::move(buffer)); }
   // A block of its own, whose compressed form is taken from where it was made before. `digest`: that of `content`.
   void appendPart(Bytes content, std::string_view digest);
@@ -75,6 +76,7 @@ class BlobWriter {
 
   BlockPtr newBlock(Bytes raw);
 
+  void growCurrent();
   void pushCurrent();
   void pushBlock(const BlockPtr& block);
   void encodeBlocks();

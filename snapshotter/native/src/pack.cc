@@ -102,11 +102,11 @@ bool Packer::claim(std::vector<ItemPtr>* out) {
   }
 }
 
-void Packer::load(PackItem& item) {
+void Packer::load(PackItem& item, BlobWriter& writer) {
   const Descriptor file = sources_.open(item);
   const size_t size = static_cast<size_t>(item.entry.size);
   // One byte more tells whether it grew.
-  item.content = Bytes(size + 1);
+  item.content = writer.buffer(size + 1);
   item.content.size = readFully(file.get(), item.content.data.get(), size + 1, item);
   if (item.content.size < size) failChanged(item, "shrank");
   if (item.content.size > size) failChanged(item, "grew");
@@ -123,13 +123,13 @@ void Packer::attempt(PackItem& item, Work work) {
   }
 }
 
-void Packer::readAhead() {
+void Packer::readAhead(BlobWriter& writer) {
   for (;;) {
     std::vector<ItemPtr> claimed;
     if (!claim(&claimed)) return;
     std::vector<ByteSpan> contents;
     for (const auto& item : claimed) {
-      attempt(*item, [&] { load(*item); });
+      attempt(*item, [&] { load(*item, writer); });
       contents.push_back({item->content.data.get(), item->failure ? 0 : static_cast<size_t>(item->entry.size)});
     }
     std::vector<std::string> digests = digestsOf(contents);
@@ -172,8 +172,8 @@ void Packer::copyLarge(PackItem& item, BlobWriter& writer) {
   Sha256 hash;
   for (uint64_t left = item.entry.size; left > 0;) {
     cancellation_->check();
-    Bytes part = writer.partBuffer();
-    const size_t want = static_cast<size_t>(std::min<uint64_t>(left, part.capacity));
+    const size_t want = static_cast<size_t>(std::min<uint64_t>(left, writer.blockSize()));
+    Bytes part = writer.buffer(want);
     part.size = readFully(file.get(), part.data.get(), want, item);
     if (part.size < want) failChanged(item, "shrank");
     left -= part.size;
@@ -189,8 +189,9 @@ void Packer::copyInline(PackItem& item, BlobWriter& writer) {
   Sha256 hash;
   const Bytes& content = item.content;
   for (size_t at = 0; at < content.size;) {
-    Bytes part = writer.partBuffer();
-    part.size = std::min(content.size - at, part.capacity);
+    const size_t size = std::min(content.size - at, writer.blockSize());
+    Bytes part = writer.buffer(size);
+    part.size = size;
     std::memcpy(part.data.get(), content.data.get() + at, part.size);
     at += part.size;
     appendPart(std::move(part), hash, writer);
@@ -218,6 +219,7 @@ void Packer::copyHeld(PackItem& item, BlobWriter& writer) {
     writer.appendPart(std::move(item.content), item.digest);
   } else {
     writer.append(item.content.data.get(), item.content.size);
+    writer.giveBack(std::move(item.content));
   }
 }
 
@@ -262,7 +264,7 @@ PackOutcome Packer::run() {
   ThreadGroup group(stopAll);
   Cancellation::Subscription cancelled(*cancellation_, stopAll);
   writer.start(group);
-  for (unsigned i = 0; i < processorThreads(); i++) group.start([this] { readAhead(); });
+  for (unsigned i = 0; i < processorThreads(); i++) group.start([&] { readAhead(writer); });
   group.start([&] { assemble(writer, contents ? &*contents : nullptr, &outcome); });
   group.join();
   cancellation_->check();

@@ -50,10 +50,10 @@ class Packer {
  private:
   using ItemPtr = std::shared_ptr<PackItem>;
 
-  void readAhead();
+  void readAhead(BlobWriter& writer);
   bool hasRoom() const;
   bool claim(std::vector<ItemPtr>* out);
-  void load(PackItem& item);
+  void load(PackItem& item, BlobWriter& writer);
   template <typename Work>
   void attempt(PackItem& item, Work work);
   void assemble(BlobWriter& writer, ContentsWriter* contents, PackOutcome* outcome);

@@ -35,6 +35,9 @@ struct Arriving {
 // on some network filesystems.
 constexpr auto growthInterval = std::chrono::milliseconds(5);
 
+// What passes from stage to stage.
+constexpr size_t pieceSize = 256 * 1024;
+
 struct ReadSettings {
   std::string blob;
   Arriving arriving;
@@ -151,7 +154,7 @@ class LayerReading {
     Sha256 hash;
     for (;;) {
       cancellation_->check();
-      const std::shared_ptr<Bytes> bytes = buffers_->share();
+      const std::shared_ptr<Bytes> bytes = buffers_->share(pieceSize);
       const ssize_t size = read(file.get(), bytes->data.get(), bytes->capacity);
       if (size < 0 && errno == EINTR) continue;
       if (size < 0) failErrno("read", settings_.blob);
@@ -192,7 +195,7 @@ class LayerReading {
       if (decoder) {
         decoder->write(bytes->data.get(), bytes->size, [this](const uint8_t* data, size_t size) {
           while (size > 0) {
-            const std::shared_ptr<Bytes> copy = buffers_->share();
+            const std::shared_ptr<Bytes> copy = buffers_->share(pieceSize);
             copy->size = std::min(size, copy->capacity);
             std::copy_n(data, copy->size, copy->data.get());
             data += copy->size;
@@ -312,7 +315,7 @@ class LayerReading {
   const ReadSettings& settings_;
   const CancellationPtr cancellation_;
   ReadOutcome* outcome_ = nullptr;
-  const std::shared_ptr<Buffers> buffers_ = std::make_shared<Buffers>(256 * 1024);
+  const std::shared_ptr<Buffers> buffers_ = std::make_shared<Buffers>();
   BoundedQueue<SharedBytes> compressed_;
   BoundedQueue<SharedBytes> toTar_;
   BoundedQueue<ReadPiece> toHash_;

@@ -7,6 +7,7 @@
 #include <mutex>
 #include <optional>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace tsbuild {
@@ -17,51 +18,57 @@ struct Stopped {};
 // Threads to use for work that is bound by the processor. TSBUILD_NATIVE_THREADS overrides it (tests of determinism).
 unsigned processorThreads();
 
-// Passes values between two stages; `push` waits while full, so memory stays bounded.
+// Passes values between two stages; `push` waits while full, so memory stays bounded. One thread pushes.
 template <typename T>
 class BoundedQueue {
  public:
+  // In whatever values are weighed in. One value is taken however heavy it is.
   explicit BoundedQueue(size_t capacity) : capacity_(capacity) {}
 
-  void push(T value) {
+  void push(T value, size_t weight = 1) {
     std::unique_lock<std::mutex> lock(mutex_);
-    changed_.wait(lock, [&] { return stopped_ || values_.size() < capacity_; });
+    hasRoom_.wait(lock, [&] { return stopped_ || values_.empty() || weight_ + weight <= capacity_; });
     if (stopped_) throw Stopped{};
-    values_.push_back(std::move(value));
-    changed_.notify_all();
+    values_.push_back({std::move(value), weight});
+    weight_ += weight;
+    hasValue_.notify_one();
   }
 
   // Nothing when the producer is done.
   std::optional<T> pop() {
     std::unique_lock<std::mutex> lock(mutex_);
-    changed_.wait(lock, [&] { return stopped_ || done_ || !values_.empty(); });
+    hasValue_.wait(lock, [&] { return stopped_ || done_ || !values_.empty(); });
     if (stopped_) throw Stopped{};
     if (values_.empty()) return std::nullopt;
-    T value = std::move(values_.front());
+    auto [value, weight] = std::move(values_.front());
     values_.pop_front();
-    changed_.notify_all();
-    return value;
+    weight_ -= weight;
+    hasRoom_.notify_one();
+    return std::move(value);
   }
 
   // The producer's last word.
   void finish() {
     std::lock_guard<std::mutex> lock(mutex_);
     done_ = true;
-    changed_.notify_all();
+    hasValue_.notify_all();
   }
 
   // Ends every wait, now and later, with Stopped.
   void stop() {
     std::lock_guard<std::mutex> lock(mutex_);
     stopped_ = true;
-    changed_.notify_all();
+    hasValue_.notify_all();
+    hasRoom_.notify_all();
   }
 
  private:
   const size_t capacity_;
   std::mutex mutex_;
-  std::condition_variable changed_;
-  std::deque<T> values_;
+  std::condition_variable hasRoom_;
+  std::condition_variable hasValue_;
+  std::deque<std::pair<T, size_t>> values_;
+  size_t weight_ = 0;
   bool done_ = false;
   bool stopped_ = false;
 };
