@@ -63,6 +63,7 @@ export async function copyNode(
   parts: CopyNodeParts,
   signal: AbortSignal,
 ): Promise<BuildLayer> {
+  if (node.origin.ignoreCache) startWorker(inputs, parts)
   // --link makes a layer that does not depend on what is below it (features row D108).
   const below = node.link ? [] : inputs.parent
   // Before anything is selected: what changes from now on is not what the names stand for.
@@ -83,6 +84,7 @@ export async function copyNode(
       finalInputs: async () => await inputsOver(await packedDiffIds(below)),
       inputsOver: async (parent) => copyInputs(node, parent, await selection.contents()),
       execute: async (_step, inner) => {
+        startWorker(inputs, parts)
         await using taken = await selection.take()
         const entries = await plan(node, taken.sources, inputs.parent, parts, inner)
         const named = (error: unknown): unknown => parts.located(error, node)
@@ -98,6 +100,15 @@ export async function copyNode(
     parts.background(layer.packing.then(() => packedDiffIds(below)).then(remember))
   }
   return layer
+}
+
+/** It makes the directory for the RUN: until the entries are planned it can be there. */
+function startWorker(
+  { isReadByRun }: { readonly isReadByRun: boolean },
+  parts: CopyNodeParts,
+): void {
+  // Whoever uses it is told why it did not start.
+  if (isReadByRun) parts.worker().catch(() => undefined)
 }
 
 /** What the sources select, looked for once; the lists are kept until they are taken, or the step has ended. */
