@@ -219,7 +219,9 @@ async function readRecord(directory: string, url: string): Promise<DownloadRecor
     const lastModifiedSec = field(record, 'lastModifiedSec', 'number')
     return { file, digest, sizeBytes: size, lastModifiedSec, etag: field(record, 'etag', 'string') }
   } catch (error) {
-    if (error instanceof SyntaxError || errnoOf(error) === 'ENOENT') {
+    // One that the disk does not give is downloaded again.
+    const errno = errnoOf(error)
+    if (error instanceof SyntaxError || errno === 'ENOENT' || errno === 'EIO') {
       return undefined
     }
     throw error
