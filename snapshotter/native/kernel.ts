@@ -257,7 +257,8 @@ export const kernel: Kernel = {
   treeState,
   hashFiles,
   createPacker: (options: PackOptions): LayerPacker => new NativePacker(addon(), options),
-  createMaker: (options: MakeOptions): LayerMaker => new NativeMaker(addon(), options),
+  createMaker: (options: MakeOptions): LayerMaker =>
+    callNow('make the layer in', () => new NativeMaker(addon(), options)),
   readLayer,
   recompress,
   removeTree,

@@ -19,8 +19,6 @@ export class NativeMaker implements LayerMaker {
     checkHostPath(options.root, 'the directory to make')
     this.#signal = options.signal
     this.#cancellation = new addon.Cancellation()
-    this.#cancel = () => this.#cancellation.cancel()
-    options.signal.addEventListener('abort', this.#cancel, { once: true })
     this.#maker = addon.createMaker(
       options.root,
       options.whiteouts,
@@ -28,6 +26,8 @@ export class NativeMaker implements LayerMaker {
       options.ownership === 'owners',
       this.#cancellation,
     )
+    this.#cancel = () => this.#cancellation.cancel()
+    options.signal.addEventListener('abort', this.#cancel, { once: true })
   }
 
   async add(entries: readonly PackEntry[]): Promise<void> {

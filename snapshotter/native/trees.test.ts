@@ -110,17 +110,26 @@ describe('scanning a tree', () => {
   })
 
   it('says which root is missing', async () => {
-    const scan = kernel.scanTree({ root: '/nonexistent/root', withXattrs: false, signal: never })
-    await assert.rejects(scan, (error: unknown) => {
-      assert.ok(error instanceof KernelError)
-      assert.equal(error.syscall, 'open')
-      assert.ok(error.errno > 0)
-      assert.match(
-        error.message,
-        /^could not scan '\/nonexistent\/root'.*No such file or directory/,
-      )
-      return true
-    })
+    const root = '/nonexistent/root'
+    const makeOptions = { whiteouts: 'overlay', userXattr: false, ownership: 'owners' } as const
+    const calls: readonly (readonly [doing: string, call: () => Promise<unknown>])[] = [
+      ['scan', () => kernel.scanTree({ root, withXattrs: false, signal: never })],
+      [
+        'make the layer in',
+        async () => kernel.createMaker({ root, ...makeOptions, signal: never }),
+      ],
+    ]
+    for (const [doing, call] of calls) {
+      await assert.rejects(call, (error: unknown) => {
+        assert.ok(error instanceof KernelError)
+        assert.deepEqual([error.syscall, error.code], ['open', 'ENOENT'])
+        assert.ok(error.errno > 0)
+        const message = `could not ${doing} '/nonexistent/root'`
+        assert.ok(error.message.startsWith(message), error.message)
+        assert.match(error.message, /No such file or directory/)
+        return true
+      })
+    }
   })
 
   it('rejects with the reason of its signal', async () => {
