@@ -1,8 +1,10 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, type ChildProcessByStdio, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
+import type { Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
+import { errnoOf } from '../../snapshotter/index.ts'
 import { CopyError } from './copy-errors.ts'
 import { redactUrl } from './http.ts'
 
@@ -45,8 +47,12 @@ export class Git {
     this.#env = environment(remote, options)
   }
 
-  /** What git prints; `git-failed` with its last lines when it fails. */
+  /**
+   * What git prints; `git-failed` with its last lines when it fails. When the signal is aborted, git and whatever it started
+   * have ended before this rejects.
+   */
   async run(args: readonly string[]): Promise<string> {
+    this.#signal.throwIfAborted()
     const child = this.#spawn([
       '-c',
       'core.hooksPath=/dev/null',
@@ -54,36 +60,44 @@ export class Git {
       'init.defaultBranch=master',
       ...args,
     ])
-    const closed = once(child, 'close')
-    const output = Promise.all([
-      child.stdout === null ? '' : text(child.stdout),
-      child.stderr === null ? '' : text(child.stderr),
-    ])
-    let code: unknown
+    const end = (): void => killGroup(child)
+    this.#signal.addEventListener('abort', end)
     try {
-      const [status]: unknown[] = await closed
-      code = status
-    } catch (error) {
+      const [status, stdout, stderr] = await this.#outcome(child)
       this.#signal.throwIfAborted()
+      if (status !== 0) {
+        const said = stderr.trim().split(/\r?\n/).slice(-5).map(redactUrl).join('\n')
+        throw new CopyError(
+          'git-failed',
+          `could not ${args[0] === 'ls-remote' ? 'list the refs of' : args[0]} ${redactUrl(this.#remote)}: git failed: ${said}`,
+        )
+      }
+      return stdout
+    } finally {
+      this.#signal.removeEventListener('abort', end)
+    }
+  }
+
+  /** Status, output and error output. */
+  async #outcome(
+    child: ChildProcessByStdio<null, Readable, Readable>,
+  ): Promise<readonly [unknown, string, string]> {
+    const output = Promise.all([text(child.stdout), text(child.stderr)])
+    // A child that could not be started may have no streams; why, its end tells.
+    output.catch(() => undefined)
+    const [status]: unknown[] = await once(child, 'close').catch((error: unknown) => {
       throw new CopyError(
         'git-missing',
         `could not run git for ${redactUrl(this.#remote)}: is it installed?`,
         { cause: error },
       )
-    }
+    })
     const [stdout, stderr] = await output
-    this.#signal.throwIfAborted()
-    if (code !== 0) {
-      const said = stderr.trim().split(/\r?\n/).slice(-5).map(redactUrl).join('\n')
-      throw new CopyError(
-        'git-failed',
-        `could not ${args[0] === 'ls-remote' ? 'list the refs of' : args[0]} ${redactUrl(this.#remote)}: git failed: ${said}`,
-      )
-    }
-    return stdout
+    return [status, stdout, stderr]
   }
 
-  #spawn(args: readonly string[]): ChildProcess {
+  /** In a process group of its own: the helper that speaks to the server would outlive git. */
+  #spawn(args: readonly string[]): ChildProcessByStdio<null, Readable, Readable> {
     // git gives files the mode that the umask leaves; images must not depend on the user's.
     const umask = process.umask(0o022)
     try {
@@ -91,11 +105,21 @@ export class Git {
         cwd: this.#directory,
         env: this.#env,
         stdio: ['ignore', 'pipe', 'pipe'],
-        signal: this.#signal,
+        detached: true,
       })
     } finally {
       process.umask(umask)
     }
+  }
+}
+
+/** What it has made goes with the work directory. */
+function killGroup({ pid }: ChildProcess): void {
+  if (pid === undefined) return
+  try {
+    process.kill(-pid, 'SIGKILL')
+  } catch (error) {
+    if (errnoOf(error) !== 'ESRCH') throw error
   }
 }
 
