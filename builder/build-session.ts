@@ -198,7 +198,7 @@ export class BuildSession implements AsyncDisposable {
       now: () => new Date(this.#nowMs()).toISOString(),
       resolver: this.resolver,
       steps: this.steps,
-      openContext: (name) => this.contexts.open(name),
+      openContext: (name, inner) => this.contexts.open(name, inner),
       openHttp: (node, inner) => this.contexts.openHttp(node, inner),
       openGit: (node, inner) => this.contexts.openGit(node, inner),
       isReadByRun: run.isReadByRun,
@@ -208,7 +208,6 @@ export class BuildSession implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#worker[Symbol.asyncDispose]()
-    await this.contexts[Symbol.asyncDispose]()
     await this.#secrets[Symbol.asyncDispose]()
   }
 

@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { chmod, mkdir, mkdtemp, readFile, readdir, rm, utimes, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import {
@@ -281,6 +284,28 @@ describe('build', () => {
     assert.equal(imageIdOf(second.result), imageIdOf(first.result))
     assert.equal(rootManifest(second.result).digest, rootManifest(first.result).digest)
     assert.equal(bench.workerStarts, 0)
+  })
+
+  it('stops a context that does not arrive when a step fails', async () => {
+    await using bench = await Bench.open({
+      Dockerfile: 'FROM scratch\nARG URL\nADD $URL /a\nCOPY --from=hung / /\n',
+    })
+    // The ADD fails once the context was asked for, which gets no answer.
+    let refuse: () => void = () => undefined
+    const asked = new Promise<void>((resolve) => (refuse = resolve))
+    const server = createServer((request, response) => {
+      if (request.url === '/hung') refuse()
+      else void asked.then(() => response.writeHead(404).end())
+    })
+    await once(server.listen(0, '127.0.0.1'), 'listening')
+    const base = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+    const failing = bench.build({
+      buildArgs: new Map([['URL', `${base}/missing`]]),
+      namedContexts: new Map([['hung', { kind: 'http', url: `${base}/hung` }]]),
+    })
+    await assert.rejects(failing, { message: /missing.*404/ })
+    server.closeAllConnections()
+    server.close()
   })
 
   it('executes nothing when nothing changed, nor when only a time did', async () => {

@@ -1,8 +1,8 @@
+import { randomUUID } from 'node:crypto'
 import { createReadStream, fstatSync } from 'node:fs'
 import { join } from 'node:path'
 import { buffer } from 'node:stream/consumers'
 import { errnoOf } from '../../snapshotter/index.ts'
-import { digestHex, digestOf } from '../../registry-client/oci/index.ts'
 import { archiveTime, openArchiveTree } from './archive-tree.ts'
 import { cleanBelowRoot } from './clean-path.ts'
 import type { ContextParts, OpenContext, OpenOptions } from './context-parts.ts'
@@ -17,7 +17,7 @@ export async function openArchive(
   options: OpenOptions,
   parts: ContextParts,
 ): Promise<OpenContext> {
-  const directory = join(parts.workDirectory, `archive-${digestHex(digestOf(file)).slice(0, 16)}`)
+  const directory = join(parts.workDirectory, `archive-${randomUUID()}`)
   const { description } = options
   const tree = await openArchiveTree({
     kernel: parts.kernel,
@@ -27,11 +27,10 @@ export async function openArchive(
     signal: parts.signal,
   })
   return {
-    tree,
+    tree: () => tree,
     readText: rootReader(directory, parts),
     dockerfileText: undefined,
     timeSec: () => archiveTime(file, parts),
-    save: () => Promise.resolve(),
   }
 }
 

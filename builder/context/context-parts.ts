@@ -24,6 +24,7 @@ export interface ContextParts {
   readonly readSecret: SecretReader
   /** Socket of the agent that `--ssh default` names, for repositories (features rows C7, C34). */
   readonly sshAgent: () => Promise<string | undefined>
+  /** Of who opens it, and reads texts and times. */
   readonly signal: AbortSignal
 }
 
@@ -38,15 +39,20 @@ export interface OpenOptions {
   readonly keepsGitDirectory?: boolean
 }
 
+/** The files of a context. */
+export interface ContextTree extends SourceTree {
+  /** Keeps what was learned for the next build; to be called when the build has ended, however. */
+  save?(): Promise<void>
+}
+
 /** A context that can be copied from. */
 export interface OpenContext {
-  readonly tree: SourceTree
+  /** Its files for one who stops with `signal`: the contexts of a build are opened before it has a graph. */
+  tree(signal: AbortSignal): ContextTree
   /** Reads a file of the context by its path in it, links followed inside it only. */
   readonly readText: TextReader
   /** Set when the location was a Dockerfile itself (features row C9). */
   readonly dockerfileText: string | undefined
   /** When its contents were made, for SOURCE_DATE_EPOCH (features row D48); undefined for directories. */
   timeSec(): Promise<number | undefined>
-  /** Keeps what was learned for the next build; to be called when the build has ended, however. */
-  save(): Promise<void>
 }

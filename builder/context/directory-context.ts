@@ -23,32 +23,22 @@ export async function openDirectory(
   const memory = join(parts.contextsDirectory, digestHex(digestOf(root)))
   const [statFile, closedFile] = [`${memory}.stat`, `${memory}.closed`]
   for (const file of [statFile, closedFile]) markUsed(file)
-  const { kernel, workDirectory, signal } = parts
+  const { kernel, workDirectory } = parts
   const patterns = parseIgnoreFile(ignoreText)
-  const tree = new DirectoryTree({
-    kernel,
-    root,
-    description: options.description,
-    ignore: compileMatcher(patterns),
-    ignoreDescription: 'excluded by .dockerignore',
-    ownership: 'root',
-    statCache: () => StatCache.open({ file: statFile, workDirectory }),
-    state: new ContextState({
-      kernel,
-      root,
-      patterns,
-      file: closedFile,
-      workDirectory,
-      signal,
-    }),
-    signal,
-  })
+  const ignore = compileMatcher(patterns)
+  const tree = (signal: AbortSignal): DirectoryTree =>
+    new DirectoryTree({
+      ...{ kernel, root, description: options.description, ignore, signal },
+      ignoreDescription: 'excluded by .dockerignore',
+      ownership: 'root',
+      statCache: () => StatCache.open({ file: statFile, workDirectory }),
+      state: new ContextState({ kernel, root, patterns, file: closedFile, workDirectory, signal }),
+    })
   return {
     tree,
     readText,
     dockerfileText: undefined,
     timeSec: () => Promise.resolve(undefined),
-    save: () => tree.save(),
   }
 }
 

@@ -58,7 +58,7 @@ describe('DirectoryTree', () => {
 
   const open = (
     patterns: readonly string[] = [],
-    statCache?: StatCache,
+    statCache?: () => Promise<StatCache>,
     now?: () => number,
   ): DirectoryTree =>
     new DirectoryTree({
@@ -67,7 +67,7 @@ describe('DirectoryTree', () => {
       description: 'the build context',
       ignore: compileMatcher(patterns),
       ownership: 'root',
-      statCache: statCache && (() => Promise.resolve(statCache)),
+      statCache,
       signal: new AbortController().signal,
       ...(now === undefined ? {} : { now }),
     })
@@ -200,7 +200,7 @@ describe('DirectoryTree', () => {
       write('d/b', '2')
       for (const expected of [2, 0]) {
         hashed.length = 0
-        const tree = open([], await openCache(), later)
+        const tree = open([], openCache, later)
         assert.deepEqual(await digests(tree, ['a', 'd/b']), [digestOf('1'), digestOf('2')])
         assert.equal(hashed.length, expected)
         await tree.save()
@@ -210,12 +210,12 @@ describe('DirectoryTree', () => {
     it('reads a file again that was changed, even with its old time and size', async () => {
       write('a', '1')
       utimesSync(join(root, 'a'), OLD_SEC, OLD_SEC)
-      const first = open([], await openCache(), later)
+      const first = open([], openCache, later)
       await digests(first, ['a'])
       await first.save()
       write('a', '2')
       utimesSync(join(root, 'a'), OLD_SEC, OLD_SEC)
-      const second = open([], await openCache(), later)
+      const second = open([], openCache, later)
       assert.deepEqual(await digests(second, ['a']), [digestOf('2')])
       await second.save()
     })
@@ -223,20 +223,36 @@ describe('DirectoryTree', () => {
     it('hashes a file once when it is looked at twice', async () => {
       write('a', '1')
       write('b', '2')
-      const tree = open([], await openCache(), later)
+      const tree = open([], openCache, later)
       const both = await Promise.all([digests(tree, ['a', 'b']), digests(tree, ['b'])])
       assert.deepEqual(both, [[digestOf('1'), digestOf('2')], [digestOf('2')]])
       assert.deepEqual(hashed.sort(), ['a', 'b'])
       await tree.save()
     })
 
+    it('is of use after it was kept: a build may be solved a second time', async () => {
+      write('a', '1')
+      let openings = 0
+      const counted = (): Promise<StatCache> => {
+        openings += 1
+        return openCache()
+      }
+      const tree = open([], counted, later)
+      for (const count of [1, 2]) {
+        assert.deepEqual(await digests(tree, ['a']), [digestOf('1')])
+        await tree.save()
+        assert.equal(openings, count)
+      }
+      assert.deepEqual(hashed, ['a'])
+    })
+
     it('does not trust a file that had just been changed when it was looked at', async () => {
       write('a', '1')
-      const first = open([], await openCache())
+      const first = open([], openCache)
       await digests(first, ['a'])
       await first.save()
       hashed.length = 0
-      const second = open([], await openCache())
+      const second = open([], openCache)
       await digests(second, ['a'])
       await second.save()
       assert.deepEqual(hashed, ['a'])

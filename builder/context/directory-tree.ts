@@ -7,7 +7,8 @@ import {
   parentOf,
   type ScannedEntry,
 } from '../../snapshotter/index.ts'
-import type { SourceTree, TreeEntry, TreeFile, TreePlace } from '../ops/copy-source.ts'
+import type { TreeEntry, TreeFile, TreePlace } from '../ops/copy-source.ts'
+import type { ContextTree } from './context-parts.ts'
 import type { ContextState } from './context-state.ts'
 import { ContextError } from './errors.ts'
 import type { PathMatcher } from './ignore.ts'
@@ -47,7 +48,7 @@ export interface DirectoryTreeOptions {
  * A directory of the host as a tree that COPY and ADD read from. It is listed and hashed as far as somebody asks.
  * Digests say what the file held when it was hashed; the packer is given them to check.
  */
-export class DirectoryTree implements SourceTree {
+export class DirectoryTree implements ContextTree {
   readonly description: string
   readonly identity?: string
   readonly isPartial: boolean
@@ -114,9 +115,11 @@ export class DirectoryTree implements SourceTree {
       : `${link.path} is a symbolic link to ${link.target}, which is not in ${this.description}`
   }
 
-  /** Keeps what was learned for the next build. */
+  /** What is hashed after it is kept by another call. */
   async save(): Promise<void> {
-    await this.#statCache?.save()
+    const statCache = this.#statCache
+    this.#statCache = undefined
+    await statCache?.save()
     const closed = this.#scan.closed()
     if (closed !== undefined) {
       await this.#options.state?.remember(closed)

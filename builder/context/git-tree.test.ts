@@ -4,9 +4,9 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { kernel } from '../../snapshotter/index.ts'
-import { GitTree } from './git-tree.ts'
+import { GitRepository } from './git-tree.ts'
 
-describe('GitTree', function () {
+describe('GitRepository', function () {
   this.timeout(30_000)
   let directory = ''
   let work = ''
@@ -30,8 +30,8 @@ describe('GitTree', function () {
   const open = (
     keepGitDir = false,
     other: { readonly remote?: string; readonly path?: string } = {},
-  ): Promise<GitTree> =>
-    GitTree.open(
+  ): Promise<GitRepository> =>
+    GitRepository.open(
       {
         remote: other.remote ?? `file://${join(directory, 'repository')}`,
         ref: 'main',
@@ -55,9 +55,9 @@ describe('GitTree', function () {
     )
 
   it('is known by its commit before anything is checked out', async () => {
-    const tree = await open()
-    assert.equal(tree.identity, (await open()).identity)
-    assert.notEqual(tree.identity, (await open(true)).identity)
+    const { identity } = await open()
+    assert.equal(identity, (await open()).identity)
+    assert.notEqual(identity, (await open(true)).identity)
     assert.deepEqual(readdirSync(work), [])
   })
 
@@ -72,11 +72,16 @@ describe('GitTree', function () {
   })
 
   it('is checked out once, when a file is looked at', async () => {
-    const tree = await open()
+    const repository = await open()
+    const stopped = repository.tree(AbortSignal.abort())
+    await assert.rejects(stopped.list(''), { name: 'AbortError' })
+    const made = readdirSync(work).length
+    const { signal } = new AbortController()
+    const tree = repository.tree(signal)
     const [entries, found] = await Promise.all([tree.list(''), tree.lookup('a')])
     assert.deepEqual([entries.map(({ path }) => path), found?.type], [['a'], 'file'])
-    assert.equal(readdirSync(work).length, 1)
+    assert.equal(readdirSync(work).length, made + 1)
     const source = tree.source({ root: '', path: 'a' })
-    assert.ok(source.kind === 'path' && source.root === (await tree.checkout()).root)
+    assert.ok(source.kind === 'path' && source.root === (await repository.checkout(signal)).root)
   })
 })

@@ -9,6 +9,7 @@ import {
   resolveGit,
 } from '../ops/git.ts'
 import type { GitOptions } from '../ops/git-command.ts'
+import { SingleFlight } from '../solver/single-flight.ts'
 import { DirectoryTree } from './directory-tree.ts'
 import { compileMatcher } from './ignore.ts'
 import { gitAuthorization, type SecretReader } from './remote-authorization.ts'
@@ -25,35 +26,30 @@ export interface GitTreeParts {
   readonly protocols?: readonly string[]
 }
 
-/**
- * A repository as a tree; for contexts and for ADD (features rows C7, D118). Its commit is looked up when it is opened, the
- * checkout is made when somebody wants to see a file: a step that the cache has needs none.
- */
-export class GitTree implements SourceTree {
+/** What a repository is checked out with. */
+interface GitWorld {
   readonly description: string
+  readonly options: Omit<GitOptions, 'signal'>
+  readonly kernel: GitTreeParts['kernel']
+}
+
+/**
+ * A repository for contexts and for ADD (features rows C7, D118). Its commit is looked up when it is opened, the checkout is
+ * made when somebody wants to see a file: a step that the cache has needs none.
+ */
+export class GitRepository {
+  /** Names the contents of its trees. */
   readonly identity: string
   readonly #request: GitRequest
-  readonly #options: GitOptions
   readonly #resolved: ResolvedGit
-  readonly #kernel: GitTreeParts['kernel']
-  #opening: Promise<Opened> | undefined
-  #opened: Opened | undefined
+  readonly #world: GitWorld
+  readonly #checkouts = new SingleFlight<GitCheckout>()
 
-  private constructor(
-    request: GitRequest,
-    resolved: ResolvedGit,
-    world: {
-      readonly options: GitOptions
-      readonly description: string
-      readonly kernel: GitTreeParts['kernel']
-    },
-  ) {
+  private constructor(request: GitRequest, resolved: ResolvedGit, world: GitWorld) {
     const { subdir, keepGitDir, submodules, mtime } = request
     this.#request = request
     this.#resolved = resolved
-    this.#options = world.options
-    this.#kernel = world.kernel
-    this.description = world.description
+    this.#world = world
     const times = mtime === 'commit' ? [mtime] : []
     this.identity = JSON.stringify([resolved.commit, subdir, keepGitDir, submodules, ...times])
   }
@@ -63,35 +59,65 @@ export class GitTree implements SourceTree {
     request: GitRequest,
     description: string,
     parts: GitTreeParts,
-  ): Promise<GitTree> {
+  ): Promise<GitRepository> {
     const { kernel, workDirectory, readSecret, signal, protocols } = parts
     const env = await withAgent(request.remote, parts)
     const authorization = await gitAuthorization(request.remote, readSecret)
     const own = protocols === undefined ? {} : { protocols }
-    const options = { workDirectory, env, authorization, signal, ...own }
-    const resolved = await resolveGit(request, options)
-    return new GitTree(request, resolved, { options, description, kernel })
+    const options = { workDirectory, env, authorization, ...own }
+    const resolved = await resolveGit(request, { ...options, signal })
+    return new GitRepository(request, resolved, { options, description, kernel })
   }
 
-  /** The files on the host, and the time of the commit. */
-  async checkout(): Promise<GitCheckout> {
-    return (await this.#open()).checkout
+  /** The files on the host, and the time of the commit; made once. Fails as `checkoutGit` does. */
+  async checkout(signal: AbortSignal): Promise<GitCheckout> {
+    const options = { ...this.#world.options, signal }
+    return await this.#checkouts.run('', () => checkoutGit(this.#request, options, this.#resolved))
+  }
+
+  /** Its files for one who stops with `signal`. */
+  tree(signal: AbortSignal): SourceTree {
+    const { description, kernel } = this.#world
+    const open = async (): Promise<DirectoryTree> => {
+      const { root } = await this.checkout(signal)
+      return new DirectoryTree({
+        ...{ kernel, root, description, signal },
+        ignore: compileMatcher([]),
+        ownership: 'root',
+        statCache: undefined,
+      })
+    }
+    return new GitTree(description, this.identity, open)
+  }
+}
+
+class GitTree implements SourceTree {
+  readonly description: string
+  readonly identity: string
+  readonly #open: () => Promise<DirectoryTree>
+  #opening: Promise<DirectoryTree> | undefined
+  #opened: DirectoryTree | undefined
+
+  constructor(description: string, identity: string, open: () => Promise<DirectoryTree>) {
+    this.description = description
+    this.identity = identity
+    this.#open = open
   }
 
   async lookup(path: LayerPath): Promise<TreeEntry | undefined> {
-    return await (await this.#open()).tree.lookup(path)
+    return await (await this.#tree()).lookup(path)
   }
 
   async list(path: LayerPath): Promise<readonly TreeEntry[]> {
-    return await (await this.#open()).tree.list(path)
+    return await (await this.#tree()).list(path)
   }
 
   async *walk(path: LayerPath): AsyncGenerator<readonly TreeEntry[]> {
-    yield* (await this.#open()).tree.walk(path)
+    yield* (await this.#tree()).walk(path)
   }
 
   async fileDigests(files: readonly TreeFile[]): Promise<readonly Digest[]> {
-    return await (await this.#open()).tree.fileDigests(files)
+    return await (await this.#tree()).fileDigests(files)
   }
 
   /** A commit never changes. */
@@ -103,26 +129,12 @@ export class GitTree implements SourceTree {
     if (this.#opened === undefined) {
       throw new TypeError(`${place.path} was not looked up in ${this.description}`)
     }
-    return this.#opened.tree.source(place)
+    return this.#opened.source(place)
   }
 
-  #open(): Promise<Opened> {
-    this.#opening ??= this.#checkOut()
-    return this.#opening
-  }
-
-  async #checkOut(): Promise<Opened> {
-    const checkout = await checkoutGit(this.#request, this.#options, this.#resolved)
-    const tree = new DirectoryTree({
-      kernel: this.#kernel,
-      root: checkout.root,
-      description: this.description,
-      ignore: compileMatcher([]),
-      ownership: 'root',
-      statCache: undefined,
-      signal: this.#options.signal,
-    })
-    this.#opened = { checkout, tree }
+  async #tree(): Promise<DirectoryTree> {
+    this.#opening ??= this.#open()
+    this.#opened = await this.#opening
     return this.#opened
   }
 }
@@ -134,9 +146,4 @@ async function withAgent(
   const isSsh = remote.startsWith('ssh://') || !remote.includes('://')
   const socket = isSsh ? await sshAgent() : undefined
   return socket === undefined ? env : { ...env, SSH_AUTH_SOCK: socket }
-}
-
-interface Opened {
-  readonly checkout: GitCheckout
-  readonly tree: DirectoryTree
 }

@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer, type IncomingMessage } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { kernel } from '../../snapshotter/index.ts'
@@ -34,6 +37,7 @@ describe('LocatedContexts', () => {
 
   const byDefault: DockerfileLocation = { kind: 'path', path: 'Dockerfile', isDefault: true }
 
+  const never = new AbortController().signal
   const contexts = (
     dockerfile: DockerfileLocation,
     context: ContextLocation = { kind: 'directory', path: join(directory, 'ctx') },
@@ -48,23 +52,23 @@ describe('LocatedContexts', () => {
         kernel,
         contextsDirectory: join(directory, 'contexts'),
         workDirectory: join(directory, 'work'),
-        env: {},
+        env: { PATH: process.env['PATH'] },
         readSecret: () => Promise.resolve(undefined),
         sshAgent: () => Promise.resolve(undefined),
-        signal: new AbortController().signal,
+        signal: never,
       },
     )
   }
 
   const names = async (inputs: LocatedContexts, name: string): Promise<string[]> =>
-    (await (await inputs.open(name)).list('')).map((entry) => entry.path)
+    (await (await inputs.open(name, never)).list('')).map((entry) => entry.path)
 
   it('finds the default Dockerfile in the context, and the ignore file of each context', async () => {
     const inputs = contexts(byDefault)
     assert.deepEqual(await inputs.dockerfile(), { name: 'dockerfile', text: 'FROM lower\n' })
     assert.deepEqual(await names(inputs, 'context'), ['.dockerignore', 'b', 'dockerfile', 'sub'])
     assert.deepEqual(await names(inputs, 'other'), ['.dockerignore', 'b'])
-    assert.equal(await inputs.open('other'), await inputs.open('other'))
+    assert.equal(await inputs.open('other', never), await inputs.open('other', never))
   })
 
   it('takes the ignore file beside the Dockerfile instead of the one of the context', async () => {
@@ -103,6 +107,29 @@ describe('LocatedContexts', () => {
     assert.deepEqual(await names(inputs, 'context'), [])
   })
 
+  it('stops with its reader, whoever opened it, and is there for the next one', async () => {
+    const server = createServer(() => undefined)
+    const asked = once(server, 'request') as Promise<[IncomingMessage]>
+    await once(server.listen(0, '127.0.0.1'), 'listening')
+    const { port } = server.address() as AddressInfo
+    const stop = new AbortController()
+    const url = `http://127.0.0.1:${port}/r.git#${'a'.repeat(40)}`
+    const git = contexts(byDefault, { kind: 'git', url })
+    const listing = (await git.open('context', stop.signal)).list('')
+    const [request] = await asked
+    stop.abort()
+    await assert.rejects(listing, { name: 'AbortError' })
+    // The fetch has gone.
+    if (!request.closed) await once(request, 'close')
+    server.close()
+
+    const files = contexts(byDefault)
+    const tree = await files.open('context', stop.signal)
+    await assert.rejects(tree.list(''), { name: 'AbortError' })
+    await files.save()
+    assert.deepEqual(await names(files, 'context'), ['.dockerignore', 'b', 'dockerfile', 'sub'])
+  })
+
   it('says what is missing', async () => {
     const missing = contexts({ kind: 'path', path: join(directory, 'nope'), isDefault: false })
     await assert.rejects(missing.dockerfile(), (error) => {
@@ -112,6 +139,6 @@ describe('LocatedContexts', () => {
     })
     const nowhere = contexts(byDefault, { kind: 'directory', path: join(directory, 'nowhere') })
     await assert.rejects(nowhere.dockerfile(), /nowhere" not found/)
-    await assert.rejects(missing.open('image'), /no directory, archive or URL/)
+    await assert.rejects(missing.open('image', never), /no directory, archive or URL/)
   })
 })

@@ -2,17 +2,16 @@ import { basename, join, resolve } from 'node:path'
 import type { EpochSource, GitNode, HttpNode } from '../../frontend/index.ts'
 import type { Digest } from '../../registry-client/oci/index.ts'
 import { BuildError } from '../errors.ts'
-import type { BuildContexts } from '../ops/build-contexts.ts'
 import type { SourceTree } from '../ops/copy-source.ts'
 import { removeIfDamaged } from '../ops/http.ts'
 import type { BuildRequest, ContextLocation } from '../request.ts'
 import { SignalFlight } from '../solver/signal-flight.ts'
 import { SingleFlight } from '../solver/single-flight.ts'
 import { keepsGitDirectory } from '../steering-args.ts'
-import type { ContextParts, FilesLocation, OpenContext } from './context-parts.ts'
+import type { ContextParts, ContextTree, FilesLocation, OpenContext } from './context-parts.ts'
 import { canonicalDirectory } from './directory-context.ts'
 import { type DockerfileText, hostReader, readDockerfile } from './dockerfile.ts'
-import { GitTree } from './git-tree.ts'
+import { GitRepository } from './git-tree.ts'
 import { openContext } from './open-context.ts'
 import { downloadsDirectory, httpTime, openHttpTree } from './url-context.ts'
 
@@ -20,14 +19,15 @@ import { downloadsDirectory, httpTime, openHttpTree } from './url-context.ts'
  * The inputs of one build that are files, each opened once when it is first needed: the Dockerfile, the main context,
  * named contexts, and what ADD downloads.
  */
-export class LocatedContexts implements BuildContexts {
+export class LocatedContexts {
   readonly #request: Pick<BuildRequest, 'context' | 'namedContexts' | 'dockerfile' | 'buildArgs'>
   readonly #parts: ContextParts
-  readonly #contexts = new SingleFlight<OpenContext>()
-  #trees = new SignalFlight<SourceTree>()
+  #contexts = new SingleFlight<OpenContext>()
+  #trees = new SignalFlight<ContextTree>()
+  #files = new SingleFlight<SourceTree>()
   readonly #downloads = new Set<Digest>()
-  readonly #repositories = new SignalFlight<GitTree>()
-  readonly #opened: OpenContext[] = []
+  readonly #repositories = new SingleFlight<GitRepository>()
+  readonly #opened: ContextTree[] = []
   #dockerfile: Promise<DockerfileText> | undefined
 
   constructor(
@@ -38,13 +38,19 @@ export class LocatedContexts implements BuildContexts {
     this.#parts = { ...parts, onDownload: (digest) => void this.#downloads.add(digest) }
   }
 
+  /** Text of the Dockerfile and how messages call it. Errors: `dockerfile-missing`, `context-missing`. */
   async dockerfile(): Promise<{ readonly name: string; readonly text: string }> {
     const { name, text } = await this.#readDockerfile()
     return { name: basename(name), text }
   }
 
-  async open(name: string): Promise<SourceTree> {
-    return (await this.#open(name)).tree
+  /** The files of a context for one who stops with `signal`, `context` being the main one. */
+  async open(name: string, signal: AbortSignal): Promise<SourceTree> {
+    return await this.#trees.run(name, signal, async (inner) => {
+      const tree = (await this.#open(name, inner)).tree(inner)
+      this.#opened.push(tree)
+      return tree
+    })
   }
 
   /** The file that ADD names by a URL (features rows D114, D115). */
@@ -52,10 +58,9 @@ export class LocatedContexts implements BuildContexts {
     { url, checksum, filename }: Pick<HttpNode, 'url' | 'checksum' | 'filename'>,
     signal: AbortSignal,
   ): Promise<SourceTree> {
-    const key = JSON.stringify(['http', url, checksum, filename])
     const request = { url, checksum, filename }
-    return await this.#trees.run(key, signal, (inner) =>
-      openHttpTree(request, { ...this.#parts, signal: inner }),
+    return await this.#files.run(JSON.stringify(request), () =>
+      openHttpTree(request, { ...this.#parts, signal }),
     )
   }
 
@@ -63,15 +68,8 @@ export class LocatedContexts implements BuildContexts {
   async openGit(
     node: Omit<GitNode, 'id' | 'origin' | 'kind'>,
     signal: AbortSignal,
-  ): Promise<GitTree> {
-    const { remote, ref, subdir, checksum, keepGitDir, submodules, mtime, fetchByCommit } = node
-    const request = {
-      ...{ remote, ref, subdir, checksum, keepGitDir, submodules },
-      ...{ mtime, fetchByCommit },
-    }
-    return await this.#repositories.run(JSON.stringify(request), signal, (inner) =>
-      GitTree.open(request, 'the repository', { ...this.#parts, signal: inner }),
-    )
+  ): Promise<SourceTree> {
+    return (await this.#openRepository(node, signal)).tree(signal)
   }
 
   /** The time that a source has of its own, for SOURCE_DATE_EPOCH (features row D48). */
@@ -82,8 +80,8 @@ export class LocatedContexts implements BuildContexts {
       case 'http':
         return await httpTime(source, this.#parts)
       case 'git': {
-        const repository = await this.openGit(source, this.#parts.signal)
-        return (await repository.checkout()).timeSec
+        const { signal } = this.#parts
+        return (await (await this.#openRepository(source, signal)).checkout(signal)).timeSec
       }
       default:
         return source satisfies never
@@ -100,21 +98,36 @@ export class LocatedContexts implements BuildContexts {
       const directory = downloadsDirectory(this.#parts)
       isDamaged = (await removeIfDamaged(directory, digest, this.#parts.signal)) || isDamaged
     }
-    if (isDamaged) this.#trees = new SignalFlight()
+    if (isDamaged) {
+      this.#contexts = new SingleFlight()
+      this.#trees = new SignalFlight()
+      this.#files = new SingleFlight()
+    }
     return isDamaged
   }
 
+  /** Tells locations apart, for locks and `explain`; never part of a cache key. */
   identity(name: string): string {
     return JSON.stringify(this.#location(name) ?? name)
   }
 
+  /** Keeps what was learned about files for the next build. */
   async save(): Promise<void> {
-    await Promise.all(this.#opened.map((context) => context.save()))
+    await Promise.all(this.#opened.map(async (tree) => tree.save?.()))
   }
 
-  /** All that was opened lies in the build's work directory, which goes with its lease. */
-  [Symbol.asyncDispose](): Promise<void> {
-    return Promise.resolve()
+  async #openRepository(
+    node: Omit<GitNode, 'id' | 'origin' | 'kind'>,
+    signal: AbortSignal,
+  ): Promise<GitRepository> {
+    const { remote, ref, subdir, checksum, keepGitDir, submodules, mtime, fetchByCommit } = node
+    const request = {
+      ...{ remote, ref, subdir, checksum, keepGitDir, submodules },
+      ...{ mtime, fetchByCommit },
+    }
+    return await this.#repositories.run(JSON.stringify(request), () =>
+      GitRepository.open(request, 'the repository', { ...this.#parts, signal }),
+    )
   }
 
   #location(name: string): ContextLocation | undefined {
@@ -136,10 +149,10 @@ export class LocatedContexts implements BuildContexts {
     const location = this.#location(name)
     return location?.kind === 'image' || location?.kind === 'oci-layout'
       ? undefined
-      : await (await this.#open(name)).timeSec()
+      : await (await this.#open(name, this.#parts.signal)).timeSec()
   }
 
-  async #open(name: string): Promise<OpenContext> {
+  async #open(name: string, signal: AbortSignal): Promise<OpenContext> {
     const isMain = name === 'context'
     const location = this.#filesLocation(name)
     // Only a directory has an ignore file beside its Dockerfile, and there the Dockerfile does not need the context.
@@ -150,13 +163,11 @@ export class LocatedContexts implements BuildContexts {
     return await this.#contexts.run(name, async () => {
       const description = isMain ? 'the build context' : `context ${name}`
       const keepsGit = isMain && keepsGitDirectory(this.#request.buildArgs)
-      const opened = await openContext(
+      return await openContext(
         location,
         { description, ignoreText, isNamed: !isMain, keepsGitDirectory: keepsGit },
-        this.#parts,
+        { ...this.#parts, signal },
       )
-      this.#opened.push(opened)
-      return opened
     })
   }
 
@@ -179,7 +190,7 @@ export class LocatedContexts implements BuildContexts {
     if (location.kind === 'none') {
       return await readDockerfile(resolve(dockerfile.path), hostReader('/'))
     }
-    const context = await this.#open('context')
+    const context = await this.#open('context', this.#parts.signal)
     if (context.dockerfileText !== undefined) {
       return { text: context.dockerfileText, name: 'Dockerfile', ignoreText: undefined }
     }

@@ -79,20 +79,22 @@ describe('openContext', () => {
       },
     )
 
-  const names = async ({ tree }: OpenContext): Promise<string[]> =>
-    (await tree.list('')).map((entry) => entry.path)
+  const never = new AbortController().signal
+  const names = async (context: OpenContext): Promise<string[]> =>
+    (await context.tree(never).list('')).map((entry) => entry.path)
 
   it('reads a directory in place, without what its ignore file names', async () => {
     const context = await open({ kind: 'directory', path: join(directory, 'source') })
     assert.deepEqual(await names(context), ['.dockerignore', 'Dockerfile', 'd', 'out'])
-    assert.equal(context.tree.missingReason?.('ignored'), 'excluded by .dockerignore')
+    const tree = context.tree(never)
+    assert.equal(tree.missingReason?.('ignored'), 'excluded by .dockerignore')
     assert.equal(await context.readText('Dockerfile'), 'FROM scratch\n')
     const other = await open(
       { kind: 'directory', path: join(directory, 'source') },
       { ignoreText: '*' },
     )
     assert.deepEqual(await names(other), [])
-    await context.save()
+    await tree.save?.()
   })
 
   it('says which directory is not there', async () => {
@@ -110,11 +112,12 @@ describe('openContext', () => {
       writeFileSync(file, execFileSync(compress, compress === 'cat' ? [tar] : ['-c', tar]))
       const context = await open({ kind: 'archive', path: file, origin: 'stdin' })
       assert.deepEqual(await names(context), ['.dockerignore', 'Dockerfile', 'd', 'ignored', 'out'])
-      const entry = await context.tree.lookup('d/f')
+      const tree = context.tree(never)
+      const entry = await tree.lookup('d/f')
       assert.deepEqual([entry?.uid, entry?.gid, entry?.mode], [5, 6, 0o600])
       assert(entry?.type === 'file')
-      assert.deepEqual(await context.tree.fileDigests([entry]), [digestOf('f')])
-      const source = context.tree.source({ root: '', path: 'd/f' })
+      assert.deepEqual(await tree.fileDigests([entry]), [digestOf('f')])
+      const source = tree.source({ root: '', path: 'd/f' })
       assert(source.kind === 'path')
       assert.equal(readFileSync(join(source.root, source.path), 'utf8'), 'f')
       assert.equal(await context.readText('./Dockerfile'), 'FROM scratch\n')
@@ -143,7 +146,7 @@ describe('openContext', () => {
     const text = await open({ kind: 'http', url: `${base}/Dockerfile` })
     assert.equal(text.dockerfileText, 'FROM x\n')
     const named = await open({ kind: 'http', url: `${base}/c.tgz` }, { isNamed: true })
-    const entry = await named.tree.lookup('context')
+    const entry = await named.tree(never).lookup('context')
     assert.deepEqual([await names(named), entry?.mode, entry?.mtimeSec], [['context'], 0o600, 0])
     await assert.rejects(open({ kind: 'http', url: `${base}/nope` }), CopyError)
   })

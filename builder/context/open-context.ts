@@ -7,7 +7,7 @@ import type { ContextParts, FilesLocation, OpenContext, OpenOptions } from './co
 import { openDirectory } from './directory-context.ts'
 import type { TextReader } from './dockerfile.ts'
 import { ContextError } from './errors.ts'
-import { GitTree } from './git-tree.ts'
+import { GitRepository } from './git-tree.ts'
 import { rememberedReader } from './remembered-texts.ts'
 import { openUrl } from './url-context.ts'
 
@@ -44,11 +44,10 @@ function emptyContext(description: string): OpenContext {
     source: ({ path }) => ({ kind: 'path', root: '/', path }),
   }
   return {
-    tree,
+    tree: () => tree,
     readText: () => Promise.resolve(undefined),
     dockerfileText: undefined,
     timeSec: () => Promise.resolve(undefined),
-    save: () => Promise.resolve(),
   }
 }
 
@@ -70,20 +69,20 @@ async function openGit(
   const { ref, subdir, checksum, submodules = true } = source
   const keepGitDir = source.keepGitDir === true || options.keepsGitDirectory === true
   const { mtime = 'checkout', fetchByCommit } = source
-  const tree = await GitTree.open(
+  const repository = await GitRepository.open(
     { remote, ref, subdir, checksum, keepGitDir, submodules, mtime, fetchByCommit },
     options.description,
     parts,
   )
   const readText: TextReader = async (path) =>
-    await rootReader((await tree.checkout()).root, parts)(path)
+    await rootReader((await repository.checkout(parts.signal)).root, parts)(path)
   return {
-    tree,
+    tree: (signal) => repository.tree(signal),
     // Whether a checksum is that of the commit may show in the checkout only.
-    readText: checksum === undefined ? rememberedReader(tree.identity, readText, parts) : readText,
+    readText:
+      checksum === undefined ? rememberedReader(repository.identity, readText, parts) : readText,
     dockerfileText: undefined,
-    timeSec: async () => (await tree.checkout()).timeSec,
-    save: () => Promise.resolve(),
+    timeSec: async () => (await repository.checkout(parts.signal)).timeSec,
   }
 }
 

@@ -29,7 +29,7 @@ export async function openUrl(
   const readText: TextReader = async (path) =>
     path === 'context' ? await hostReader('/')(file.file) : undefined
   const dockerfileText = options.isNamed ? undefined : await readText('context')
-  return { tree, readText, dockerfileText, timeSec, save: () => Promise.resolve() }
+  return { tree: () => tree, readText, dockerfileText, timeSec }
 }
 
 /** One downloaded file as a tree; for ADD of a URL (features row D114). */

@@ -4,7 +4,7 @@ interface Flight<Value> {
 }
 
 /**
- * As SingleFlight, for what keeps the signal that it was made under (a checkout that is made later): once that is aborted
+ * As SingleFlight, for what keeps the signal that it was made under (a tree that is listed later): once that is aborted
  * it is of no use, and made anew for the next who asks.
  */
 export class SignalFlight<Value> {
