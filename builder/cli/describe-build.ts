@@ -23,7 +23,7 @@ import { startWorker } from '../worker/start-worker.ts'
 import type { ParsedArgs } from './args.ts'
 import type { CommandContext } from './command.ts'
 import { readContextIgnore } from '../context/context-ignore.ts'
-import { describeFailedBuild } from './failed-build.ts'
+import { describeFailedBuild, type FailureDetails } from './failed-build.ts'
 import type { ProgressPrinter } from './progress/printer.ts'
 import type { CallMethod } from './request/call-method.ts'
 import { openServices, Registries } from './services.ts'
@@ -47,7 +47,8 @@ export async function describeBuild(
 }
 
 /** A command's world with the printer of its progress. */
-export type DescribeContext = CommandContext & { readonly printer: ProgressPrinter }
+export type DescribeContext = CommandContext &
+  Pick<FailureDetails, 'doing'> & { readonly printer: ProgressPrinter }
 
 /** Opens what a description needs of a build: its files and images, nothing that executes. */
 export async function withSession<Value>(
@@ -56,7 +57,7 @@ export async function withSession<Value>(
   context: DescribeContext,
   work: (session: BuildSession) => Promise<Value>,
 ): Promise<Value> {
-  const { printer, signal, env } = context
+  const { doing, printer, signal, env } = context
   await using services = await openServices(args, context)
   await using registries = new Registries(args, context, (text) =>
     printer.handle({ type: 'notice', atMs: 0, text }),
@@ -73,7 +74,7 @@ export async function withSession<Value>(
   try {
     return await work(session)
   } catch (error) {
-    throw await describeFailedBuild(error, printer.showsFailedLogs)
+    throw await describeFailedBuild(error, printer.showsFailedLogs, { doing })
   } finally {
     printer.finish()
   }

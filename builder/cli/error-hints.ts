@@ -31,7 +31,8 @@ const HINTS: Readonly<Record<FailureCode, string | undefined>> = {
   // The build
   'step-failed': undefined,
   'dockerfile-invalid': undefined,
-  'dockerfile-missing': 'name it with -f, or give the directory that holds it as the context',
+  'dockerfile-missing':
+    '-f names it, from the current directory; without -f it is the file Dockerfile in the context',
   'image-missing':
     'check the name; base images come from the local store, a registry, or --build-context',
   'platform-missing': 'build for another --platform, or take a base image that has this one',

@@ -9,12 +9,20 @@ export class FailedBuild extends Error {
   readonly excerpt: string
   /** The RUN that failed: its name for `tsbuild shell` when its files were kept, and what to say about that. */
   readonly step: { readonly id: string | undefined; readonly advice: string } | undefined
+  /** What it failed to do. */
+  readonly doing: 'build' | 'check'
 
-  constructor(cause: unknown, excerpt: string, step?: FailedBuild['step']) {
+  constructor(cause: unknown, excerpt: string, { step, doing = 'build' }: FailureDetails) {
     super(messageOf(cause), { cause })
     this.excerpt = excerpt
     this.step = step
+    this.doing = doing
   }
+}
+
+export interface FailureDetails {
+  readonly step?: FailedBuild['step']
+  readonly doing?: FailedBuild['doing'] | undefined
 }
 
 /**
@@ -24,16 +32,16 @@ export class FailedBuild extends Error {
 export async function describeFailedBuild(
   error: unknown,
   isLogShown: boolean,
-  step?: FailedBuild['step'],
+  details: FailureDetails,
 ): Promise<FailedBuild> {
   if (error instanceof StepError) {
     const excerpt = `${isLogShown ? '' : stepOutput(error)}${place(error)}`
-    return new FailedBuild(error.cause, excerpt, step)
+    return new FailedBuild(error.cause, excerpt, details)
   }
   if (error instanceof DockerfileErrors) {
-    return new FailedBuild(error, await faults(error))
+    return new FailedBuild(error, await faults(error), details)
   }
-  return new FailedBuild(error, '')
+  return new FailedBuild(error, '', details)
 }
 
 /** All errors of the file; the message of an only one comes last, in the line that says ERROR. */

@@ -30,7 +30,9 @@ export function reportFailure(
   }
   const shown = build ?? failure
   const message = shown instanceof Error ? shown.message : String(shown)
-  stderr.write(`ERROR: ${build === undefined ? '' : 'failed to build: '}${safe(message)}\n`)
+  stderr.write(
+    `ERROR: ${build === undefined ? '' : `failed to ${build.doing}: `}${safe(message)}\n`,
+  )
   for (const hint of [hintOf(failure), build?.step?.advice]) {
     if (hint !== undefined) stderr.write(`HINT: ${safe(hint)}\n`)
   }

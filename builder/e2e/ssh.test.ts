@@ -136,7 +136,7 @@ describe('RUN --mount=type=ssh with OpenSSH in the step', () => {
     const cases: readonly (readonly [string, RegExp])[] = [
       ['locked', /could not use \S*locked for ssh default: this private key is passphrase prot/],
       ['text', /could not use \S*text for ssh default: it is neither a socket nor a private key/],
-      ['absent', /could not use \S*absent for ssh default: there is no such file\n$/],
+      ['absent', /could not use \S*absent for ssh default: no such file or directory\n$/],
     ]
     for (const [name, message] of cases) {
       const args = ['build', '--ssh', `default=${join(lab.dir, name)}`, context]

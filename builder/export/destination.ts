@@ -3,7 +3,7 @@ import { access, constants, realpath, stat } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
-import { errnoOf } from '../../snapshotter/index.ts'
+import { errnoOf, reasonOf } from '../../snapshotter/index.ts'
 import { ExportError } from './errors.ts'
 import { replaceFile } from './replace-file.ts'
 
@@ -152,11 +152,4 @@ async function statIfThere(path: string): Promise<Awaited<ReturnType<typeof stat
       { cause: error },
     )
   }
-}
-
-/** Node's own words name call and path once more. */
-function reasonOf(error: unknown): string {
-  const code = errnoOf(error)
-  if (code === 'EACCES') return 'permission denied'
-  return error instanceof Error ? error.message : String(error)
 }

@@ -1,5 +1,5 @@
 import { readFile, stat } from 'node:fs/promises'
-import { errnoOf } from '../../snapshotter/index.ts'
+import { reasonOf } from '../../snapshotter/index.ts'
 import { BuildError } from '../errors.ts'
 import { serveAgent } from './ssh-agent.ts'
 import { readPrivateKey, type SshKey } from './ssh-key.ts'
@@ -33,7 +33,7 @@ export async function readSshSource(id: string, paths: readonly string[]): Promi
     try {
       keys.push(readPrivateKey(await readFile(path)))
     } catch (cause) {
-      throw refuse(messageOf(cause), cause)
+      throw refuse(reasonOf(cause), cause)
     }
   }
   return { kind: 'keys', keys }
@@ -89,14 +89,4 @@ export class SshForwards implements AsyncDisposable {
     const source = await readSshSource(id, paths)
     return source.kind === 'socket' ? source : await serveAgent(source.keys, this.#socketPath())
   }
-}
-
-/** Node's own words name call and path once more. */
-function reasonOf(error: unknown): string {
-  const isMissing = errnoOf(error) === 'ENOENT'
-  return isMissing ? 'there is no such file' : messageOf(error)
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
 }

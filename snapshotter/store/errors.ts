@@ -1,3 +1,5 @@
+import { getSystemErrorMap } from 'node:util'
+
 export type StoreErrorCode =
   /** The state root was written by a later version of tsbuild. */
   | 'state-root-newer'
@@ -29,6 +31,13 @@ export class StoreError extends Error {
 export function errnoOf(error: unknown): string | undefined {
   if (!(error instanceof Error) || !('code' in error)) return undefined
   return typeof error.code === 'string' ? error.code : undefined
+}
+
+/** Why something failed; of a system call in the system's words alone, as Node's message names call and path once more. */
+export function reasonOf(error: unknown): string {
+  const errno = error instanceof Error && 'errno' in error ? error.errno : undefined
+  const known = typeof errno === 'number' ? getSystemErrorMap().get(errno)?.[1] : undefined
+  return known ?? (error instanceof Error ? error.message : String(error))
 }
 
 /** A read or write that failed. `code` is the errno name, so that callers treat it like the system call's own error. */

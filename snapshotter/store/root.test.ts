@@ -65,6 +65,18 @@ describe('state root', () => {
     assert.deepEqual(await readdir(place.path), ['thesis.tex'])
   })
 
+  it('is refused where no directory can be, in words', async () => {
+    await using place = await temporaryDirectory()
+    const file = join(place.path, 'file')
+    await writeFile(file, '')
+    for (const path of [file, join(file, 'root')]) {
+      await assert.rejects(openStateRoot(path), {
+        code: 'state-root-unusable',
+        message: `could not use state root ${path}: not a directory`,
+      })
+    }
+  })
+
   it('is refused when its format file is not ours or everybody can write', async () => {
     await using place = await temporaryDirectory()
     await openStateRoot(place.path)

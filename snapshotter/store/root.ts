@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { chmod, link, lstat, mkdir, readFile, readdir, rm, stat, writeFile } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
-import { StoreError, errnoOf } from './errors.ts'
+import { StoreError, errnoOf, reasonOf } from './errors.ts'
 
 /** Format of everything below a state root. A change that older versions would misread counts it up. */
 export const STATE_FORMAT = 1
@@ -94,7 +94,7 @@ async function readFormat(root: string): Promise<number | undefined> {
     text = await readFile(join(root, FORMAT_FILE), 'utf8')
   } catch (error) {
     if (errnoOf(error) === 'ENOENT') return undefined
-    throw unusable(root, error instanceof Error ? error.message : String(error), error)
+    throw unusable(root, reasonOf(error), error)
   }
   const match = /^tsbuild state (\d{1,9})\n$/.exec(text)
   if (match === null) throw unusable(root, `${FORMAT_FILE} is not the format file of a state root`)
@@ -120,7 +120,7 @@ async function createStateRoot(root: string): Promise<void> {
     await writeFormat(root)
   } catch (error) {
     if (error instanceof StoreError) throw error
-    throw unusable(root, error instanceof Error ? error.message : String(error), error)
+    throw unusable(root, reasonOf(error), error)
   }
 }
 

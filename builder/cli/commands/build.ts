@@ -87,7 +87,7 @@ async function buildWithProgress(
   try {
     return await runBuild(request, args, context, { events, onFailure, tellFailedStep })
   } catch (error) {
-    throw await describeFailedBuild(error, printer.showsFailedLogs, step)
+    throw await describeFailedBuild(error, printer.showsFailedLogs, { step })
   } finally {
     printer.finish()
   }

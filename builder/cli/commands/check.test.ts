@@ -53,6 +53,15 @@ describe('tsbuild check', function () {
     }
   })
 
+  it('says which Dockerfile is not there, and how to name one', () => {
+    const { status, stderr } = check('-f', 'nope', 'app')
+    assert.equal(status, 1)
+    assert.match(
+      stderr,
+      /^ERROR: failed to check: .*: could not open \S*\/nope: no such file or directory\nHINT: -f /,
+    )
+  })
+
   it('checks what can be checked when a base image cannot be had', () => {
     const { status, stdout, stderr } = check('app/remote')
     assert.deepEqual([status, stdout], [0, 'app/remote: nothing found\n'])

@@ -64,8 +64,11 @@ export const checkCommand: Command = {
     await using read = await readBuildRequest(all, context)
     const { request } = read
     const printer = await createProgressPrinter('quiet', context.stderr, context.env)
-    const report = await withSession(request, all, { ...context, printer }, (session) =>
-      checkRequest(request, session, context),
+    const report = await withSession(
+      request,
+      all,
+      { ...context, printer, doing: 'check' },
+      (session) => checkRequest(request, session, context),
     )
     context.stdout.write(`${await render(report, format)}\n`)
     return report.warnings.length > 0 || report.error !== undefined ? 1 : 0

@@ -2,6 +2,7 @@ import { createWriteStream } from 'node:fs'
 import { mkdir, stat } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { pipeline } from 'node:stream/promises'
+import { reasonOf } from '../../../snapshotter/index.ts'
 import type { Command, CommandContext } from '../command.ts'
 import { CommandError } from '../errors.ts'
 import { importLayout } from '../import-layout.ts'
@@ -54,11 +55,9 @@ async function layoutDirectory(
     await pipeline(stdin, createWriteStream(path, { flags: 'wx' }), { signal })
   } else {
     const info = await stat(path).catch((error: unknown) => {
-      throw new CommandError(
-        'archive-unreadable',
-        `could not load ${input}: ${error instanceof Error ? error.message : String(error)}`,
-        { cause: error },
-      )
+      throw new CommandError('archive-unreadable', `could not load ${input}: ${reasonOf(error)}`, {
+        cause: error,
+      })
     })
     if (info.isDirectory()) {
       return path

@@ -1,6 +1,6 @@
 import { stat } from 'node:fs/promises'
 import { resolve } from 'node:path'
-import { errnoOf } from '../../../snapshotter/index.ts'
+import { errnoOf, reasonOf } from '../../../snapshotter/index.ts'
 import { familiarReference } from '../../../registry-client/oci/index.ts'
 import type { ContextLocation } from '../../request.ts'
 import { CommandError, UsageError } from '../errors.ts'
@@ -131,18 +131,17 @@ function withoutPrefix(text: string, prefix: string): string | undefined {
   return text.startsWith(prefix) ? text.slice(prefix.length) : undefined
 }
 
+const NO_SUCH_PATH: ReadonlySet<string | undefined> = new Set(['ENOENT', 'ENOTDIR', 'ENAMETOOLONG'])
+
 async function statIfThere(path: string): Promise<{ isDirectory(): boolean } | undefined> {
   try {
     return await stat(path)
   } catch (error) {
-    if (errnoOf(error) === 'ENOENT' || errnoOf(error) === 'ENOTDIR') {
-      return undefined
-    }
-    if (errnoOf(error) === 'ENAMETOOLONG') {
-      return undefined
-    }
-    throw new CommandError('context-missing', `could not prepare the context: ${String(error)}`, {
-      cause: error,
-    })
+    if (NO_SUCH_PATH.has(errnoOf(error))) return undefined
+    throw new CommandError(
+      'context-missing',
+      `could not prepare the context ${path}: ${reasonOf(error)}`,
+      { cause: error },
+    )
   }
 }

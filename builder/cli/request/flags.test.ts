@@ -193,7 +193,7 @@ describe('secrets and contexts', () => {
     await assert.rejects(readSecrets(['id=x,foo=bar'], surroundings), /unexpected key 'foo'/)
     await assert.rejects(
       readSecrets(['id=x,src=none'], surroundings),
-      /none: there is no such file$/,
+      /none: no such file or directory$/,
     )
   })
 

@@ -1,6 +1,6 @@
 import { stat } from 'node:fs/promises'
 import { resolve } from 'node:path'
-import { errnoOf } from '../../../snapshotter/index.ts'
+import { reasonOf } from '../../../snapshotter/index.ts'
 import type { BuildRequest, SecretSource } from '../../request.ts'
 import { UsageError } from '../errors.ts'
 import { readCsvPairs } from './csv.ts'
@@ -94,13 +94,6 @@ async function checkSecretFile(shown: string, path: string): Promise<void> {
       `could not use the secret file ${shown}: it has ${info.size} bytes, the most is ${SECRET_SIZE_BYTES_MAX}`,
     )
   }
-}
-
-/** Node's own words name call and path once more. */
-function reasonOf(error: unknown): string {
-  const code = errnoOf(error)
-  if (code === 'ENOENT') return 'there is no such file'
-  return error instanceof Error ? error.message : String(error)
 }
 
 /** `--ssh default|id[=path[,path]]` (features row C34): the socket of an agent, or keys; no path means the agent at `SSH_AUTH_SOCK`. Throws `UsageError`. */
