@@ -11,13 +11,16 @@ export interface Owner {
  */
 export type AccountFileReader = (path: string) => Promise<Uint8Array | undefined>
 
+/** Numbers of 32 bits with a sign; a larger one is a name. */
+const ID_LIMIT = 2 ** 31
+
 /** Limit of passwd and group files (features row D90). */
 const ACCOUNT_FILE_BYTES_MAX = 10 << 20
 
 /**
- * The ids that `--chown=text` means (features row D104): numbers as they are, a user's number also for the group when
- * none is given, names from /etc/passwd and /etc/group. As with BuildKit a user that is not there
- * means 0, and a group that is not there is the user's.
+ * The ids that `--chown=text` means (features row D104): numbers, a user's number also for
+ * the group when none is given, names from /etc/passwd and /etc/group. As with BuildKit a user that is not there means 0, a
+ * group that is not there is the user's, and negative numbers are what the kernel takes them for.
  * `bad-owner` when a name is given and there is nothing to look it up in (`readAccounts` undefined: --link, scratch).
  */
 export async function resolveOwner(
@@ -44,7 +47,7 @@ async function resolveUser(
     return { uid: id, gid: id }
   }
   const fields = await findAccount('/etc/passwd', name, text, readAccounts)
-  return { uid: parseNumber(fields?.[2]) ?? 0, gid: parseNumber(fields?.[3]) ?? 0 }
+  return { uid: accountId(fields?.[2]), gid: accountId(fields?.[3]) }
 }
 
 async function resolveGroup(
@@ -57,17 +60,29 @@ async function resolveGroup(
     return id
   }
   const fields = await findAccount('/etc/group', name, text, readAccounts)
-  return parseNumber(fields?.[2])
+  return fields && accountId(fields[2])
 }
 
-function parseId(name: string): number | undefined {
-  return name === 'root' || name === '' ? 0 : parseNumber(name)
+/** Undefined: a name. */
+function parseId(text: string): number | undefined {
+  if (text === 'root' || text === '') return 0
+  const number = parseNumber(text)
+  const isId = number !== undefined && number >= -ID_LIMIT && number < ID_LIMIT
+  return isId ? ownerId(number) : undefined
+}
+
+function accountId(text: string | undefined): number {
+  return ownerId(parseNumber(text) ?? 0)
 }
 
 function parseNumber(text: string | undefined): number | undefined {
-  const number =
-    text !== undefined && /^[0-9]+$/.test(text) ? Number.parseInt(text, 10) : Number.NaN
-  return number <= 0x7fffffff ? number : undefined
+  return text !== undefined && /^[+-]?[0-9]+$/.test(text) ? Number(text) : undefined
+}
+
+/** What lchown(2) makes of a number: an unsigned one of 32 bits, and with -1 the owner stays who it is, which is root. */
+function ownerId(number: number): number {
+  const id = number >>> 0
+  return id === 0xffff_ffff ? 0 : id
 }
 
 async function findAccount(

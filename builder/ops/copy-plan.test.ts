@@ -292,7 +292,7 @@ describe('planCopy', () => {
   it('applies --chown to everything it makes and looks names up', async () => {
     const from = { f: 'f', l: null, 'l/s': '-> x' }
     const accounts = {
-      '/etc/passwd': 'root:x:0:0::/:\nwww:x:33:34::/:\n',
+      '/etc/passwd': 'root:x:0:0::/:\nwww:x:33:34::/:\nlate:x:4294967294:no::/:\n',
       '/etc/group': 'games:x:60:\n',
     }
     const chown = async (text: string) =>
@@ -308,6 +308,11 @@ describe('planCopy', () => {
     assert.equal(await chown('www:games'), 'f 644 33:60 p/f < f')
     assert.equal(await chown('1:games'), 'f 644 1:60 p/f < f')
     assert.equal(await chown('nobody:nogroup'), 'f 644 0:0 p/f < f')
+    assert.equal(await chown('late'), 'f 644 4294967294:0 p/f < f')
+    assert.equal(await chown('-1'), 'f 644 0:0 p/f < f')
+    assert.equal(await chown('+7:-2'), 'f 644 7:4294967294 p/f < f')
+    assert.equal(await chown('2147483647:-2147483648'), 'f 644 2147483647:2147483648 p/f < f')
+    assert.equal(await chown('2147483648'), 'f 644 0:0 p/f < f')
     await fails(
       { from, sources: ['f'], dest: '/f', chown: 'www', link: true },
       'bad-owner',
