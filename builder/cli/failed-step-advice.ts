@@ -7,8 +7,8 @@ import type { CommandContext } from './command.ts'
 import { UsageError } from './errors.ts'
 import { readCsvPairs } from './request/csv.ts'
 
-/** What is done with the files of a failed RUN (`--on-failure`). */
-export type OnFailure = 'keep' | 'shell' | 'discard'
+/** What is done with the files of a failed RUN (`--on-failure`); `keep-if-room`: nobody said. */
+export type OnFailure = 'keep-if-room' | 'keep' | 'shell' | 'discard'
 
 /** A failed step of a build that has ended, and whether there can be a shell in it. */
 export interface FailedStepNews {
@@ -21,7 +21,8 @@ export function readOnFailure(
   args: ParsedArgs,
   { stdin, stdout }: Pick<CommandContext, 'stdin' | 'stdout'>,
 ): OnFailure {
-  const action = args.text('on-failure') ?? 'keep'
+  const action = args.text('on-failure')
+  if (action === undefined) return 'keep-if-room'
   if (action !== 'keep' && action !== 'shell' && action !== 'discard') {
     throw new UsageError(`unknown --on-failure "${action}" (known: keep, shell, discard)`)
   }

@@ -61,7 +61,9 @@ export async function runBuild(
     )
   }
   const failedSteps = new FailedSteps(store)
-  const keeper = onFailure === 'discard' ? undefined : new FailedStepKeeper(failedSteps)
+  const needsRoom = onFailure === 'keep-if-room'
+  const keeper =
+    onFailure === 'discard' ? undefined : new FailedStepKeeper(failedSteps, { needsRoom })
   try {
     return await build(request, {
       store,

@@ -10,8 +10,11 @@ import { ordinaryUser } from './lab/user.ts'
 
 const SECRET = 'correct horse battery staple'
 
+/** However full this machine's disk is. */
+const KEEPING = ['build', '--progress=plain', '--on-failure=keep']
+
 async function failing(lab: Lab, args: readonly string[]): Promise<string> {
-  const result = await lab.tsbuild(['build', '--progress=plain', ...args])
+  const result = await lab.tsbuild([...KEEPING, ...args])
   assert.equal(result.status, 1, result.text)
   const id = /tsbuild shell .*?([0-9a-f]{8})$/m.exec(result.stderr)?.[1]
   assert.ok(id !== undefined, result.text)
@@ -56,7 +59,7 @@ describe('a shell in a step that failed', () => {
     await writeFile(file, SECRET)
     const secret = ['--secret', `id=key,src=${file}`]
     const built = await lab.tsbuild([
-      ...['build', '--build-arg', 'B=2', '--build-arg', 'HTTP_PROXY=http://u:pw0815@p:1'],
+      ...[...KEEPING, '--build-arg', 'B=2', '--build-arg', 'HTTP_PROXY=http://u:pw0815@p:1'],
       ...[...secret, context],
     ])
     const advice = `tsbuild shell --secret 'id=key,src=${file}' `
@@ -257,7 +260,7 @@ describe('a shell in a failed step of an ordinary user', function () {
       lab,
       'mkdir /d && touch /d/f && chown -R 7:8 /d && chmod 700 /d && false',
     )
-    const built = await run(['build', '--progress=plain', context])
+    const built = await run([...KEEPING, context])
     assert.equal(built.status, 1, built.text)
     assert.match(built.stderr, rung)
     const shell = await run(['shell'], { input: 'stat -c "%n %u:%g %a" /d /d/f' })

@@ -115,6 +115,28 @@ describe('a disk that is full', function () {
     assert.match(pull, /^HINT: .*tsbuild prune/m)
   })
 
+  it('nearly: what a failed RUN wrote is kept only where that was asked for', async () => {
+    await using lab = await Lab.open()
+    const { host } = await labRegistry()
+    await lab.context({
+      Dockerfile: `FROM ${host}/library/busybox\nRUN true\nRUN echo kept > /f; false\n`,
+    })
+    const script = [
+      'TSBUILD_ROOT="$SMALL/state"',
+      mustFail('tsbuild build --on-failure=discard context'),
+      'left=$(df --output=avail "$SMALL" | tail -1)',
+      'head -c $(((left - 3000) * 1024)) /dev/zero > "$SMALL/fill"',
+      mustFail('tsbuild build context'),
+      mustFail('echo cat /f | tsbuild shell 2>/dev/null'),
+      mustFail('tsbuild build --on-failure=keep context'),
+      mustWork('echo cat /f | tsbuild shell'),
+    ]
+    const result = await onSmallDisk(lab, 100, script.join('\n'))
+    assert.equal(result.status, 0, result.text)
+    assert.match(result.stderr, /were not kept: the disk of the state root is nearly full/)
+    assert.equal(result.stdout, 'kept\n')
+  })
+
   const outputs = ['type=oci', 'type=docker', 'type=tar', 'type=oci,tar=false', 'type=local']
   for (const output of outputs) {
     it(`at the destination of -o ${output}: the file is named, half of it does not stay`, async () => {

@@ -10,7 +10,7 @@ export const FAILED_STEPS_MAX = 3
 export const FAILED_STEP_AGE_MS_MAX: number = 24 * 60 * 60 * 1000
 /** Older ones than the last must not add up to more than a base image or two. */
 export const FAILED_STEPS_BYTES_MAX: number = 1024 * 1024 * 1024
-/** On a disk that is fuller than this what failed is thrown away as ever. */
+/** On a disk that is fuller than this what failed is thrown away, unless it was asked for. */
 const FREE_FRACTION_MIN = 0.05
 
 const ID = /^[0-9a-f]{8}$/

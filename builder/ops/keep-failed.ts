@@ -28,10 +28,13 @@ export type KeepOutcome =
 /** Keeps the failed steps of one build for a shell in them, and knows afterwards what came of it. */
 export class FailedStepKeeper {
   readonly #steps: FailedSteps
+  readonly #needsRoom: boolean
   readonly #outcomes = new Map<string, KeepOutcome>()
 
-  constructor(steps: FailedSteps) {
+  /** `needsRoom`: nothing is kept on a disk that is nearly full. */
+  constructor(steps: FailedSteps, { needsRoom }: { readonly needsRoom: boolean }) {
     this.#steps = steps
+    this.#needsRoom = needsRoom
   }
 
   /**
@@ -68,9 +71,11 @@ export class FailedStepKeeper {
     const { node, options, files, reason, failedAt, directory } = failed
     if (files === undefined) return { isKept: false, reason: 'the sandbox gave no files' }
     if ('error' in files) return { isKept: false, reason: files.error }
-    if (!(await this.#steps.hasRoom())) {
+    if (this.#needsRoom && !(await this.#steps.hasRoom())) {
       await worker.removeTrees([directory], signal)
-      return { isKept: false, reason: 'the disk of the state root is nearly full' }
+      const reason =
+        'the disk of the state root is nearly full (--on-failure=keep keeps them all the same)'
+      return { isKept: false, reason }
     }
     const { cgroupParent, ...surroundings } = surroundingsOf(node, options)
     const { args, shell, env, cwd, user, security, scripts, mounts } = node
