@@ -1,8 +1,14 @@
 import { randomUUID } from 'node:crypto'
-import { readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Digest, digestOf } from '../../registry-client/oci/index.ts'
-import { errnoOf, type Kernel, type LayerPath } from '../../snapshotter/index.ts'
+import {
+  errnoOf,
+  type Kernel,
+  type LayerPath,
+  readText,
+  writeText,
+} from '../../snapshotter/index.ts'
 import { hashValue } from '../solver/canonical.ts'
 
 export interface ContextStateOptions {
@@ -22,6 +28,7 @@ export interface ContextStateOptions {
 /** As for the stat cache: what changed less than this ago could change again and look the same. One second more, as it counts in seconds. */
 const SETTLED_AFTER_MS = 3000
 const CLOSED_MAX = 10_000
+const WHAT = 'ignored directories'
 
 /**
  * Tells that a part of a context is what it was in an earlier build without making a list of it: 50,000 unchanged files
@@ -62,7 +69,7 @@ export class ContextState {
     const temporary = join(workDirectory, `context-state-${randomUUID()}`)
     try {
       const text = JSON.stringify({ patterns: this.#patternsKey, closed: all })
-      await writeFile(temporary, text, { flag: 'wx', mode: 0o600 })
+      await writeText(WHAT, temporary, text, { flag: 'wx', mode: 0o600 })
       await rename(temporary, file)
     } finally {
       await rm(temporary, { force: true })
@@ -100,7 +107,7 @@ export class ContextState {
   async #readFile(): Promise<readonly LayerPath[] | undefined> {
     let value: unknown
     try {
-      value = JSON.parse(await readFile(this.#options.file, 'utf8'))
+      value = JSON.parse(await readText(WHAT, this.#options.file))
     } catch (error) {
       const isAbsent = errnoOf(error) === 'ENOENT'
       if (isAbsent || error instanceof SyntaxError) {

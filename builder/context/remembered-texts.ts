@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
-import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { mkdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { errnoOf } from '../../snapshotter/index.ts'
+import { errnoOf, readText, writeText } from '../../snapshotter/index.ts'
 import { digestHex } from '../../registry-client/oci/index.ts'
 import { hashValue } from '../solver/canonical.ts'
 import type { ContextParts } from './context-parts.ts'
@@ -10,6 +10,7 @@ import { markUsed } from './last-use.ts'
 
 /** Dockerfiles and ignore files are smaller by far. */
 const TEXT_LENGTH_MAX = 1 << 20
+const WHAT = 'a file of a repository'
 
 /**
  * Reads small files of a tree that never changes, such as a commit, and remembers for later builds what they hold, and which are not
@@ -41,7 +42,7 @@ export function rememberedReader(
 /** `null` stands for a path where nothing is. */
 async function recall(file: string): Promise<{ readonly text: string | undefined } | undefined> {
   try {
-    const value: unknown = JSON.parse(await readFile(file, 'utf8'))
+    const value: unknown = JSON.parse(await readText(WHAT, file))
     return value === null || typeof value === 'string' ? { text: value ?? undefined } : undefined
   } catch (error) {
     const isAbsent = errnoOf(error) === 'ENOENT'
@@ -57,7 +58,7 @@ async function remember(
 ): Promise<void> {
   const temporary = join(workDirectory, `text-${randomUUID()}`)
   try {
-    await writeFile(temporary, JSON.stringify(text ?? null), { flag: 'wx', mode: 0o600 })
+    await writeText(WHAT, temporary, JSON.stringify(text ?? null), { flag: 'wx', mode: 0o600 })
     await rename(temporary, file)
   } finally {
     await rm(temporary, { force: true })

@@ -1,5 +1,4 @@
-import { type FileHandle, open } from 'node:fs/promises'
-import { comparePaths, errnoOf, type LayerPath } from '../../snapshotter/index.ts'
+import { comparePaths, errnoOf, type LayerPath, NamedFile } from '../../snapshotter/index.ts'
 import {
   blockBytes,
   decodeBlock,
@@ -11,6 +10,7 @@ import {
 /** First bytes of the file; another version is another name, so old files are ignored, not misread. */
 const MAGIC = Buffer.from('tsbuild stat cache 2\n')
 const HEADER_BYTES = 8
+const WHAT = 'a cache of digests'
 const BLOCK_BYTES_MAX = 64 << 20
 
 export const ENTRIES_PER_BLOCK = 4096
@@ -33,13 +33,13 @@ export interface StatPlace {
  * is not there.
  */
 export class StatBlocks implements AsyncDisposable {
-  readonly #file: FileHandle
+  readonly #file: NamedFile
   readonly #places: Place[]
   #end: number
   #last: LayerPath | undefined
   #held: { readonly index: number; readonly block: StatBlock | undefined } | undefined
 
-  private constructor(file: FileHandle, places: Place[], end: number) {
+  private constructor(file: NamedFile, places: Place[], end: number) {
     this.#file = file
     this.#places = places
     this.#end = end
@@ -47,9 +47,9 @@ export class StatBlocks implements AsyncDisposable {
 
   /** Undefined when there is no file, or one of another version. */
   static async open(path: string): Promise<StatBlocks | undefined> {
-    let file: FileHandle
+    let file: NamedFile
     try {
-      file = await open(path, 'r')
+      file = await NamedFile.open(WHAT, path)
     } catch (error) {
       if (errnoOf(error) === 'ENOENT') {
         return undefined
@@ -61,18 +61,18 @@ export class StatBlocks implements AsyncDisposable {
       if (places.length > 0) {
         return new StatBlocks(file, places, end)
       }
-      await file.close()
+      await file[Symbol.asyncDispose]()
       return undefined
     } catch (error) {
-      await file.close()
+      await file[Symbol.asyncDispose]()
       throw error
     }
   }
 
   /** Makes a new file. */
   static async create(path: string): Promise<StatBlocks> {
-    const file = await open(path, 'wx+', 0o600)
-    await file.write(MAGIC, 0, MAGIC.length, 0)
+    const file = await NamedFile.create(WHAT, path)
+    await file.writeAt(0, MAGIC)
     return new StatBlocks(file, [], MAGIC.length)
   }
 
@@ -84,7 +84,7 @@ export class StatBlocks implements AsyncDisposable {
   /** Adds a block: `records` are sorted, and come after all that is there. */
   async append(records: readonly StatRecord[]): Promise<void> {
     const bytes = encodeBlock(records)
-    await this.#file.write(bytes, 0, bytes.length, this.#end)
+    await this.#file.writeAt(this.#end, bytes)
     this.#places.push({ position: this.#end, length: bytes.length, first: undefined })
     this.#end += bytes.length
     this.#last = records.at(-1)?.stat.path
@@ -119,7 +119,7 @@ export class StatBlocks implements AsyncDisposable {
     if (place === undefined) {
       return undefined
     }
-    const block = decodeBlock(await readAt(this.#file, place.position, place.length))
+    const block = decodeBlock(await this.#file.readAt(place.position, place.length))
     place.first = alone(block?.paths[0])
     this.#held = { index, block }
     return block
@@ -141,11 +141,11 @@ export class StatBlocks implements AsyncDisposable {
   }
 
   async sync(): Promise<void> {
-    await this.#file.datasync()
+    await this.#file.sync()
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#file.close()
+    await this.#file[Symbol.asyncDispose]()
   }
 
   /** The last block that begins at or before `path`; -1 when there is none. */
@@ -170,33 +170,19 @@ function alone(path: LayerPath | undefined): LayerPath | undefined {
   return path === undefined ? undefined : Buffer.from(path, 'utf16le').toString('utf16le')
 }
 
-async function findBlocks(file: FileHandle): Promise<{ places: Place[]; end: number }> {
+async function findBlocks(file: NamedFile): Promise<{ places: Place[]; end: number }> {
   const places: Place[] = []
   let position = MAGIC.length
-  const { size } = await file.stat()
-  if (!(await readAt(file, 0, MAGIC.length)).equals(MAGIC)) {
+  const size = await file.sizeBytes()
+  if (!(await file.readAt(0, MAGIC.length)).equals(MAGIC)) {
     return { places, end: 0 }
   }
   for (;;) {
-    const length = blockBytes(await readAt(file, position, HEADER_BYTES))
+    const length = blockBytes(await file.readAt(position, HEADER_BYTES))
     if (length === undefined || length > BLOCK_BYTES_MAX || position + length > size) {
       return { places, end: position }
     }
     places.push({ position, length, first: undefined })
     position += length
   }
-}
-
-/** Up to `length` bytes; fewer at the end of the file. */
-async function readAt(file: FileHandle, position: number, length: number): Promise<Buffer> {
-  const buffer = Buffer.alloc(length)
-  let filled = 0
-  while (filled < length) {
-    const { bytesRead } = await file.read(buffer, filled, length - filled, position + filled)
-    if (bytesRead === 0) {
-      break
-    }
-    filled += bytesRead
-  }
-  return buffer.subarray(0, filled)
 }

@@ -1,11 +1,12 @@
-import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { LayerDirectory } from '../snapshotter.ts'
 import { errnoOf } from '../store/errors.ts'
+import { readText, writeText } from '../store/named-file.ts'
 import type { LayerPath } from './entry.ts'
 
 /** Beside `fs/`; absent for almost every layer. */
 const IMPLIED_FILE = 'implied'
+const WHAT = 'implied directories'
 
 /**
  * Notes the directories that a layer's entries need and do not describe (`ReadLayerResult`), sorted. Layers unpack side by
@@ -17,14 +18,15 @@ export async function noteImpliedDirectories(
   implied: readonly LayerPath[],
 ): Promise<void> {
   if (implied.length === 0) return
-  await writeFile(join(directory.path, IMPLIED_FILE), JSON.stringify(implied), { flag: 'wx' })
+  const path = join(directory.path, IMPLIED_FILE)
+  await writeText(WHAT, path, JSON.stringify(implied), { flag: 'wx' })
 }
 
 /** The noted directories, sorted; mostly none. */
 export async function readImpliedDirectories(directory: LayerDirectory): Promise<LayerPath[]> {
   let text: string
   try {
-    text = await readFile(join(directory.path, IMPLIED_FILE), 'utf8')
+    text = await readText(WHAT, join(directory.path, IMPLIED_FILE))
   } catch (error) {
     if (errnoOf(error) === 'ENOENT') return []
     throw error

@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto'
-import { readdir, rm, stat, writeFile } from 'node:fs/promises'
+import { readdir, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { errnoOf } from './errors.ts'
+import { writeText } from './named-file.ts'
 
 const PREFIX = 'flush-'
 /** A disk that takes longer is rather one whose flush died. */
@@ -32,7 +33,7 @@ export async function flushInBackground(flush: BackgroundFlush): Promise<void> {
   await removeAbandoned(flush.workDir)
   // A name of its own: the confirmation of a later moment must not become valid by an earlier sync.
   const waiting = join(flush.workDir, `${PREFIX}${randomBytes(8).toString('hex')}`)
-  await writeFile(waiting, flush.text, { flag: 'wx', mode: 0o600 })
+  await writeText('what the disk has', waiting, flush.text, { flag: 'wx', mode: 0o600 })
   const { spawn } = await import('node:child_process')
   const args = ['-c', SCRIPT, 'tsbuild-flush', flush.root, waiting, flush.target]
   const child = spawn('/bin/sh', args, { cwd: '/', detached: true, stdio: 'ignore' })

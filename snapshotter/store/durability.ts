@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto'
-import { open, readFile, readdir, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { open, readFile, readdir, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Kernel } from '../native/kernel-types.ts'
 import { flushInBackground } from './background-flush.ts'
 import { errnoOf } from './errors.ts'
+import { readText, writeText } from './named-file.ts'
 import type { StateRoot } from './root.ts'
 
 /** When something was written: `atMs` counts from the start of the boot (CLOCK_MONOTONIC is one clock for all processes). */
@@ -29,6 +30,7 @@ interface FlushFile {
 /** Boots whose records are still trusted; a machine that restarts more often forgets its oldest unused ones. */
 const BOOTS_MAX = 100
 const FLUSH_FILE = 'flushed'
+const WHAT = 'what the disk has'
 
 /**
  * Says what survived a crash of the machine without an fsync per file (design.md, "Durability without waiting"):
@@ -130,7 +132,7 @@ export class Durability {
     // Two flushes at once may lose one's mark. That is an older confirmation: safe, only less is known.
     const file = change(await readFlushFile(this.#root))
     const temporary = this.#temporaryPath()
-    await writeFile(temporary, textOf(file))
+    await writeText(WHAT, temporary, textOf(file))
     try {
       await rename(temporary, join(this.#root.path, FLUSH_FILE))
     } catch (error) {
@@ -175,7 +177,7 @@ async function readFlushFile(root: StateRoot): Promise<FlushFile> {
   const nothing: FlushFile = { recoveredIn: undefined, recoveredAtMs: 0, boots: new Map() }
   let value: unknown
   try {
-    value = JSON.parse(await readFile(join(root.path, FLUSH_FILE), 'utf8'))
+    value = JSON.parse(await readText(WHAT, join(root.path, FLUSH_FILE)))
   } catch (error) {
     if (error instanceof SyntaxError || errnoOf(error) === 'ENOENT') return nothing
     throw error

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { statSync } from 'node:fs'
-import { readdir, rename, rm, writeFile } from 'node:fs/promises'
+import { readdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type DiffId, digestHex, parseDiffId } from '../../registry-client/oci/index.ts'
 import { isWholeContents } from '../layer/contents.ts'
@@ -9,6 +9,7 @@ import type { BlobExpectation, BlobStore } from './blobs.ts'
 import { type LayerBlob, type LayerRecord, layerRecords } from './layer-record.ts'
 import { type Hold, holdLayer } from './leases.ts'
 import type { HeldLock, NamedLocks } from './locks.ts'
+import { writeText } from './named-file.ts'
 import type { RecordStore, RecordStoreOptions } from './records.ts'
 import type { StateRoot } from './root.ts'
 
@@ -182,7 +183,7 @@ export class LayerStore {
 
   /** Says in the directory whose it is, before the record says the same: see `isDirectoryRecorded`. */
   async #markDirectory(directory: LayerDirectory, hex: string): Promise<void> {
-    await writeFile(join(directory.path, OWNER_FILE), `${hex}\n`)
+    await writeText('whose layer it is', join(directory.path, OWNER_FILE), `${hex}\n`)
   }
 
   async #presentBlobs(blobs: readonly LayerBlob[], signal: AbortSignal): Promise<LayerBlob[]> {

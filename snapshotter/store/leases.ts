@@ -1,12 +1,13 @@
 import { randomBytes } from 'node:crypto'
 import { closeSync, openSync, writeSync } from 'node:fs'
-import { mkdir, readFile, readdir } from 'node:fs/promises'
+import { mkdir, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Digest, DiffId } from '../../registry-client/oci/index.ts'
 import { digestHex } from '../../registry-client/oci/index.ts'
 import type { Kernel } from '../native/kernel-types.ts'
-import { errnoOf } from './errors.ts'
+import { errnoOf, writeFailure } from './errors.ts'
 import { type HeldLock, type Locker, lockFile, pause, tryLockFile } from './locks.ts'
+import { readText } from './named-file.ts'
 import type { StateRoot } from './root.ts'
 import { DisposableScope } from './scope.ts'
 import { emptyTrash, moveToTrash } from './trash.ts'
@@ -94,6 +95,8 @@ export class Lease implements AsyncDisposable {
     if (!this.#kernel.tryLock(this.#gateFd, 'shared')) return false
     try {
       writeSync(this.#holdsFd, `${names.join('\n')}\n`)
+    } catch (error) {
+      throw writeFailure('holds', join(this.directory, HOLDS), error)
     } finally {
       this.#kernel.unlock(this.#gateFd)
     }
@@ -179,7 +182,7 @@ export async function isAlive(kernel: Locker, lease: LeaseDirectory): Promise<bo
 export async function readHolds(lease: LeaseDirectory): Promise<Hold[]> {
   let text: string
   try {
-    text = await readFile(join(lease.path, HOLDS), 'utf8')
+    text = await readText('holds', join(lease.path, HOLDS))
   } catch (error) {
     if (errnoOf(error) === 'ENOENT') return []
     throw error

@@ -1,6 +1,6 @@
-import { type FileHandle, open, rm } from 'node:fs/promises'
+import { rm } from 'node:fs/promises'
 import { deserialize, serialize } from 'node:v8'
-import { readFailure, writeFailure } from './errors.ts'
+import { NamedFile } from './named-file.ts'
 
 /** Items of a page: also how many cross a process boundary or the addon's at a time. */
 const PAGE_LENGTH = 512
@@ -25,7 +25,7 @@ export class PageFile<T, Encoded = unknown> implements AsyncDisposable {
   readonly #codec: PageCodec<T, Encoded>
   /** The pages, until there is a file. */
   #held: (readonly T[])[] = []
-  #file: { readonly path: string; readonly handle: FileHandle } | undefined
+  #file: NamedFile | undefined
   readonly #places: Place[] = []
   #pending: T[] = []
   #end = 0
@@ -63,8 +63,7 @@ export class PageFile<T, Encoded = unknown> implements AsyncDisposable {
       this.#held.push(page)
       return
     }
-    await this.#makeFile()
-    await this.#write(page)
+    await this.#write(await this.#makeFile(), page)
   }
 
   async page(index: number): Promise<readonly T[]> {
@@ -86,51 +85,32 @@ export class PageFile<T, Encoded = unknown> implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#file === undefined) return
-    await this.#file.handle.close()
+    await this.#file[Symbol.asyncDispose]()
     await rm(this.#file.path, { force: true })
   }
 
-  async #makeFile(): Promise<void> {
-    if (this.#file !== undefined) return
-    const path = this.#newFile()
-    this.#file = { path, handle: await open(path, 'wx+', 0o600) }
+  async #makeFile(): Promise<NamedFile> {
+    if (this.#file !== undefined) return this.#file
+    this.#file = await NamedFile.create('a list', this.#newFile())
     const held = this.#held
     this.#held = []
-    for (const page of held) await this.#write(page)
+    for (const page of held) await this.#write(this.#file, page)
+    return this.#file
   }
 
-  async #write(page: readonly T[]): Promise<void> {
+  async #write(file: NamedFile, page: readonly T[]): Promise<void> {
     const bytes = serialize(this.#codec.encode(page))
     const place = { position: this.#end, length: bytes.length }
     this.#end += bytes.length
-    await this.#writeAll(bytes, place.position)
+    await file.writeAt(place.position, bytes)
     this.#places.push(place)
-  }
-
-  async #writeAll(bytes: Buffer, position: number): Promise<void> {
-    if (this.#file === undefined) return
-    const { handle, path } = this.#file
-    try {
-      for (let done = 0; done < bytes.length; ) {
-        const rest = bytes.length - done
-        done += (await handle.write(bytes, done, rest, position + done)).bytesWritten
-      }
-    } catch (error) {
-      throw writeFailure('a list', path, error)
-    }
   }
 
   /** Undefined where there is no file, or no such page. */
   async #read(index: number): Promise<Encoded | undefined> {
     const place = this.#places[index]
     if (this.#file === undefined || place === undefined) return undefined
-    const bytes = Buffer.allocUnsafe(place.length)
-    const { handle, path } = this.#file
-    try {
-      await handle.read(bytes, 0, place.length, place.position)
-    } catch (error) {
-      throw readFailure('a list', path, error)
-    }
+    const bytes = await this.#file.readAt(place.position, place.length)
     // What `encode` made.
     return deserialize(bytes) as Encoded
   }

@@ -1,10 +1,11 @@
 import { randomBytes } from 'node:crypto'
 import { readFileSync, utimesSync } from 'node:fs'
-import { link, mkdir, readFile, readdir, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { link, mkdir, readFile, readdir, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Durability, WriteStamp } from './durability.ts'
-import { errnoOf, readFailure, writeFailure } from './errors.ts'
+import { errnoOf, readFailure } from './errors.ts'
 import { checkedName } from './locks.ts'
+import { writeText } from './named-file.ts'
 
 /** Called at the named step of a write; a test that never returns from it is a process killed there. */
 export type Checkpoint = (step: string) => void | Promise<void>
@@ -90,11 +91,7 @@ export class RecordStore<T> {
     const temporary = this.#options.temporaryPath()
     await this.#options.checkpoint?.('begun')
     const text = `${JSON.stringify({ stamp, record })}\n`
-    try {
-      await writeFile(temporary, text, { flag: 'wx', mode: 0o600 })
-    } catch (error) {
-      throw writeFailure(`the record ${path}`, temporary, error)
-    }
+    await writeText(`the record ${path}`, temporary, text, { flag: 'wx', mode: 0o600 })
     await this.#options.checkpoint?.('written')
     return temporary
   }
