@@ -12,8 +12,8 @@ import {
   openStore,
   type PackEntry,
   type PackResult,
-  writeContents,
 } from '../snapshotter/index.ts'
+import { writeContents } from '../snapshotter/testing/write-contents.ts'
 import { build } from './build.ts'
 import type { BuildOutcome } from './build-services.ts'
 import { BuildError, StepError } from './errors.ts'

@@ -1,9 +1,8 @@
-import { type FileHandle, open } from 'node:fs/promises'
-import { checkContentsEnds, damagedContents, parseContentsBatch } from './contents.ts'
+import type { NamedFile } from '../store/named-file.ts'
+import { checkContentsEnds, damagedContents, openContents, parseContentsBatch } from './contents.ts'
 import type { LayerEntry } from './entry.ts'
 import type { EntryPages } from './layer-index.ts'
 
-const READ_BYTES = 1 << 20
 const NEWLINE = 10
 /** How a hardlink begins; in no string of JSON, where a quote has a backslash before it. */
 const LINK = '["h",'
@@ -26,13 +25,13 @@ export class ContentsPages implements EntryPages<LayerEntry> {
   }
 
   static async open(path: string): Promise<ContentsPages> {
-    await using file = await open(path, 'r')
+    await using file = await openContents(path)
     const { starts, hasLinks } = await readLines(file)
     const end = starts.at(-1) ?? 0
-    const { size } = await file.stat()
-    if (end !== size || starts.length < 3) throw damagedContents(path, 'it is cut short')
+    if (end !== (await file.sizeBytes()) || starts.length < 3)
+      throw damagedContents(path, 'it is cut short')
     const [first, last] = [starts[1] ?? 0, starts.at(-2) ?? 0]
-    checkContentsEnds(path, await readText(file, 0, first), await readText(file, last, end))
+    checkContentsEnds(path, await textOf(file, 0, first), await textOf(file, last, end))
     return new ContentsPages(path, { starts: starts.slice(1, -1), hasLinks })
   }
 
@@ -41,9 +40,9 @@ export class ContentsPages implements EntryPages<LayerEntry> {
   }
 
   async page(index: number): Promise<readonly LayerEntry[]> {
-    await using file = await open(this.#path, 'r')
+    await using file = await openContents(this.#path)
     const [start, end] = [this.#starts[index] ?? 0, this.#starts[index + 1] ?? 0]
-    return parseContentsBatch(this.#path, await readText(file, start, end))
+    return parseContentsBatch(this.#path, await textOf(file, start, end))
   }
 }
 
@@ -53,28 +52,24 @@ interface Lines {
   readonly hasLinks: boolean
 }
 
-async function readLines(file: FileHandle): Promise<Lines> {
+async function readLines(file: NamedFile): Promise<Lines> {
   const starts = [0]
   let hasLinks = false
   let tail = ''
-  const chunk = Buffer.allocUnsafe(Math.min(READ_BYTES, (await file.stat()).size + 1))
-  for (let at = 0; ; ) {
-    const { bytesRead } = await file.read(chunk, 0, chunk.length, at)
-    if (bytesRead === 0) return { starts, hasLinks }
-    const read = chunk.subarray(0, bytesRead)
+  let at = 0
+  for await (const read of file.pieces()) {
     for (let end = read.indexOf(NEWLINE); end >= 0; end = read.indexOf(NEWLINE, end + 1)) {
       starts.push(at + end + 1)
     }
     // What begins a link may lie across two chunks.
     hasLinks ||=
       read.includes(LINK) || (tail + read.toString('latin1', 0, LINK.length)).includes(LINK)
-    tail = read.toString('latin1', Math.max(0, bytesRead - LINK.length))
-    at += bytesRead
+    tail = read.toString('latin1', Math.max(0, read.length - LINK.length))
+    at += read.length
   }
+  return { starts, hasLinks }
 }
 
-async function readText(file: FileHandle, start: number, end: number): Promise<string> {
-  const bytes = Buffer.allocUnsafe(end - start)
-  const { bytesRead } = await file.read(bytes, 0, bytes.length, start)
-  return bytes.toString('utf8', 0, bytesRead)
+async function textOf(file: NamedFile, start: number, end: number): Promise<string> {
+  return (await file.readAt(start, end - start)).toString('utf8')
 }

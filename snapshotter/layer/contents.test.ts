@@ -5,7 +5,8 @@ import fc from 'fast-check'
 import type { Digest } from '../../registry-client/oci/index.ts'
 import { dir, file } from '../testing/entries.ts'
 import { temporaryDirectory } from '../testing/temporary-directory.ts'
-import { readContents, writeContents } from './contents.ts'
+import { writeContents } from '../testing/write-contents.ts'
+import { readContents } from './contents.ts'
 import type { LayerEntry } from './entry.ts'
 
 async function readAll(path: string): Promise<LayerEntry[]> {
@@ -80,12 +81,7 @@ describe('table of contents file', () => {
     await using place = await temporaryDirectory()
     const path = join(place.path, 'contents')
     const entries = Array.from({ length: 5000 }, (_, index) => file(`directory/file-${index}`))
-    await writeContents(
-      path,
-      (async function* () {
-        yield* entries
-      })(),
-    )
+    await writeContents(path, entries)
     assert.deepEqual(await readAll(path), entries)
   })
 

@@ -1,35 +1,14 @@
-import { open } from 'node:fs/promises'
 import { parseDigest } from '../../registry-client/oci/index.ts'
 import { StoreError } from '../store/errors.ts'
+import { NamedFile } from '../store/named-file.ts'
 import type { EntryMetadata, LayerEntry } from './entry.ts'
 
 /**
  * The file of a layer's table of contents. Lines of JSON: a header with the version, then batches of entries (each entry a
- * flat array, see `encodeEntry`), then the count, so that a file that was cut short is noticed. Written in the order given;
+ * flat array, see `decodeFields`), then the count, so that a file that was cut short is noticed. Written in the order given;
  * `normalizeEntries` (normalize.ts) brings a tar's entries into the order that readers expect.
  */
-const HEADER = { format: 'tsbuild-layer-contents', version: 1 } as const
-
-/** Entries a line: large enough that parsing is not dominated by calls, small enough for bounded memory. */
-const BATCH = 512
-const READ_BYTES = 1 << 20
-
-/** Writes a new file at `path` (EEXIST if there is one). It has no meaning before this returned. */
-export async function writeContents(
-  path: string,
-  entries: Iterable<LayerEntry> | AsyncIterable<LayerEntry>,
-): Promise<void> {
-  await using file = await open(path, 'wx', 0o600)
-  let count = 0
-  let batch: unknown[] = []
-  await file.writeFile(`${JSON.stringify(HEADER)}\n`)
-  for await (const entry of batchesOf(entries)) {
-    batch = entry.map(encodeEntry)
-    count += batch.length
-    await file.writeFile(`${JSON.stringify(batch)}\n`)
-  }
-  await file.writeFile(`${JSON.stringify({ count })}\n`)
-}
+export const CONTENTS_HEADER = { format: 'tsbuild-layer-contents', version: 1 } as const
 
 /** The entries in batches. Errors: `contents-damaged` (also for another version); the caller reads the layer anew then. */
 export async function* readContents(path: string): AsyncGenerator<readonly LayerEntry[]> {
@@ -79,37 +58,16 @@ export function checkContentsEnds(path: string, first: string, last: string): vo
     throw damagedContents(path, 'it is cut short')
 }
 
-async function* batchesOf(
-  entries: Iterable<LayerEntry> | AsyncIterable<LayerEntry>,
-): AsyncGenerator<readonly LayerEntry[]> {
-  if (Array.isArray(entries)) {
-    const all: readonly LayerEntry[] = entries
-    for (let start = 0; start < all.length; start += BATCH) yield all.slice(start, start + BATCH)
-    return
-  }
-  let batch: LayerEntry[] = []
-  for await (const entry of entries) {
-    batch.push(entry)
-    if (batch.length < BATCH) continue
-    yield batch
-    batch = []
-  }
-  if (batch.length > 0) yield batch
+/** The file of a table, to be read. */
+export async function openContents(path: string): Promise<NamedFile> {
+  return await NamedFile.open('a table of contents', path)
 }
 
 async function* readLines(path: string): AsyncGenerator<string> {
-  await using file = await open(path, 'r')
-  // Most tables are small, and a deep stack of layers reads many.
-  const chunkBytes = Math.min(READ_BYTES, (await file.stat()).size + 1)
+  await using file = await openContents(path)
   let rest: Buffer = Buffer.alloc(0)
-  for (;;) {
-    const chunk = Buffer.allocUnsafe(chunkBytes)
-    const { bytesRead } = await file.read(chunk, 0, chunkBytes, null)
-    if (bytesRead === 0) break
-    let pending =
-      rest.length === 0
-        ? chunk.subarray(0, bytesRead)
-        : Buffer.concat([rest, chunk.subarray(0, bytesRead)])
+  for await (const piece of file.pieces()) {
+    let pending = rest.length === 0 ? piece : Buffer.concat([rest, piece])
     for (let end = pending.indexOf(10); end >= 0; end = pending.indexOf(10)) {
       yield pending.toString('utf8', 0, end)
       pending = pending.subarray(end + 1)
@@ -121,44 +79,6 @@ async function* readLines(path: string): AsyncGenerator<string> {
 
 type Xattrs = readonly (readonly [name: string, base64: string])[]
 
-/** `[kind, path, mode, uid, gid, mtimeSec, ...of the kind, xattrs?]`; `[kind, path]` for the two that have no metadata. */
-function encodeEntry(entry: LayerEntry): unknown[] {
-  switch (entry.type) {
-    case 'whiteout':
-      return ['w', entry.path]
-    case 'opaque':
-      return ['o', entry.path]
-    case 'dir':
-      return encodeMetadata('d', entry, [])
-    case 'file':
-      return encodeMetadata('f', entry, [entry.sizeBytes, entry.digest.slice('sha256:'.length)])
-    case 'symlink':
-      return encodeMetadata('l', entry, [entry.target])
-    case 'hardlink':
-      return encodeMetadata('h', entry, [entry.target])
-    case 'char':
-      return encodeMetadata('c', entry, [entry.major, entry.minor])
-    case 'block':
-      return encodeMetadata('b', entry, [entry.major, entry.minor])
-    case 'fifo':
-      return encodeMetadata('p', entry, [])
-  }
-}
-
-function encodeMetadata(
-  kind: string,
-  entry: EntryMetadata & { readonly path: string },
-  own: readonly unknown[],
-): unknown[] {
-  const fields = [kind, entry.path, entry.mode, entry.uid, entry.gid, entry.mtimeSec, ...own]
-  if (entry.xattrs !== undefined && entry.xattrs.length > 0) {
-    fields.push(
-      entry.xattrs.map(({ name, value }) => [name, Buffer.from(value).toString('base64')]),
-    )
-  }
-  return fields
-}
-
 function decodeEntry(file: string, value: unknown): LayerEntry {
   const entry = Array.isArray(value) ? decodeFields(value) : undefined
   if (entry === undefined)
@@ -166,6 +86,7 @@ function decodeEntry(file: string, value: unknown): LayerEntry {
   return entry
 }
 
+/** `[kind, path, mode, uid, gid, mtimeSec, ...of the kind, xattrs?]`; `[kind, path]` for the two that have no metadata. */
 function decodeFields(fields: readonly unknown[]): LayerEntry | undefined {
   const kind = fields[0]
   const path = fields[1]
@@ -244,10 +165,13 @@ function parseLine(path: string, line: string): unknown {
 }
 
 function checkHeader(path: string, value: unknown): void {
-  if (!isRecord(value) || value['format'] !== HEADER.format)
+  if (!isRecord(value) || value['format'] !== CONTENTS_HEADER.format)
     throw damagedContents(path, 'it is no table of contents')
-  if (value['version'] !== HEADER.version)
-    throw damagedContents(path, `its version is ${String(value['version'])}, not ${HEADER.version}`)
+  if (value['version'] !== CONTENTS_HEADER.version)
+    throw damagedContents(
+      path,
+      `its version is ${String(value['version'])}, not ${CONTENTS_HEADER.version}`,
+    )
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

@@ -5,19 +5,23 @@ import fc from 'fast-check'
 import type { DiffEntry } from '../snapshotter.ts'
 import { dir, file, hardlink, opaque, symlink, whiteout } from '../testing/entries.ts'
 import { temporaryDirectory } from '../testing/temporary-directory.ts'
+import { writeContents } from '../testing/write-contents.ts'
 import { ContentsPages } from './contents-pages.ts'
-import { writeContents } from './contents.ts'
 import type { LayerEntry } from './entry.ts'
-import { type EntryPages, LayerIndex } from './layer-index.ts'
-import { MergedLayers } from './merged-layers.ts'
+import { LayerIndex } from './layer-index.ts'
+import { MergedLayers, type StackLayer } from './merged-layers.ts'
 import { normalizeEntries } from './normalize.ts'
 import { StackView } from './stack-view.ts'
 import { LayerTree } from './tree.ts'
 
 /** Pages of a few entries, so that a search has something to do; counts how often it asked. */
-function smallPages(entries: readonly DiffEntry[], size: number): EntryPages & { asked: number } {
+function smallPages(
+  entries: readonly DiffEntry[],
+  size: number,
+): StackLayer<DiffEntry> & { asked: number } {
   return {
     asked: 0,
+    hasLinks: true,
     count: Math.ceil(entries.length / size),
     async page(index) {
       this.asked += 1
@@ -49,72 +53,70 @@ const layer = fc.array(entry, { maxLength: 12 }).map((entries) => {
   return normalizeEntries([...sorted, ...links].filter(isPossible))
 })
 
+/** Checks stacks of layers, each in pages of a few entries. */
+async function checkStacks(
+  check: (
+    layers: readonly LayerEntry[][],
+    pages: readonly StackLayer<DiffEntry>[],
+  ) => Promise<void>,
+): Promise<void> {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(layer, { maxLength: 5 }),
+      fc.integer({ min: 1, max: 4 }),
+      async (layers, pageSize) => {
+        const pages = layers.map((entries) => smallPages(entries, pageSize))
+        await check(layers, pages)
+      },
+    ),
+    { numRuns: Number(process.env['TSBUILD_PROPERTY_RUNS'] ?? 100) },
+  )
+}
+
 describe('the view of a stack', () => {
   it('finds at every path what the merged tree has there', async () => {
     const all = [...new Set(fc.sample(paths, 500))].flatMap((path) => [path, `${path}-link`])
-    await fc.assert(
-      fc.asyncProperty(
-        fc.array(layer, { maxLength: 5 }),
-        fc.integer({ min: 1, max: 4 }),
-        async (layers, pageSize) => {
-          const tree = LayerTree.of<DiffEntry>(layers)
-          const view = new StackView(
-            layers.map((entries) => new LayerIndex(smallPages(entries, pageSize))),
-          )
-          for (const path of ['', ...all]) {
-            const wanted = tree.lookup(path)
-            const found = await view.lookup(path)
-            assert.deepEqual(
-              found && { entry: found.entry, layer: found.layer, source: found.source },
-              wanted && { entry: wanted.entry, layer: wanted.layer, source: wanted.source },
-              JSON.stringify(path),
-            )
-          }
-        },
-      ),
-      { numRuns: Number(process.env['TSBUILD_PROPERTY_RUNS'] ?? 100) },
-    )
+    await checkStacks(async (layers, pages) => {
+      const tree = LayerTree.of<DiffEntry>(layers)
+      const view = new StackView(pages.map((each) => new LayerIndex(each)))
+      for (const path of ['', ...all]) {
+        const wanted = tree.lookup(path)
+        const found = await view.lookup(path)
+        assert.deepEqual(
+          found && { entry: found.entry, layer: found.layer, source: found.source },
+          wanted && { entry: wanted.entry, layer: wanted.layer, source: wanted.source },
+          JSON.stringify(path),
+        )
+      }
+    })
   })
 
   it('walks through what the merged tree has below every path', async () => {
     const all = [...new Set(fc.sample(paths, 30)), 'a', 'b', 'a/a']
-    await fc.assert(
-      fc.asyncProperty(
-        fc.array(layer, { maxLength: 5 }),
-        fc.integer({ min: 1, max: 4 }),
-        async (layers, pageSize) => {
-          const tree = LayerTree.of<DiffEntry>(layers)
-          const merged = new MergedLayers(
-            layers.map((entries) => ({ ...smallPages(entries, pageSize), hasLinks: true })),
-          )
-          for (const path of ['', ...all]) {
-            const nodes: unknown[] = []
-            for await (const page of merged.walk(path)) {
-              nodes.push(...page.map(({ isLinked: _, ...node }) => node))
-            }
-            const wanted = [...tree.walk(path)].filter((node) => node.path !== path)
-            assert.deepEqual(
-              nodes,
-              wanted.map(({ entry, layer: index, path: at, source }) => {
-                return { path: at, entry, layer: index, source }
-              }),
-              JSON.stringify(path),
-            )
-          }
-        },
-      ),
-      { numRuns: Number(process.env['TSBUILD_PROPERTY_RUNS'] ?? 100) },
-    )
+    await checkStacks(async (layers, pages) => {
+      const tree = LayerTree.of<DiffEntry>(layers)
+      const merged = new MergedLayers(pages)
+      for (const path of ['', ...all]) {
+        const nodes: unknown[] = []
+        for await (const page of merged.walk(path)) {
+          nodes.push(...page.map(({ isLinked: _, ...node }) => node))
+        }
+        const wanted = [...tree.walk(path)].filter((node) => node.path !== path)
+        assert.deepEqual(
+          nodes,
+          wanted.map(({ entry, layer: index, path: at, source }) => {
+            return { path: at, entry, layer: index, source }
+          }),
+          JSON.stringify(path),
+        )
+      }
+    })
   })
 
   it('knows the names of one file, whichever comes first', async () => {
     const lower = [file('a'), hardlink('b', 'c'), hardlink('b2', 'b'), file('c')]
     const upper = [hardlink('d', 'd2'), file('d2')]
-    const pages = (entries: readonly LayerEntry[]) => ({
-      ...smallPages(entries, 1),
-      hasLinks: true,
-    })
-    const merged = new MergedLayers([pages(lower), pages(upper)])
+    const merged = new MergedLayers([smallPages(lower, 1), smallPages(upper, 1)])
     const nodes: unknown[] = []
     for await (const page of merged.walk('')) {
       nodes.push(

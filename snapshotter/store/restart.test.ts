@@ -3,9 +3,10 @@ import { chmod, mkdir, open, readdir, readFile, stat, truncate, writeFile } from
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { type DiffId, digestOf } from '../../registry-client/oci/index.ts'
-import { readContents, writeContents } from '../layer/contents.ts'
+import { readContents } from '../layer/contents.ts'
 import { kernel } from '../native/kernel.ts'
 import { temporaryDirectory } from '../testing/temporary-directory.ts'
+import { writeContents } from '../testing/write-contents.ts'
 import { openStore, type Store } from './store.ts'
 
 const never = new AbortController().signal
