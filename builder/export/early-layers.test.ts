@@ -119,7 +119,8 @@ describe('a layer that is sent while it is packed', () => {
     return registry.requests.map(({ method }) => method)
   }
 
-  it('is there when it is packed but for the rest', async () => {
+  /** A layer of which the first half was sent before the rest was packed. */
+  async function sentEarly(): Promise<ImageLayer> {
     const exporter = exporterFor('app')
     const { blob, write, end } = packer()
     announce(exporter, blob)
@@ -128,19 +129,17 @@ describe('a layer that is sent while it is packed', () => {
     await write(LARGE.subarray(HALF.byteLength))
     const layer = await end()
     await ready(exporter, layer)
+    return layer
+  }
+
+  it('is there when it is packed but for the rest', async () => {
+    await sentEarly()
     assert.deepEqual(methods(), ['POST', 'PATCH', 'HEAD', 'PUT'])
     assert.equal(registry.uploads.openCount, 0)
   })
 
   it('is reported under the title of its step, then under its digest', async () => {
-    const exporter = exporterFor('app')
-    const { blob, write, end } = packer()
-    announce(exporter, blob)
-    await write(HALF)
-    await registry.requested('PATCH')
-    await write(LARGE.subarray(HALF.byteLength))
-    const layer = await end()
-    await ready(exporter, layer)
+    const layer = await sentEarly()
     const done = await doneParts(2)
     const part = `sha256:${layer.descriptor.digest.slice(7, 19)}`
     assert.deepEqual(

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { setImmediate } from 'node:timers/promises'
 import {
   DisposableScope,
   EntryFile,
@@ -73,17 +74,20 @@ async function lab() {
   const context = join(path, 'context')
   await mkdir(context)
   await writeFile(join(context, 'f'), 'bytes')
+  const limits = createLimits(1)
   return {
+    limits,
     source: join(context, 'f'),
     store,
-    step: async (worker: PlainWorker) => {
-      const entry: PackEntry = {
-        ...{ type: 'file', path: 'f', mode: 0o644, uid: 0, gid: 0, mtimeSec: 1, sizeBytes: 5 },
-        source: { kind: 'path', root: context, path: 'f' },
-      }
-      const planned = await EntryFile.of(() => store.lease.temporaryPath(), [[entry]])
+    step: async (worker: PlainWorker, paths: readonly string[] = ['f']) => {
+      const entries = paths.map((path): PackEntry => {
+        const metadata = { mode: 0o644, uid: 0, gid: 0, mtimeSec: 1 }
+        const source = { kind: 'path', root: context, path: 'f' } as const
+        return { type: 'file', path, ...metadata, sizeBytes: 5, source }
+      })
+      const planned = await EntryFile.of(() => store.lease.temporaryPath(), [entries])
       const parts = {
-        ...{ store, kernel, limits: createLimits(1), packSignal: never, nowMs: () => 0 },
+        ...{ store, kernel, limits, packSignal: never, nowMs: () => 0 },
         worker: () => Promise.resolve(worker),
         format: FORMAT,
       }
@@ -116,6 +120,27 @@ describe('a layer that a RUN sees', () => {
     await rm(bench.source)
     const worker = new PlainWorker('root', () => Promise.resolve())
     await assert.rejects(bench.step(worker), { code: 'ENOENT' })
+  })
+
+  it('leaves nothing when it fails while its packing waits for its turn', async () => {
+    await using bench = await lab()
+    const { store, limits } = bench
+    const before = await readdir(store.lease.directory)
+    let release = (): void => undefined
+    const released = new Promise<void>((resolve) => {
+      release = resolve
+    })
+    const others = Array.from({ length: limits.cpu.concurrency }, () => limits.cpu(() => released))
+    const refusal = new Error('refused')
+    const worker = new PlainWorker('root', () => Promise.reject(refusal))
+    // More than a page, so that they lie in a file.
+    const paths = Array.from({ length: 600 }, (_, index) => `f${1000 + index}`)
+    await assert.rejects(bench.step(worker, paths), refusal)
+    assert.equal(limits.cpu.pendingCount, 1)
+    release()
+    await Promise.all(others)
+    while (limits.cpu.activeCount + limits.cpu.pendingCount > 0) await setImmediate()
+    assert.deepEqual(await readdir(store.lease.directory), before)
   })
 
   it('is only packed where the worker may not read a source that the user may', async () => {
