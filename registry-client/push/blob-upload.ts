@@ -2,14 +2,15 @@ import type { Access } from '../auth/authorizer.ts'
 import type { BlobProgress, BlobSource } from '../blob-stream.ts'
 import { RegistryError, worthAnother } from '../errors.ts'
 import type { HostClient } from '../host-client.ts'
-import { parseDigest } from '../oci/index.ts'
-import type { HttpResponse, RequestBody } from '../transport/http-message.ts'
+import type { HttpResponse } from '../transport/http-message.ts'
 import { retrying } from '../transport/retry.ts'
 import { hasBlob } from './has-blob.ts'
 import { isRefused, isTooLarge, isWrongDigest, wantsChunks } from './refusals.ts'
+import { blobHeaders, type BlobPart, partBody, type SizedBody } from './upload-body.ts'
 import {
   beginUpload,
-  closingUrl,
+  checkStored,
+  closingRequest,
   heldBytes,
   sessionOf,
   type UploadSession,
@@ -151,19 +152,10 @@ export class BlobUpload {
   async #sendWhole(session: UploadSession): Promise<'done' | 'use-chunks'> {
     const { host, source, access, signal } = this.#options
     try {
-      await host.exchange(
-        {
-          method: 'PUT',
-          target: closingUrl(session, source.descriptor.digest),
-          headers: blobHeaders(source.descriptor.sizeBytes),
-          body: this.#body(0, source.descriptor.sizeBytes),
-          access,
-          expect: [201, 204],
-          lane: 'upload',
-        },
-        signal,
-        async (response) => this.#checkStored(response),
-      )
+      const { digest, sizeBytes } = source.descriptor
+      const body = this.#body({ start: 0, length: sizeBytes })
+      const request = closingRequest(session, digest, { access, body })
+      await host.exchange(request, signal, async (response) => checkStored(response, digest))
       return 'done'
     } catch (error) {
       if (wantsChunks(error)) return 'use-chunks'
@@ -187,7 +179,7 @@ export class BlobUpload {
       method: 'PATCH',
       target: session.location,
       headers: { ...blobHeaders(length), 'content-range': `${start}-${start + length - 1}` },
-      body: this.#body(start, length),
+      body: this.#body({ start, length }),
       access,
       expect: [202, 201, 204],
       lane: 'upload',
@@ -245,65 +237,15 @@ export class BlobUpload {
   async #close(): Promise<void> {
     const { host, source, access, signal } = this.#options
     const session = this.#session ?? (await this.#begin())
-    const target = closingUrl(session, source.descriptor.digest)
-    const request = {
-      method: 'PUT',
-      target,
-      headers: blobHeaders(0),
-      access,
-      expect: [201, 204],
-      lane: 'call',
-    } as const
-    await host.exchange(request, signal, async (response) => this.#checkStored(response))
+    const { digest } = source.descriptor
+    const request = closingRequest(session, digest, { access })
+    await host.exchange(request, signal, async (response) => checkStored(response, digest))
   }
 
-  #checkStored(response: HttpResponse): void {
-    const { digest } = this.#options.source.descriptor
-    const stored = parseDigest(response.header('docker-content-digest') ?? '')
-    if (stored === undefined || stored === digest) return
-    const { host } = response.url
-    throw new RegistryError(
-      'digest-mismatch',
-      `${host} stored the blob as ${stored} instead of ${digest}`,
-      { host },
-    )
-  }
-
-  #body(start: number, length: number): RequestBody {
-    const { source } = this.#options
-    const onProgress = (sentBytes: number): void => {
-      this.#sentBytes = Math.max(this.#sentBytes, sentBytes - start)
+  #body(part: BlobPart): SizedBody {
+    return partBody(this.#options.source, part, (sentBytes) => {
+      this.#sentBytes = Math.max(this.#sentBytes, sentBytes - part.start)
       this.#options.onProgress?.(sentBytes)
-    }
-    return {
-      kind: 'stream',
-      sizeBytes: length,
-      open: () => countedPart(source.open(start), { start, length, onProgress }),
-    }
+    })
   }
-}
-
-/** The first `length` bytes of `chunks`, reported as they are taken. */
-async function* countedPart(
-  chunks: AsyncIterable<Uint8Array>,
-  part: {
-    readonly start: number
-    readonly length: number
-    readonly onProgress: BlobProgress
-  },
-): AsyncGenerator<Uint8Array, void, undefined> {
-  let sent = 0
-  if (part.length === 0) return
-  for await (const chunk of chunks) {
-    const piece =
-      chunk.byteLength > part.length - sent ? chunk.subarray(0, part.length - sent) : chunk
-    yield piece
-    sent += piece.byteLength
-    part.onProgress(part.start + sent)
-    if (sent === part.length) return
-  }
-}
-
-function blobHeaders(sizeBytes: number): Record<string, string> {
-  return { 'content-type': 'application/octet-stream', 'content-length': String(sizeBytes) }
 }

@@ -1,9 +1,10 @@
 import type { Access } from '../auth/authorizer.ts'
 import { RegistryError } from '../errors.ts'
-import type { HostClient } from '../host-client.ts'
-import type { Digest } from '../oci/index.ts'
+import type { HostClient, HostRequest } from '../host-client.ts'
+import { type Digest, parseDigest } from '../oci/index.ts'
 import type { HttpResponse } from '../transport/http-message.ts'
 import { locationOf } from '../transport/redirect.ts'
+import { blobHeaders, type SizedBody } from './upload-body.ts'
 
 /**
  * An upload that the registry has begun: where its next request goes, and what the registry holds
@@ -64,15 +65,8 @@ export async function uploadStatus(
   options: { readonly access: Access; readonly signal: AbortSignal },
 ): Promise<UploadSession | undefined> {
   const { access, signal } = options
-  const request = {
-    method: 'GET',
-    target: session.location,
-    access,
-    expect: [204, 202, 200],
-    lane: 'call',
-  } as const
   try {
-    return await host.exchange(request, signal, async (response) => {
+    return await host.exchange(aboutSession('GET', session, access), signal, async (response) => {
       const held = heldBytes(response)
       // Of an upload with one byte and of an empty one registries say `0-0` alike: neither is worth
       // a guess.
@@ -92,18 +86,19 @@ export async function cancelUpload(
   options: { readonly access: Access; readonly signal: AbortSignal },
 ): Promise<void> {
   const { access, signal } = options
-  const request = {
-    method: 'DELETE',
-    target: session.location,
-    access,
-    expect: [204, 200, 202],
-    lane: 'call',
-  } as const
   try {
-    await host.exchange(request, signal, async () => undefined)
+    await host.exchange(aboutSession('DELETE', session, access), signal, async () => undefined)
   } catch {
     // Not every registry knows how to.
   }
+}
+
+function aboutSession(
+  method: 'GET' | 'DELETE',
+  { location }: UploadSession,
+  access: Access,
+): HostRequest {
+  return { method, target: location, access, expect: [204, 202, 200], lane: 'call' }
 }
 
 /** The session after a response in it: each one may name another Location for the next request. */
@@ -131,10 +126,42 @@ export function heldBytes(response: HttpResponse): number | undefined {
 }
 
 /**
+ * The request that ends an upload with these bytes, or with those that the session has. Answers are for `checkStored`.
+ */
+export function closingRequest(
+  session: UploadSession,
+  digest: Digest,
+  options: { readonly access: Access; readonly body?: SizedBody },
+): HostRequest {
+  const { access, body } = options
+  return {
+    method: 'PUT',
+    target: closingUrl(session, digest),
+    headers: blobHeaders(body?.sizeBytes ?? 0),
+    ...(body === undefined ? {} : { body }),
+    access,
+    expect: [201, 204],
+    lane: body === undefined ? 'call' : 'upload',
+  }
+}
+
+/** Throws RegistryError `digest-mismatch` when the registry says that it stored something else. */
+export function checkStored(response: HttpResponse, digest: Digest): void {
+  const stored = parseDigest(response.header('docker-content-digest') ?? '')
+  if (stored === undefined || stored === digest) return
+  const { host } = response.url
+  throw new RegistryError(
+    'digest-mismatch',
+    `${host} stored the blob as ${stored} instead of ${digest}`,
+    { host },
+  )
+}
+
+/**
  * The URL that ends the upload. The query of a Location may be signed, so it stays as it is, byte
  * for byte.
  */
-export function closingUrl(session: UploadSession, digest: Digest): URL {
+function closingUrl(session: UploadSession, digest: Digest): URL {
   const url = new URL(session.location)
   const separator = url.search === '' ? '?' : `${url.search}&`
   url.search = `${separator}digest=${encodeURIComponent(digest)}`
