@@ -70,7 +70,7 @@ export function manyFiles(count: number, mean: number): ContextWriter {
   }
 }
 
-/** 400 MB that are copied, then doubled by a RUN twice: three layers of 1.2 GB together. */
+/** 400 MB that are copied, and that a RUN copies twice: 1.2 GB in two layers over those of the base. */
 export const bigLayers: ContextWriter = async (directory, bases) => {
   await writeTree(join(directory, 't'), { count: 4000, mean: 100_000, seed: 11 })
   await dockerfile(() => [

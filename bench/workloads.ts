@@ -99,7 +99,7 @@ export const WORKLOADS: readonly Workload[] = [
     ],
     { noCache: true, budget: 0.4 },
   ),
-  workload('push-gzip', '1.2 GB in two layers, gzip, to a registry', big, {
+  workload('push-gzip', '1.2 GB in three layers (base, COPY, RUN), gzip, to a registry', big, {
     noCache: true,
     output: 'push',
     budget: 0.15,
