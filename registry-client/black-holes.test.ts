@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
-import type { RegistryClient, RegistryClientOptions } from './client.ts'
+import type { RegistryClient } from './client.ts'
+import type { RegistryClientOptions } from './host-clients.ts'
 import { RegistryError } from './errors.ts'
 import { digestOf } from './oci/index.ts'
 import { DeafServer } from './testing/deaf-server.ts'

@@ -1,16 +1,11 @@
-import {
-  anonymous,
-  credentialsFor,
-  type Credentials,
-  type CredentialSource,
-} from './auth/credentials.ts'
-import { storedCredentials } from './auth/stored-credentials.ts'
+import { anonymous, credentialsFor, type Credentials } from './auth/credentials.ts'
 import type { BlobProgress, BlobSink, BlobSource, GrowingSource } from './blob-stream.ts'
 import { type CopyOptions, type CopySource, copyImage } from './copy.ts'
 import { inOperation, RegistryError } from './errors.ts'
-import { HostClient } from './host-client.ts'
+import type { HostClient } from './host-client.ts'
+import { HostClients, type RegistryClientOptions } from './host-clients.ts'
 import { type PullPlace, type PullPlaces, pullPlaces } from './hosts/pull-places.ts'
-import { directRouting, type PullSource, type Routing } from './hosts/routing.ts'
+import { directRouting, type Routing } from './hosts/routing.ts'
 import {
   type Descriptor,
   type Digest,
@@ -22,7 +17,6 @@ import {
 } from './oci/index.ts'
 import { ping } from './ping.ts'
 import { type FetchBlobOptions, fetchBlob } from './pull/blob.ts'
-import { blobStreamSource } from './pull/blob-stream-source.ts'
 import { fetchBytes } from './pull/bytes.ts'
 import type { FetchedManifest } from './pull/manifest.ts'
 import { fetchTop, head, type ResolvedImage, type ResolveOptions, resolve } from './pull/resolve.ts'
@@ -37,38 +31,8 @@ import { EarlyUpload } from './push/early-upload.ts'
 import { hasBlob, pushAccess } from './push/has-blob.ts'
 import { pushManifest } from './push/manifest.ts'
 import { listReferrers } from './referrers.ts'
+import { repositorySource } from './repository-source.ts'
 import { deleteManifest, listTags } from './tags.ts'
-import { type Clock, systemClock } from './transport/clock.ts'
-import { type Endpoint, endpointOf } from './transport/endpoint.ts'
-import type { Environment } from './transport/proxy.ts'
-import { DEFAULT_TIMEOUTS, HttpTransport, type TransportTimeouts } from './transport/request.ts'
-import { DEFAULT_RETRY_POLICY, type RetryPolicy } from './transport/retry.ts'
-import { CertificateStore, type HostCertificateFiles } from './transport/tls.ts'
-
-/** All have defaults that suit a command on a user's machine. */
-export interface RegistryClientOptions {
-  /** Default: what Docker and Podman have stored, see `storedCredentials`. */
-  readonly credentials?: CredentialSource
-  /**
-   * Hosts, `host:port`, `*.domain` or CIDR blocks: certificates unchecked, plain http when there is
-   * no TLS (features row R5).
-   */
-  readonly insecureRegistries?: readonly string[]
-  /** PEM files with certificate authorities to trust besides the system's. */
-  readonly caFiles?: readonly string[]
-  /** Certificate files for single hosts, as references name them. */
-  readonly hostCertificates?: ReadonlyMap<string, HostCertificateFiles>
-  /** Proxies, certificate and credential files are found by it. Default: `process.env`. */
-  readonly env?: Environment
-  /** Mirrors. Default: none; `systemRouting` gives what this machine's configuration says. */
-  readonly routing?: Routing
-  readonly userAgent?: string
-  readonly timeouts?: TransportTimeouts
-  readonly retryPolicy?: RetryPolicy
-  readonly clock?: Clock
-  /** One line for the user, e.g. a warning that a registry sent. Default: dropped. */
-  readonly onNotice?: (text: string) => void
-}
 
 /**
  * Pulls from and pushes to registries that speak the OCI distribution specification. Connections,
@@ -78,38 +42,14 @@ export interface RegistryClientOptions {
  */
 export class RegistryClient implements AsyncDisposable {
   readonly #options: RegistryClientOptions
-  readonly #certificates: CertificateStore
-  readonly #transport: HttpTransport
-  readonly #source: CredentialSource
   readonly #routing: Routing
-  readonly #insecureRegistries: readonly string[]
-  readonly #hosts = new Map<string, HostClient>()
+  readonly #hosts: HostClients
   readonly #mirrorsShown = new Set<string>()
 
   constructor(options: RegistryClientOptions = {}) {
-    const env = options.env ?? process.env
     this.#options = options
-    this.#source = options.credentials ?? storedCredentials(env)
     this.#routing = options.routing ?? directRouting
-    this.#certificates = new CertificateStore({
-      env,
-      caFiles: options.caFiles ?? [],
-      hostFiles: new Map([
-        ...(this.#routing.hostCertificates ?? []),
-        ...(options.hostCertificates ?? []),
-      ]),
-    })
-    this.#insecureRegistries = [
-      ...(options.insecureRegistries ?? []),
-      ...this.#routing.insecureRegistries,
-    ]
-    this.#transport = new HttpTransport({
-      env,
-      certificates: this.#certificates,
-      insecureRegistries: this.#insecureRegistries,
-      userAgent: options.userAgent ?? 'tsbuild',
-      timeouts: options.timeouts ?? DEFAULT_TIMEOUTS,
-    })
+    this.#hosts = new HostClients(options, this.#routing)
   }
 
   /**
@@ -217,7 +157,7 @@ export class RegistryClient implements AsyncDisposable {
     options: { readonly signal: AbortSignal; readonly onProgress?: BlobProgress },
   ): BegunUpload {
     const { registry, repository } = reference
-    const host = this.#host(registry)
+    const host = this.#hosts.of(registry)
     return new EarlyUpload({ host, repository, access: pushAccess(repository), source, ...options })
   }
 
@@ -255,33 +195,15 @@ export class RegistryClient implements AsyncDisposable {
     // What can be wrong with bytes is wrong with the source's.
     const from = source.origin?.registry ?? 'the source'
     return inOperation(`copy to ${familiarReference(target)}`, from, () =>
-      copyImage(source, { host: this.#host(registry), reference: target }, options),
+      copyImage(source, { host: this.#hosts.of(registry), reference: target }, options),
     )
   }
 
   /** What `reference` names, to copy it elsewhere; its blobs go through without being stored. */
   repositorySource(reference: Reference): CopySource {
-    const { registry, repository } = reference
-    const place = (digest: Digest): Reference => ({ registry, repository, tag: undefined, digest })
-    return {
-      origin: { registry, repository },
-      top: (signal) => this.fetchManifest(reference, { signal }),
-      manifest: ({ digest }, signal) => this.fetchManifest(place(digest), { signal }),
-      referrers: (subject, signal) => this.referrers(reference, subject, { signal }),
-      tagged: async (tag, signal) => {
-        const beside = { registry, repository, tag, digest: undefined }
-        try {
-          return await this.fetchManifest(beside, { signal })
-        } catch (error) {
-          if (error instanceof RegistryError && error.code === 'not-found') return undefined
-          throw error
-        }
-      },
-      blob: (descriptor, signal) => {
-        const places: PullPlaces = (work) => this.#pulling(reference, (tryAll) => tryAll(work))
-        return blobStreamSource(places, descriptor, signal)
-      },
-    }
+    return repositorySource(this, reference, (work) =>
+      this.#pulling(reference, (tryAll) => tryAll(work)),
+    )
   }
 
   /** What refers to the manifest `subject` in the repository of `reference`: signatures and such. */
@@ -293,7 +215,7 @@ export class RegistryClient implements AsyncDisposable {
     const { registry, repository } = reference
     const query = { repository, subject, artifactType: options.artifactType }
     return inOperation(`list referrers of ${subject}`, registry, () =>
-      listReferrers(this.#host(registry), query, options.signal),
+      listReferrers(this.#hosts.of(registry), query, options.signal),
     )
   }
 
@@ -304,7 +226,7 @@ export class RegistryClient implements AsyncDisposable {
   ): Promise<string[]> {
     const { registry, repository } = reference
     return inOperation(`list tags of ${familiarName(reference)}`, registry, () =>
-      listTags(this.#host(registry), repository, options.signal),
+      listTags(this.#hosts.of(registry), repository, options.signal),
     )
   }
 
@@ -316,14 +238,14 @@ export class RegistryClient implements AsyncDisposable {
     const { registry, repository } = reference
     const tagOrDigest = reference.digest ?? reference.tag ?? 'latest'
     return inOperation(`delete ${familiarReference(reference)}`, registry, () =>
-      deleteManifest(this.#host(registry), { repository, tagOrDigest }, options.signal),
+      deleteManifest(this.#hosts.of(registry), { repository, tagOrDigest }, options.signal),
     )
   }
 
   /** Whether the registry answers and takes the stored credentials. */
   ping(registry: string, options: { readonly signal: AbortSignal }): Promise<void> {
     return inOperation(`reach ${registry}`, registry, () =>
-      ping(this.#host(registry), options.signal),
+      ping(this.#hosts.of(registry), options.signal),
     )
   }
 
@@ -338,61 +260,26 @@ export class RegistryClient implements AsyncDisposable {
   ): Promise<void> {
     const source = credentials === undefined ? anonymous : credentialsFor(registry, credentials)
     return inOperation(`log in to ${registry}`, registry, () =>
-      ping(this.#makeHost({ registry, isPlainHttp: false }, source), options.signal),
+      ping(this.#hosts.withCredentials(registry, source), options.signal),
     )
   }
 
   [Symbol.asyncDispose](): Promise<void> {
-    return this.#transport[Symbol.asyncDispose]()
+    return this.#hosts[Symbol.asyncDispose]()
   }
 
   #pulling<T>(reference: Reference, work: (places: PullPlaces) => Promise<T>): Promise<T> {
     return inOperation(`pull ${familiarReference(reference)}`, reference.registry, async () => {
       const sources = this.#routing.pullSources(reference)
-      return work(pullPlaces(reference, sources, (source) => this.#hostOf(source)))
+      return work(pullPlaces(reference, sources, (source) => this.#hosts.at(source)))
     })
   }
 
   #pushing<T>(reference: Reference, work: (host: HostClient) => Promise<T>): Promise<T> {
     const { registry } = reference
     return inOperation(`push ${familiarReference(reference)}`, registry, async () =>
-      work(this.#host(registry)),
+      work(this.#hosts.of(registry)),
     )
-  }
-
-  #host(registry: string): HostClient {
-    return this.#hostOf({ registry, isPlainHttp: false })
-  }
-
-  #hostOf(source: HostPlace): HostClient {
-    const { registry, isPlainHttp, endpoint } = source
-    const key = JSON.stringify([registry, isPlainHttp, endpoint?.baseUrl, endpoint?.namespace])
-    const host = this.#hosts.get(key) ?? this.#makeHost(source, this.#source)
-    this.#hosts.set(key, host)
-    return host
-  }
-
-  #makeHost(place: HostPlace, source: CredentialSource): HostClient {
-    return new HostClient({
-      endpoint: this.#endpointOf(place),
-      transport: this.#transport,
-      source,
-      clock: this.#options.clock ?? systemClock,
-      retryPolicy: this.#options.retryPolicy ?? DEFAULT_RETRY_POLICY,
-      onNotice: (text) => this.#options.onNotice?.(text),
-    })
-  }
-
-  #endpointOf({ registry, isPlainHttp, endpoint }: HostPlace): Endpoint {
-    if (endpoint !== undefined) return { registry, fallbackUrl: undefined, ...endpoint }
-    if (isPlainHttp) {
-      return { registry, baseUrl: new URL(`http://${registry}/v2/`), fallbackUrl: undefined }
-    }
-    return endpointOf(registry, {
-      insecureRegistries: this.#insecureRegistries,
-      hasCertificates: (host) => this.#certificates.hasCertificates(host),
-      hasExtraAuthorities: (this.#options.caFiles ?? []).length > 0,
-    })
   }
 
   /** The log says which mirror served, once for each repository. */
@@ -405,8 +292,6 @@ export class RegistryClient implements AsyncDisposable {
     this.#options.onNotice?.(text)
   }
 }
-
-type HostPlace = Pick<PullSource, 'registry' | 'isPlainHttp' | 'endpoint'>
 
 /** HEAD of what must be there: that a mirror does not have it makes the next place be asked. */
 async function presentHead(place: PullPlace, signal: AbortSignal): Promise<Descriptor> {

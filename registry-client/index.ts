@@ -27,7 +27,7 @@ export { dockerConfigPath, storedCredentials } from './auth/stored-credentials.t
 export { BatchedFile } from './batched-file.ts'
 export { blobFileSink, blobFileSource } from './blob-file.ts'
 export type { BlobProgress, BlobSink, BlobSource, GrowingSource } from './blob-stream.ts'
-export { RegistryClient, type RegistryClientOptions } from './client.ts'
+export { RegistryClient } from './client.ts'
 export { configPlatform, type CopyOptions, type CopySource } from './copy.ts'
 export { RegistryError, type RegistryErrorCode, type RegistryErrorDetails } from './errors.ts'
 export { daemonJson } from './hosts/daemon-json.ts'
@@ -41,6 +41,7 @@ export {
   type SourceEndpoint,
 } from './hosts/routing.ts'
 export { systemRouting } from './hosts/system-routing.ts'
+export type { RegistryClientOptions } from './host-clients.ts'
 export type { FetchBlobOptions } from './pull/blob.ts'
 export type { FetchedManifest } from './pull/manifest.ts'
 export type { ResolvedImage, ResolveOptions } from './pull/resolve.ts'

@@ -1,5 +1,6 @@
 import { anonymous } from '../auth/credentials.ts'
-import { RegistryClient, type RegistryClientOptions } from '../client.ts'
+import { RegistryClient } from '../client.ts'
+import type { RegistryClientOptions } from '../host-clients.ts'
 import { type Reference, parseReference } from '../oci/index.ts'
 import { RegistryError, type RegistryErrorCode } from '../errors.ts'
 import assert from 'node:assert/strict'
