@@ -78,6 +78,7 @@ export class BuildSession implements AsyncDisposable {
       kernel,
       contextsDirectory: store.root.contextsDir,
       workDirectory: store.lease.directory,
+      temporaryPath: (kind) => store.lease.temporaryPath(kind),
       env: services.env,
       readSecret: (id) => this.#secrets.value(id),
       sshAgent: () => this.#secrets.agentSocket('default'),

@@ -1,6 +1,4 @@
-import { randomUUID } from 'node:crypto'
 import { createReadStream, fstatSync } from 'node:fs'
-import { join } from 'node:path'
 import { buffer } from 'node:stream/consumers'
 import { errnoOf } from '../../snapshotter/index.ts'
 import { archiveTime, openArchiveTree } from './archive-tree.ts'
@@ -17,7 +15,7 @@ export async function openArchive(
   options: OpenOptions,
   parts: ContextParts,
 ): Promise<OpenContext> {
-  const directory = join(parts.workDirectory, `archive-${randomUUID()}`)
+  const directory = parts.temporaryPath('archive')
   const { description } = options
   const tree = await openArchiveTree({
     kernel: parts.kernel,

@@ -17,8 +17,10 @@ export interface ContextParts {
   readonly contextsDirectory: string
   /** Told of every download that is used. */
   readonly onDownload?: (digest: Digest) => void
-  /** Directory of this build for everything unfinished or unpacked, on the same file system. */
+  /** Directory of this build for checkouts, on the same file system. */
   readonly workDirectory: string
+  /** Gives paths in it for everything else that is unfinished or unpacked; `kind` is a part of the name. */
+  readonly temporaryPath: (kind: string) => string
   readonly env: Readonly<Record<string, string | undefined>>
   /** Secrets of the build, for servers that want to know who asks (features rows D114, D121). */
   readonly readSecret: SecretReader

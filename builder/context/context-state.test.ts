@@ -3,6 +3,7 @@ import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { kernel } from '../../snapshotter/index.ts'
+import { temporaryPaths } from '../../snapshotter/testing/temporary-directory.ts'
 import { ContextState } from './context-state.ts'
 
 describe('the state of a context', () => {
@@ -29,7 +30,7 @@ describe('the state of a context', () => {
       root,
       patterns,
       file: join(place, 'closed'),
-      workDirectory: place,
+      temporaryPath: temporaryPaths(place),
       signal: new AbortController().signal,
       now: () => Date.now() + laterMs,
     })

@@ -1,15 +1,7 @@
-import { randomUUID } from 'node:crypto'
-import { rename, rm } from 'node:fs/promises'
-import { join } from 'node:path'
 import { type Digest, digestOf } from '../../registry-client/oci/index.ts'
-import {
-  errnoOf,
-  type Kernel,
-  type LayerPath,
-  readText,
-  writeText,
-} from '../../snapshotter/index.ts'
+import { errnoOf, type Kernel, type LayerPath } from '../../snapshotter/index.ts'
 import { hashValue } from '../solver/canonical.ts'
+import { recallJson, rememberJson } from './remembered-json.ts'
 
 export interface ContextStateOptions {
   readonly kernel: Pick<Kernel, 'treeState'>
@@ -19,8 +11,8 @@ export interface ContextStateOptions {
   readonly patterns: readonly string[]
   /** File to remember ignored directories in; its directory exists. */
   readonly file: string
-  /** Directory for the unfinished file, on the same file system. */
-  readonly workDirectory: string
+  /** Gives the path of the unfinished file, on the same file system. */
+  readonly temporaryPath: (kind: string) => string
   readonly signal: AbortSignal
   readonly now?: () => number
 }
@@ -28,7 +20,6 @@ export interface ContextStateOptions {
 /** As for the stat cache: what changed less than this ago could change again and look the same. One second more, as it counts in seconds. */
 const SETTLED_AFTER_MS = 3000
 const CLOSED_MAX = 10_000
-const WHAT = 'ignored directories'
 
 /**
  * Tells that a part of a context is what it was in an earlier build without making a list of it: 50,000 unchanged files
@@ -65,15 +56,9 @@ export class ContextState {
     if (this.#options.patterns.length === 0 || !isNew) {
       return
     }
-    const { workDirectory, file } = this.#options
-    const temporary = join(workDirectory, `context-state-${randomUUID()}`)
-    try {
-      const text = JSON.stringify({ patterns: this.#patternsKey, closed: all })
-      await writeText(WHAT, temporary, text, { flag: 'wx', mode: 0o600 })
-      await rename(temporary, file)
-    } finally {
-      await rm(temporary, { force: true })
-    }
+    const { temporaryPath, file } = this.#options
+    const state = { patterns: this.#patternsKey, closed: all }
+    await rememberJson(file, state, temporaryPath('context-state'))
   }
 
   async #look(path: LayerPath): Promise<Digest | undefined> {
@@ -105,16 +90,7 @@ export class ContextState {
   }
 
   async #readFile(): Promise<readonly LayerPath[] | undefined> {
-    let value: unknown
-    try {
-      value = JSON.parse(await readText(WHAT, this.#options.file))
-    } catch (error) {
-      const isAbsent = errnoOf(error) === 'ENOENT'
-      if (isAbsent || error instanceof SyntaxError) {
-        return undefined
-      }
-      throw error
-    }
+    const value = await recallJson(this.#options.file)
     if (
       typeof value !== 'object' ||
       value === null ||

@@ -23,7 +23,7 @@ export async function openDirectory(
   const memory = join(parts.contextsDirectory, digestHex(digestOf(root)))
   const [statFile, closedFile] = [`${memory}.stat`, `${memory}.closed`]
   for (const file of [statFile, closedFile]) markUsed(file)
-  const { kernel, workDirectory } = parts
+  const { kernel, temporaryPath } = parts
   const patterns = parseIgnoreFile(ignoreText)
   const ignore = compileMatcher(patterns)
   const tree = (signal: AbortSignal): DirectoryTree =>
@@ -31,8 +31,8 @@ export async function openDirectory(
       ...{ kernel, root, description: options.description, ignore, signal },
       ignoreDescription: 'excluded by .dockerignore',
       ownership: 'root',
-      statCache: () => StatCache.open({ file: statFile, workDirectory }),
-      state: new ContextState({ kernel, root, patterns, file: closedFile, workDirectory, signal }),
+      statCache: () => StatCache.open({ file: statFile, temporaryPath }),
+      state: new ContextState({ kernel, root, patterns, file: closedFile, temporaryPath, signal }),
     })
   return {
     tree,

@@ -14,6 +14,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { type Digest, digestOf } from '../../registry-client/oci/index.ts'
 import { kernel, type Kernel, type LayerPath } from '../../snapshotter/index.ts'
+import { temporaryPaths } from '../../snapshotter/testing/temporary-directory.ts'
 import type { TreeFile } from '../ops/copy-source.ts'
 import { DirectoryTree } from './directory-tree.ts'
 import { ContextError } from './errors.ts'
@@ -192,7 +193,7 @@ describe('DirectoryTree', () => {
 
   describe('with a stat cache', () => {
     const openCache = (): Promise<StatCache> =>
-      StatCache.open({ file: join(directory, 'cache'), workDirectory: directory })
+      StatCache.open({ file: join(directory, 'cache'), temporaryPath: temporaryPaths(directory) })
     const later = (): number => Date.now() + 10_000
 
     it('does not read a file again that looks the same', async () => {

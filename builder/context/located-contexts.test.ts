@@ -7,6 +7,7 @@ import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { kernel } from '../../snapshotter/index.ts'
+import { temporaryPaths } from '../../snapshotter/testing/temporary-directory.ts'
 import type { BuildRequest, ContextLocation, DockerfileLocation } from '../request.ts'
 import { ContextError } from './errors.ts'
 import { LocatedContexts } from './located-contexts.ts'
@@ -52,6 +53,7 @@ describe('LocatedContexts', () => {
         kernel,
         contextsDirectory: join(directory, 'contexts'),
         workDirectory: join(directory, 'work'),
+        temporaryPath: temporaryPaths(join(directory, 'work')),
         env: { PATH: process.env['PATH'] },
         readSecret: () => Promise.resolve(undefined),
         sshAgent: () => Promise.resolve(undefined),

@@ -16,6 +16,7 @@ import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { digestOf } from '../../registry-client/oci/index.ts'
 import { kernel } from '../../snapshotter/index.ts'
+import { temporaryPaths } from '../../snapshotter/testing/temporary-directory.ts'
 import { CopyError } from '../ops/copy-errors.ts'
 import { serveGit } from '../ops/testing/git-server.ts'
 import { classifyInput } from './archive-bytes.ts'
@@ -72,6 +73,7 @@ describe('openContext', () => {
         kernel,
         contextsDirectory: join(directory, 'contexts'),
         workDirectory: join(directory, 'work'),
+        temporaryPath: temporaryPaths(join(directory, 'work')),
         env: { PATH: process.env['PATH'] },
         readSecret: () => Promise.resolve(undefined),
         sshAgent: () => Promise.resolve(undefined),

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, truncateSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { temporaryPaths } from '../../snapshotter/testing/temporary-directory.ts'
 import { rememberedReader } from './remembered-texts.ts'
 
 describe('rememberedReader', () => {
@@ -25,7 +26,7 @@ describe('rememberedReader', () => {
       },
       {
         contextsDirectory: join(directory, 'contexts'),
-        workDirectory: join(directory, 'work'),
+        temporaryPath: temporaryPaths(join(directory, 'work')),
       },
     )
 

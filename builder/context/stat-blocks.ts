@@ -119,7 +119,7 @@ export class StatBlocks implements AsyncDisposable {
     if (place === undefined) {
       return undefined
     }
-    const block = decodeBlock(await this.#file.readAt(place.position, place.length))
+    const block = decodeBlock(await readAt(this.#file, place.position, place.length))
     place.first = alone(block?.paths[0])
     this.#held = { index, block }
     return block
@@ -174,15 +174,25 @@ async function findBlocks(file: NamedFile): Promise<{ places: Place[]; end: numb
   const places: Place[] = []
   let position = MAGIC.length
   const size = await file.sizeBytes()
-  if (!(await file.readAt(0, MAGIC.length)).equals(MAGIC)) {
+  if (!(await readAt(file, 0, MAGIC.length)).equals(MAGIC)) {
     return { places, end: 0 }
   }
   for (;;) {
-    const length = blockBytes(await file.readAt(position, HEADER_BYTES))
+    const length = blockBytes(await readAt(file, position, HEADER_BYTES))
     if (length === undefined || length > BLOCK_BYTES_MAX || position + length > size) {
       return { places, end: position }
     }
     places.push({ position, length, first: undefined })
     position += length
+  }
+}
+
+/** What the disk does not give is as good as damaged. */
+async function readAt(file: NamedFile, position: number, length: number): Promise<Buffer> {
+  try {
+    return await file.readAt(position, length)
+  } catch (error) {
+    if (errnoOf(error) === 'EIO') return Buffer.alloc(0)
+    throw error
   }
 }

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Digest, digestOf } from '../../registry-client/oci/index.ts'
 import type { ScannedEntry } from '../../snapshotter/index.ts'
+import { temporaryPaths } from '../../snapshotter/testing/temporary-directory.ts'
 import { StatCache } from './stat-cache.ts'
 
 const LATER_MS = 2_000_000_000_000
@@ -16,7 +17,7 @@ describe('StatCache', () => {
   afterEach(() => rmSync(directory, { recursive: true }))
 
   const open = (): Promise<StatCache> =>
-    StatCache.open({ file: join(directory, 'cache'), workDirectory: directory })
+    StatCache.open({ file: join(directory, 'cache'), temporaryPath: temporaryPaths(directory) })
 
   const entry = (path: string, changes: Partial<ScannedEntry> = {}): ScannedEntry => ({
     path,

@@ -1,6 +1,4 @@
-import { randomUUID } from 'node:crypto'
 import { rename, rm } from 'node:fs/promises'
-import { join } from 'node:path'
 import type { Digest } from '../../registry-client/oci/index.ts'
 import { comparePaths, type LayerPath } from '../../snapshotter/index.ts'
 import type { FileStat, StatRecord } from './stat-block.ts'
@@ -22,8 +20,8 @@ const SETTLED_AFTER_MS = 2000
 export interface StatCacheOptions {
   /** File to keep it in; its directory exists. */
   readonly file: string
-  /** Directory for unfinished files, on the same file system. */
-  readonly workDirectory: string
+  /** Gives paths for unfinished files, on the same file system. */
+  readonly temporaryPath: (kind: string) => string
 }
 
 /** Records of this build that were written to a file of their own. */
@@ -118,7 +116,7 @@ export class StatCache {
    * fill at most half of the file.
    */
   async save(): Promise<void> {
-    const temporary = join(this.#options.workDirectory, `stat-cache-${randomUUID()}`)
+    const temporary = this.#options.temporaryPath('stat-cache')
     try {
       if (this.#freshCount > 0) {
         await this.#write(temporary)
@@ -160,7 +158,7 @@ export class StatCache {
       await last.blocks.append(records)
       return
     }
-    const path = join(this.#options.workDirectory, `stat-run-${randomUUID()}`)
+    const path = this.#options.temporaryPath('stat-run')
     const blocks = await StatBlocks.create(path)
     this.#runs.push({ path, blocks })
     await blocks.append(records)

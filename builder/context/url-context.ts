@@ -77,7 +77,7 @@ async function fetchUrl(
     { url, checksum, ...(authorization === undefined ? {} : { headers: { authorization } }) },
     {
       directory: downloadsDirectory(parts),
-      workDirectory: parts.workDirectory,
+      temporaryPath: parts.temporaryPath,
       sizeBytesMax: DOWNLOAD_BYTES_MAX,
       env: parts.env,
       signal: parts.signal,

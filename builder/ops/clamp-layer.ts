@@ -80,7 +80,10 @@ async function repack(
   signal: AbortSignal,
 ): Promise<DiffId> {
   const root = `${(await access.directory(layer, signal)).path}/fs`
-  const files = { output: store.lease.temporaryPath(), contents: store.lease.temporaryPath() }
+  const files = {
+    output: store.lease.temporaryPath('layer'),
+    contents: store.lease.temporaryPath('contents'),
+  }
   const { compression, level } = format
   const result = await limits.cpu(async () =>
     (await worker()).packEntries(

@@ -91,7 +91,7 @@ export class LayerFetcher {
       try {
         const onProgress = progressOf(step, digest, sizeBytes)
         const temporary = await firstOf(origins, async (origin) => {
-          const path = store.lease.temporaryPath()
+          const path = store.lease.temporaryPath('layer')
           const sink = await FileSink.create(path, `blob ${digest}`)
           onArrival?.({ blob, file: path })
           await client.fetchBlob({ ...origin, tag: undefined, digest }, descriptor, sink, {

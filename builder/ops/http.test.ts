@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { digestOf } from '../../registry-client/oci/index.ts'
+import { temporaryPaths } from '../../snapshotter/testing/temporary-directory.ts'
 import { CopyError, type CopyErrorCode } from './copy-errors.ts'
 import { type Download, download, type DownloadRequest, redactUrl } from './http.ts'
 
@@ -52,7 +53,7 @@ describe('download', () => {
       { url: `${base}/f`, checksum: undefined, ...request },
       {
         directory: join(directory, 'kept'),
-        workDirectory: directory,
+        temporaryPath: temporaryPaths(directory),
         sizeBytesMax,
         env,
         signal: new AbortController().signal,

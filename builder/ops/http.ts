@@ -1,11 +1,10 @@
-import { createHash, randomUUID } from 'node:crypto'
-import { createReadStream, createWriteStream } from 'node:fs'
-import { link, mkdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises'
+import { createHash } from 'node:crypto'
+import { createReadStream } from 'node:fs'
+import { link, mkdir, open, rename, rm, stat, utimes } from 'node:fs/promises'
 import type { IncomingMessage } from 'node:http'
 import { join } from 'node:path'
-import { Transform } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
-import { errnoOf } from '../../snapshotter/index.ts'
+import { errnoOf, writeFailure } from '../../snapshotter/index.ts'
 import {
   type Digest,
   digestHex,
@@ -13,6 +12,7 @@ import {
   digestOfHash,
   parseDigest,
 } from '../../registry-client/oci/index.ts'
+import { recallJson, rememberJson } from '../context/remembered-json.ts'
 import { CopyError } from './copy-errors.ts'
 import { downloadFailed as failed, messageOf, openUrl, redactUrl } from './http-request.ts'
 
@@ -38,8 +38,8 @@ export interface DownloadRequest {
 export interface DownloadOptions {
   /** Directory that keeps downloads and what servers said of them between builds; made when missing. */
   readonly directory: string
-  /** Directory for unfinished files and for names of what is in use, on the same file system. */
-  readonly workDirectory: string
+  /** Gives paths for unfinished files and for names of what is in use, on the same file system; `kind` is a part of the name. */
+  readonly temporaryPath: (kind: string) => string
   readonly sizeBytesMax: number
   /** Proxies are taken from it. */
   readonly env: Readonly<Record<string, string | undefined>>
@@ -57,7 +57,7 @@ export async function download(
   options: DownloadOptions,
 ): Promise<Download> {
   const kept = await findOrFetch(request, options)
-  const file = join(options.workDirectory, `download-${randomUUID()}`)
+  const file = options.temporaryPath('download')
   try {
     await link(kept.file, file)
   } catch (error) {
@@ -82,11 +82,12 @@ export async function removeIfDamaged(
   const hash = createHash('sha256')
   try {
     await pipeline(createReadStream(file), hash, { signal })
+    if (digestOfHash(hash) === digest) return false
   } catch (error) {
     if (errnoOf(error) === 'ENOENT') return false
-    throw error
+    // What the disk does not give is as good as damaged.
+    if (errnoOf(error) !== 'EIO') throw error
   }
-  if (digestOfHash(hash) === digest) return false
   await rm(file, { force: true })
   return true
 }
@@ -122,7 +123,7 @@ async function store(
   expected: Digest | undefined,
   options: DownloadOptions,
 ): Promise<Download> {
-  const temporary = join(options.workDirectory, `download-${randomUUID()}`)
+  const temporary = options.temporaryPath('downloading')
   try {
     const { digest, sizeBytes } = await save(request, response, temporary, options)
     const file = join(options.directory, digestHex(digest))
@@ -147,29 +148,37 @@ async function save(
 ): Promise<{ readonly digest: Digest; readonly sizeBytes: number }> {
   const hash = createHash('sha256')
   let sizeBytes = 0
-  const meter = new Transform({
-    transform(chunk: Buffer, _encoding, done) {
-      sizeBytes += chunk.length
-      hash.update(chunk)
-      const isTooLarge = sizeBytes > options.sizeBytesMax
-      done(
-        isTooLarge ? failed(request.url, `it is larger than ${options.sizeBytesMax} bytes`) : null,
-        chunk,
-      )
-    },
-  })
-  try {
-    await pipeline(response, meter, createWriteStream(file, { flags: 'wx', mode: 0o600 }), {
-      signal: options.signal,
-    })
-  } catch (error) {
-    options.signal.throwIfAborted()
-    throw error instanceof CopyError ? error : failed(request.url, messageOf(error), error)
-  }
-  if (!response.complete) {
-    throw failed(request.url, 'the connection was closed before the end')
+  await using out = await open(file, 'wx', 0o600)
+  for await (const chunk of chunksOf(request, response, options.signal)) {
+    sizeBytes += chunk.length
+    hash.update(chunk)
+    if (sizeBytes > options.sizeBytesMax) {
+      throw failed(request.url, `it is larger than ${options.sizeBytesMax} bytes`)
+    }
+    try {
+      await out.writeFile(chunk)
+    } catch (error) {
+      throw writeFailure(redactUrl(request.url), file, error)
+    }
   }
   return { digest: digestOfHash(hash), sizeBytes }
+}
+
+async function* chunksOf(
+  { url }: DownloadRequest,
+  response: IncomingMessage,
+  signal: AbortSignal,
+): AsyncGenerator<Buffer> {
+  const chunks: AsyncIterable<Buffer> = response
+  try {
+    yield* chunks
+  } catch (error) {
+    signal.throwIfAborted()
+    throw failed(url, messageOf(error), error)
+  }
+  if (!response.complete) {
+    throw failed(url, 'the connection was closed before the end')
+  }
 }
 
 function checked(
@@ -201,31 +210,26 @@ async function writeRecord(
   record: DownloadRecord,
 ): Promise<void> {
   const { digest, lastModifiedSec, etag } = record
-  const temporary = join(options.workDirectory, `download-${randomUUID()}.json`)
-  await writeFile(temporary, JSON.stringify({ digest, lastModifiedSec, etag }), { mode: 0o600 })
-  await rename(temporary, recordFile(options.directory, url))
+  const file = recordFile(options.directory, url)
+  const temporary = options.temporaryPath('download-record')
+  await rememberJson(file, { digest, lastModifiedSec, etag }, temporary)
 }
 
 /** What is known of a URL, if its file is still there. */
 async function readRecord(directory: string, url: string): Promise<DownloadRecord | undefined> {
-  try {
-    const record: unknown = JSON.parse(await readFile(recordFile(directory, url), 'utf8'))
-    const digest = parseDigest(field(record, 'digest', 'string') ?? '')
-    if (digest === undefined) {
-      return undefined
-    }
-    const file = join(directory, digestHex(digest))
-    const { size } = await stat(file)
-    const lastModifiedSec = field(record, 'lastModifiedSec', 'number')
-    return { file, digest, sizeBytes: size, lastModifiedSec, etag: field(record, 'etag', 'string') }
-  } catch (error) {
-    // One that the disk does not give is downloaded again.
-    const errno = errnoOf(error)
-    if (error instanceof SyntaxError || errno === 'ENOENT' || errno === 'EIO') {
-      return undefined
-    }
-    throw error
+  const record = await recallJson(recordFile(directory, url))
+  const digest = parseDigest(field(record, 'digest', 'string') ?? '')
+  if (digest === undefined) {
+    return undefined
   }
+  const file = join(directory, digestHex(digest))
+  const found = await stat(file).catch((error: unknown) => {
+    if (errnoOf(error) === 'ENOENT') return undefined
+    throw error
+  })
+  const lastModifiedSec = field(record, 'lastModifiedSec', 'number')
+  const etag = field(record, 'etag', 'string')
+  return found && { file, digest, sizeBytes: found.size, lastModifiedSec, etag }
 }
 
 function field(record: unknown, name: string, type: 'string'): string | undefined

@@ -117,7 +117,7 @@ export class LayerVariants {
   ): Promise<LayerBlob> {
     const { store, limits, kernel } = this.#parts
     const { compression, level } = format
-    const output = store.lease.temporaryPath()
+    const output = store.lease.temporaryPath('layer')
     const made = await limits.cpu(() =>
       kernel.recompress({
         blob: store.blobs.path(source.digest),

@@ -198,7 +198,7 @@ export async function writeEntries(
   if (blob === undefined) {
     throw new BuildError('layer-missing', `could not fill a cache mount: layer ${diffId} is gone`)
   }
-  const contents = store.lease.temporaryPath()
+  const contents = store.lease.temporaryPath('contents')
   const worker = await parts.worker()
   await worker.unpackLayer(
     {

@@ -36,7 +36,7 @@ export async function openArchive(
   }
   const root = parts.store.lease.temporaryPath()
   await mkdir(root)
-  const contents = parts.store.lease.temporaryPath()
+  const contents = parts.store.lease.temporaryPath('contents')
   const how = {
     blob: file,
     compression: 'auto',

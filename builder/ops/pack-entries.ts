@@ -45,7 +45,7 @@ export async function packPlanned(
   const { store, limits, format } = parts
   const { createdAt, directory, blob = packedBlob(parts) } = layer
   const output = blob.file
-  const contents = store.lease.temporaryPath()
+  const contents = store.lease.temporaryPath('contents')
   const { compression, level } = format
   const { partsTable } = store.root
   const pack = async (): Promise<PackResult> => {
@@ -79,5 +79,5 @@ export function packedBlob({
   readonly store: Pick<Store, 'lease'>
   readonly format: LayerFormat
 }): GrowingBlob {
-  return new GrowingBlob(store.lease.temporaryPath(), format)
+  return new GrowingBlob(store.lease.temporaryPath('layer'), format)
 }

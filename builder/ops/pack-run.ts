@@ -39,7 +39,7 @@ export async function packRun(
 ): Promise<PackedLayer> {
   const { store, access, limits, format } = parts
   const output = run.blob.file
-  const contents = store.lease.temporaryPath()
+  const contents = store.lease.temporaryPath('contents')
   const { compression, level } = format
   const result = await run.blob.during(async () => {
     const parentContents = run.hidesDirectories

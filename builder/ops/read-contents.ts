@@ -14,7 +14,7 @@ export async function readLayerContents(
   signal: AbortSignal,
 ): Promise<string> {
   const { diffId } = await layer.packing
-  const file = parts.store.lease.temporaryPath()
+  const file = parts.store.lease.temporaryPath('contents')
   const read = await parts.kernel.readLayer({
     blob: path,
     compression: blob.compression,

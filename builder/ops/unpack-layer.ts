@@ -30,7 +30,7 @@ export async function unpackLayer(
   const meanwhile = await layers.get(diffId, signal)
   if (meanwhile?.directory !== undefined) return meanwhile.directory
   const directory = await layers.allocateDirectory(signal)
-  const contents = lease.temporaryPath()
+  const contents = lease.temporaryPath('contents')
   // It starts while the download does. Whether that fails is of interest when the worker is needed.
   const worker = parts.worker()
   worker.catch(() => undefined)

@@ -37,7 +37,7 @@ export interface BlobStoreOptions {
   readonly root: StateRoot
   /** The lease's: unfinished blobs are written there, and everything asked for or made is held. */
   readonly lease: {
-    temporaryPath(): string
+    temporaryPath(kind: string): string
     hold(names: Iterable<Hold>, signal: AbortSignal): Promise<void>
   }
   readonly checkpoint?: Checkpoint
@@ -118,7 +118,7 @@ export class BlobStore implements BlobReader {
     expected: BlobExpectation,
     signal: AbortSignal,
   ): Promise<number> {
-    const temporary = this.#options.lease.temporaryPath()
+    const temporary = this.#options.lease.temporaryPath('blob')
     try {
       const bytes =
         typeof source === 'string'
@@ -136,7 +136,7 @@ export class BlobStore implements BlobReader {
   /** Stores bytes that are at hand (a config, a manifest); their digest. */
   async ingestBytes(bytes: Uint8Array | string, signal: AbortSignal): Promise<Digest> {
     const digest = digestOf(bytes)
-    const temporary = this.#options.lease.temporaryPath()
+    const temporary = this.#options.lease.temporaryPath('blob')
     try {
       await writeFile(temporary, bytes, { flag: 'wx', signal })
     } catch (error) {

@@ -31,14 +31,14 @@ export interface LayerRecord {
 export interface LayerRecordOptions
   extends Pick<RecordStoreOptions<LayerRecord>, 'durability' | 'checkpoint'> {
   readonly root: StateRoot
-  readonly lease: { temporaryPath(): string }
+  readonly lease: { temporaryPath(kind: string): string }
 }
 
 /** The records alone, for the collector and for start-up. */
 export function layerRecords(options: LayerRecordOptions): RecordStore<LayerRecord> {
   return new RecordStore<LayerRecord>({
     directory: join(options.root.layersDir, 'records'),
-    temporaryPath: () => options.lease.temporaryPath(),
+    temporaryPath: (kind) => options.lease.temporaryPath(kind),
     durability: options.durability,
     read: readLayerRecord,
     ...(options.checkpoint === undefined ? {} : { checkpoint: options.checkpoint }),

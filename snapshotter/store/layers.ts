@@ -41,7 +41,7 @@ export interface LayerStoreOptions
   readonly locks: NamedLocks
   readonly blobs: Pick<BlobStore, 'has' | 'removeIfCorrupt'>
   readonly lease: {
-    temporaryPath(): string
+    temporaryPath(kind: string): string
     hold(names: Iterable<Hold>, signal: AbortSignal): Promise<void>
   }
 }

@@ -44,7 +44,7 @@ export class Lease implements AsyncDisposable {
   readonly #holdsFd: number
   readonly #gateFd: number
   readonly #held = new Set<Hold>()
-  #count = 0
+  readonly #counts = new Map<string, number>()
   #isOpen = true
 
   private constructor(
@@ -103,10 +103,11 @@ export class Lease implements AsyncDisposable {
     return true
   }
 
-  /** A path in the lease's directory that nothing has yet. */
-  temporaryPath(): string {
-    this.#count += 1
-    return join(this.directory, `t${this.#count}`)
+  /** A path in the lease's directory that nothing has yet; `kind` says in its name what it is going to be. */
+  temporaryPath(kind = 't'): string {
+    const count = (this.#counts.get(kind) ?? 0) + 1
+    this.#counts.set(kind, count)
+    return join(this.directory, `${kind}${count}`)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { readFileSync, utimesSync } from 'node:fs'
 import { link, mkdir, readFile, readdir, rename, rm, stat } from 'node:fs/promises'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import type { Durability, WriteStamp } from './durability.ts'
 import { errnoOf, readFailure } from './errors.ts'
 import { checkedName } from './locks.ts'
@@ -14,7 +14,7 @@ export interface RecordStoreOptions<T> {
   /** Where the records are, one file each. Made when the first is written. */
   readonly directory: string
   /** On the same filesystem; a file here is unfinished. */
-  readonly temporaryPath: () => string
+  readonly temporaryPath: (kind: string) => string
   readonly durability: Durability
   /** The record in what JSON.parse gave, undefined when it is not one. Reads older versions if they are still understood. */
   readonly read: (value: unknown) => T | undefined
@@ -88,7 +88,7 @@ export class RecordStore<T> {
 
   async #write(path: string, record: T): Promise<string> {
     const stamp = this.#options.durability.stamp()
-    const temporary = this.#options.temporaryPath()
+    const temporary = this.#temporaryPath()
     await this.#options.checkpoint?.('begun')
     const text = `${JSON.stringify({ stamp, record })}\n`
     await writeText(`the record ${path}`, temporary, text, { flag: 'wx', mode: 0o600 })
@@ -113,12 +113,17 @@ export class RecordStore<T> {
 
   /** Only the very file that was read: somebody may have put a good record in its place meanwhile. */
   async #removeDamaged(path: string, text: string): Promise<void> {
-    const aside = `${this.#options.temporaryPath()}-${randomBytes(4).toString('hex')}`
+    const aside = `${this.#temporaryPath()}-${randomBytes(4).toString('hex')}`
     await ignoreAbsent(rename(path, aside))
     const taken = await ignoreAbsent(readFile(aside, 'utf8'))
     // link(2), not rename: it does not replace a record that is newer still.
     if (taken !== undefined && taken !== text) await link(aside, path).catch(ignoreExisting)
     await rm(aside, { force: true })
+  }
+
+  #temporaryPath(): string {
+    const { directory, temporaryPath } = this.#options
+    return temporaryPath(basename(directory))
   }
 
   #pathOf(name: string): string {

@@ -74,7 +74,7 @@ export async function openStore(options: OpenStoreOptions, signal: AbortSignal):
         directory,
         read,
         durability,
-        temporaryPath: () => lease.temporaryPath(),
+        temporaryPath: (kind) => lease.temporaryPath(kind),
         ...extras,
       }),
     [Symbol.asyncDispose]: async () => {

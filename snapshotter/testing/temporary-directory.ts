@@ -8,3 +8,13 @@ export async function temporaryDirectory(): Promise<AsyncDisposable & { readonly
   const path = await mkdtemp(join(tmpdir(), 'tsbuild-test-'))
   return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) }
 }
+
+let pathCount = 0
+
+/** Gives new paths in a directory, as a lease does. */
+export function temporaryPaths(directory: string): (kind: string) => string {
+  return (kind) => {
+    pathCount += 1
+    return join(directory, `${kind}${pathCount}`)
+  }
+}

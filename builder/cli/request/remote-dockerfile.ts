@@ -19,7 +19,7 @@ export async function readRemoteDockerfile(
       { url, checksum: undefined },
       {
         directory: join(directory, 'kept'),
-        workDirectory: directory,
+        temporaryPath: (kind) => join(directory, kind),
         sizeBytesMax: SIZE_BYTES_MAX,
         env,
         signal,
