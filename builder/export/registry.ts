@@ -4,19 +4,18 @@ import {
   familiarReference,
   formatReference,
   type ManifestBytes,
-  parseReference,
   type Reference,
 } from '../../registry-client/oci/index.ts'
 import { errnoOf } from '../../snapshotter/index.ts'
 import type { BuildResult, BuiltImage, ImageLayer } from '../image/built-image.ts'
 import type { LayerFormat } from '../request.ts'
 import type { Step } from '../solver/steps.ts'
-import { EarlyLayers, type EarlyPushClient } from './early-layers.ts'
 import type { Exporter, ExportOutcome, ExportServices, GrowingLayer } from './exporter.ts'
 import { type Pause, systemPause } from './growing-file.ts'
-import { EarlyProgress } from './layer-progress.ts'
+import { LayerUploads, type LayerUploadClient, type UploadSurroundings } from './layer-uploads.ts'
 import { configBytes, rootManifest } from './layout-files.ts'
-import { pushLayer, type PushClient } from './push-layer.ts'
+import type { PushClient } from './push-layer.ts'
+import { type PushTarget, pushTargets } from './push-targets.ts'
 
 export interface RegistryExporterOptions {
   readonly format: LayerFormat
@@ -28,31 +27,19 @@ export interface RegistryExporterOptions {
   readonly configOf?: (image: BuiltImage) => Uint8Array
 }
 
-type RegistryPushClient = PushClient &
-  EarlyPushClient &
-  Pick<RegistryClient, 'checkPush' | 'pushManifest'>
-
-/** A repository that is pushed to, with the names that lie in it. */
-interface Target {
-  readonly registry: string
-  readonly repository: string
-  readonly names: readonly Reference[]
-}
+type RegistryPushClient = LayerUploadClient & Pick<RegistryClient, 'checkPush' | 'pushManifest'>
 
 /**
  * Pushes the result (features rows C65, R42-R52). Layers go up as soon as they are ready, while the build still runs, large ones
- * while they are packed; then configs,
- * manifests, the index, and tags last, so that a name never leads to something incomplete. A registry that fails does
- * not keep the others from getting theirs. Errors: those of the registry client.
+ * while they are packed; then configs, manifests, the index, and tags last, so that a name never leads to something incomplete.
+ * A registry that fails does not keep the others from getting theirs. Errors: those of the registry client.
  */
 export class RegistryExporter implements Exporter {
   readonly format: LayerFormat
   readonly #options: RegistryExporterOptions
   readonly #client: () => Promise<RegistryPushClient>
-  readonly #targets: readonly Target[]
-  /** By repository and digest of the layer: settles when it is there. */
-  readonly #uploads = new Map<string, Promise<void>>()
-  readonly #early: EarlyLayers
+  readonly #targets: readonly PushTarget[]
+  readonly #layers: LayerUploads
   #step: Step | undefined
 
   /** `pause`: between looks at a layer that is being packed. */
@@ -64,8 +51,8 @@ export class RegistryExporter implements Exporter {
     this.format = options.format
     this.#options = options
     this.#client = client
-    this.#targets = targetsOf(options.names)
-    this.#early = new EarlyLayers({ client, pause })
+    this.#targets = pushTargets(options.names)
+    this.#layers = new LayerUploads(this.#targets, { client, pause })
   }
 
   /** That nowhere it may be pushed to (features row R50). A registry that is only down may be up at the end. */
@@ -83,18 +70,14 @@ export class RegistryExporter implements Exporter {
   }
 
   layerGrowing(layer: GrowingLayer, services: ExportServices, signal: AbortSignal): void {
-    for (const target of this.#targets) {
-      // The others mount it.
-      if (this.#sameRegistryBefore(target).length > 0) continue
-      const progress = new EarlyProgress(() => this.#begin(services, signal), layer.title)
-      this.#early.begin(layer, target, progress, signal)
-    }
+    this.#layers.growing(layer, this.#about(services, signal))
   }
 
   layerReady(layer: ImageLayer, services: ExportServices, signal: AbortSignal): void {
+    const about = this.#about(services, signal)
     for (const target of this.#targets) {
       // Thrown again by `export`, which waits for the same promise.
-      this.#upload(layer, target, services, signal).catch(() => undefined)
+      this.#layers.upload(layer, target, about).catch(() => undefined)
     }
   }
 
@@ -109,7 +92,7 @@ export class RegistryExporter implements Exporter {
         Promise.allSettled(
           this.#targets.map((target) => this.#push(result, target, services, signal)),
         ),
-        this.#early.endRest(),
+        this.#layers.endRest(),
       ])
       const failures = settled.flatMap((one) =>
         one.status === 'rejected' ? [one.reason as unknown] : [],
@@ -131,7 +114,11 @@ export class RegistryExporter implements Exporter {
   }
 
   async abandon(): Promise<void> {
-    await this.#early.abandon()
+    await this.#layers.abandon()
+  }
+
+  #about(services: ExportServices, signal: AbortSignal): UploadSurroundings {
+    return { step: () => this.#begin(services, signal), services, signal }
   }
 
   #begin(services: ExportServices, signal: AbortSignal): Step {
@@ -153,57 +140,10 @@ export class RegistryExporter implements Exporter {
     return this.#step
   }
 
-  #upload(
-    layer: ImageLayer,
-    target: Target,
-    services: ExportServices,
-    signal: AbortSignal,
-  ): Promise<void> {
-    const key = `${target.registry}/${target.repository} ${layer.descriptor.digest}`
-    const known = this.#uploads.get(key)
-    if (known !== undefined) {
-      return known
-    }
-    const upload = this.#uploadOnce(layer, target, services, signal)
-    this.#uploads.set(key, upload)
-    // A build that begins again (a cached layer was none) aborted it; `export` asks again.
-    upload.catch(() => this.#uploads.delete(key))
-    return upload
-  }
-
-  /** Registries side by side; within one, the second repository mounts from the first. */
-  async #uploadOnce(
-    layer: ImageLayer,
-    target: Target,
-    services: ExportServices,
-    signal: AbortSignal,
-  ): Promise<void> {
-    const step = this.#begin(services, signal)
-    const { registry, repository } = target
-    await using begun = this.#early.take(target, layer.descriptor.digest)
-    const holders: string[] = []
-    for (const before of this.#sameRegistryBefore(target)) {
-      // Why it does not have the layer is told where that repository is pushed to.
-      const isThere = await this.#upload(layer, before, services, signal).then(
-        () => true,
-        () => false,
-      )
-      if (isThere) holders.push(before.repository)
-    }
-    const client = await this.#client()
-    const place = { registry, repository, holders, begun }
-    await pushLayer(client, { layer, ...place, step, services, signal })
-  }
-
-  #sameRegistryBefore(target: Target): Target[] {
-    const before = this.#targets.slice(0, this.#targets.indexOf(target))
-    return before.filter(({ registry }) => registry === target.registry)
-  }
-
   /** Blobs side by side, then manifests, then names. */
   async #push(
     result: BuildResult,
-    target: Target,
+    target: PushTarget,
     services: ExportServices,
     signal: AbortSignal,
   ): Promise<void> {
@@ -211,9 +151,10 @@ export class RegistryExporter implements Exporter {
     const place: Reference = { registry, repository, tag: undefined, digest: undefined }
     const client = await this.#client()
     const configOf = this.#options.configOf ?? configBytes
+    const about = this.#about(services, signal)
     await Promise.all(
       result.images.flatMap((image) => [
-        ...image.layers.map((layer) => this.#upload(layer, target, services, signal)),
+        ...image.layers.map((layer) => this.#layers.upload(layer, target, about)),
         client.pushBlob(place, bytesSource(image.configDescriptor, configOf(image)), { signal }),
       ]),
     )
@@ -275,19 +216,4 @@ function bytesSource(
       yield bytes.subarray(startByte)
     },
   }
-}
-
-function targetsOf(names: readonly string[]): Target[] {
-  const targets = new Map<string, { registry: string; repository: string; names: Reference[] }>()
-  for (const name of names.map(parseReference)) {
-    const key = `${name.registry}/${name.repository}`
-    const target = targets.get(key) ?? {
-      registry: name.registry,
-      repository: name.repository,
-      names: [],
-    }
-    target.names.push(name)
-    targets.set(key, target)
-  }
-  return [...targets.values()]
 }
