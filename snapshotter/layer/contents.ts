@@ -5,8 +5,8 @@ import type { EntryMetadata, LayerEntry } from './entry.ts'
 
 /**
  * The file of a layer's table of contents. Lines of JSON: a header with the version, then batches of entries (each entry a
- * flat array, see `decodeFields`), then the count, so that a file that was cut short is noticed. Written in the order given;
- * `normalizeEntries` (normalize.ts) brings a tar's entries into the order that readers expect.
+ * flat array, see `decodeFields`), then the count, so that a file that was cut short is noticed. Sorted by path, with
+ * marks beside the entries of their path (src/layer-table.h).
  */
 export const CONTENTS_HEADER = { format: 'tsbuild-layer-contents', version: 1 } as const
 

@@ -2,12 +2,12 @@ import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import type { DiffEntry } from '../snapshotter.ts'
 import { dir, file, opaque, whiteout } from '../testing/entries.ts'
+import { LayerTree } from '../testing/layer-tree.ts'
+import { normalizeEntries } from '../testing/normalize.ts'
 import { allOf, mergedLayers, pagesOf } from '../testing/pages.ts'
 import type { LayerEntry } from './entry.ts'
 import { expandOpaque } from './expand-opaque.ts'
-import { normalizeEntries } from './normalize.ts'
 import { parentOf } from './order.ts'
-import { LayerTree } from './tree.ts'
 
 function summary(entries: readonly DiffEntry[]): string[] {
   return entries.map((entry) => `${entry.type} ${entry.path}`)

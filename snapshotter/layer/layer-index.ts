@@ -3,7 +3,7 @@ import type { LayerPath } from './entry.ts'
 import { comparePaths } from './order.ts'
 import { isLink, isPlaced, type TreeEntry } from './tree.ts'
 
-/** A layer's entries in the order of tables of contents (`normalizeEntries`), a page at a time. */
+/** A layer's entries in the order of tables of contents, a page at a time. */
 export interface EntryPages<E extends DiffEntry = DiffEntry> {
   readonly count: number
   page(index: number): Promise<readonly E[]>

@@ -30,7 +30,8 @@ export interface WalkedNode<E extends DiffEntry> extends TreeNode<E> {
 
 /**
  * The merged view of a stack of layers from their tables of contents, of which a few pages are in memory, and the files
- * that have several names: the rules of `LayerTree`.
+ * that have several names: the rules of `LayerTree`
+ * (testing/layer-tree.ts).
  */
 export class MergedLayers<E extends DiffEntry> {
   readonly #layers: readonly StackLayer<E>[]

@@ -4,15 +4,15 @@ import { join } from 'node:path'
 import fc from 'fast-check'
 import type { DiffEntry } from '../snapshotter.ts'
 import { dir, file, hardlink, opaque, symlink, whiteout } from '../testing/entries.ts'
+import { LayerTree } from '../testing/layer-tree.ts'
+import { normalizeEntries } from '../testing/normalize.ts'
 import { temporaryDirectory } from '../testing/temporary-directory.ts'
 import { writeContents } from '../testing/write-contents.ts'
 import { ContentsPages } from './contents-pages.ts'
 import type { LayerEntry } from './entry.ts'
 import { LayerIndex } from './layer-index.ts'
 import { MergedLayers, type StackLayer } from './merged-layers.ts'
-import { normalizeEntries } from './normalize.ts'
 import { StackView } from './stack-view.ts'
-import { LayerTree } from './tree.ts'
 
 /** Pages of a few entries, so that a search has something to do; counts how often it asked. */
 function smallPages(

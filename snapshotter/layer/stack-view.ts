@@ -17,7 +17,7 @@ export interface StackNode<E extends DiffEntry = DiffEntry> {
 const DIRECTORIES_MAX = 4096
 
 /**
- * The merged view of a stack of layers for who asks for a few paths (where a COPY writes to): the rules of `LayerTree`,
+ * The merged view of a stack of layers for who asks for a few paths (where a COPY writes to): the rules of `MergedLayers`,
  * without reading what is not asked for. Layers may still be without a table of contents.
  */
 export class StackView<E extends DiffEntry = DiffEntry> {

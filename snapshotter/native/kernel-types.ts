@@ -121,8 +121,9 @@ export interface MakeOptions {
 }
 
 /**
- * Makes the directory of a layer of the entries that its tar is packed of: equal to what `readLayer` makes of that tar, with the bytes shared or copied from where they lie (reflink, copy_file_range). `expect` is not looked at:
- * whoever packs the directory compares it. Fails with `content-changed` when a file is no longer what its entry says.
+ * Makes the directory of a layer of the entries that its tar is packed of: equal to what `readLayer` makes of that tar, with the
+ * bytes shared or copied from where they lie (reflink, copy_file_range). `expect` is not looked at: whoever packs the directory
+ * compares it. Fails with `content-changed` when a file is no longer what its entry says.
  */
 export interface LayerMaker extends AsyncDisposable {
   /** In the order of the tar. */
@@ -149,8 +150,8 @@ export interface ReadLayerOptions {
   /** Directory to unpack into (must exist, may hold entries); undefined: only the contents are read. */
   readonly extractTo: string | undefined
   /**
-   * What becomes of the entries: a list in the order of the tar, which is held in memory; a table of contents (the order and
-   * the rules of `normalizeEntries`) in a file to create (O_EXCL), in bounded memory; or nothing.
+   * What becomes of the entries: a list in the order of the tar, which is held in memory; a table of contents (src/layer-table.h
+   * has the rules) in a file to create (O_EXCL), in bounded memory; or nothing.
    */
   readonly entries: 'list' | 'none' | { readonly contents: string }
   /**

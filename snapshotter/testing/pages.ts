@@ -1,5 +1,5 @@
 import { MergedLayers } from '../layer/merged-layers.ts'
-import { normalizeEntries } from '../layer/normalize.ts'
+import { normalizeEntries } from './normalize.ts'
 import type { DiffEntry } from '../snapshotter.ts'
 
 /** One item a page, so that whoever forgets what lies between two pages fails. */

@@ -18,7 +18,7 @@ import { join } from 'node:path'
 import { EntryMaker } from '../layer/scanned.ts'
 import { expandOpaque } from '../layer/expand-opaque.ts'
 import { noteImpliedDirectories } from '../layer/implied.ts'
-import { LayerTree } from '../layer/tree.ts'
+import { LayerTree } from './layer-tree.ts'
 import { allOf, mergedLayers, pagesOf } from './pages.ts'
 import {
   Bench,

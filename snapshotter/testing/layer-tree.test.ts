@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
-import { dir, file, hardlink, opaque, whiteout } from '../testing/entries.ts'
-import type { LayerEntry } from './entry.ts'
-import { LayerTree } from './tree.ts'
+import type { LayerEntry } from '../layer/entry.ts'
+import { dir, file, hardlink, opaque, whiteout } from './entries.ts'
+import { LayerTree } from './layer-tree.ts'
 
 function paths(layers: readonly (readonly LayerEntry[])[]): string[] {
   return [...LayerTree.of(layers).walk('')].map(({ path, layer }) => `${layer}:${path}`)

@@ -1,18 +1,14 @@
+import type { LayerPath } from '../layer/entry.ts'
+import { comparePaths, parentOf } from '../layer/order.ts'
 import type { DiffEntry } from '../snapshotter.ts'
-import type { LayerPath } from './entry.ts'
-import { comparePaths, parentOf } from './order.ts'
 
 /**
  * The entries of a tar as a table of contents: sorted, one per path. A later entry of a path replaces an earlier one
  * together with what was below it, unless both are directories (features row O20); whiteouts and opaque marks concern lower
- * layers only, wherever they stand in the tar (O18), so they are kept beside entries of the same path. For lists in memory;
- * the addon does it for whole layers (`ReadLayerOptions.entries`, src/layer-table.h).
+ * layers only, wherever they stand in the tar (O18), so they are kept beside entries of the same path. In its plainest form:
+ * what the addon makes (`ReadLayerOptions.entries`, src/layer-table.h) is compared with it.
  */
 export function normalizeEntries<E extends DiffEntry>(entries: readonly E[]): E[] {
-  // Our own layers are packed in this order: most of the time there is nothing to do.
-  if (entries.every((entry, index) => index === 0 || compare(entries[index - 1], entry) < 0)) {
-    return [...entries]
-  }
   const marks = new Map<string, E>()
   const byPath = new Map<LayerPath, E>()
   const replacedDirs = new Map<LayerPath, number>()
@@ -34,8 +30,8 @@ export function normalizeEntries<E extends DiffEntry>(entries: readonly E[]): E[
   return [...marks.values(), ...kept].sort(compare)
 }
 
-function compare(a: DiffEntry | undefined, b: DiffEntry): number {
-  return a === undefined ? -1 : comparePaths(a.path, b.path) || rankOf(a) - rankOf(b)
+function compare(a: DiffEntry, b: DiffEntry): number {
+  return comparePaths(a.path, b.path) || rankOf(a) - rankOf(b)
 }
 
 function isBelowReplaced(

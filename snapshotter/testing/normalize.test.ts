@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { dir, file, opaque, whiteout } from '../testing/entries.ts'
+import { dir, file, opaque, whiteout } from './entries.ts'
 import { normalizeEntries } from './normalize.ts'
 
 describe('entries of a tar as a table of contents', () => {
