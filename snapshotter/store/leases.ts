@@ -71,7 +71,7 @@ export class Lease implements AsyncDisposable {
       await lockFile(
         kernel,
         join(directory, LEASE_LOCK),
-        { mode: 'shared', removeAfter: false },
+        { mode: 'exclusive', removeAfter: false },
         signal,
       ),
     )
