@@ -1,9 +1,8 @@
-import { collectGarbage, type GcResult } from '../../../snapshotter/index.ts'
+import type { GcResult } from '../../../snapshotter/index.ts'
 import { readUsage } from '../disk-usage.ts'
-import { cacheSources } from '../gc-sources.ts'
-import { cacheMountSizes, workerForTrees } from '../mount-sizes.ts'
-import { onlyOf } from '../prune-policy.ts'
+import { workerForTrees } from '../mount-sizes.ts'
 import type { CommandServices } from '../services.ts'
+import { collectCache } from './collect-cache.ts'
 import { type CollectionSettings, type DiskSpace, limitsOn } from './limits.ts'
 import { collectionRules, mayTake } from './rules.ts'
 
@@ -28,7 +27,7 @@ export async function collectByRules(
   signal: AbortSignal,
 ): Promise<GcResult[]> {
   await using services = await open()
-  const { kernel, store } = services
+  const { store } = services
   await using lock = await store.locks.tryAcquire(LOCK)
   if (lock === undefined) return []
   const usage = await usageApart(open, signal)
@@ -38,18 +37,11 @@ export async function collectByRules(
   let usedBytes = usage.totalBytes
   for (const rule of collectionRules(usage, disk, limitsOn(settings, disk), nowMs)) {
     if (usedBytes <= rule.keepBytes || !mayTake(rule, usage)) continue
-    const mountSizes = await cacheMountSizes(services, worker, signal)
-    const { kinds, all, usedBeforeMs, keepBytes } = rule
-    const result = await collectGarbage(
-      {
-        store,
-        kernel,
-        sources: onlyOf(cacheSources(services, 'bases', mountSizes), { kinds, ids: new Set() }),
-        policy: { all, keepBytes, ...(usedBeforeMs === undefined ? {} : { usedBeforeMs }) },
-        removeStubborn: async (paths, inner) => (await worker.get(inner)).removeTrees(paths, inner),
-      },
-      signal,
-    )
+    const { all, usedBeforeMs, keepBytes } = rule
+    const filters = { kinds: rule.kinds, ids: new Set<string>() }
+    const policy = { all, keepBytes, ...(usedBeforeMs === undefined ? {} : { usedBeforeMs }) }
+    const collection = { pruned: 'bases', filters, policy } as const
+    const result = await collectCache(services, worker, collection, signal)
     results.push(result)
     usedBytes = result.keptBytes
   }

@@ -1,17 +1,18 @@
-import { collectGarbage, type GcResult } from '../../../snapshotter/index.ts'
+import type { GcResult } from '../../../snapshotter/index.ts'
 import type { ParsedArgs } from '../args.ts'
 import { collectByRules } from '../collection/collect.ts'
+import { collectCache } from '../collection/collect-cache.ts'
 import { diskSpaceAt } from '../collection/disk.ts'
 import { DEFAULT_SETTINGS, readCollectionSettings } from '../collection/limits.ts'
 import type { Command, CommandContext } from '../command.ts'
 import { sum } from '../disk-usage.ts'
 import { UsageError } from '../errors.ts'
-import { CACHE_KINDS, cacheSources, type PrunedImages } from '../gc-sources.ts'
-import { cacheMountSizes, workerForTrees } from '../mount-sizes.ts'
+import { CACHE_KINDS, type PrunedImages } from '../gc-sources.ts'
+import { workerForTrees } from '../mount-sizes.ts'
 import { formatBytes } from '../progress/format.ts'
 import { askYesNo } from '../prompt.ts'
 import { ROOT_FLAG } from '../request/build-flags.ts'
-import { bytesToKeep, onlyOf, readFilters, readSpace } from '../prune-policy.ts'
+import { bytesToKeep, readFilters, readSpace } from '../prune-policy.ts'
 import { openServices } from '../services.ts'
 
 export const pruneCommand: Command = {
@@ -76,7 +77,7 @@ async function pruneAsAsked(
   context: CommandContext,
 ): Promise<GcResult[] | undefined> {
   const { signal } = context
-  const wanted = readFilters(args.list('filter'))
+  const filters = readFilters(args.list('filter'))
   const space = readSpace(args)
   const hasImages = args.boolean('images') === true
   const all = args.boolean('all') === true || hasImages
@@ -87,23 +88,13 @@ async function pruneAsAsked(
   const keepBytes = await bytesToKeep(space, () => openServices(args, context), signal)
   await using services = await openServices(args, context)
   await using worker = workerForTrees(services)
-  const mountSizes = await cacheMountSizes(services, worker, signal)
-  const { usedBeforeMs } = wanted
-  const result = await collectGarbage(
-    {
-      store: services.store,
-      kernel: services.kernel,
-      sources: onlyOf(cacheSources(services, pruned, mountSizes), wanted),
-      policy: {
-        all,
-        ...(usedBeforeMs === undefined ? {} : { usedBeforeMs }),
-        ...(keepBytes === undefined ? {} : { keepBytes }),
-      },
-      removeStubborn: async (paths, inner) => (await worker.get(inner)).removeTrees(paths, inner),
-    },
-    signal,
-  )
-  return [result]
+  const { usedBeforeMs } = filters
+  const policy = {
+    all,
+    ...(usedBeforeMs === undefined ? {} : { usedBeforeMs }),
+    ...(keepBytes === undefined ? {} : { keepBytes }),
+  }
+  return [await collectCache(services, worker, { pruned, filters, policy }, signal)]
 }
 
 /** `--auto`: the limits are those of the environment, so that it does what builds have done. Off means for builds only. */
