@@ -2,7 +2,7 @@ import { SnapshotError } from '../errors.ts'
 import type { PackEntry, ScannedEntry } from '../native/kernel-types.ts'
 import type { DiffEntry } from '../snapshotter.ts'
 import { EntryMaker } from './scanned.ts'
-import { isWhiteoutDevice } from './whiteout.ts'
+import { isMarkedOpaque, isWhiteoutDevice } from './whiteout.ts'
 
 /**
  * The entries of a directory in overlay form (an upper directory, or an unpacked layer), from its scan with xattrs: whiteout
@@ -29,7 +29,8 @@ export class OverlayDiff {
       const entry = this.#maker.make(item)
       if (entry === undefined) continue
       entries.push(entry)
-      if (isOpaqueDirectory(item)) entries.push({ type: 'opaque', path: item.path })
+      if (item.type === 'dir' && isMarkedOpaque(item))
+        entries.push({ type: 'opaque', path: item.path })
     }
     return entries
   }
@@ -42,12 +43,6 @@ export function toPackEntry(entry: DiffEntry, root: string): PackEntry {
   const source = { kind: 'path', root, path } as const
   const plain = { type: 'file', path, mode, uid, gid, mtimeSec, sizeBytes, source } as const
   return xattrs === undefined ? plain : { ...plain, xattrs }
-}
-
-function isOpaqueDirectory(item: ScannedEntry): boolean {
-  if (item.type !== 'dir') return false
-  const mark = item.xattrs?.find(({ name }) => /^(trusted|user)\.overlay\.opaque$/.test(name))
-  return mark !== undefined && Buffer.from(mark.value).toString('latin1') === 'y'
 }
 
 function refuseRedirect(item: ScannedEntry): void {

@@ -1,3 +1,4 @@
+import type { Kernel, ScannedEntry } from '../native/kernel-types.ts'
 import type { LayerPath } from './entry.ts'
 import { nameOf } from './order.ts'
 
@@ -18,9 +19,27 @@ export function isWhiteoutDevice(entry: {
   return entry.type === 'char' && entry.major === 0 && entry.minor === 0
 }
 
-/** `trusted.` in the initial user namespace, `user.` in mounts made with `userxattr`. */
-export function opaqueXattr(userXattr: boolean): string {
-  return userXattr ? 'user.overlay.opaque' : 'trusted.overlay.opaque'
+const OPAQUE_XATTR = 'trusted.overlay.opaque'
+const OPAQUE_USER_XATTR = 'user.overlay.opaque'
+
+/** Whether a scanned directory hides what lower layers have in it. */
+export function isMarkedOpaque({ xattrs = [] }: Pick<ScannedEntry, 'xattrs'>): boolean {
+  return xattrs.some(
+    ({ name, value }) =>
+      (name === OPAQUE_XATTR || name === OPAQUE_USER_XATTR) && isOpaqueMark(value),
+  )
+}
+
+/** The same of a directory on this host; `userXattr`: for mounts made with that, outside the initial user namespace. */
+export function isOpaqueOnHost(
+  path: string,
+  { kernel, userXattr }: { readonly kernel: Pick<Kernel, 'getXattr'>; readonly userXattr: boolean },
+): boolean {
+  return isOpaqueMark(kernel.getXattr(path, userXattr ? OPAQUE_USER_XATTR : OPAQUE_XATTR))
+}
+
+function isOpaqueMark(value: Uint8Array | undefined): boolean {
+  return value !== undefined && Buffer.from(value).toString('latin1') === 'y'
 }
 
 /** overlayfs's bookkeeping, never part of a layer. */

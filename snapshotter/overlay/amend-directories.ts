@@ -5,7 +5,7 @@ import type { LayerPath } from '../layer/entry.ts'
 import { readImpliedDirectories } from '../layer/implied.ts'
 import { joinPath, parentOf } from '../layer/order.ts'
 import { encodePath } from '../layer/path-bytes.ts'
-import { opaqueXattr } from '../layer/whiteout.ts'
+import { isOpaqueOnHost } from '../layer/whiteout.ts'
 import type { Kernel } from '../native/kernel-types.ts'
 import type { LayerDirectory } from '../snapshotter.ts'
 import { errnoOf } from '../store/errors.ts'
@@ -99,8 +99,7 @@ async function findIn(root: string, path: LayerPath, options: AmendOptions): Pro
     stats = await lstatIfThere(`${root}/${at}`)
     if (stats === undefined) return { kind: isBelowOpaque ? 'hidden' : 'absent' }
     if (!stats.isDirectory()) return { kind: 'hidden' }
-    const mark = options.kernel.getXattr(`${root}/${at}`, opaqueXattr(options.userXattr))
-    isBelowOpaque ||= mark !== undefined && Buffer.from(mark).toString('latin1') === 'y'
+    isBelowOpaque ||= isOpaqueOnHost(`${root}/${at}`, options)
   }
   return stats === undefined ? { kind: 'absent' } : { kind: 'dir', stats, isOpaque: isBelowOpaque }
 }

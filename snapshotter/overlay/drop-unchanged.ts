@@ -3,7 +3,12 @@ import type { Digest } from '../../registry-client/oci/index.ts'
 import type { LayerPath } from '../layer/entry.ts'
 import { parentOf } from '../layer/order.ts'
 import { encodePath } from '../layer/path-bytes.ts'
-import { isOverlayXattr, isWhiteoutDevice, opaqueXattr } from '../layer/whiteout.ts'
+import {
+  isMarkedOpaque,
+  isOpaqueOnHost,
+  isOverlayXattr,
+  isWhiteoutDevice,
+} from '../layer/whiteout.ts'
 import type { Kernel, ScannedEntry } from '../native/kernel-types.ts'
 
 export interface DropOptions {
@@ -143,15 +148,9 @@ class Below {
         return isWhiteout || found.length > 0 ? found : [{ root, stats }]
       }
       found.push({ root, stats })
-      if (type !== 'dir' || this.#isOpaqueIn(root, path)) break
+      if (type !== 'dir' || isOpaqueOnHost(`${root}/${path}`, this.#options)) break
     }
     return found
-  }
-
-  #isOpaqueIn(root: string, path: LayerPath): boolean {
-    const { kernel, userXattr } = this.#options
-    const mark = kernel.getXattr(`${root}/${path}`, opaqueXattr(userXattr))
-    return mark !== undefined && Buffer.from(mark).toString('latin1') === 'y'
   }
 
   #isSame(entry: ScannedEntry, stats: BigIntStats, root: string): boolean {
@@ -185,10 +184,6 @@ class Below {
 function checked(hashed: Digest | Error | undefined): Digest | undefined {
   if (hashed instanceof Error) throw hashed
   return hashed
-}
-
-function isMarkedOpaque({ xattrs = [] }: ScannedEntry): boolean {
-  return xattrs.some(({ name }) => /^(trusted|user)\.overlay\.opaque$/.test(name))
 }
 
 function isSameContent(entry: ScannedEntry, stats: BigIntStats): boolean {
