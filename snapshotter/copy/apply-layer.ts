@@ -27,6 +27,7 @@ export async function applyLayer(
 ): Promise<void> {
   const root = join(layer.path, 'fs')
   const entries = overlayDiff(await kernel.scanTree({ root, withXattrs: true, signal }))
+  // Where there is only one user, it all belongs to him already, so that no owner has to be changed.
   await using maker = kernel.createMaker({
     ...{ root: target, whiteouts: 'apply', userXattr: false, ownership: 'owners', signal },
   })
