@@ -36,6 +36,12 @@ const SENDS_PER_EXCHANGE = 3
  */
 const CALL_TIMEOUT_MS = 10 * 60_000
 
+/**
+ * How long a small call is tried: four names that are looked up for 20 s each, or four answers that are waited for, are longer than
+ * anybody waits to hear of a wrong name.
+ */
+const CALL_PATIENCE_MS = 60_000
+
 /** To a HEAD these come without a word of explanation (features row R24). */
 const SILENT_REFUSALS = new Set([400, 403, 409, 422])
 
@@ -111,7 +117,8 @@ export class HostClient {
     read: (response: HttpResponse) => Promise<T>,
   ): Promise<T> {
     const { clock, retryPolicy: policy } = this
-    return retrying({ clock, policy, signal }, () => this.exchange(request, signal, read))
+    const patience = { clock, policy, signal, patienceMs: CALL_PATIENCE_MS }
+    return retrying(patience, () => this.exchange(request, signal, read))
   }
 
   /**

@@ -62,6 +62,23 @@ describe('retrying', () => {
     assert.deepEqual(clock.sleptMs, [])
   })
 
+  it('is tried a second time, but no third one, when failing takes long', async () => {
+    for (const [answer, expected] of [
+      [temporary(), 2],
+      [temporary(1000), 4],
+    ] as const) {
+      const clock = new ManualClock()
+      const { attempt, tries } = failing(99, answer)
+      const slow = async (): Promise<string> => {
+        clock.nowMs += 40_000
+        return await attempt()
+      }
+      const context = { clock, policy: DEFAULT_RETRY_POLICY, signal: never, patienceMs: 60_000 }
+      await assert.rejects(retrying(context, slow), /503 \(tried \d times\)/)
+      assert.equal(tries(), expected)
+    }
+  })
+
   it('does not repeat what will not get better', async () => {
     const { attempt, tries } = failing(9, new RegistryError('denied', 'no'))
     await assert.rejects(

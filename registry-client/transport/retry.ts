@@ -26,6 +26,11 @@ export interface RetryContext {
    * forever.
    */
   readonly madeProgress?: () => boolean
+  /**
+   * After this time it is tried no third time, unless the server asked for it: what takes long to fail (a name server or a
+   * host that does not answer) would take `triesMax` times as long. Undefined: time does not count.
+   */
+  readonly patienceMs?: number
 }
 
 /**
@@ -34,7 +39,8 @@ export interface RetryContext {
  * given back as the error instead.
  */
 export async function retrying<T>(context: RetryContext, attempt: () => Promise<T>): Promise<T> {
-  const { clock, policy, signal } = context
+  const { clock, policy, signal, patienceMs = Number.POSITIVE_INFINITY } = context
+  const startedMs = clock.now()
   for (let tries = 1; ; tries += 1) {
     signal.throwIfAborted()
     try {
@@ -43,7 +49,9 @@ export async function retrying<T>(context: RetryContext, attempt: () => Promise<
       signal.throwIfAborted()
       if (!(error instanceof RegistryError) || !error.isTemporary) throw error
       if (context.madeProgress?.() === true) tries = 1
-      await clock.sleep(waitMs(error, policy, { tries, random: clock.random() }), signal)
+      const isPatient = clock.now() - startedMs < patienceMs
+      const random = clock.random()
+      await clock.sleep(waitMs(error, policy, { tries, isPatient, random }), signal)
     }
   }
 }
@@ -52,13 +60,15 @@ export async function retrying<T>(context: RetryContext, attempt: () => Promise<
 function waitMs(
   error: RegistryError,
   policy: RetryPolicy,
-  { tries, random }: { readonly tries: number; readonly random: number },
+  attempts: { readonly tries: number; readonly isPatient: boolean; readonly random: number },
 ): number {
+  const { tries, isPatient, random } = attempts
   const askedMs = error.retryAfterMs ?? 0
   if (askedMs > policy.retryAfterMsMax) {
     throw restated(error, `${error.reason}; the server asks to wait ${Math.ceil(askedMs / 1000)} s`)
   }
-  if (tries >= policy.triesMax) {
+  const isOver = !isPatient && tries > 1 && error.retryAfterMs === undefined
+  if (tries >= policy.triesMax || isOver) {
     throw tries === 1 ? error : restated(error, `${error.reason} (tried ${tries} times)`)
   }
   return Math.max(askedMs, backoffMs(policy, tries, random))
