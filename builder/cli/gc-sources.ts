@@ -49,7 +49,7 @@ export function cacheSources(
   { store }: CommandServices,
   pruned: PrunedImages,
   mountSizes: ReadonlyMap<string, number>,
-): { records(): AsyncIterable<CacheRecord> }[] {
+): GcSource<CacheRecord>[] {
   const blobs = peekingBlobs(store)
   const images = ImageStore.of(store, blobs)
   return [
@@ -60,7 +60,7 @@ export function cacheSources(
     { records: () => contextRecords(store) },
     { records: () => mountRecords(store, mountSizes) },
     { records: () => failedRecords(store) },
-  ] satisfies GcSource[]
+  ]
 }
 
 /**

@@ -49,28 +49,19 @@ function readKind(text: string): CacheKind {
   return kind
 }
 
-interface Source {
-  records(): AsyncIterable<CacheRecord>
-}
-
 /**
- * The sources with all records that the filters do not name pinned: what they hold must stay. An index holds nothing, it only
- * leads to what a step holds.
+ * For a policy (`GcPolicy.view`): all records that the filters do not name are pinned, as what they hold must stay. An index
+ * holds nothing, it only leads to what a step holds.
  */
-export function onlyOf(
-  sources: readonly Source[],
-  { kinds, ids }: Pick<PruneFilters, 'kinds' | 'ids'>,
-): Source[] {
-  const isWanted = ({ kind, name }: CacheRecord): boolean =>
-    (kinds.size === 0 || kinds.has(kind)) && (ids.size === 0 || ids.has(name))
-  return sources.map((source) => ({
-    records: async function* () {
-      for await (const record of source.records()) {
-        const kept = { ...record, isPinned: true }
-        yield isWanted(record) ? record : record.kind === 'index' ? { ...kept, layers: [] } : kept
-      }
-    },
-  }))
+export function onlyOf({
+  kinds,
+  ids,
+}: Pick<PruneFilters, 'kinds' | 'ids'>): (record: CacheRecord) => CacheRecord {
+  return (record) => {
+    const { kind, name } = record
+    if ((kinds.size === 0 || kinds.has(kind)) && (ids.size === 0 || ids.has(name))) return record
+    return { ...record, isPinned: true, layers: kind === 'index' ? [] : record.layers }
+  }
 }
 
 /** Bounds of the space that is left, as the command line has them. */

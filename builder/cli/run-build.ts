@@ -11,6 +11,7 @@ import { FailedStepKeeper } from '../ops/keep-failed.ts'
 import { needsCgroup } from '../sandbox/cgroup.ts'
 import { startWorker } from '../worker/start-worker.ts'
 import type { ParsedArgs } from './args.ts'
+import { takeFailure } from './collection/failure.ts'
 import { collectLater } from './collection/later.ts'
 import { readCollectionSettings } from './collection/limits.ts'
 import type { CommandContext } from './command.ts'
@@ -42,6 +43,11 @@ export async function runBuild(
   const root = services.store.root.path
   afterwards.defer(() => (signal.aborted ? undefined : collectLater({ root, settings, env })))
   const notice = (text: string): void => events({ type: 'notice', atMs: 0, text })
+  const failure = await takeFailure(root)
+  if (failure !== undefined) {
+    const text = `the cache could not be collected after an earlier build: ${failure}`
+    events({ type: 'warning', atMs: 0, text, step: undefined })
+  }
   await using registries = new Registries(args, context, notice)
   const { kernel, store, images } = services
   const registry = ({ isInsecure, names }: RegistryNeeds): ReturnType<typeof registries.client> =>

@@ -32,7 +32,7 @@ async function prune(path: string, directory: string): Promise<readonly string[]
       yield record
     },
   }
-  const options = { store, kernel, sources: [source], policy: { all: true } }
+  const options = { store, kernel, sources: [source], policies: [{ all: true }] }
   return (await collectGarbage(options, signal)).droppedRecords
 }
 

@@ -18,15 +18,17 @@ export interface GcRecord {
   drop(): Promise<void>
 }
 
-export interface GcSource {
+export interface GcSource<R extends GcRecord = GcRecord> {
   /**
    * Asked while the gate is closed: it must not go through `BlobStore` or `LayerStore`, whose holds would wait for the
    * collector for ever. Small blobs are read at `BlobStore.path`.
    */
-  records(): AsyncIterable<GcRecord>
+  records(): AsyncIterable<R>
 }
 
-export interface GcPolicy {
+export interface GcPolicy<R extends GcRecord = GcRecord> {
+  /** A record as the policy is to see it: pinned when it is not to be taken. Without it as it is. */
+  readonly view?: (record: R) => GcRecord
   /** Also records that have nothing but layers which an image shares, as `docker builder prune --all`. */
   readonly all: boolean
   /** Only records not used since. */
@@ -36,26 +38,21 @@ export interface GcPolicy {
 }
 
 /** The records that `policy` lets go, least recently used first; of those in use none. */
-export function chooseRecords(
-  records: readonly GcRecord[],
-  policy: GcPolicy,
+export function chooseRecords<R extends GcRecord>(
+  records: readonly R[],
+  { view = (record) => record, all, usedBeforeMs = Infinity, keepBytes }: GcPolicy<R>,
   found: { readonly inventory: Inventory; readonly holds: ReadonlySet<string> },
-): GcRecord[] {
-  const pinned = new Set(
-    records.filter((record) => record.isPinned).flatMap((record) => record.layers),
-  )
-  const isShared = (record: GcRecord): boolean =>
-    record.trees.length === 0 &&
-    record.layers.length > 0 &&
-    record.layers.every((layer) => pinned.has(layer))
-  const candidates = records
-    .filter((record) => !record.isPinned && !found.holds.has(`record:${record.name}`))
-    .filter((record) => policy.all || !isShared(record))
-    .filter(
-      (record) => policy.usedBeforeMs === undefined || record.lastUsedMs < policy.usedBeforeMs,
-    )
+): R[] {
+  const seen = records.map((record) => ({ record, ...view(record) }))
+  const pinned = new Set(seen.filter(({ isPinned }) => isPinned).flatMap(({ layers }) => layers))
+  const isShared = ({ trees, layers }: GcRecord): boolean =>
+    trees.length === 0 && layers.length > 0 && layers.every((layer) => pinned.has(layer))
+  const candidates = seen
+    .filter((one) => !one.isPinned && !found.holds.has(`record:${one.name}`))
+    .filter((one) => all || !isShared(one))
+    .filter((one) => one.lastUsedMs < usedBeforeMs)
     .sort((a, b) => a.lastUsedMs - b.lastUsedMs)
-  const { keepBytes } = policy
+    .map(({ record }) => record)
   if (keepBytes === undefined) return candidates
   return dropUntil(records, candidates, keepBytes, found)
 }
@@ -64,12 +61,12 @@ export function chooseRecords(
  * What frees nothing (its layers are needed by others) must not be dropped in vain, but what it frees is known only
  * when the others are gone too: so records are dropped in order until the rest fits. The number is found by bisection.
  */
-function dropUntil(
-  records: readonly GcRecord[],
-  candidates: readonly GcRecord[],
+function dropUntil<R extends GcRecord>(
+  records: readonly R[],
+  candidates: readonly R[],
   keepBytes: number,
   found: { readonly inventory: Inventory; readonly holds: ReadonlySet<string> },
-): GcRecord[] {
+): R[] {
   const fits = (count: number): boolean => {
     const dropped = new Set(candidates.slice(0, count))
     const kept = records.filter((record) => !dropped.has(record))

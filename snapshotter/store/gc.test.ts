@@ -55,7 +55,7 @@ function record(
 async function collect(
   path: string,
   records: readonly GcRecord[],
-  policy: GcPolicy | undefined,
+  ...policies: GcPolicy[]
 ): Promise<GcResult> {
   await using store = await openStore({ path, kernel }, never)
   const source = {
@@ -63,7 +63,7 @@ async function collect(
       yield* records
     },
   }
-  return await collectGarbage({ store, kernel, sources: [source], policy }, never)
+  return await collectGarbage({ store, kernel, sources: [source], policies }, never)
 }
 
 /** Two layers of a process that has ended. */
@@ -88,7 +88,7 @@ async function isThere(path: string): Promise<boolean> {
 describe('garbage collection', () => {
   it('takes what no record refers to, with everything it consists of', async () => {
     await withLayers(async (path, a, b) => {
-      const result = await collect(path, [record('image', [a], { isPinned: true })], undefined)
+      const result = await collect(path, [record('image', [a], { isPinned: true })])
       assert.deepEqual([result.removedLayers, result.removedBlobs], [[b.diffId], [b.digest]])
       assert.deepEqual([result.reclaimedBytes, result.keptBytes], [1100, 1100])
       assert.deepEqual(await readdir(join(path, 'layers/records')), [a.diffId.slice(7)])
@@ -188,7 +188,7 @@ describe('garbage collection', () => {
         store,
         kernel: { ...kernel, removeTree: () => Promise.reject(denied) },
         sources: [],
-        policy: undefined,
+        policies: [],
         removeStubborn: async (paths: readonly string[]) => void stubborn.push(...paths),
       }
       await collectGarbage(options, never)

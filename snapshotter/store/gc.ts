@@ -18,12 +18,12 @@ import type { RecordStore } from './records.ts'
 import type { Store, StoreKernel } from './store.ts'
 import { emptyTrash, listTrash, moveToTrash } from './trash.ts'
 
-export interface GcOptions {
+export interface GcOptions<R extends GcRecord = GcRecord> {
   readonly store: Pick<Store, 'root' | 'lease' | 'blobs' | 'durability'>
   readonly kernel: StoreKernel
-  readonly sources: readonly GcSource[]
-  /** undefined: no record is dropped; only what nothing refers to goes. */
-  readonly policy: GcPolicy | undefined
+  readonly sources: readonly GcSource<R>[]
+  /** One after another, each for what those before it left. Without any no record is dropped; only what nothing refers to goes. */
+  readonly policies: readonly GcPolicy<R>[]
   /** Removes trees that this process could not (a rootless worker's). */
   readonly removeStubborn?: (paths: readonly string[], signal: AbortSignal) => Promise<void>
 }
@@ -40,7 +40,10 @@ export interface GcResult {
  * Removes what neither a record nor a living process needs. While it decides, no process can start or take a hold (the gate
  * is closed); that part only renames. Trees are removed after it, beside running builds. Features rows K22-K24.
  */
-export async function collectGarbage(options: GcOptions, signal: AbortSignal): Promise<GcResult> {
+export async function collectGarbage<R extends GcRecord>(
+  options: GcOptions<R>,
+  signal: AbortSignal,
+): Promise<GcResult> {
   const { store, kernel } = options
   const { reclaimed, unmovable, result } = await decide(options, signal)
   const stubborn = await emptyTrash(await listTrash(store.root), kernel, signal)
@@ -56,19 +59,26 @@ interface Decision {
   readonly result: Omit<GcResult, 'reclaimedBytes'>
 }
 
-async function decide(options: GcOptions, signal: AbortSignal): Promise<Decision> {
-  const { store, kernel, policy } = options
+async function decide<R extends GcRecord>(
+  options: GcOptions<R>,
+  signal: AbortSignal,
+): Promise<Decision> {
+  const { store, kernel } = options
   await using _gate = await closeGate(store.root, kernel, signal)
   const layerStore = layerRecords(store)
   const inventory = await takeInventory(store, layerStore)
   // Holds before records: a process that ends in between has written its records by then.
   const holds = await holdsOfTheLiving(options)
-  const records: GcRecord[] = []
+  const records: R[] = []
   for (const source of options.sources) {
     for await (const record of source.records()) records.push(record)
   }
-  const dropped = policy === undefined ? [] : chooseRecords(records, policy, { inventory, holds })
-  const kept = records.filter((record) => !dropped.includes(record))
+  const dropped = new Set<R>()
+  let kept = records
+  for (const policy of options.policies) {
+    for (const record of chooseRecords(kept, policy, { inventory, holds })) dropped.add(record)
+    kept = records.filter((record) => !dropped.has(record))
+  }
   const marks = mark(kept, inventory, holds)
   const unmovable: string[] = []
   for (const record of dropped) {
@@ -87,7 +97,7 @@ async function decide(options: GcOptions, signal: AbortSignal): Promise<Decision
     unmovable,
     result: {
       keptBytes,
-      droppedRecords: dropped.map((record) => record.name),
+      droppedRecords: [...dropped].map((record) => record.name),
       removedBlobs,
       removedLayers,
     },
@@ -106,7 +116,9 @@ async function moveIfOurs(store: GcOptions['store'], tree: string): Promise<bool
   }
 }
 
-async function holdsOfTheLiving(options: GcOptions): Promise<ReadonlySet<string>> {
+async function holdsOfTheLiving(
+  options: Pick<GcOptions, 'store' | 'kernel'>,
+): Promise<ReadonlySet<string>> {
   const holds = new Set<string>()
   for (const lease of await listLeases(options.store.root)) {
     if (!(await isAlive(options.kernel, lease))) continue

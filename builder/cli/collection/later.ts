@@ -12,8 +12,8 @@ export interface CollectLaterOptions {
 }
 
 /**
- * After a build: has the state root collected by a process that outlives this one, when it is time. Nobody waits for it
- * and nobody is told when it fails; killed at any point it leaves what the next collection or command removes
+ * After a build: has the state root collected by a process that outlives this one, when it is time. Nobody waits for it;
+ * the next build tells why it failed. Killed at any point it leaves what the next collection or command removes
  * (docs/decisions/011-collection-afterwards.md).
  */
 export async function collectLater({ root, settings, env }: CollectLaterOptions): Promise<void> {

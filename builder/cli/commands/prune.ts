@@ -5,14 +5,13 @@ import { collectCache } from '../collection/collect-cache.ts'
 import { diskSpaceAt } from '../collection/disk.ts'
 import { DEFAULT_SETTINGS, readCollectionSettings } from '../collection/limits.ts'
 import type { Command, CommandContext } from '../command.ts'
-import { sum } from '../disk-usage.ts'
 import { UsageError } from '../errors.ts'
 import { CACHE_KINDS, type PrunedImages } from '../gc-sources.ts'
 import { workerForTrees } from '../mount-sizes.ts'
 import { formatBytes } from '../progress/format.ts'
 import { askYesNo } from '../prompt.ts'
 import { ROOT_FLAG } from '../request/build-flags.ts'
-import { bytesToKeep, readFilters, readSpace } from '../prune-policy.ts'
+import { bytesToKeep, onlyOf, readFilters, readSpace } from '../prune-policy.ts'
 import { openServices } from '../services.ts'
 
 export const pruneCommand: Command = {
@@ -62,11 +61,12 @@ export const pruneCommand: Command = {
   },
   arguments: { min: 0, max: 0 },
   run: async (args, context) => {
-    const results =
-      args.boolean('auto') === true
-        ? await pruneByRules(args, context)
-        : await pruneAsAsked(args, context)
-    if (results !== undefined) print(results, context)
+    if (args.boolean('auto') === true) {
+      print(await pruneByRules(args, context), context)
+      return 0
+    }
+    const result = await pruneAsAsked(args, context)
+    if (result !== undefined) print(result, context)
     return 0
   },
 }
@@ -75,7 +75,7 @@ export const pruneCommand: Command = {
 async function pruneAsAsked(
   args: ParsedArgs,
   context: CommandContext,
-): Promise<GcResult[] | undefined> {
+): Promise<GcResult | undefined> {
   const { signal } = context
   const filters = readFilters(args.list('filter'))
   const space = readSpace(args)
@@ -90,15 +90,19 @@ async function pruneAsAsked(
   await using worker = workerForTrees(services)
   const { usedBeforeMs } = filters
   const policy = {
+    view: onlyOf(filters),
     all,
     ...(usedBeforeMs === undefined ? {} : { usedBeforeMs }),
     ...(keepBytes === undefined ? {} : { keepBytes }),
   }
-  return [await collectCache(services, worker, { pruned, filters, policy }, signal)]
+  return await collectCache(services, worker, { pruned, policies: [policy] }, signal)
 }
 
 /** `--auto`: the limits are those of the environment, so that it does what builds have done. Off means for builds only. */
-async function pruneByRules(args: ParsedArgs, context: CommandContext): Promise<GcResult[]> {
+async function pruneByRules(
+  args: ParsedArgs,
+  context: CommandContext,
+): Promise<GcResult | undefined> {
   const other = BY_HAND.find((flag) => args.has(flag))
   if (other !== undefined) {
     throw new UsageError(`--auto and --${other} cannot be used together: TSBUILD_GC has its limits`)
@@ -109,13 +113,16 @@ async function pruneByRules(args: ParsedArgs, context: CommandContext): Promise<
   return await collectByRules({ open, settings, disk: diskSpaceAt, nowMs }, context.signal)
 }
 
-function print(results: readonly GcResult[], { stdout }: CommandContext): void {
-  const count = (what: 'droppedRecords' | 'removedLayers' | 'removedBlobs'): number =>
-    sum(results.map((result) => result[what].length))
+function print(result: GcResult | undefined, { stdout }: CommandContext): void {
+  const {
+    droppedRecords = [],
+    removedLayers = [],
+    removedBlobs = [],
+    reclaimedBytes = 0,
+  } = result ?? {}
   stdout.write(
-    `Removed ${count('droppedRecords')} records, ${count('removedLayers')} layers, ${count('removedBlobs')} blobs\n`,
+    `Removed ${droppedRecords.length} records, ${removedLayers.length} layers, ${removedBlobs.length} blobs\n`,
   )
-  const reclaimedBytes = sum(results.map((result) => result.reclaimedBytes))
   stdout.write(`Total reclaimed space: ${formatBytes(reclaimedBytes)}\n`)
 }
 
