@@ -1,54 +1,39 @@
 import type { CopyNode, Node, NodeId } from '../../frontend/index.ts'
 import type { DiffId } from '../../registry-client/oci/index.ts'
 import { EntryFile, type Kernel } from '../../snapshotter/index.ts'
-import type { CacheJournal } from '../cache/journal.ts'
-import type { CacheRecords } from '../cache/records.ts'
-import type { RemoteCaches } from '../cache/remote/remote-caches.ts'
-import {
-  aliasKeyOf,
-  type CacheKey,
-  cacheKeyOf,
-  type CopyInputs,
-  parentName,
-} from '../solver/cache-key.ts'
-import type { KeyValue } from '../solver/canonical.ts'
+import { type CopyInputs, parentName } from '../solver/cache-key.ts'
 import { type BuildLayer, knownDiffIds, type LayerStack, packedDiffIds } from '../solver/layer.ts'
 import { BaseView } from './base-view.ts'
+import type { StepCache } from './cached-step.ts'
+import { aliasNames, type CopyAliasParts, recordedCopy, rememberAlias } from './copy-alias.ts'
 import type { AccountFileReader } from './copy-owner.ts'
 import { EMPTY_VIEW } from './copy-place.ts'
 import { planCopy } from './copy-plan.ts'
-import { type Selection, type SelectedSource, selectSources } from './copy-select.ts'
-import { placeOf, type SourceTree } from './copy-source.ts'
-import type { StepCache } from './cached-step.ts'
+import type { SelectedSource } from './copy-select.ts'
+import {
+  type CopyInput,
+  CopySelection,
+  type CopySelectionParts,
+  unpackSources,
+} from './copy-selection.ts'
 import type { LayerAccess } from './layer-access.ts'
 import { madeStep, type MadeStepParts } from './made-step.ts'
-import { splitPattern } from './match.ts'
 import { openArchive } from './open-archive.ts'
-import { StackTree } from './stack-tree.ts'
 import type { StepPlace } from './step-place.ts'
 
-export interface CopyNodeParts extends MadeStepParts {
+export interface CopyNodeParts
+  extends MadeStepParts,
+    CopyAliasParts,
+    Omit<CopySelectionParts, 'store'> {
   readonly cache: StepCache
-  readonly records: CacheRecords
-  readonly remote: RemoteCaches | undefined
-  readonly journal: CacheJournal
   readonly kernel: Pick<Kernel, 'createPacker' | 'readLayer'>
   readonly access: Pick<LayerAccess, 'index'>
-  /** The filesystem of a stack as a tree; waits until it is packed. */
-  readonly openStack: (stack: LayerStack, description: string) => Promise<StackTree>
   readonly accounts: (view: BaseView) => AccountFileReader
   /** Watches work that outlives its step (Scheduler.background). */
   readonly background: (work: Promise<unknown>) => void
-  /** All paths and patterns that the steps of the node's build take out of a context. */
-  readonly takenFrom: (node: CopyNode, context: NodeId) => readonly string[]
   /** An error with its place in the Dockerfile. */
   readonly located: (error: unknown, node: Node) => unknown
 }
-
-/** A source of COPY: layers of a stage or image, or files on the host. */
-export type CopyInput =
-  | { readonly kind: 'stack'; readonly layers: LayerStack; readonly description: string }
-  | { readonly kind: 'files'; readonly tree: SourceTree }
 
 /** Does a COPY or ADD: its layer, cached or packed. */
 export async function copyNode(
@@ -111,156 +96,6 @@ function startWorker(
   if (isReadByRun) parts.worker().catch(() => undefined)
 }
 
-/** What the sources select, looked for once; the lists are kept until they are taken, or the step has ended. */
-class CopySelection implements AsyncDisposable {
-  readonly #find: () => Promise<Selection>
-  #found: Promise<Selection> | undefined
-  #contents: CopyInputs['sources'] | undefined
-
-  constructor(node: CopyNode, sources: ReadonlyMap<NodeId, CopyInput>, parts: CopyNodeParts) {
-    this.#find = async () =>
-      await selectSources({
-        node,
-        treeOf: (source) => treeOf(source.from, sources, parts),
-        takenFrom: (source) => parts.takenFrom(node, source.from),
-        reader: 'copy',
-        newFile: () => parts.store.lease.temporaryPath(),
-      })
-  }
-
-  async contents(): Promise<CopyInputs['sources']> {
-    if (this.#contents === undefined) {
-      this.#found ??= this.#find()
-      const { sources } = await this.#found
-      this.#contents = sources.map((source) => ({
-        pattern: source.type === 'path' ? source.source.pattern : source.name,
-        content: source.digest,
-      }))
-    }
-    return this.#contents
-  }
-
-  /** For the caller to dispose; once. */
-  async take(): Promise<Selection> {
-    await this.contents()
-    const found = this.#found
-    this.#found = undefined
-    if (found === undefined) {
-      throw new TypeError('a selection is taken once')
-    }
-    return await found
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    // Whoever asked for it was told why it failed.
-    const [found] = await Promise.allSettled([this.#found])
-    if (found.status === 'fulfilled') {
-      await found.value?.[Symbol.asyncDispose]()
-    }
-  }
-}
-
-interface AliasNames {
-  /** One for each source: what it holds. */
-  readonly names: readonly string[]
-  /** Made of files of this host: they mean nothing elsewhere. */
-  readonly isLocal: boolean
-}
-
-/**
- * A COPY from stages and images has a key that is known from their layers alone, so a cached build reads no table of
- * contents; one from a context that did not change since an earlier build has one too, so it reads no list of files.
- * Undefined when the sources have to be looked at.
- */
-async function aliasNames(
-  node: CopyNode,
-  sources: ReadonlyMap<NodeId, CopyInput>,
-): Promise<AliasNames | undefined> {
-  const names: string[] = []
-  let isLocal = false
-  for (const source of node.sources) {
-    const input = source.type === 'path' ? sources.get(source.from) : undefined
-    if (source.type !== 'path' || input === undefined) {
-      return undefined
-    }
-    const isFiles = input.kind === 'files'
-    const name = isFiles
-      ? await stateOfFiles(node, source.pattern, input.tree)
-      : parentName(await packedDiffIds(input.layers))
-    if (name === undefined) {
-      return undefined
-    }
-    names.push(isFiles ? `files ${name}` : name)
-    isLocal ||= isFiles
-  }
-  return { names, isLocal }
-}
-
-function aliasOf(node: CopyNode, below: readonly DiffId[], { names }: AliasNames): CacheKey {
-  const { id: _id, origin: _origin, parent: _parent, sources: written, ...options } = node
-  const definition: KeyValue = {
-    ...options,
-    sources: written.map((source) =>
-      source.type === 'path' ? { ...source, from: 0 } : { ...source },
-    ),
-  }
-  return aliasKeyOf({ parent: parentName(below), definition, sources: names })
-}
-
-async function rememberAlias(
-  node: CopyNode,
-  below: readonly DiffId[],
-  names: AliasNames,
-  inputs: CopyInputs,
-  { journal, records }: CopyNodeParts,
-): Promise<void> {
-  const alias = aliasOf(node, below, names)
-  const key = cacheKeyOf(inputs)
-  if (!names.isLocal) {
-    journal.alias(alias, key)
-  }
-  if ((await records.readAlias(alias)) === key) {
-    await records.touchAlias(alias)
-  } else {
-    await records.writeAlias(alias, key)
-  }
-}
-
-/** What a source selects lies at and below one path when it has no wildcard and selects no parents. */
-async function stateOfFiles(
-  node: CopyNode,
-  pattern: string,
-  tree: SourceTree,
-): Promise<string | undefined> {
-  const { base, patterns } = splitPattern(pattern)
-  return node.parents || patterns.length > 0 ? undefined : await tree.stateOf?.(base)
-}
-
-/** What the key of this COPY was made of in an earlier build, here or wherever a cache is from. */
-async function recordedCopy(
-  node: CopyNode,
-  below: readonly DiffId[],
-  names: AliasNames | undefined,
-  { records, remote }: CopyNodeParts,
-): Promise<{ readonly inputs: CopyInputs } | undefined> {
-  if (names === undefined) {
-    return undefined
-  }
-  const alias = aliasOf(node, below, names)
-  const places = [
-    () => records.readAlias(alias),
-    () => (names.isLocal ? undefined : remote?.alias(alias)),
-  ]
-  for (const place of places) {
-    const key = await place()
-    const step = key && ((await records.readStep(key)) ?? (await remote?.step(key)))
-    if (step?.inputs?.kind === 'copy') {
-      return { inputs: step.inputs }
-    }
-  }
-  return undefined
-}
-
 function copyInputs(node: CopyNode, parent: string, sources: CopyInputs['sources']): CopyInputs {
   return {
     kind: 'copy',
@@ -297,44 +132,4 @@ async function plan(
     nowSec: Math.floor(parts.nowMs() / 1000),
   })
   return await EntryFile.of(() => parts.store.lease.temporaryPath(), pages)
-}
-
-/** What is copied out of layers must lie unpacked: only the layers that hold selected files do. */
-async function unpackSources(
-  selection: readonly SelectedSource[],
-  signal: AbortSignal,
-): Promise<void> {
-  await Promise.all(
-    selection.map(async (selected) => {
-      if (selected.type === 'path' && selected.tree instanceof StackTree) {
-        await selected.tree.unpackFor(rootsOf(selected.matches), signal)
-      }
-    }),
-  )
-}
-
-/** Of the places of the files that were selected. */
-export function rootsOf(
-  matches: Extract<SelectedSource, { type: 'path' }>['matches'],
-): ReadonlySet<string> {
-  const roots = new Set<string>()
-  for (const { entry, items } of matches) {
-    if (entry.type === 'file') roots.add(placeOf(entry).root)
-    for (const root of items.roots) roots.add(root)
-  }
-  return roots
-}
-
-async function treeOf(
-  id: NodeId,
-  sources: ReadonlyMap<NodeId, CopyInput>,
-  parts: CopyNodeParts,
-): Promise<SourceTree> {
-  const input = sources.get(id)
-  if (input === undefined) {
-    throw new RangeError(`node ${id} is no source of this COPY`)
-  }
-  return input.kind === 'files'
-    ? input.tree
-    : await parts.openStack(input.layers, input.description)
 }
