@@ -17,6 +17,7 @@ namespace {
 constexpr size_t storedBlockSize = 1024 * 1024;
 // Between two parts there is little more than a header.
 constexpr size_t firstBlockCapacity = 32 * 1024;
+constexpr size_t wakeSize = 256 * 1024;
 // As many as the table has entries.
 constexpr size_t partsMax = 65536;
 
@@ -59,7 +60,11 @@ BlobWriter::~BlobWriter() {
 }
 
 void BlobWriter::append(const void* data, size_t size) {
-  const auto* from = static_cast<const uint8_t*>(data);
+  diffId_.update(data, size);
+  copyToBlocks(static_cast<const uint8_t*>(data), size);
+}
+
+void BlobWriter::copyToBlocks(const uint8_t* from, size_t size) {
   while (size > 0) {
     if (!current_) current_ = newBlock(buffers_->take(firstBlockCapacity));
     Bytes& raw = current_->raw;
@@ -88,10 +93,30 @@ void BlobWriter::appendZeros(size_t size) {
 
 bool BlobWriter::isPart(size_t size) const { return recentParts_ && size >= encoding_->partSizeMin() && size <= blockSize_; }
 
-void BlobWriter::appendPart(Bytes content, std::string_view digest) {
+void BlobWriter::appendContent(Bytes content, Sha256& hash) {
+  const ByteSpan bytes = {content.data.get(), content.size};
+  diffId_.updateWith(bytes, hash, bytes);
+  pushContent(std::move(content), std::nullopt);
+}
+
+std::string BlobWriter::appendFile(Bytes content) {
+  const ByteSpan bytes = {content.data.get(), content.size};
+  diffId_.updateWith(bytes, fileHash_, bytes);
+  std::string digest = fileHash_.finish();
+  pushContent(std::move(content), rawDigestOf(digest));
+  return digest;
+}
+
+void BlobWriter::pushContent(Bytes content, std::optional<RawDigest> digest) {
+  if (!isPart(content.size)) {
+    copyToBlocks(content.data.get(), content.size);
+    buffers_->giveBack(std::move(content));
+    return;
+  }
   if (current_) pushCurrent();
   const BlockPtr block = newBlock(std::move(content));
-  block->part = rawDigestOf(digest);
+  block->isPart = true;
+  block->content = digest;
   pushBlock(block);
 }
 
@@ -101,14 +126,26 @@ void BlobWriter::pushCurrent() {
 }
 
 void BlobWriter::pushBlock(const BlockPtr& block) {
+  const size_t weight = block->raw.capacity;
   result_.uncompressedSize += block->raw.size;
+  unheard_ += block->raw.size;
+  if (!toFinish_.hasRoom(weight) || !toEncode_.hasRoom(weight)) wake();
   // The order of the blocks is fixed here, before any encoder has them.
-  toFinish_.push(block, block->raw.capacity);
-  if (!output_ || !encoding_) return;
-  if (!block->part) block->before = before_;
-  const size_t keep = std::min(encoding_->dictionarySize(), block->raw.size);
-  before_.assign(reinterpret_cast<const char*>(block->raw.data.get()) + block->raw.size - keep, keep);
-  toEncode_.push(block, block->raw.capacity);
+  toFinish_.pushQuietly(block, weight);
+  if (output_ && encoding_) {
+    if (!block->isPart) block->before = before_;
+    const size_t keep = std::min(encoding_->dictionarySize(), block->raw.size);
+    before_.assign(reinterpret_cast<const char*>(block->raw.data.get()) + block->raw.size - keep, keep);
+    toEncode_.pushQuietly(block, weight);
+  }
+  if (unheard_ >= wakeSize) wake();
+}
+
+// Waking a thread costs as much as its work on a small part.
+void BlobWriter::wake() {
+  unheard_ = 0;
+  toFinish_.wake();
+  toEncode_.wake();
 }
 
 void BlobWriter::end() {
@@ -137,7 +174,8 @@ void BlobWriter::encodeBlocks() {
 }
 
 void BlobWriter::encode(Block& block, BlockEncoder& encoder) const {
-  if (auto known = block.part ? findPart(*block.part) : std::nullopt) {
+  if (block.isPart && !block.content) block.content = rawDigestOf(digestOf({block.raw.data.get(), block.raw.size}));
+  if (auto known = block.isPart ? findPart(*block.content) : std::nullopt) {
     block.encoded = std::move(known->bytes);
     block.checksum = known->place.checksum;
     block.encodedChecksum = known->place.encodedChecksum;
@@ -146,7 +184,7 @@ void BlobWriter::encode(Block& block, BlockEncoder& encoder) const {
   }
   block.encoded = encoder.encode(block.raw, block.before);
   block.checksum = encoding_->checksum(block.raw);
-  if (block.part) block.encodedChecksum = crc32Of(block.encoded.data.get(), block.encoded.size);
+  if (block.isPart) block.encodedChecksum = crc32Of(block.encoded.data.get(), block.encoded.size);
 }
 
 std::optional<EncodedPart> BlobWriter::findPart(const RawDigest& content) const {
@@ -156,9 +194,9 @@ std::optional<EncodedPart> BlobWriter::findPart(const RawDigest& content) const 
 
 void BlobWriter::rememberPart(const Block& block, uint64_t offset) {
   const PartPlace place = {offset, static_cast<uint32_t>(block.encoded.size), block.checksum, block.encodedChecksum};
-  recentParts_->add(*block.part, place);
+  recentParts_->add(*block.content, place);
   // One that was taken over from another blob is in the table, unless that blob is of this process and in the making.
-  if (!block.isTakenOver && parts_.size() < partsMax) parts_.push_back({*block.part, place});
+  if (!block.isTakenOver && parts_.size() < partsMax) parts_.push_back({*block.content, place});
 }
 
 void BlobWriter::waitEncoded(const Block& block) {
@@ -167,7 +205,6 @@ void BlobWriter::waitEncoded(const Block& block) {
   if (stopped_) throw Stopped{};
 }
 
-// Both digests on one thread, because two at once take little longer than one.
 void BlobWriter::finishBlocks() {
   const bool encodes = output_ && encoding_;
   if (encodes) {
@@ -177,22 +214,18 @@ void BlobWriter::finishBlocks() {
   }
   while (const auto popped = toFinish_.pop()) {
     Block& block = **popped;
-    const ByteSpan raw = {block.raw.data.get(), block.raw.size};
     if (!encodes) {
-      diffId_.update(raw.data, raw.size);
-      if (output_) write(raw.data, raw.size);
+      if (output_) write(block.raw.data.get(), block.raw.size);
       continue;
     }
     waitEncoded(block);
-    const ByteSpan encoded = {block.encoded.data.get(), block.encoded.size};
-    diffId_.updateWith(raw, digest_, encoded);
-    encoding_->account(block.checksum, raw.size);
+    digest_.update(block.encoded.data.get(), block.encoded.size);
+    encoding_->account(block.checksum, block.raw.size);
     const uint64_t offset = result_.size;
-    write(encoded.data, encoded.size);
-    if (block.isTakenOver) result_.takenOverSize += raw.size;
-    if (block.part) rememberPart(block, offset);
+    write(block.encoded.data.get(), block.encoded.size);
+    if (block.isTakenOver) result_.takenOverSize += block.raw.size;
+    if (block.isPart) rememberPart(block, offset);
   }
-  result_.diffId = diffId_.finish();
 }
 
 void BlobWriter::write(const void* data, size_t size) {
@@ -201,6 +234,7 @@ void BlobWriter::write(const void* data, size_t size) {
 }
 
 BlobResult BlobWriter::finish() {
+  result_.diffId = diffId_.finish();
   if (!output_) return result_;
   if (encoding_) {
     const std::string trailer = encoding_->trailer();

@@ -28,9 +28,9 @@ struct BlobResult {
   uint64_t takenOverSize = 0;
 };
 
-// Takes the bytes of a tar and does the rest on threads of a group: hash, compress in blocks, hash again, write.
+// Takes the bytes of a tar and hashes them; does the rest on threads of a group: compress in blocks, hash again, write.
 //
-//   append, appendPart -> block -> encoders (any order) -> hash both (diffId, digest) and write, in order
+//   append, appendContent (diffId) -> block -> encoders (any order) -> hash (digest) and write, in order
 //
 // Every queue is bounded, so memory is a few blocks for each thread.
 class BlobWriter {
@@ -45,14 +45,15 @@ class BlobWriter {
 
   void append(const void* data, size_t size);
   void appendZeros(size_t size);
-  // Whether a content of a file, or as much of it as a block takes, is to be given by `appendPart`.
-  bool isPart(size_t size) const;
+  // Some of a file, at most a block: `hash`, which becomes the digest of the file, goes on with it beside the diffId, as
+  // two hashes of the same bytes take little longer than one. From `partSizeMin` of the encoding on it is a block of its
+  // own, whose compressed form is taken from where it was made before.
+  void appendContent(Bytes content, Sha256& hash);
+  // The whole of a file; its digest.
+  std::string appendFile(Bytes content);
   size_t blockSize() const { return blockSize_; }
-  // For contents; at least of that size. It comes back with the block that it becomes, or by `giveBack`.
+  // For contents; at least of that size.
   Bytes buffer(size_t size) { return buffers_->take(size); }
-  void giveBack(Bytes buffer) { buffers_->giveBack(std::move(buffer)); }
-  // A block of its own, whose compressed form is taken from where it was made before. `digest`: that of `content`.
-  void appendPart(Bytes content, std::string_view digest);
   // No more to come: the threads end.
   void end();
   // Ends every wait; see ThreadGroup.
@@ -64,8 +65,9 @@ class BlobWriter {
   struct Block {
     Bytes raw;
     std::string before;
-    // Of a part.
-    std::optional<RawDigest> part;
+    bool isPart = false;
+    // Of a part; made by the encoder when it is not known before.
+    std::optional<RawDigest> content;
     Bytes encoded;
     uint32_t checksum = 0;
     uint32_t encodedChecksum = 0;
@@ -76,9 +78,13 @@ class BlobWriter {
 
   BlockPtr newBlock(Bytes raw);
 
+  bool isPart(size_t size) const;
+  void copyToBlocks(const uint8_t* from, size_t size);
+  void pushContent(Bytes content, std::optional<RawDigest> digest);
   void growCurrent();
   void pushCurrent();
   void pushBlock(const BlockPtr& block);
+  void wake();
   void encodeBlocks();
   void encode(Block& block, BlockEncoder& encoder) const;
   std::optional<EncodedPart> findPart(const RawDigest& content) const;
@@ -101,6 +107,8 @@ class BlobWriter {
   const std::shared_ptr<Buffers> buffers_;
   BlockPtr current_;
   std::string before_;
+  // Bytes of blocks that the threads have not been woken for.
+  size_t unheard_ = 0;
 
   BoundedQueue<BlockPtr> toEncode_;
   BoundedQueue<BlockPtr> toFinish_;
@@ -109,6 +117,7 @@ class BlobWriter {
   bool stopped_ = false;
 
   Sha256 diffId_;
+  Sha256 fileHash_;
   Sha256 digest_;
   BlobResult result_;
 };

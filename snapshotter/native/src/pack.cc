@@ -15,6 +15,8 @@ namespace {
 // Files up to this are read ahead and held; larger ones stream.
 constexpr uint64_t heldFileMax = 1024 * 1024;
 constexpr size_t heldBytesMax = 16 * 1024 * 1024;
+// Where readers that found no room go on.
+constexpr size_t heldBytesLow = heldBytesMax / 2;
 constexpr size_t queueHigh = 16384;
 constexpr size_t queueLow = 4096;
 constexpr size_t claimMax = 16;
@@ -79,8 +81,8 @@ void Packer::stop() {
 // Enough for all that a claim takes. The front one is always read, whatever is held, or nothing would move.
 bool Packer::hasRoom() const { return claimed_ == 0 || heldBytes_ + claimBytesMax + heldFileMax <= heldBytesMax; }
 
-// Takes some files that nobody reads yet, several at once: most are small, and two are hashed at a time. So it waits for
-// room for several, too. False: no more will come.
+// Takes some files that nobody reads yet, several at once, as most are small. So it waits for room for several, too. False:
+// no more will come.
 bool Packer::claim(std::vector<ItemPtr>* out) {
   std::unique_lock<std::mutex> lock(mutex_);
   uint64_t bytes = 0;
@@ -102,42 +104,31 @@ bool Packer::claim(std::vector<ItemPtr>* out) {
   }
 }
 
-void Packer::load(PackItem& item, BlobWriter& writer) {
-  const Descriptor file = sources_.open(item);
-  const size_t size = static_cast<size_t>(item.entry.size);
-  // One byte more tells whether it grew.
-  item.content = writer.buffer(size + 1);
-  item.content.size = readFully(file.get(), item.content.data.get(), size + 1, item);
-  if (item.content.size < size) failChanged(item, "shrank");
-  if (item.content.size > size) failChanged(item, "grew");
-}
-
 // A failure is reported when the item's turn comes, so that the first file in the tar's order is the one named.
-template <typename Work>
-void Packer::attempt(PackItem& item, Work work) {
-  if (item.failure) return;
+void Packer::load(PackItem& item, BlobWriter& writer) {
   try {
-    work();
+    item.content = contentOf(item, writer);
   } catch (const Failure&) {
     item.failure = std::current_exception();
   }
+}
+
+Bytes Packer::contentOf(const PackItem& item, BlobWriter& writer) {
+  const Descriptor file = sources_.open(item);
+  const size_t size = static_cast<size_t>(item.entry.size);
+  // One byte more tells whether it grew.
+  Bytes content = writer.buffer(size + 1);
+  content.size = readFully(file.get(), content.data.get(), size + 1, item);
+  if (content.size < size) failChanged(item, "shrank");
+  if (content.size > size) failChanged(item, "grew");
+  return content;
 }
 
 void Packer::readAhead(BlobWriter& writer) {
   for (;;) {
     std::vector<ItemPtr> claimed;
     if (!claim(&claimed)) return;
-    std::vector<ByteSpan> contents;
-    for (const auto& item : claimed) {
-      attempt(*item, [&] { load(*item, writer); });
-      contents.push_back({item->content.data.get(), item->failure ? 0 : static_cast<size_t>(item->entry.size)});
-    }
-    std::vector<std::string> digests = digestsOf(contents);
-    for (size_t i = 0; i < claimed.size(); i++) {
-      PackItem& item = *claimed[i];
-      item.digest = std::move(digests[i]);
-      attempt(item, [&] { checkExpected(item); });
-    }
+    for (const auto& item : claimed) load(*item, writer);
     std::lock_guard<std::mutex> lock(mutex_);
     for (const auto& item : claimed) item->isReady = true;
     if (!items_.empty() && items_.front()->isReady) ready_.notify_all();
@@ -156,8 +147,9 @@ Packer::ItemPtr Packer::takeFront() {
   items_.pop_front();
   if (claimed_ > 0) claimed_ -= 1;
   if (isHeld(*item)) {
+    const bool wasAbove = heldBytes_ > heldBytesLow;
     heldBytes_ -= static_cast<size_t>(item->entry.size);
-    if (hasRoom()) readable_.notify_all();
+    if (wasAbove && heldBytes_ <= heldBytesLow) readable_.notify_all();
   }
   if (isFull_ && items_.size() <= queueLow) {
     isFull_ = false;
@@ -177,7 +169,7 @@ void Packer::copyLarge(PackItem& item, BlobWriter& writer) {
     part.size = readFully(file.get(), part.data.get(), want, item);
     if (part.size < want) failChanged(item, "shrank");
     left -= part.size;
-    appendPart(std::move(part), hash, writer);
+    writer.appendContent(std::move(part), hash);
   }
   uint8_t more;
   if (readFully(file.get(), &more, 1, item) != 0) failChanged(item, "grew");
@@ -194,33 +186,10 @@ void Packer::copyInline(PackItem& item, BlobWriter& writer) {
     part.size = size;
     std::memcpy(part.data.get(), content.data.get() + at, part.size);
     at += part.size;
-    appendPart(std::move(part), hash, writer);
+    writer.appendContent(std::move(part), hash);
   }
   item.digest = hash.finish();
   checkExpected(item);
-}
-
-// Some of a file, whose digest `hash` is to become. It has one of its own too when it is large enough to be found again.
-void Packer::appendPart(Bytes part, Sha256& hash, BlobWriter& writer) {
-  const ByteSpan bytes = {part.data.get(), part.size};
-  if (writer.isPart(part.size)) {
-    Sha256 partHash;
-    hash.updateWith(bytes, partHash, bytes);
-    writer.appendPart(std::move(part), partHash.finish());
-    return;
-  }
-  hash.update(bytes.data, bytes.size);
-  writer.append(bytes.data, bytes.size);
-  writer.giveBack(std::move(part));
-}
-
-void Packer::copyHeld(PackItem& item, BlobWriter& writer) {
-  if (writer.isPart(item.content.size)) {
-    writer.appendPart(std::move(item.content), item.digest);
-  } else {
-    writer.append(item.content.data.get(), item.content.size);
-    writer.giveBack(std::move(item.content));
-  }
 }
 
 void Packer::assemble(BlobWriter& writer, ContentsWriter* contents, PackOutcome* outcome) {
@@ -236,7 +205,8 @@ void Packer::assemble(BlobWriter& writer, ContentsWriter* contents, PackOutcome*
     if (item->sourceRoot.empty()) {
       copyInline(*item, writer);
     } else if (isHeld(*item)) {
-      copyHeld(*item, writer);
+      item->digest = writer.appendFile(std::move(item->content));
+      checkExpected(*item);
     } else {
       copyLarge(*item, writer);
     }

@@ -54,14 +54,11 @@ class Packer {
   bool hasRoom() const;
   bool claim(std::vector<ItemPtr>* out);
   void load(PackItem& item, BlobWriter& writer);
-  template <typename Work>
-  void attempt(PackItem& item, Work work);
+  Bytes contentOf(const PackItem& item, BlobWriter& writer);
   void assemble(BlobWriter& writer, ContentsWriter* contents, PackOutcome* outcome);
   ItemPtr takeFront();
-  void copyHeld(PackItem& item, BlobWriter& writer);
   void copyLarge(PackItem& item, BlobWriter& writer);
   void copyInline(PackItem& item, BlobWriter& writer);
-  void appendPart(Bytes part, Sha256& hash, BlobWriter& writer);
   void stop();
 
   const PackSettings settings_;

@@ -124,38 +124,10 @@ std::string Sha256::finish() {
   return digestText(raw);
 }
 
-std::vector<std::string> digestsOf(const std::vector<ByteSpan>& messages) {
-  std::vector<std::string> digests(messages.size());
-  struct Lane {
-    Sha256 hash;
-    size_t index = 0;
-    ByteSpan left = {nullptr, 0};
-  };
-  Lane lanes[2];
-  size_t next = 0;
-  const auto take = [&](Lane& lane) {
-    if (next == messages.size()) return false;
-    lane.index = next;
-    lane.left = messages[next++];
-    return true;
-  };
-  const auto complete = [&](Lane& lane) {
-    lane.hash.update(lane.left.data, lane.left.size);
-    digests[lane.index] = lane.hash.finish();
-    return take(lane);
-  };
-  bool isBusy[2] = {take(lanes[0]), take(lanes[1])};
-  while (isBusy[0] && isBusy[1]) {
-    const size_t common = std::min(lanes[0].left.size, lanes[1].left.size) / shaBlockSize * shaBlockSize;
-    lanes[0].hash.updateWith({lanes[0].left.data, common}, lanes[1].hash, {lanes[1].left.data, common});
-    for (auto& lane : lanes) lane.left = after(lane.left, common);
-    const size_t shorter = lanes[0].left.size <= lanes[1].left.size ? 0 : 1;
-    isBusy[shorter] = complete(lanes[shorter]);
-  }
-  for (size_t i = 0; i < 2; i++) {
-    while (isBusy[i]) isBusy[i] = complete(lanes[i]);
-  }
-  return digests;
+std::string digestOf(ByteSpan message) {
+  Sha256 hash;
+  hash.update(message.data, message.size);
+  return hash.finish();
 }
 
 }  // namespace tsbuild

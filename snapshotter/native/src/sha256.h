@@ -5,7 +5,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
-#include <vector>
 
 #include "bytes.h"
 #include "sha256-blocks.h"
@@ -39,8 +38,7 @@ class Sha256 {
   size_t inBlock_ = 0;
 };
 
-// The digests of several messages, two at a time.
-std::vector<std::string> digestsOf(const std::vector<ByteSpan>& messages);
+std::string digestOf(ByteSpan message);
 
 // Characters of `sha256:<64 hex>`.
 constexpr size_t digestLength = 71;

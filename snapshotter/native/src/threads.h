@@ -26,12 +26,25 @@ class BoundedQueue {
   explicit BoundedQueue(size_t capacity) : capacity_(capacity) {}
 
   void push(T value, size_t weight = 1) {
+    pushQuietly(std::move(value), weight);
+    hasValue_.notify_one();
+  }
+
+  // Nobody who waits for a value hears of it before `wake`, which is to be called before anything that may wait.
+  void pushQuietly(T value, size_t weight) {
     std::unique_lock<std::mutex> lock(mutex_);
-    hasRoom_.wait(lock, [&] { return stopped_ || values_.empty() || weight_ + weight <= capacity_; });
+    hasRoom_.wait(lock, [&] { return stopped_ || hasRoomLocked(weight); });
     if (stopped_) throw Stopped{};
     values_.push_back({std::move(value), weight});
     weight_ += weight;
-    hasValue_.notify_one();
+  }
+
+  void wake() { hasValue_.notify_all(); }
+
+  // Whether a push would not wait.
+  bool hasRoom(size_t weight) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    return hasRoomLocked(weight);
   }
 
   // Nothing when the producer is done.
@@ -63,6 +76,8 @@ class BoundedQueue {
   }
 
  private:
+  bool hasRoomLocked(size_t weight) const { return values_.empty() || weight_ + weight <= capacity_; }
+
   const size_t capacity_;
   std::mutex mutex_;
   std::condition_variable hasRoom_;
