@@ -8,12 +8,10 @@ import { join } from 'node:path'
 import {
   kernel,
   type LayerDirectory,
-  type LayerEntry,
   openStore,
   type PackEntry,
   type PackResult,
 } from '../snapshotter/index.ts'
-import { writeContents } from '../snapshotter/testing/write-contents.ts'
 import { build } from './build.ts'
 import type { BuildOutcome } from './build-services.ts'
 import { BuildError, StepError } from './errors.ts'
@@ -22,6 +20,7 @@ import { rootManifest } from './export/layout-files.ts'
 import { imageIdOf } from './export/metadata.ts'
 import { ImageStore } from './image/image-store.ts'
 import type { BuildRequest } from './request.ts'
+import { packEntries } from './worker/pack.ts'
 import type {
   MakeLayerRequest,
   PackRunRequest,
@@ -30,6 +29,7 @@ import type {
   RunResult,
   Worker,
 } from './worker/protocol.ts'
+import { makeHere } from './worker/testing/make-here.ts'
 
 /** A worker that runs nothing: a RUN "writes" its own command to /out, and is counted. */
 class RecordingWorker implements Worker {
@@ -67,7 +67,8 @@ class RecordingWorker implements Worker {
     const bytes = Buffer.from(this.#written.get(request.diff) ?? '')
     const metadata = { mode: 0o644, uid: 0, gid: 0, mtimeSec: 1 }
     const file = { ...metadata, type: 'file', path: 'out', sizeBytes: bytes.byteLength } as const
-    return await pack([{ ...file, source: { kind: 'bytes', bytes } }], request, signal)
+    const entries: PackEntry[] = [{ ...file, source: { kind: 'bytes', bytes } }]
+    return await packEntries([entries], request, kernel, signal)
   }
 
   /** As if it were packed already. */
@@ -77,16 +78,10 @@ class RecordingWorker implements Worker {
 
   async makeLayer(
     entries: AsyncIterable<readonly PackEntry[]>,
-    { directory }: MakeLayerRequest,
+    request: MakeLayerRequest,
     signal: AbortSignal,
   ): Promise<void> {
-    const root = join(directory, 'fs')
-    await mkdir(root, { recursive: true })
-    await using maker = kernel.createMaker({
-      ...{ root, whiteouts: 'overlay', userXattr: false, ownership: 'none', signal },
-    })
-    for await (const batch of entries) await maker.add(batch)
-    await maker.finish()
+    await makeHere(entries, request, signal)
   }
 
   async packEntries(
@@ -94,11 +89,7 @@ class RecordingWorker implements Worker {
     request: PackTarget,
     signal: AbortSignal,
   ): Promise<PackResult> {
-    const all: PackEntry[] = []
-    for await (const batch of entries) {
-      all.push(...batch)
-    }
-    return await pack(all, request, signal)
+    return await packEntries(entries, request, kernel, signal)
   }
 
   async unpackLayer(
@@ -135,20 +126,6 @@ class RecordingWorker implements Worker {
   async [Symbol.asyncDispose](): Promise<void> {
     this.isDisposed = true
   }
-}
-
-async function pack(
-  entries: readonly PackEntry[],
-  target: PackTarget,
-  signal: AbortSignal,
-): Promise<PackResult> {
-  const { output, compression, level, contents } = target
-  await using packer = kernel.createPacker({ output, compression, level, signal })
-  await packer.add(entries)
-  const { entries: packed, ...result }: PackResult & { entries: readonly LayerEntry[] } =
-    await packer.finish()
-  await writeContents(contents, packed)
-  return result
 }
 
 /** One state root and one context; every `run` is a build of its own, with a worker of its own. */

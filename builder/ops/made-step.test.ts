@@ -13,7 +13,9 @@ import {
 import { temporaryDirectory } from '../../snapshotter/testing/temporary-directory.ts'
 import type { LayerFormat } from '../request.ts'
 import { createLimits } from '../solver/limits.ts'
+import { packEntries } from '../worker/pack.ts'
 import type { MakeLayerRequest, PackTarget, Worker, WorkerInfo } from '../worker/protocol.ts'
+import { makeHere } from '../worker/testing/make-here.ts'
 import { madeStep } from './made-step.ts'
 
 const never = new AbortController().signal
@@ -37,21 +39,14 @@ class PlainWorker implements Pick<Worker, 'info' | 'makeLayer' | 'packEntries'> 
 
   async makeLayer(
     entries: AsyncIterable<readonly PackEntry[]>,
-    { directory }: MakeLayerRequest,
+    request: MakeLayerRequest,
     signal: AbortSignal,
     onMade?: () => void,
   ): Promise<void> {
-    const root = join(directory, 'fs')
-    await mkdir(root, { recursive: true })
-    await using maker = kernel.createMaker({
-      ...{ root, whiteouts: 'overlay', userXattr: false, ownership: 'none', signal },
-    })
-    for await (const batch of entries) {
-      await maker.add(batch)
+    await makeHere(entries, request, signal, async () => {
       await this.#onMade()
       onMade?.()
-    }
-    await maker.finish()
+    })
   }
 
   async packEntries(
@@ -59,10 +54,7 @@ class PlainWorker implements Pick<Worker, 'info' | 'makeLayer' | 'packEntries'> 
     request: PackTarget,
     signal: AbortSignal,
   ): Promise<PackResult> {
-    await using packer = kernel.createPacker({ ...request, signal })
-    for await (const batch of entries) await packer.add(batch)
-    const { entries: _none, ...result } = await packer.finish()
-    return result
+    return await packEntries(entries, request, kernel, signal)
   }
 }
 
