@@ -1,14 +1,16 @@
-import { chmod, mkdir, mkdtemp, readdir } from 'node:fs/promises'
+import { chmod, mkdir, mkdtemp, readdir, realpath } from 'node:fs/promises'
 import { join } from 'node:path'
 import {
   ARCHIVE_LIMITS,
   ContentsPages,
+  encodePath,
   type Kernel,
   type LayerEntry,
   MergedLayers,
   type WalkedNode,
 } from '../../snapshotter/index.ts'
 import type { BuiltImage } from '../image/built-image.ts'
+import { ExportError } from './errors.ts'
 import type { ExportServices } from './exporter.ts'
 
 export type FlatNode = WalkedNode<LayerEntry>
@@ -23,6 +25,12 @@ export interface FlatImageParts {
   readonly workDirectory: string
 }
 
+interface UnpackedLayers {
+  readonly layers: readonly ContentsPages[]
+  /** Those in which nothing is below what is no directory. */
+  readonly plain: ReadonlySet<number>
+}
+
 /**
  * The files of an image as they are seen after all layers (whiteouts applied), without a mount and without privileges.
  * The files' bytes are unpacked into a directory of ours, every layer apart, by the addon, which resolves no symlink: a hostile
@@ -30,11 +38,16 @@ export interface FlatImageParts {
  */
 export class FlatImage implements AsyncDisposable {
   readonly #layers: MergedLayers<LayerEntry>
+  readonly #plain: ReadonlySet<number>
   readonly #kernel: FlatKernel
   readonly #directory: string
 
-  private constructor(layers: MergedLayers<LayerEntry>, kernel: FlatKernel, directory: string) {
-    this.#layers = layers
+  private constructor(
+    { layers, plain }: UnpackedLayers,
+    { kernel, directory }: { readonly kernel: FlatKernel; readonly directory: string },
+  ) {
+    this.#layers = new MergedLayers(layers)
+    this.#plain = plain
     this.#kernel = kernel
     this.#directory = directory
   }
@@ -42,6 +55,23 @@ export class FlatImage implements AsyncDisposable {
   /** The directory that holds the bytes of a file node, at `node.source` below it. */
   directoryOf(node: Pick<FlatNode, 'layer'>): string {
     return layerDirectory(this.#directory, node.layer)
+  }
+
+  /**
+   * Host path of the bytes of a file node, for who changes them. Throws `image-invalid` when a symlink of the layer is above
+   * it: it may lead anywhere.
+   */
+  async pathOf(node: Pick<FlatNode, 'layer' | 'source'>): Promise<Buffer> {
+    const directory = this.directoryOf(node)
+    const path = Buffer.concat([Buffer.from(`${directory}/`), encodePath(node.source)])
+    if (this.#plain.has(node.layer)) return path
+    const parent = path.subarray(0, path.lastIndexOf('/'))
+    const real = await realpath(parent, { encoding: 'buffer' })
+    const top = await realpath(directory, { encoding: 'buffer' })
+    const expected = Buffer.concat([top, parent.subarray(Buffer.byteLength(directory))])
+    if (real.equals(expected)) return path
+    const message = `could not export: ${node.source} lies below a symbolic link of its own layer`
+    throw new ExportError('image-invalid', message)
   }
 
   /** Sorted, parents first, without the root; as often as somebody asks. */
@@ -58,6 +88,7 @@ export class FlatImage implements AsyncDisposable {
     const directory = await mkdtemp(join(workDirectory, 'image-'))
     try {
       const layers: ContentsPages[] = []
+      const plain = new Set<number>()
       for (const [index, layer] of image.layers.entries()) {
         const extractTo = layerDirectory(directory, index)
         await mkdir(extractTo)
@@ -71,12 +102,13 @@ export class FlatImage implements AsyncDisposable {
         } as const
         const contents = `${extractTo}.contents`
         const read = { blob, extractTo, limits: ARCHIVE_LIMITS, signal, ...options }
-        await kernel.readLayer({ ...read, entries: { contents } })
+        const { isPlain } = await kernel.readLayer({ ...read, entries: { contents } })
+        if (isPlain) plain.add(index)
         const pages = await ContentsPages.open(contents)
         if (await hasClosed(pages)) await openDirectories(extractTo, signal)
         layers.push(pages)
       }
-      return new FlatImage(new MergedLayers(layers), kernel, directory)
+      return new FlatImage({ layers, plain }, { kernel, directory })
     } catch (error) {
       // The signal that ended the work must not stop the cleaning up.
       await kernel.removeTree(directory, new AbortController().signal)

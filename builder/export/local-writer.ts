@@ -109,7 +109,7 @@ async function writeNode(
         await link(first, target)
         return
       }
-      await rename(hostPath(image.directoryOf(node), node.source), target)
+      await rename(await image.pathOf(node), target)
       await chmod(target, entry.mode)
       await utimes(target, timeSec, timeSec)
       if (node.isLinked) written.set(key, target)

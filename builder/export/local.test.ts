@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
 import { kernel } from '../../snapshotter/index.ts'
 import { LocalExporter } from './local.ts'
-import { ImageMaker, type TarEntry } from './testing/image-maker.ts'
+import { directoriesTo, ImageMaker, type TarEntry } from './testing/image-maker.ts'
 
 const SIGNAL = new AbortController().signal
 
@@ -103,6 +103,20 @@ describe('LocalExporter', () => {
     assert.equal(await readFile(join(outside, 'canary'), 'utf8'), 'alive')
     assert.deepEqual(await readdir(outside), ['canary'])
     assert.equal(await readFile(join(dest, 'layer/canary'), 'utf8'), 'dead')
+  })
+
+  it('takes nothing from outside, wherever a symlink above a file of the same layer leads', async () => {
+    const outside = await maker.workDirectory('outside')
+    await writeFile(join(outside, 'canary'), 'alive')
+    const work = exported([
+      [
+        ...directoriesTo(outside),
+        { name: 'l', type: 'symlink', linkname: outside },
+        { name: 'l/canary', content: 'of the layer' },
+      ],
+    ])
+    await assert.rejects(work, { code: 'image-invalid', message: /l\/canary lies below a symbol/ })
+    assert.equal(await readFile(join(outside, 'canary'), 'utf8'), 'alive')
   })
 
   it('refuses names that climb out', async () => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { createReadStream } from 'node:fs'
-import { readdir } from 'node:fs/promises'
+import { readdir, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
@@ -8,7 +8,7 @@ import { extract, type Header } from 'tar-stream'
 import type { Platform } from '../../registry-client/oci/index.ts'
 import { kernel } from '../../snapshotter/index.ts'
 import { TarExporter } from './tar.ts'
-import { ImageMaker } from './testing/image-maker.ts'
+import { directoriesTo, ImageMaker } from './testing/image-maker.ts'
 
 const SIGNAL = new AbortController().signal
 const LAYERS = [
@@ -32,17 +32,17 @@ describe('TarExporter', () => {
   })
   afterEach(() => maker[Symbol.asyncDispose]())
 
+  const open = (platformSplit?: boolean): Promise<TarExporter> => {
+    const { directory } = maker
+    const parts = { kernel, cwd: directory, stdout: new PassThrough(), workDirectory: directory }
+    return TarExporter.open({ type: 'tar', dest: 'out.tar', platformSplit }, parts)
+  }
+
   const exported = async (
     platforms?: readonly Platform[],
     platformSplit?: boolean,
   ): Promise<Header[]> => {
-    const parts = {
-      kernel,
-      cwd: maker.directory,
-      stdout: new PassThrough(),
-      workDirectory: maker.directory,
-    }
-    const exporter = await TarExporter.open({ type: 'tar', dest: 'out.tar', platformSplit }, parts)
+    const exporter = await open(platformSplit)
     await exporter.export(await maker.result(LAYERS, platforms), maker.services, SIGNAL)
     const archive = extract()
     const reading = pipeline(createReadStream(join(maker.directory, 'out.tar')), archive)
@@ -67,6 +67,20 @@ describe('TarExporter', () => {
     ])
     const device = headers.find(({ name }) => name === 'null')
     assert.deepEqual([device?.devmajor, device?.devminor], [1, 3])
+  })
+
+  it('changes nothing outside, wherever a symlink above a file of the same layer leads', async () => {
+    const outside = await maker.workDirectory('outside')
+    await writeFile(join(outside, 'canary'), 'alive', { mode: 0o640 })
+    const layer = [
+      ...directoriesTo(outside),
+      { name: 'l', type: 'symlink', linkname: outside },
+      { name: 'l/canary', content: 'layer', mode: 0 },
+    ] as const
+    const exporter = await open()
+    const work = exporter.export(await maker.result([layer]), maker.services, SIGNAL)
+    await assert.rejects(work, /l\/canary.* symbolic link/)
+    assert.equal((await stat(join(outside, 'canary'))).mode & 0o777, 0o640)
   })
 
   it('refuses platforms of which one would replace a file of another', async () => {

@@ -1,7 +1,7 @@
 import { createReadStream } from 'node:fs'
 import { chmod, mkdtemp } from 'node:fs/promises'
 import { join } from 'node:path'
-import { encodePath, type Kernel, type PackEntry } from '../../snapshotter/index.ts'
+import type { Kernel, PackEntry } from '../../snapshotter/index.ts'
 import type { BuildResult, ImageLayer } from '../image/built-image.ts'
 import type { LayerFormat, OutputRequest } from '../request.ts'
 import { checkFileDestination, type Surroundings, writeDestination } from './destination.ts'
@@ -134,9 +134,6 @@ async function* packPages(
 /** The unpacked copy is ours; its mode may forbid an ordinary user to read it (0000 is common for /etc/shadow). */
 async function makeReadable(flat: FlatImage, node: FlatNode): Promise<void> {
   if ((node.entry.mode & 0o400) === 0) {
-    await chmod(
-      Buffer.concat([Buffer.from(`${flat.directoryOf(node)}/`), encodePath(node.source)]),
-      0o600,
-    )
+    await chmod(await flat.pathOf(node), 0o600)
   }
 }

@@ -109,6 +109,15 @@ export class ImageMaker implements AsyncDisposable {
   }
 }
 
+/** Entries for a host path and what is above it, as directories of a layer. */
+export function directoriesTo(path: string): TarEntry[] {
+  const names = path.split('/').filter((name) => name !== '')
+  return names.map((_, index) => ({
+    name: `${names.slice(0, index + 1).join('/')}/`,
+    type: 'directory',
+  }))
+}
+
 async function tarOf(entries: readonly TarEntry[]): Promise<Buffer> {
   const archive = pack()
   for (const { content, ...header } of entries) {
