@@ -5,7 +5,6 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
-#include <algorithm>
 #include <climits>
 #include <cstring>
 
@@ -13,7 +12,6 @@
 #include "failure.h"
 #include "remove.h"
 #include "resolve.h"
-#include "tree-reader.h"
 
 namespace tsbuild {
 
@@ -24,10 +22,6 @@ constexpr uint32_t implicitDirectoryMode = 0755;
 
 bool isZero(const uint8_t* data, size_t size) {
   return data[0] == 0 && std::memcmp(data, data + 1, size - 1) == 0;
-}
-
-bool hasOwners(const struct stat& stat, const TarEntry& entry) {
-  return stat.st_uid == entry.uid && stat.st_gid == entry.gid;
 }
 
 bool isWhiteoutNode(const struct stat& stat) { return S_ISCHR(stat.st_mode) && stat.st_rdev == 0; }
@@ -243,160 +237,6 @@ bool Extractor::makeNode(int parent, const std::string& base, const TarEntry& en
   }
   if (isRefused) skipped_.push_back({entry.path, "device"});
   return !isRefused;
-}
-
-void Extractor::markOpaque(int parent, const std::string& base, std::string_view path) {
-  const char* name = settings_.userXattr ? "user.overlay.opaque" : "trusted.overlay.opaque";
-  const int error = setXattrAt(parent, base, {name, "y"});
-  if (error != 0) failErrno("setxattr", path, error);
-}
-
-void Extractor::applyWhiteout(const TarEntry& entry) {
-  if (settings_.whiteouts == Whiteouts::apply) return removeOlder(entry.path, true);
-  const int parent = parentOf(entry.path);
-  const std::string base(splitPath(entry.path).base);
-  // A character device 0/0 is a whiteout to overlayfs; anybody may make it (Linux 5.8).
-  if (mknodat(parent, base.c_str(), S_IFCHR, makedev(0, 0)) == 0) return;
-  if (errno != EEXIST) failErrno("mknod", entry.path);
-  struct stat stat;
-  if (fstatat(parent, base.c_str(), &stat, AT_SYMLINK_NOFOLLOW) != 0) failErrno("fstatat", entry.path);
-  // Whiteouts are about lower layers only, in whatever order they come (image-spec, layer.md).
-  if (S_ISDIR(stat.st_mode)) markOpaque(parent, base, entry.path);
-}
-
-void Extractor::applyOpaque(const TarEntry& entry) {
-  if (settings_.whiteouts == Whiteouts::apply) return removeOlder(entry.path, false);
-  // On the root of a layer overlayfs ignores the mark.
-  const std::string child = entry.path.empty() ? "." : entry.path + "/.";
-  markOpaque(parentOf(child), ".", entry.path);
-}
-
-// Whether what is at `path` can only be of this layer, because it or a parent was cleared of the older before.
-bool Extractor::isCleared(const std::string& path) const {
-  for (size_t end = 0; end != std::string::npos;) {
-    end = path.find('/', end + 1);
-    if (cleared_.count(path.substr(0, end)) != 0) return true;
-  }
-  return cleared_.count("") != 0;
-}
-
-// Removes what earlier layers brought at `path`, or only below it. Everything is walked once, whatever number of
-// whiteouts a layer has (containerd GHSA-rp3h-jf77-q9p4).
-void Extractor::removeOlder(const std::string& path, bool withItself) {
-  std::vector<std::string> waiting = {path};
-  parents_.clear();
-  while (!waiting.empty()) {
-    cancellation_.check();
-    const std::string at = std::move(waiting.back());
-    waiting.pop_back();
-    if (isCleared(at)) continue;
-    const std::string prefix = at.empty() ? at : at + "/";
-    const auto below = unpacked_.lower_bound(prefix);
-    const bool hasNewBelow = below != unpacked_.end() && below->first.rfind(prefix, 0) == 0;
-    const bool mayGo = withItself || at != path;
-    if (hasNewBelow || unpacked_.count(at) != 0 || !mayGo) {
-      // Something here is of this layer: the rest goes one by one.
-      for (const auto& child : readChildren(root_.get(), at, false)) waiting.push_back(joinPath(at, child.name));
-      continue;
-    }
-    const Descriptor parent = resolveDirectory(std::string(splitPath(at).parent));
-    if (parent) removeAt(parent.get(), std::string(splitPath(at).base), at, cancellation_);
-    if (!parent && errno != ENOENT && errno != ENOTDIR) failParent(at, errno);
-  }
-  cleared_.insert(path);
-}
-
-// A layer's directory has the attributes that the layer says, and none of the directory that it shows through.
-void Extractor::dropXattrs(int parent, const std::string& base, const TarEntry& entry) {
-  for (const auto& old : listXattrsAt(parent, base, entry.path)) {
-    const auto isOld = [&](const Xattr& attribute) { return attribute.name == old.name; };
-    if (std::any_of(entry.xattrs.begin(), entry.xattrs.end(), isOld)) continue;
-    // Those of the kernel's security modules come and go by their own rules.
-    if (old.name.rfind("security.", 0) == 0) continue;
-    const int error = removeXattrAt(parent, base, old.name);
-    if (error != 0 && error != ENODATA) failErrno("removexattr", entry.path, error);
-  }
-}
-
-void Extractor::setXattrs(int parent, const std::string& base, const TarEntry& entry) {
-  for (const auto& attribute : entry.xattrs) {
-    if (isOverlayXattr(attribute.name)) continue;
-    const int error = setXattrAt(parent, base, attribute);
-    if (error == 0) continue;
-    // Filesystems without such attributes, and namespaces that the kernel reserves for the host's root.
-    const bool isCapability = attribute.name == "security.capability";
-    if (error != EOPNOTSUPP && (isCapability || (error != EPERM && error != EACCES))) {
-      failErrno("setxattr", entry.path, error);
-    }
-    skipped_.push_back({entry.path, attribute.name});
-  }
-}
-
-// The order matters: chown(2) drops setuid bits and file capabilities, so they come after it; an attribute may need a mode
-// that still allows writing, and each of them changes the ctime only.
-void Extractor::setMetadata(int parent, const std::string& base, const TarEntry& entry) {
-  if (settings_.withOwners) {
-    const auto uid = static_cast<uid_t>(entry.uid);
-    const auto gid = static_cast<gid_t>(entry.gid);
-    if (fchownat(parent, base.c_str(), uid, gid, AT_SYMLINK_NOFOLLOW) != 0) failErrno("fchownat", entry.path);
-    setXattrs(parent, base, entry);
-  }
-  // No symlink can be at `base`: it was made a moment ago in a directory that only this process writes.
-  if (entry.type != EntryType::symlink && fchmodat(parent, base.c_str(), entry.mode, 0) != 0) {
-    failErrno("fchmodat", entry.path);
-  }
-  const struct timespec times[2] = {{0, UTIME_OMIT}, {static_cast<time_t>(entry.mtimeSec), 0}};
-  if (utimensat(parent, base.c_str(), times, AT_SYMLINK_NOFOLLOW) != 0) failErrno("utimensat", entry.path);
-}
-
-// The same without times, which `finish` sets. What it has already is not set: looking costs a tenth of changing.
-void Extractor::setDirectoryMetadata(int parent, const std::string& base, const TarEntry& entry, uint32_t mode) {
-  struct stat stat;
-  if (fstatat(parent, base.c_str(), &stat, AT_SYMLINK_NOFOLLOW) != 0) failErrno("fstatat", entry.path);
-  if (settings_.withOwners) {
-    if (!hasOwners(stat, entry) && fchownat(parent, base.c_str(), static_cast<uid_t>(entry.uid),
-                                            static_cast<gid_t>(entry.gid), AT_SYMLINK_NOFOLLOW) != 0) {
-      failErrno("fchownat", entry.path);
-    }
-    setXattrs(parent, base, entry);
-  }
-  // Attributes may change the mode: access control lists do.
-  const bool isSet = entry.xattrs.empty() && (stat.st_mode & 07777) == mode;
-  if (!isSet && fchmodat(parent, base.c_str(), mode, 0) != 0) failErrno("fchmodat", entry.path);
-}
-
-// What it has already is not set, as above; through the open descriptor, which spares the kernel looking the name up.
-void Extractor::complete(int file, const TarEntry& entry) const {
-  struct stat stat;
-  if (fstat(file, &stat) != 0) failErrno("fstat", entry.path);
-  const bool isOwned = !settings_.withOwners || hasOwners(stat, entry);
-  if (!isOwned && fchown(file, static_cast<uid_t>(entry.uid), static_cast<gid_t>(entry.gid)) != 0) {
-    failErrno("fchown", entry.path);
-  }
-  if ((stat.st_mode & 07777) != entry.mode && fchmod(file, entry.mode) != 0) failErrno("fchmod", entry.path);
-  const struct timespec times[2] = {{0, UTIME_OMIT}, {static_cast<time_t>(entry.mtimeSec), 0}};
-  if (futimens(file, times) != 0) failErrno("futimens", entry.path);
-}
-
-void Extractor::finish() {
-  parents_.clear();
-  // Children first: a parent's own mode may keep an ordinary user out.
-  for (auto item = directories_.rbegin(); item != directories_.rend(); ++item) {
-    const auto& [path, fate] = *item;
-    cancellation_.check();
-    const Descriptor parent = resolveDirectory(std::string(splitPath(path).parent));
-    const std::string base = path.empty() ? "." : std::string(splitPath(path).base);
-    struct stat stat;
-    // A later entry may have put something else in its place, through another name of a parent.
-    if (!parent || fstatat(parent.get(), base.c_str(), &stat, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISDIR(stat.st_mode)) {
-      continue;
-    }
-    if ((fate.mode & 0700) != 0700 && fchmodat(parent.get(), base.c_str(), fate.mode, 0) != 0) {
-      failErrno("fchmodat", path);
-    }
-    const struct timespec times[2] = {{0, UTIME_OMIT}, {static_cast<time_t>(fate.mtimeSec), 0}};
-    if (utimensat(parent.get(), base.c_str(), times, AT_SYMLINK_NOFOLLOW) != 0) failErrno("utimensat", path);
-  }
 }
 
 }  // namespace tsbuild

@@ -58,11 +58,11 @@ class Extractor {
     int64_t mtimeSec;
   };
 
+  // extract.cc: what is made.
   int parentOf(std::string_view path);
   Descriptor resolveDirectory(const std::string& path);
   void makeMissing(const std::string& path);
   [[noreturn]] void failParent(const std::string& path, int error) const;
-
   // Retries `make` after removing what is in the way.
   template <typename Make>
   void makeEntry(int parent, const std::string& base, const TarEntry& entry, const char* syscall, Make make);
@@ -72,12 +72,14 @@ class Extractor {
   bool makeNode(int parent, const std::string& base, const TarEntry& entry);
   void clearWay(int parent, const std::string& base, const TarEntry& entry);
 
+  // extract-whiteouts.cc: what is hidden or removed.
   void applyWhiteout(const TarEntry& entry);
   void applyOpaque(const TarEntry& entry);
   void markOpaque(int parent, const std::string& base, std::string_view path);
   bool isCleared(const std::string& path) const;
   void removeOlder(const std::string& path, bool withItself);
 
+  // extract-metadata.cc
   void setMetadata(int parent, const std::string& base, const TarEntry& entry);
   void setDirectoryMetadata(int parent, const std::string& base, const TarEntry& entry, uint32_t mode);
   void dropXattrs(int parent, const std::string& base, const TarEntry& entry);
