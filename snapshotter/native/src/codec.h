@@ -25,7 +25,7 @@ class Encoding {
   virtual std::string engine() const = 0;
   virtual size_t blockSize() const = 0;
   // The smallest content of a file (or of `blockSize` of it) that is compressed by itself, so that it can be taken over
-  // from another layer (encoded-parts.h). What matches it has before it is lost, so the smaller the costlier.
+  // from another layer (encoded-part.h). What matches it has before it is lost, so the smaller the costlier.
   virtual size_t partSizeMin() const = 0;
   // Bytes before the block that an encoder wants to see.
   virtual size_t dictionarySize() const { return 0; }

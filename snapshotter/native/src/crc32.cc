@@ -2,12 +2,7 @@
 
 #include <zlib.h>
 
-#if __has_include(<isa-l/igzip_lib.h>)
-#include <isa-l.h>
-#define TSBUILD_ISAL 1
-#else
-#define TSBUILD_ISAL 0
-#endif
+#include "isal.h"
 
 namespace tsbuild {
 
