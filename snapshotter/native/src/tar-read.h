@@ -47,17 +47,21 @@ class TarReader {
   size_t readBlock(char* to);
   bool readHeader(Header* header);
   std::string readMeta(const Header& header);
+  void copyStored(uint64_t size, const ByteSink& sink);
+  void skipStored();
+  [[noreturn]] void fail(const std::string& reason) const;
+
+  // tar-read-entry.cc
   void parsePax(const std::string& text, Pax* pax);
   TarEntry makeEntry(const Header& header, const Pax& pax);
   void applyPax(const Pax& pax, TarEntry* entry);
+  void finishEntry(TarEntry* entry, char type);
+
+  // tar-sparse.cc
   void applySparse(const Header& header, const Pax& pax, TarEntry* entry);
   void readOldSparse(const Header& header, TarEntry* entry);
   void readSparseMap();
   void checkSparse(const TarEntry& entry);
-  void finishEntry(TarEntry* entry, char type);
-  void copyStored(uint64_t size, const ByteSink& sink);
-  void skipStored();
-  [[noreturn]] void fail(const std::string& reason) const;
 
   const TakeBytes take_;
   const TarLimits limits_;
