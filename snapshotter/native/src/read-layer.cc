@@ -1,35 +1,25 @@
+#include "read-layer.h"
+
 #include <fcntl.h>
-#include <napi.h>
 
 #include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <exception>
-#include <optional>
 #include <thread>
+#include <utility>
 
 #include "buffers.h"
 #include "codec.h"
-#include "extract.h"
-#include "families.h"
-#include "job.h"
+#include "failure.h"
 #include "layer-table.h"
-#include "path-bytes.h"
-#include "resolve.h"
 #include "sha256.h"
-#include "tar-read.h"
 #include "threads.h"
+#include "whiteout-names.h"
 
 namespace tsbuild {
 
 namespace {
-
-// A blob that somebody still writes.
-struct Arriving {
-  // Where it is until it is whole; then it has the name of the blob. Empty: it is whole.
-  std::string path;
-  uint64_t size = 0;
-};
 
 // How often a file is asked whether it has grown. inotify(7) would tell, but has few instances for each user and none
 // on some network filesystems.
@@ -37,61 +27,6 @@ constexpr auto growthInterval = std::chrono::milliseconds(5);
 
 // What passes from stage to stage.
 constexpr size_t pieceSize = 256 * 1024;
-
-struct ReadSettings {
-  std::string blob;
-  Arriving arriving;
-  std::string compression;
-  // The digest of the blob is wanted: not where somebody else computes it.
-  bool digestsBlob;
-  bool extracts;
-  ExtractSettings extract;
-  // What becomes of the entries: a list, a table of contents in this file when it has a name, or nothing.
-  bool listsEntries;
-  std::string contents;
-  TarLimits limits;
-};
-
-struct ReadOutcome {
-  std::string digest;
-  uint64_t size = 0;
-  std::string diffId;
-  uint64_t uncompressedSize = 0;
-  Columns entries;
-  std::vector<std::string> implied;
-  bool isPlain = false;
-  // Of all files; nothing without a file.
-  std::optional<int64_t> newestFileSec;
-  std::vector<Skipped> skipped;
-};
-
-// What a name means under the white-out rules of image layers (image-spec, layer.md, "Whiteouts"). Nothing for the
-// bookkeeping files of aufs, which old layers carry.
-std::optional<TarEntry> asLayerEntry(TarEntry entry) {
-  const auto fail = [&](const char* reason) { failCode("bad-archive", entry.path, reason); };
-  const SplitPath split = splitPath(entry.path);
-  for (std::string_view rest = split.parent; !rest.empty(); rest = splitPath(rest).parent) {
-    const std::string_view component = splitPath(rest).base;
-    if (component.rfind(whiteoutPrefix, 0) != 0) continue;
-    if (component.rfind(".wh..wh.", 0) == 0) return std::nullopt;
-    fail("a parent of it is a whiteout");
-  }
-  if (split.base.rfind(whiteoutPrefix, 0) != 0) return entry;
-  const std::string parent(split.parent);
-  if (split.base == opaqueMarker) {
-    TarEntry opaque;
-    opaque.type = EntryType::opaque;
-    opaque.path = parent;
-    return opaque;
-  }
-  const std::string_view hidden = split.base.substr(whiteoutPrefix.size());
-  if (hidden.rfind(".wh.", 0) == 0) return std::nullopt;
-  if (hidden.empty() || hidden == "." || hidden == "..") fail("it is a whiteout of nothing");
-  TarEntry whiteout;
-  whiteout.type = EntryType::whiteout;
-  whiteout.path = parent.empty() ? std::string(hidden) : parent + "/" + std::string(hidden);
-  return whiteout;
-}
 
 // Some bytes of the archive, and what of files is in them.
 struct ReadPiece {
@@ -113,8 +48,7 @@ class LayerReading {
     if (!settings.contents.empty()) table_.emplace(settings.contents);
   }
 
-  void run(ReadOutcome* outcome) {
-    outcome_ = outcome;
+  ReadOutcome run() {
     const auto stop = [this] {
       compressed_.stop();
       toHash_.stop();
@@ -128,10 +62,12 @@ class LayerReading {
     group.start([this] { readArchive(); });
     group.join();
     cancellation_->check();
-    if (!table_) return;
-    table_->finish(*cancellation_);
-    outcome->implied = table_->implied();
-    outcome->isPlain = table_->isPlain();
+    if (table_) {
+      table_->finish(*cancellation_);
+      outcome_.implied = table_->implied();
+      outcome_.isPlain = table_->isPlain();
+    }
+    return std::move(outcome_);
   }
 
  private:
@@ -158,17 +94,17 @@ class LayerReading {
       const ssize_t size = read(file.get(), bytes->data.get(), bytes->capacity);
       if (size < 0 && errno == EINTR) continue;
       if (size < 0) failErrno("read", settings_.blob);
-      if (size == 0 && outcome_->size < settings_.arriving.size) {
+      if (size == 0 && outcome_.size < settings_.arriving.size) {
         std::this_thread::sleep_for(growthInterval);
         continue;
       }
       if (size == 0) break;
       bytes->size = static_cast<size_t>(size);
       if (settings_.digestsBlob) hash.update(bytes->data.get(), bytes->size);
-      outcome_->size += bytes->size;
+      outcome_.size += bytes->size;
       compressed_.push(bytes);
     }
-    if (settings_.digestsBlob) outcome_->digest = hash.finish();
+    if (settings_.digestsBlob) outcome_.digest = hash.finish();
     compressed_.finish();
   }
 
@@ -246,7 +182,7 @@ class LayerReading {
       }
       archive.update(left.data, left.size);
     }
-    outcome_->diffId = archive.finish();
+    outcome_.diffId = archive.finish();
   }
 
   ByteSpan takeBytes(size_t sizeMax) {
@@ -279,18 +215,18 @@ class LayerReading {
     }
     if (extractor) {
       extractor->finish();
-      outcome_->skipped = extractor->skipped();
+      outcome_.skipped = extractor->skipped();
     }
     // What follows the end of the archive belongs to the diffId and means nothing.
     while (nextPiece()) continue;
     toHash_.finish();
-    outcome_->uncompressedSize = uncompressedSize_;
+    outcome_.uncompressedSize = uncompressedSize_;
   }
 
   // Where its bytes are hashed, because that is when the digest of a file is known.
   void addEntry(const TarEntry& entry, const std::string& digest) {
     if (entry.type == EntryType::file) {
-      auto& newest = outcome_->newestFileSec;
+      auto& newest = outcome_.newestFileSec;
       newest = std::max(newest.value_or(entry.mtimeSec), entry.mtimeSec);
     }
     if (table_) table_->add(entry, digest);
@@ -298,7 +234,7 @@ class LayerReading {
   }
 
   void listEntry(const TarEntry& entry, const std::string& digest) {
-    Columns& columns = outcome_->entries;
+    Columns& columns = outcome_.entries;
     columns.add(entry.type, entry.path);
     columns.number(entry.mode);
     columns.number(static_cast<double>(entry.uid));
@@ -314,7 +250,7 @@ class LayerReading {
 
   const ReadSettings& settings_;
   const CancellationPtr cancellation_;
-  ReadOutcome* outcome_ = nullptr;
+  ReadOutcome outcome_;
   const std::shared_ptr<Buffers> buffers_ = std::make_shared<Buffers>();
   BoundedQueue<SharedBytes> compressed_;
   BoundedQueue<SharedBytes> toTar_;
@@ -327,66 +263,10 @@ class LayerReading {
   std::optional<LayerTable> table_;
 };
 
-Whiteouts whiteoutsFromJs(const Napi::Value& value) {
-  const std::string name = pathFromJs(value);
-  if (name == "overlay") return Whiteouts::overlay;
-  return name == "apply" ? Whiteouts::apply : Whiteouts::plain;
-}
-
-Napi::Value outcomeToJs(Napi::Env env, const ReadOutcome& outcome) {
-  auto out = Napi::Object::New(env);
-  out.Set("digest", outcome.digest);
-  out.Set("sizeBytes", static_cast<double>(outcome.size));
-  out.Set("diffId", outcome.diffId);
-  out.Set("uncompressedSizeBytes", static_cast<double>(outcome.uncompressedSize));
-  out.Set("entries", outcome.entries.toJs(env));
-  out.Set("implied", pathToJs(env, joinList(outcome.implied)));
-  out.Set("isPlain", outcome.isPlain);
-  if (outcome.newestFileSec) out.Set("newestFileSec", static_cast<double>(*outcome.newestFileSec));
-  auto skipped = Napi::Array::New(env);
-  for (size_t i = 0; i < outcome.skipped.size(); i++) {
-    auto item = Napi::Object::New(env);
-    item.Set("path", pathToJs(env, outcome.skipped[i].path));
-    item.Set("what", pathToJs(env, outcome.skipped[i].what));
-    skipped.Set(static_cast<uint32_t>(i), item);
-  }
-  out.Set("skipped", skipped);
-  return out;
-}
-
-// readLayer({ blob, arrivingPath, arrivingSize, compression, digestsBlob, extractTo, listsEntries, contents, whiteouts,
-// userXattr, withOwners, contentSizeMax, entryCountMax }, cancellation)
-Napi::Value readLayer(const Napi::CallbackInfo& info) {
-  const auto options = info[0].As<Napi::Object>();
-  const auto cancellation = cancellationFromJs(info[1]);
-  ReadSettings settings;
-  settings.blob = pathFromJs(options.Get("blob"));
-  settings.arriving.path = pathFromJs(options.Get("arrivingPath"));
-  settings.arriving.size = static_cast<uint64_t>(options.Get("arrivingSize").As<Napi::Number>().Int64Value());
-  settings.compression = pathFromJs(options.Get("compression"));
-  settings.digestsBlob = options.Get("digestsBlob").As<Napi::Boolean>();
-  settings.extract.root = pathFromJs(options.Get("extractTo"));
-  settings.extracts = !settings.extract.root.empty();
-  settings.listsEntries = options.Get("listsEntries").As<Napi::Boolean>();
-  settings.contents = pathFromJs(options.Get("contents"));
-  settings.extract.whiteouts = whiteoutsFromJs(options.Get("whiteouts"));
-  settings.extract.userXattr = options.Get("userXattr").As<Napi::Boolean>();
-  settings.extract.withOwners = options.Get("withOwners").As<Napi::Boolean>();
-  settings.limits.contentSizeMax =
-      static_cast<uint64_t>(options.Get("contentSizeMax").As<Napi::Number>().Int64Value());
-  settings.limits.entryCountMax =
-      static_cast<uint64_t>(options.Get("entryCountMax").As<Napi::Number>().Int64Value());
-  return runJob(info.Env(), cancellation, [settings, cancellation]() -> Delivery {
-    const auto outcome = std::make_shared<ReadOutcome>();
-    LayerReading(settings, cancellation).run(outcome.get());
-    return [outcome](Napi::Env env) { return outcomeToJs(env, *outcome); };
-  });
-}
-
 }  // namespace
 
-void defineReadLayer(Napi::Env env, Napi::Object exports) {
-  exports.Set("readLayer", Napi::Function::New(env, readLayer, "readLayer"));
+ReadOutcome readLayer(const ReadSettings& settings, const CancellationPtr& cancellation) {
+  return LayerReading(settings, cancellation).run();
 }
 
 }  // namespace tsbuild
