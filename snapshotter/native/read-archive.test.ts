@@ -3,6 +3,7 @@ import { spawnSync } from 'node:child_process'
 import { appendFile, rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
+import { digestOf } from '../../registry-client/oci/index.ts'
 import { temporaryDirectory } from '../testing/temporary-directory.ts'
 import { read, readBytes, rejectsWith, summary } from './testing/layer-files.ts'
 import { TAR_END, paxHeader, rawMember, rawTar } from './testing/raw-tar.ts'
@@ -143,6 +144,20 @@ describe('reading an archive', () => {
         format,
       )
     }
+  })
+
+  it('knows what a sparse file of very many parts holds', async () => {
+    const count = 10_000
+    const map = Array.from({ length: count }, (_, index) => `${2 * index},1`).join(',')
+    const archive = rawTar(
+      paxHeader({ 'GNU.sparse.map': map, 'GNU.sparse.size': String(2 * count) }),
+      { name: 'sparse', body: 'x'.repeat(count) },
+    )
+    const { entries, diffId } = await readBytes(archive)
+    const [entry] = entries
+    assert.ok(entry?.type === 'file')
+    assert.equal(entry.digest, digestOf('x\0'.repeat(count)))
+    assert.equal(diffId, digestOf(archive))
   })
 
   it('tells the compression by its first bytes: gzip of several members, zstd, xz, bzip2', async () => {

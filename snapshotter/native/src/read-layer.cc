@@ -27,6 +27,8 @@ constexpr auto growthInterval = std::chrono::milliseconds(5);
 
 // What passes from stage to stage.
 constexpr size_t pieceSize = 256 * 1024;
+// More than a piece has of anything but the holes of sparse files, which may be any number.
+constexpr size_t partsMax = 4096;
 
 // Some bytes of the archive, and what of files is in them.
 struct ReadPiece {
@@ -38,6 +40,8 @@ struct ReadPiece {
   };
   SharedBytes bytes;
   std::vector<Part> parts;
+  // Only these parts: more of the same bytes come with the next piece, and so do the bytes.
+  bool isBegun = false;
 };
 
 //   file -> digest -> decompress -> tar -> entries, files -> hash (diffId, digests of files) -> list or table of entries
@@ -173,7 +177,7 @@ class LayerReading {
     Sha256 archive;
     Sha256 file;
     while (const auto piece = toHash_.pop()) {
-      ByteSpan left = {piece->bytes->data.get(), piece->bytes->size};
+      ByteSpan left = {piece->bytes->data.get(), piece->isBegun ? 0 : piece->bytes->size};
       for (const auto& part : piece->parts) {
         const size_t size = std::min(part.bytes.size, left.size);
         archive.updateWith({left.data, size}, file, part.bytes);
@@ -183,6 +187,14 @@ class LayerReading {
       archive.update(left.data, left.size);
     }
     outcome_.diffId = archive.finish();
+  }
+
+  // `bytes`: in the piece at hand, or zeros of a sparse file, which are constant.
+  void noteContent(ByteSpan bytes) {
+    current_.parts.push_back({bytes, std::nullopt});
+    if (current_.parts.size() < partsMax) return;
+    toHash_.push({current_.bytes, std::move(current_.parts), true});
+    current_.parts.clear();
   }
 
   ByteSpan takeBytes(size_t sizeMax) {
@@ -199,8 +211,7 @@ class LayerReading {
     TarReader reader([this](size_t sizeMax) { return takeBytes(sizeMax); }, settings_.limits);
     std::optional<Extractor> extractor;
     if (settings_.extracts) extractor.emplace(settings_.extract, *cancellation_);
-    // In the piece at hand, or zeros of a sparse file, which are constant.
-    const auto note = [&](const uint8_t* data, size_t size) { current_.parts.push_back({{data, size}, std::nullopt}); };
+    const auto note = [this](const uint8_t* data, size_t size) { noteContent({data, size}); };
     while (auto found = reader.next()) {
       cancellation_->check();
       if (settings_.extract.whiteouts != Whiteouts::plain) found = asLayerEntry(std::move(*found));
