@@ -23,7 +23,7 @@ constexpr size_t readBytes = 64 * 1024;
 // A record: this, then path, target, digest, and name and value of each attribute.
 struct RecordHead {
   // Of the whole record.
-  uint32_t size;
+  uint32_t recordSize;
   uint32_t pathSize;
   uint32_t targetSize;
   uint32_t digestSize;
@@ -34,7 +34,8 @@ struct RecordHead {
   uint64_t uid;
   uint64_t gid;
   int64_t mtimeSec;
-  uint64_t fileSize;
+  // Of a file's content.
+  uint64_t size;
   uint64_t number;
   EntryType type;
 };
@@ -56,6 +57,19 @@ void appendValue(std::string& out, const Value& value) {
   out.append(reinterpret_cast<const char*>(&value), sizeof value);
 }
 
+// What an entry and the head of its record both have, either way.
+template <typename From, typename To>
+void copyNumbers(const From& from, To& to) {
+  to.type = from.type;
+  to.mode = from.mode;
+  to.major = from.major;
+  to.minor = from.minor;
+  to.uid = from.uid;
+  to.gid = from.gid;
+  to.mtimeSec = from.mtimeSec;
+  to.size = from.size;
+}
+
 void appendRecord(std::string& out, const TarEntry& entry, std::string_view digest, uint64_t number) {
   const auto size32 = [](size_t size) { return static_cast<uint32_t>(size); };
   RecordHead head = {};
@@ -63,15 +77,8 @@ void appendRecord(std::string& out, const TarEntry& entry, std::string_view dige
   head.targetSize = size32(entry.target.size());
   head.digestSize = size32(digest.size());
   head.xattrCount = size32(entry.xattrs.size());
-  head.mode = entry.mode;
-  head.major = entry.major;
-  head.minor = entry.minor;
-  head.uid = entry.uid;
-  head.gid = entry.gid;
-  head.mtimeSec = entry.mtimeSec;
-  head.fileSize = entry.size;
   head.number = number;
-  head.type = entry.type;
+  copyNumbers(entry, head);
   const size_t start = out.size();
   appendValue(out, head);
   out.append(entry.path).append(entry.target).append(digest);
@@ -79,7 +86,7 @@ void appendRecord(std::string& out, const TarEntry& entry, std::string_view dige
     appendValue(out, XattrHead{size32(xattr.name.size()), size32(xattr.value.size())});
     out.append(xattr.name).append(xattr.value);
   }
-  head.size = size32(out.size() - start);
+  head.recordSize = size32(out.size() - start);
   std::memcpy(&out[start], &head, sizeof head);
 }
 
@@ -97,17 +104,10 @@ FoundEntry parseRecord(const char* record) {
   };
   FoundEntry found;
   TarEntry& entry = found.entry;
-  entry.type = head.type;
+  copyNumbers(head, entry);
   entry.path = take(head.pathSize);
   entry.target = take(head.targetSize);
   found.digest = take(head.digestSize);
-  entry.mode = head.mode;
-  entry.major = head.major;
-  entry.minor = head.minor;
-  entry.uid = head.uid;
-  entry.gid = head.gid;
-  entry.mtimeSec = head.mtimeSec;
-  entry.size = head.fileSize;
   found.number = head.number;
   for (uint32_t i = 0; i < head.xattrCount; i++) {
     const auto sizes = readValue<XattrHead>(at);
@@ -130,9 +130,9 @@ class RunReader {
   const char* record() const { return bytes_.size() == start_ ? nullptr : bytes_.data() + start_; }
 
   void next() {
-    if (bytes_.size() > start_) start_ += readValue<RecordHead>(bytes_.data() + start_).size;
+    if (bytes_.size() > start_) start_ += readValue<RecordHead>(bytes_.data() + start_).recordSize;
     if (!holds(sizeof(RecordHead))) return;
-    holds(readValue<RecordHead>(bytes_.data() + start_).size);
+    holds(readValue<RecordHead>(bytes_.data() + start_).recordSize);
   }
 
  private:
@@ -195,7 +195,7 @@ void EntryRuns::writeRun() {
     out.clear();
   };
   for (const size_t record : records_) {
-    out.append(bytes_, record, readValue<RecordHead>(&bytes_[record]).size);
+    out.append(bytes_, record, readValue<RecordHead>(&bytes_[record]).recordSize);
     if (out.size() >= readBytes) flush();
   }
   flush();
