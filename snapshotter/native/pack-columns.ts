@@ -11,7 +11,7 @@ import {
 } from './entry-columns.ts'
 import type { PackEntry, PackSource } from './kernel-types.ts'
 
-/** Entries on their way to the packer; see readItems in src/pack-binding.cc. */
+/** Entries on their way to the packer; see packItemsFromJs in src/pack-items.cc. */
 export interface PackColumns {
   readonly numbers: Float64Array
   readonly paths: string

@@ -17,7 +17,7 @@ class ContentsWriter {
   ContentsWriter(const ContentsWriter&) = delete;
   ContentsWriter& operator=(const ContentsWriter&) = delete;
 
-  // In the order of path components, marks of one path in the order of normalize.ts; else Failure `bad-argument`.
+  // In the order of path components, of one path its whiteout first and its opaque mark last; else Failure `bad-argument`.
   // `digest`: of a file, `sha256:` and 64 digits.
   void add(const TarEntry& entry, std::string_view digest);
   void finish();

@@ -11,7 +11,7 @@
 
 namespace tsbuild {
 
-// Makes the table of contents of a tar: sorted, one entry per path (normalize.ts has the rules). A later entry of a path
+// Makes the table of contents of a tar: sorted, one entry per path (features rows O18 and O20). A later entry of a path
 // replaces an earlier one together with what was below it, unless both are directories; marks are kept beside entries of
 // their path. Memory does not grow with the number of entries.
 class LayerTable {

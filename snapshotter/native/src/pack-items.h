@@ -8,7 +8,7 @@
 
 namespace tsbuild {
 
-// The batch as encodePackEntries of native/entry-columns.ts makes it.
+// The batch as encodePackEntries of native/pack-columns.ts makes it.
 std::vector<PackItem> packItemsFromJs(const Napi::Object& batch);
 
 }  // namespace tsbuild

@@ -18,7 +18,8 @@ struct Stopped {};
 // Threads to use for work that is bound by the processor. TSBUILD_NATIVE_THREADS overrides it (tests of determinism).
 unsigned processorThreads();
 
-// Passes values between two stages; `push` waits while full, so memory stays bounded. One thread pushes.
+// Passes values between two stages; `push` waits while full, so memory stays bounded. One thread pushes: of several that wait
+// the one that is woken might have no room still, and the others would sleep on.
 template <typename T>
 class BoundedQueue {
  public:
