@@ -185,7 +185,8 @@ async function* indexRecords(store: Store): AsyncGenerator<CacheRecord> {
       kind: 'index',
       description: 'second key of a COPY',
       name: `alias-${name}`,
-      layers: step === undefined ? [] : [step.diffId],
+      layers: [],
+      leadsTo: step === undefined ? [] : [step.diffId],
     }
   }
   const positions = store.records(join(cacheDir, 'positions'), readPositionRecord)

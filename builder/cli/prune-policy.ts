@@ -49,19 +49,13 @@ function readKind(text: string): CacheKind {
   return kind
 }
 
-/**
- * For a policy (`GcPolicy.view`): all records that the filters do not name are pinned, as what they hold must stay. An index
- * holds nothing, it only leads to what a step holds.
- */
-export function onlyOf({
+/** Whether the filters name a record, for `GcPolicy.takes`. */
+export function namedBy({
   kinds,
   ids,
-}: Pick<PruneFilters, 'kinds' | 'ids'>): (record: CacheRecord) => CacheRecord {
-  return (record) => {
-    const { kind, name } = record
-    if ((kinds.size === 0 || kinds.has(kind)) && (ids.size === 0 || ids.has(name))) return record
-    return { ...record, isPinned: true, layers: kind === 'index' ? [] : record.layers }
-  }
+}: Pick<PruneFilters, 'kinds' | 'ids'>): (record: CacheRecord) => boolean {
+  return ({ kind, name }) =>
+    (kinds.size === 0 || kinds.has(kind)) && (ids.size === 0 || ids.has(name))
 }
 
 /** Bounds of the space that is left, as the command line has them. */

@@ -10,6 +10,8 @@ export interface GcRecord {
   readonly isPinned: boolean
   readonly blobs: readonly Digest[]
   readonly layers: readonly DiffId[]
+  /** Layers of what it is only a way to: it holds none of them, and goes when what holds them would. */
+  readonly leadsTo?: readonly DiffId[]
   /** Directories of its own below the state root (a cache mount's); they go when it is dropped. */
   readonly trees: readonly string[]
   /** What `trees` take; blobs and layers are measured by the collector. */
@@ -27,8 +29,8 @@ export interface GcSource<R extends GcRecord = GcRecord> {
 }
 
 export interface GcPolicy<R extends GcRecord = GcRecord> {
-  /** A record as the policy is to see it: pinned when it is not to be taken. Without it as it is. */
-  readonly view?: (record: R) => GcRecord
+  /** Only records that it is true of; the others stay with all they hold. Undefined: any. */
+  readonly takes?: (record: R) => boolean
   /** Also records that have nothing but layers which an image shares, as `docker builder prune --all`. */
   readonly all: boolean
   /** Only records not used since. */
@@ -40,19 +42,22 @@ export interface GcPolicy<R extends GcRecord = GcRecord> {
 /** The records that `policy` lets go, least recently used first; of those in use none. */
 export function chooseRecords<R extends GcRecord>(
   records: readonly R[],
-  { view = (record) => record, all, usedBeforeMs = Infinity, keepBytes }: GcPolicy<R>,
+  { takes = () => true, all, usedBeforeMs = Infinity, keepBytes }: GcPolicy<R>,
   found: { readonly inventory: Inventory; readonly holds: ReadonlySet<string> },
 ): R[] {
-  const seen = records.map((record) => ({ record, ...view(record) }))
-  const pinned = new Set(seen.filter(({ isPinned }) => isPinned).flatMap(({ layers }) => layers))
-  const isShared = ({ trees, layers }: GcRecord): boolean =>
-    trees.length === 0 && layers.length > 0 && layers.every((layer) => pinned.has(layer))
-  const candidates = seen
-    .filter((one) => !one.isPinned && !found.holds.has(`record:${one.name}`))
-    .filter((one) => all || !isShared(one))
-    .filter((one) => one.lastUsedMs < usedBeforeMs)
+  const isPinned = (record: R): boolean => record.isPinned || !takes(record)
+  const pinned = new Set(records.filter(isPinned).flatMap(({ layers }) => layers))
+  const isShared = ({ trees, layers, leadsTo = [] }: R): boolean => {
+    const concerned = [...layers, ...leadsTo]
+    return (
+      trees.length === 0 && concerned.length > 0 && concerned.every((layer) => pinned.has(layer))
+    )
+  }
+  const candidates = records
+    .filter((record) => !isPinned(record) && !found.holds.has(`record:${record.name}`))
+    .filter((record) => all || !isShared(record))
+    .filter((record) => record.lastUsedMs < usedBeforeMs)
     .sort((a, b) => a.lastUsedMs - b.lastUsedMs)
-    .map(({ record }) => record)
   if (keepBytes === undefined) return candidates
   return dropUntil(records, candidates, keepBytes, found)
 }

@@ -151,6 +151,34 @@ describe('garbage collection', () => {
     })
   })
 
+  it('keeps a way to what an image shares, and no layer for it', async () => {
+    await withLayers(async (path, a, b) => {
+      const image = record('image', [a], { isPinned: true })
+      const ways = [a, b].map(({ diffId }, index) =>
+        record(`way ${index}`, [], { leadsTo: [diffId] }),
+      )
+      const kept = await collect(path, [image, ...ways])
+      assert.deepEqual(kept.removedLayers, [b.diffId])
+      const result = await collect(path, [image, ...ways], { all: false })
+      assert.deepEqual(result.droppedRecords, ['way 1'])
+    })
+  })
+
+  it('takes what one policy after another is about, each of what is left', async () => {
+    const named = { all: false, takes: ({ name }: GcRecord) => name === 'new' }
+    const large = { all: true, keepBytes: 1100 }
+    for (const [first, second, ...expected] of [
+      [large, named, 'old', 'new'],
+      [named, large, 'new'],
+    ] as const) {
+      await withLayers(async (path, a, b) => {
+        const records = [record('old', [a], { lastUsedMs: 10 }), record('new', [b])]
+        const { droppedRecords } = await collect(path, records, first, second)
+        assert.deepEqual(droppedRecords, expected)
+      })
+    }
+  })
+
   it('drops only what was not used since a time', async () => {
     await withLayers(async (path, a, b) => {
       const records = [

@@ -6,7 +6,7 @@ import type { CommandServices } from '../services.ts'
 import { collectCache } from './collect-cache.ts'
 import { notingFailure } from './failure.ts'
 import { type CollectionSettings, type DiskSpace, limitsOn } from './limits.ts'
-import { onlyOf } from '../prune-policy.ts'
+import { namedBy } from '../prune-policy.ts'
 import { type CollectionRule, collectionRules, mayTake } from './rules.ts'
 
 export interface CollectOptions {
@@ -54,7 +54,7 @@ async function applyRules(
 
 function policyOf({ kinds, all, keepBytes, usedBeforeMs }: CollectionRule): GcPolicy<CacheRecord> {
   const before = usedBeforeMs === undefined ? {} : { usedBeforeMs }
-  return { view: onlyOf({ kinds, ids: new Set() }), all, keepBytes, ...before }
+  return { takes: namedBy({ kinds, ids: new Set() }), all, keepBytes, ...before }
 }
 
 /** What is measured is held until the end of its lease, and what is held cannot be collected. */

@@ -11,7 +11,7 @@ import { workerForTrees } from '../mount-sizes.ts'
 import { formatBytes } from '../progress/format.ts'
 import { askYesNo } from '../prompt.ts'
 import { ROOT_FLAG } from '../request/build-flags.ts'
-import { bytesToKeep, onlyOf, readFilters, readSpace } from '../prune-policy.ts'
+import { bytesToKeep, namedBy, readFilters, readSpace } from '../prune-policy.ts'
 import { openServices } from '../services.ts'
 
 export const pruneCommand: Command = {
@@ -90,7 +90,7 @@ async function pruneAsAsked(
   await using worker = workerForTrees(services)
   const { usedBeforeMs } = filters
   const policy = {
-    view: onlyOf(filters),
+    takes: namedBy(filters),
     all,
     ...(usedBeforeMs === undefined ? {} : { usedBeforeMs }),
     ...(keepBytes === undefined ? {} : { keepBytes }),
