@@ -98,6 +98,20 @@ describe('bad input', () => {
     }
   })
 
+  it("refuses annotations that Docker's media types do not have", async () => {
+    await using lab = await Lab.open()
+    const context = await lab.context({ Dockerfile: 'FROM scratch\nCOPY Dockerfile /\n' })
+    const docker = `type=oci,dest=${join(lab.dir, 'o.tar')},oci-mediatypes=false`
+    for (const given of [
+      ['--annotation', 'manifest-descriptor:a=b'],
+      ['--annotation', 'index:a=b', '--platform', 'linux/amd64,linux/arm64'],
+    ]) {
+      const result = await lab.tsbuild(['build', '-o', docker, ...given, context])
+      await assertFails(lab, result, 2, /:a cannot be written with oci-mediatypes=false/)
+    }
+    await lab.build(['-o', docker, '--annotation', 'a=b', context])
+  })
+
   it('refuses to annotate the image of a platform that is not built', async () => {
     await using lab = await Lab.open()
     const context = await lab.context({ Dockerfile: 'FROM scratch\nCOPY Dockerfile /\n' })

@@ -197,10 +197,15 @@ function checkAnnotations(
 ): void {
   const hasIndex = isMultiPlatform(request)
   const built = new Set(request.platforms.map(formatPlatform))
-  for (const { level, platform, key } of request.outputs.flatMap(annotationsOf)) {
+  for (const { level, platform, key, isOci } of request.outputs.flatMap(annotationsOf)) {
     const isOfIndex = level === 'index' || level === 'index-descriptor'
     if (isOfIndex && !hasIndex) {
       throw new UsageError(`--annotation ${level}:${key}: index annotations need several platforms`)
+    }
+    if (level !== 'manifest' && !isOci) {
+      throw new UsageError(
+        `--annotation ${level}:${key} cannot be written with oci-mediatypes=false: Docker's types have no such annotations`,
+      )
     }
     if (platform !== undefined && !built.has(platform)) {
       throw new UsageError(
@@ -210,6 +215,10 @@ function checkAnnotations(
   }
 }
 
-function annotationsOf(output: BuildRequest['outputs'][number]): readonly AnnotationRequest[] {
-  return 'annotations' in output ? output.annotations : []
+function annotationsOf(
+  output: BuildRequest['outputs'][number],
+): (AnnotationRequest & { readonly isOci: boolean })[] {
+  return 'annotations' in output
+    ? output.annotations.map((one) => ({ ...one, isOci: output.format.useOciMediaTypes }))
+    : []
 }

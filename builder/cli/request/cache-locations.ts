@@ -99,7 +99,7 @@ function readForm(
     throw new UsageError('image-manifest=false is not supported: caches are image manifests')
   }
   const isErrorIgnored = fields.boolean('ignore-error') ?? false
-  return { mode, isErrorIgnored, format: readLayerFormat(fields, true) }
+  return { mode, isErrorIgnored, format: readLayerFormat(fields) }
 }
 
 /** Reads one value; what is wrong with it is told with the value, and what nobody asked for is refused. */

@@ -47,24 +47,21 @@ export class OutputAttributes {
 
 /**
  * `compression`, `compression-level`, `force-compression`, `oci-mediatypes`, `rewrite-timestamp` (features rows C72, C73, C76).
- * `useOciMediaTypes` is the default of the output type: Docker archives hold Docker's types. Throws `UsageError`.
+ * OCI's media types are the default of every type, as in BuildKit since v0.31; a Docker archive is read by its `manifest.json`.
+ * Throws `UsageError`.
  */
-export function readLayerFormat(
-  attributes: OutputAttributes,
-  useOciMediaTypes: boolean,
-): LayerFormat {
+export function readLayerFormat(attributes: OutputAttributes): LayerFormat {
   const compression = readCompression(attributes.text('compression'))
   const level = readLevel(attributes.text('compression-level'), compression)
-  const isZstd = compression === 'zstd'
-  const oci = attributes.boolean('oci-mediatypes')
-  if (isZstd && oci === false) {
+  const useOciMediaTypes = attributes.boolean('oci-mediatypes') ?? true
+  if (compression === 'zstd' && !useOciMediaTypes) {
     throw new UsageError('invalid output: compression=zstd needs oci-mediatypes=true')
   }
   return {
     compression,
     level,
     isForced: attributes.boolean('force-compression') ?? false,
-    useOciMediaTypes: oci ?? (isZstd || useOciMediaTypes),
+    useOciMediaTypes,
     rewriteTimestamp: attributes.boolean('rewrite-timestamp') ?? false,
   }
 }
@@ -95,5 +92,6 @@ function readLevel(text: string | undefined, compression: Compression): number |
       `invalid output: compression-level=${text} must be a number from 0 to ${max}`,
     )
   }
-  return level
+  // zstd itself has no level 0: as in BuildKit it is the fastest one.
+  return compression === 'zstd' ? Math.max(level, 1) : level
 }

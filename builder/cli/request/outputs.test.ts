@@ -44,9 +44,35 @@ describe('readOutputs', () => {
     assert.deepEqual(output.names, TAGS)
   })
 
-  it('writes Docker media types into docker archives', () => {
-    const [output] = readOutputs(['type=docker,dest=d.tar'], NOTHING)
-    assert.ok(output?.type === 'docker' && !output.format.useOciMediaTypes)
+  it('writes the same media types into docker archives as elsewhere', () => {
+    const [output, other] = readOutputs(
+      ['type=docker,dest=d.tar', 'type=docker,dest=e.tar,oci-mediatypes=false'],
+      NOTHING,
+    )
+    assert.ok(output?.type === 'docker' && output.format.useOciMediaTypes)
+    assert.ok(other?.type === 'docker' && !other.format.useOciMediaTypes)
+  })
+
+  it('takes an empty value, and an empty destination, for none', () => {
+    assert.deepEqual(readOutputs(['', 'type=cacheonly'], NOTHING), [{ type: 'cacheonly' }])
+    assert.deepEqual(
+      readOutputs([''], { ...NOTHING, tags: TAGS }),
+      readOutputs([], { ...NOTHING, tags: TAGS }),
+    )
+    for (const type of ['oci', 'docker', 'tar']) {
+      const [output] = readOutputs([`type=${type},dest=`], NOTHING)
+      assert.deepEqual([output], readOutputs([`type=${type}`], NOTHING))
+    }
+    assert.throws(() => readOutputs(['type=local,dest='], NOTHING), /dest is required/)
+  })
+
+  it('takes level 0 of zstd for its fastest one, as BuildKit does', () => {
+    const [output, stored] = readOutputs(
+      ['type=oci,compression=zstd,compression-level=0', 'type=oci,compression-level=0'],
+      NOTHING,
+    )
+    assert.ok(output?.type === 'oci' && output.format.level === 1)
+    assert.ok(stored?.type === 'oci' && stored.format.level === 0)
   })
 
   it('adds a load beside other outputs', () => {

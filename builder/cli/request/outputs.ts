@@ -24,7 +24,9 @@ export function readOutputs(
   values: readonly string[],
   surroundings: OutputSurroundings,
 ): OutputRequest[] {
-  const outputs = values.map((text) => readOutput(text, surroundings))
+  // An empty value, that of a variable which is not set, asks for nothing.
+  const given = values.filter((text) => text !== '')
+  const outputs = given.map((text) => readOutput(text, surroundings))
   if (surroundings.push && !outputs.some(({ type }) => type === 'image')) {
     outputs.push(imageOutput(new OutputAttributes(new Map()), surroundings, true))
   }
@@ -182,7 +184,7 @@ function imageOutput(
     pushByDigest,
     store: attributes.boolean('store') ?? true,
     isInsecure: attributes.boolean('registry.insecure') ?? false,
-    format: readLayerFormat(attributes, true),
+    format: readLayerFormat(attributes),
     annotations: outputAnnotations(attributes, surroundings),
   }
 }
@@ -193,7 +195,7 @@ function archiveOutput(
   surroundings: OutputSurroundings,
 ): OutputRequest {
   const isTar = attributes.boolean('tar') ?? true
-  const dest = attributes.text('dest')
+  const dest = attributes.text('dest') || undefined
   if (!isTar && (dest === undefined || dest === '-')) {
     throw new UsageError(`dest is required for ${type} output with tar=false: a directory`)
   }
@@ -203,7 +205,7 @@ function archiveOutput(
     dest: dest ?? (type === 'oci' ? '-' : undefined),
     isTar,
     names: outputNames(attributes, surroundings, false),
-    format: readLayerFormat(attributes, type === 'oci'),
+    format: readLayerFormat(attributes),
     annotations: outputAnnotations(attributes, surroundings),
   }
 }
@@ -216,8 +218,8 @@ function filesOutput(type: 'local' | 'tar', attributes: OutputAttributes): Outpu
       `output type=${type} with mode=${mode} is not supported (known: ${modes.join(', ')})`,
     )
   }
-  const dest = attributes.text('dest') ?? (type === 'tar' ? '-' : undefined)
-  if (dest === undefined || dest === '') {
+  const dest = attributes.text('dest') || (type === 'tar' ? '-' : undefined)
+  if (dest === undefined) {
     throw new UsageError('dest is required for local output: -o type=local,dest=DIR')
   }
   if (type === 'local' && dest === '-') {
