@@ -7,13 +7,14 @@ import {
   parentOf,
 } from '../../snapshotter/index.ts'
 import { type ArchiveContents, unpackArchive } from './archive.ts'
-import { type DraftLeaf, type DraftMetadata, LayerDraft, leafOf } from './copy-draft.ts'
+import { type DraftLeaf, LayerDraft, leafOf } from './copy-draft.ts'
 import { copyOver, mergeLists, nonDirectory } from './copy-merge.ts'
-import { parseModeChange, type ModeChange } from './copy-mode.ts'
-import { type AccountFileReader, type Owner, resolveOwner } from './copy-owner.ts'
-import { type MadeDirectory, makeDirectories, resolveForWriting } from './copy-place.ts'
+import { CopyChanges } from './copy-changes.ts'
+import { parseModeChange } from './copy-mode.ts'
+import { type AccountFileReader, resolveOwner } from './copy-owner.ts'
+import { makeDirectories, resolveForWriting } from './copy-place.ts'
 import type { SelectedMatch, SelectedSource } from './copy-select.ts'
-import { placeOf, type SourceTree, type TreeEntry, type TreeView } from './copy-source.ts'
+import type { SourceTree, TreeView } from './copy-source.ts'
 import type { ItemPages } from './merged-lists.ts'
 import type { SelectedItem } from './selection-file.ts'
 import { SortedArchive } from './sorted-archive.ts'
@@ -43,11 +44,9 @@ export async function* planCopy(options: PlanCopyOptions): AsyncGenerator<readon
   const draft = new LayerDraft(options.base)
   const { chown, chmod, epochSec } = options.node
   const owner = chown === undefined ? undefined : await resolveOwner(chown, options.readAccounts)
-  const copier = new Copier(draft, options, {
-    owner,
-    mode: parseModeChange(chmod),
-    timeSec: epochSec ?? options.nowSec,
-  })
+  const timeSec = epochSec ?? options.nowSec
+  const changes = new CopyChanges({ owner, mode: parseModeChange(chmod), timeSec })
+  const copier = new Copier(draft, options, changes)
   for (const selected of options.selection) {
     await copier.copySource(selected)
   }
@@ -55,17 +54,10 @@ export async function* planCopy(options: PlanCopyOptions): AsyncGenerator<readon
   yield* copier.unpacked()
 }
 
-interface Changes {
-  /** From --chown. */
-  readonly owner: Owner | undefined
-  readonly mode: ModeChange
-  readonly timeSec: number
-}
-
 class Copier {
   readonly #draft: LayerDraft
   readonly #options: PlanCopyOptions
-  readonly #changes: Changes
+  readonly #changes: CopyChanges
   /** What is copied into the destination and not in the draft: one list after the other. */
   readonly #lists: ItemPages[] = []
   /** The last of them while single files come; by path. */
@@ -73,7 +65,7 @@ class Copier {
   /** The only thing that is copied. */
   #archive: SortedArchive | undefined
 
-  constructor(draft: LayerDraft, options: PlanCopyOptions, changes: Changes) {
+  constructor(draft: LayerDraft, options: PlanCopyOptions, changes: CopyChanges) {
     this.#draft = draft
     this.#options = options
     this.#changes = changes
@@ -93,7 +85,7 @@ class Copier {
 
   async copySource(selected: SelectedSource): Promise<void> {
     if (selected.type === 'inline') {
-      await this.#copyInline(selected.name, selected.content)
+      await this.#copyLeaf(selected.name, this.#changes.fileOf(selected.content))
       return
     }
     const { source, tree, matches } = selected
@@ -107,31 +99,16 @@ class Copier {
       } else if (match.entry.type === 'dir') {
         await this.#copyDirectory(tree, match, source.isRemote)
       } else {
-        await this.#copyLeaf(match.name, this.#leafOf(tree, match))
+        await this.#copyLeaf(match.name, this.#changes.leafOf(tree, match))
       }
     }
-  }
-
-  /** Heredocs are files of mode 0644 (features row D28). */
-  async #copyInline(name: string, content: string): Promise<void> {
-    const bytes = new TextEncoder().encode(content)
-    const { owner, mode, timeSec } = this.#changes
-    await this.#copyLeaf(name, {
-      type: 'file',
-      mode: mode.apply(0o644, false),
-      uid: owner?.uid ?? 0,
-      gid: owner?.gid ?? 0,
-      mtimeSec: timeSec,
-      sizeBytes: bytes.length,
-      source: { kind: 'bytes', bytes },
-    })
   }
 
   async #unpack(archive: ArchiveContents): Promise<void> {
     await this.#settle()
     const { node, selection } = this.#options
     const target = await resolveForWriting(this.#draft, node.dest)
-    await makeDirectories(this.#draft, target, { ...this.#madeDirectory(), mode: 0o755 })
+    await makeDirectories(this.#draft, target, { ...this.#changes.madeDirectory, mode: 0o755 })
     const { owner, timeSec } = this.#changes
     const isAlone = selection.length === 1 && matchCount(selection[0]) === 1
     if (!isAlone || !(await this.#unpackSorted(archive, target))) {
@@ -165,7 +142,7 @@ class Copier {
     const { dest, destIsDirectory } = this.#options.node
     const above = destIsDirectory ? dest : dest.slice(0, dest.lastIndexOf('/') + 1)
     const parent = await resolveForWriting(this.#draft, above)
-    await makeDirectories(this.#draft, parent, this.#madeDirectory())
+    await makeDirectories(this.#draft, parent, this.#changes.madeDirectory)
     return resolveForWriting(this.#draft, dest)
   }
 
@@ -174,7 +151,7 @@ class Copier {
     const dest = await this.#prepareDest()
     const isDirectory = (await this.#draft.lookup(dest))?.type === 'dir'
     const path = isDirectory ? joinPath(dest, name) : dest
-    await makeDirectories(this.#draft, parentOf(path), this.#madeDirectory())
+    await makeDirectories(this.#draft, parentOf(path), this.#changes.madeDirectory)
     if (isDirectory) {
       await this.#draft.touchDirectory(dest)
       this.#files.set(path, { entry: { ...leaf, path }, isImplied: false })
@@ -202,10 +179,10 @@ class Copier {
     const existing = await this.#draft.lookup(dest)
     const time = match.entry.path === '' ? {} : { mtimeSec: match.entry.mtimeSec }
     if (existing === undefined) {
-      const made = this.#madeDirectory()
+      const made = this.#changes.madeDirectory
       await makeDirectories(this.#draft, parentOf(dest), made)
       if (isWhole) {
-        const metadata = this.#metadataOf(match.entry)
+        const metadata = this.#changes.metadataOf(match.entry)
         await this.#draft.makeDirectory(dest, { ...metadata, mtimeSec: made.mtimeSec })
       } else {
         await makeDirectories(this.#draft, dest, { ...made, ...time })
@@ -226,24 +203,10 @@ class Copier {
   ): AsyncGenerator<readonly SelectedItem[]> {
     for await (const page of items.pages()) {
       yield page.map(({ entry, isImplied }) => ({
-        entry: this.#place(tree, entry, joinPath(dest, entry.path), dest),
+        entry: this.#changes.place(tree, entry, dest),
         isImplied,
       }))
     }
-  }
-
-  /** An entry of a list as it goes into the layer. Called for every file of a copy. */
-  #place(tree: SourceTree, entry: PackEntry, path: LayerPath, dest: LayerPath): PackEntry {
-    if (entry.type === 'whiteout' || entry.type === 'opaque') {
-      throw new TypeError(`could not copy /${path}: a source has no marks`)
-    }
-    const changed = { ...entry, ...this.#metadataOf(entry), path }
-    if (changed.type === 'hardlink') {
-      return { ...changed, target: joinPath(dest, changed.target) }
-    }
-    return changed.type === 'file' && changed.source.kind === 'path'
-      ? { ...changed, source: tree.source(changed.source) }
-      : changed
   }
 
   /** Puts the lists into the draft: an archive sees what was copied before it. */
@@ -276,51 +239,11 @@ class Copier {
       await this.#draft.touchDirectory(path, metadata)
     }
   }
-
-  #leafOf(tree: SourceTree, { entry, digest }: Pick<SelectedMatch, 'entry' | 'digest'>): DraftLeaf {
-    const metadata = this.#metadataOf(entry)
-    switch (entry.type) {
-      case 'file': {
-        const source = tree.source(placeOf(entry))
-        const expect = digest === undefined ? {} : { expect: digest }
-        return { ...metadata, type: 'file', sizeBytes: entry.sizeBytes, source, ...expect }
-      }
-      case 'symlink':
-        return { ...metadata, type: 'symlink', target: entry.target }
-      case 'char':
-      case 'block':
-        return { ...metadata, type: entry.type, major: entry.major, minor: entry.minor }
-      case 'fifo':
-        return { ...metadata, type: 'fifo' }
-      case 'dir':
-        throw new TypeError(`could not copy /${entry.path} as a file: it is a directory`)
-    }
-  }
-
-  #metadataOf(entry: Pick<TreeEntry, 'type' | keyof DraftMetadata> | HardlinkEntry): DraftMetadata {
-    const { owner } = this.#changes
-    const { mtimeSec, xattrs } = entry
-    const isDirectory = entry.type === 'dir'
-    const mode =
-      entry.type === 'symlink' ? 0o777 : this.#changes.mode.apply(entry.mode, isDirectory)
-    const uid = owner?.uid ?? entry.uid
-    const gid = owner?.gid ?? entry.gid
-    return xattrs === undefined
-      ? { mode, uid, gid, mtimeSec }
-      : { mode, uid, gid, mtimeSec, xattrs }
-  }
-
-  #madeDirectory(): MadeDirectory {
-    const { owner, mode, timeSec } = this.#changes
-    return { mode: mode.createdDirectoryMode, owner, mtimeSec: timeSec }
-  }
 }
 
 function matchCount(selected: SelectedSource | undefined): number {
   return selected?.type === 'path' ? selected.matches.length : 0
 }
-
-type HardlinkEntry = Extract<PackEntry, { type: 'hardlink' }>
 
 async function* onePage<T>(items: readonly T[]): AsyncGenerator<readonly T[]> {
   yield items
