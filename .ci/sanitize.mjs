@@ -1,5 +1,5 @@
 // `npm run test:sanitize [-- [--quick] sandbox | address | thread]`: builds sandbox-init, then the addon, with sanitizers
-// beside the normal ones and runs their tests on them; with `--quick` (CI) of the addon's those of archives, packing and trees, and
+// beside the normal ones and runs their tests on them; with `--quick` (CI) of the addon's those of archives, packing and making, and
 // few random runs. Needs gcc with libasan, libubsan and libtsan. A finding ends the tests with a report.
 import { execFileSync, spawnSync } from 'node:child_process'
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync } from 'node:fs'
@@ -10,7 +10,10 @@ import { headersOption, prepare } from './prepare.mjs'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 // No braces: mocha does not know them.
-const TESTS = ['native', 'layer'].map((folder) => `dist/snapshotter/${folder}/*.test.js`)
+const TESTS = [
+  ...['native', 'layer'].map((folder) => `dist/snapshotter/${folder}/*.test.js`),
+  'dist/snapshotter/copy/apply-layer.test.js',
+]
 const QUICK_TESTS = [
   ...[
     'bad-archives',
@@ -22,6 +25,7 @@ const QUICK_TESTS = [
     'unpack',
   ].map((name) => `native/${name}`),
   ...['diff', 'round-trip'].map((name) => `layer/${name}`),
+  'copy/apply-layer',
 ].map((name) => `dist/snapshotter/${name}.test.js`)
 /** Random runs of each property with `--quick`. */
 const QUICK_RUNS = '5'
