@@ -7,9 +7,9 @@ import { type FailedStep, readFailedStep, writeFailedStep } from './failed-step.
 /** Enough to look at the failure before the last one, and at both of two builds that ran side by side. */
 export const FAILED_STEPS_MAX = 3
 /** Nobody looks into yesterday's failure; what its command wrote may be gigabytes. */
-export const FAILED_STEP_AGE_MS_MAX: number = 24 * 60 * 60 * 1000
+const FAILED_STEP_AGE_MS_MAX = 24 * 60 * 60 * 1000
 /** Older ones than the last must not add up to more than a base image or two. */
-export const FAILED_STEPS_BYTES_MAX: number = 1024 * 1024 * 1024
+const FAILED_STEPS_BYTES_MAX = 1024 * 1024 * 1024
 /** On a disk that is fuller than this what failed is thrown away, unless it was asked for. */
 const FREE_FRACTION_MIN = 0.05
 
@@ -33,7 +33,7 @@ export function failedRecordName(id: string): string {
 }
 
 /** Where the layer is that the command wrote. */
-export function failedLayer(path: string): string {
+function failedLayer(path: string): string {
   return join(path, LAYER)
 }
 

@@ -142,7 +142,7 @@ export class LayerVariants {
 }
 
 /** A layer's descriptor in a manifest. */
-export function descriptorOf(blob: LayerBlob, useOciMediaTypes: boolean): Descriptor {
+function descriptorOf(blob: LayerBlob, useOciMediaTypes: boolean): Descriptor {
   const { digest, sizeBytes, compression } = blob
   return { mediaType: layerMediaType(compression, useOciMediaTypes), digest, sizeBytes }
 }

@@ -113,7 +113,7 @@ function describeMount(mount: RunMount, of: (id: NodeId) => string): KeyValue {
 }
 
 /** What a COPY does, apart from its inputs: the part of its alias key that is not a filesystem. */
-export function describeSource(source: CopySource, of: (id: NodeId) => string): KeyValue {
+function describeSource(source: CopySource, of: (id: NodeId) => string): KeyValue {
   return source.type === 'path' ? { ...source, from: of(source.from) } : { ...source }
 }
 

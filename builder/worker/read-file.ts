@@ -4,7 +4,7 @@ import type { Kernel } from '../../snapshotter/index.ts'
 import type { ReadFileRequest } from './messages.ts'
 
 /** A file of a layer that is larger than its reader allows. */
-export class FileTooLargeError extends Error {
+class FileTooLargeError extends Error {
   override readonly name = 'FileTooLargeError'
   readonly code = 'file-too-large'
 }

@@ -15,7 +15,7 @@ import type { RecordedOwner } from '../sandbox/report.ts'
  * attribute, as "uid:gid", or "uid:gid:c:major:minor" on the empty file that stands for a device. The other side is
  * snapshotter/native/sandbox-init/owners.h.
  */
-export const OWNER_XATTR = 'user.tsbuild.owner'
+const OWNER_XATTR = 'user.tsbuild.owner'
 
 const SETGID = 0o2000
 

@@ -19,7 +19,7 @@ export interface UnpackParts {
 }
 
 /** A blob that is not what its manifest or config said. */
-export class UnpackError extends Error {
+class UnpackError extends Error {
   override readonly name = 'UnpackError'
   readonly code: 'digest-mismatch' | 'diff-id-mismatch'
 

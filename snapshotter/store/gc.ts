@@ -30,7 +30,6 @@ export interface GcOptions<R extends GcRecord = GcRecord> {
 
 export interface GcResult {
   readonly reclaimedBytes: number
-  readonly keptBytes: number
   readonly droppedRecords: readonly string[]
   readonly removedBlobs: readonly Digest[]
   readonly removedLayers: readonly DiffId[]
@@ -91,12 +90,10 @@ async function decide<R extends GcRecord>(
   const removedBlobs = await sweepBlobs(store, inventory, marks)
   const removedLayers = await sweepLayers(store, inventory, marks, layerStore)
   const before = totalBytes(records, inventory, everything(inventory))
-  const keptBytes = totalBytes(kept, inventory, marks)
   return {
-    reclaimed: before - keptBytes,
+    reclaimed: before - totalBytes(kept, inventory, marks),
     unmovable,
     result: {
-      keptBytes,
       droppedRecords: [...dropped].map((record) => record.name),
       removedBlobs,
       removedLayers,
