@@ -3,6 +3,7 @@ import type { Store } from '../snapshotter/index.ts'
 import type { Descriptor } from '../registry-client/oci/index.ts'
 import type { Exporter, ExportOutcome, ExportServices, GrowingLayer } from './export/exporter.ts'
 import { FORMAT_DEFAULT } from './export/layer-formats.ts'
+import { toldOutput } from './export/metadata.ts'
 import { assembleResult, type FinishedPlatform, type ImageFormat } from './image/assemble.ts'
 import type { BuildResult, ImageLayer } from './image/built-image.ts'
 import type { ImageResolver } from './ops/image.ts'
@@ -102,7 +103,6 @@ export class BuildExports {
       results.set(key, result)
       return result
     }
-    const result = await resultFor(this.#active()[0])
     const exports = await Promise.all(
       this.#parts.exporters.map(async (exporter) =>
         exporter.isEmpty === true
@@ -110,7 +110,8 @@ export class BuildExports {
           : await exporter.export(await resultFor(exporter), this.#services, signal),
       ),
     )
-    return { result, exports }
+    const told = this.#parts.exporters[toldOutput(exports)] ?? this.#active()[0]
+    return { result: await resultFor(told), exports }
   }
 
   /** After a failure that aborted the signals: resolves when exporters have ended what they had begun. */

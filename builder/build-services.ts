@@ -30,7 +30,7 @@ export interface BuildServices {
 }
 
 export interface BuildOutcome {
-  /** In the format of the first exporter. */
+  /** What `toldOutput` got; when there is no such output, in the format of the first one. */
   readonly result: BuildResult
   /** One for each exporter, in order; undefined for those that need nothing (`cacheonly`). */
   readonly exports: readonly (ExportOutcome | undefined)[]

@@ -52,7 +52,7 @@ export interface ExportServices {
 }
 
 export interface ExportOutcome {
-  /** What was exported: manifest, or index. Undefined for outputs without one (`local`, `tar`, `docker`). */
+  /** What was exported: manifest, or index. Undefined for outputs without one (`local`, `tar`). */
   readonly digest: Digest | undefined
   /** Names that now point to the result. */
   readonly names: readonly string[]

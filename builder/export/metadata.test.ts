@@ -2,7 +2,14 @@ import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { lstat, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { imageIdOf, metadataJson, prepareResultFile, writeResultFile } from './metadata.ts'
+import { digestOf } from '../../registry-client/oci/index.ts'
+import {
+  imageIdOf,
+  metadataJson,
+  prepareResultFile,
+  toldOutput,
+  writeResultFile,
+} from './metadata.ts'
 import { ImageMaker } from './testing/image-maker.ts'
 
 describe('result files', () => {
@@ -27,6 +34,14 @@ describe('result files', () => {
     assert.match(JSON.stringify(json), /"k":"v"/)
     assert.doesNotMatch(JSON.stringify(json), /"this"/)
     assert.equal(json['containerimage.config.digest'], imageIdOf(result))
+  })
+
+  it('tell about the last output that has a digest', () => {
+    const files = { digest: undefined, names: [] }
+    const pushed = { digest: digestOf('pushed'), names: ['a'] }
+    assert.equal(toldOutput([pushed, files, undefined]), 0)
+    assert.equal(toldOutput([files, pushed, pushed, files]), 2)
+    assert.equal(toldOutput([files, undefined]), -1)
   })
 
   it('are removed before the build and appear whole', async () => {

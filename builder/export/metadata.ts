@@ -3,8 +3,17 @@ import type { BuildResult } from '../image/built-image.ts'
 import type { AnnotationRequest } from '../request.ts'
 import { checkFile } from './destination.ts'
 import { ExportError } from './errors.ts'
+import type { ExportOutcome } from './exporter.ts'
 import { rootManifest } from './layout-files.ts'
 import { replaceFile } from './replace-file.ts'
+
+/**
+ * Which of several outputs the files of a result tell about: the last one with a digest, as in BuildKit. Files have none, and
+ * what they are read from may be packed otherwise than what is pushed. -1: no output has one.
+ */
+export function toldOutput(exports: readonly (ExportOutcome | undefined)[]): number {
+  return exports.findLastIndex((one) => one?.digest !== undefined)
+}
 
 /**
  * What `--metadata-file` holds (features row C27): digests, descriptor and names of what was exported. `digest` is

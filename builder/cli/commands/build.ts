@@ -6,6 +6,7 @@ import {
   imageIdOf,
   metadataJson,
   prepareResultFile,
+  toldOutput,
   writeResultFile,
 } from '../../export/metadata.ts'
 import type { ParsedArgs } from '../args.ts'
@@ -102,12 +103,13 @@ async function tellResult(
 ): Promise<void> {
   const imageId = imageIdOf(result)
   await forResultFile(args, context, 'iidfile', (path) => writeResultFile(path, imageId))
-  const hasDigest = exports.some((one) => one?.digest !== undefined)
-  const names = [...new Set(exports.flatMap((one) => one?.names ?? []))]
-  const annotations = request.outputs.flatMap((one) =>
-    'annotations' in one ? one.annotations : [],
-  )
-  const metadata = metadataJson(result, { hasDigest, names, annotations })
+  const told = toldOutput(exports)
+  const digest = exports[told]?.digest
+  const same = exports.filter((one) => one?.digest === digest)
+  const names = [...new Set(same.flatMap((one) => one?.names ?? []))]
+  const output = request.outputs[told]
+  const annotations = output !== undefined && 'annotations' in output ? output.annotations : []
+  const metadata = metadataJson(result, { hasDigest: digest !== undefined, names, annotations })
   await forResultFile(args, context, 'metadata-file', (path) =>
     writeResultFile(path, `${JSON.stringify(metadata, undefined, 2)}\n`),
   )

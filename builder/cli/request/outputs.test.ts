@@ -38,6 +38,17 @@ describe('readOutputs', () => {
     assert.deepEqual(output.names, ['reg.example/a:latest'])
   })
 
+  it('pushes by digest only what is pushed, and under no tag', () => {
+    const output = 'type=image,name=reg.example:5000/a,push-by-digest=true,push='
+    const [kept, pushed] = readOutputs([`${output}false`, `${output}true`], NOTHING)
+    assert.ok(kept?.type === 'image' && !kept.push)
+    assert.ok(pushed?.type === 'image' && pushed.push && pushed.pushByDigest)
+    assert.throws(
+      () => readOutputs(['type=registry,name=reg.example/a:v1,push-by-digest=true'], NOTHING),
+      { name: 'UsageError', message: /"reg.example\/a:v1" has a tag/ },
+    )
+  })
+
   it('lets tags beat name=', () => {
     const [output] = readOutputs(['type=oci,dest=o.tar,name=other'], { ...NOTHING, tags: TAGS })
     assert.ok(output?.type === 'oci')

@@ -4,7 +4,7 @@ import { nearestWord } from '../nearest-word.ts'
 import { readAnnotationAttribute } from './annotations.ts'
 import { readCsvFields } from './csv.ts'
 import { OutputAttributes, readLayerFormat } from './layer-format.ts'
-import { readTag } from './reference.ts'
+import { hasTagOrDigest, readTag } from './reference.ts'
 
 /** What of the other flags decides about outputs. */
 export interface OutputSurroundings {
@@ -180,7 +180,7 @@ function imageOutput(
   return {
     type: 'image',
     names,
-    push: push || isPushed || pushByDigest,
+    push: push || isPushed,
     pushByDigest,
     store: attributes.boolean('store') ?? true,
     isInsecure: attributes.boolean('registry.insecure') ?? false,
@@ -245,7 +245,14 @@ function outputNames(
   if (tags.length > 0 || name === undefined || name === '') {
     return tags
   }
-  return name.split(',').map((text) => readTag(text.trim(), 'name of an output'))
+  const names = name.split(',').map((text) => text.trim())
+  const tagged = isByDigest ? names.find(hasTagOrDigest) : undefined
+  if (tagged !== undefined) {
+    throw new UsageError(
+      `invalid name of an output: "${tagged}" has a tag, and push-by-digest=true writes none: give the repository alone`,
+    )
+  }
+  return names.map((text) => readTag(text, 'name of an output'))
 }
 
 function outputAnnotations(
