@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
-import { mkdir, readdir, readFile, rename, statfs, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rename, statfs } from 'node:fs/promises'
 import { join } from 'node:path'
-import { errnoOf, moveToTrash, type Store } from '../../snapshotter/index.ts'
+import { errnoOf, moveToTrash, type Store, writeText } from '../../snapshotter/index.ts'
 import { type FailedStep, readFailedStep, writeFailedStep } from './failed-step.ts'
 
 /** Enough to look at the failure before the last one, and at both of two builds that ran side by side. */
@@ -76,7 +76,7 @@ export class FailedSteps {
     await mkdir(prepared, { mode: 0o700 })
     await rename(layer, failedLayer(prepared))
     const text = writeFailedStep(step, this.#store.durability.stamp())
-    await writeFile(join(prepared, STEP_FILE), text, { mode: 0o600 })
+    await writeText('a failed step', join(prepared, STEP_FILE), text, { mode: 0o600 })
     await mkdir(this.#directory, { recursive: true, mode: 0o700 })
     await rename(prepared, join(this.#directory, step.id))
   }
@@ -129,7 +129,8 @@ export class FailedSteps {
   async #read(id: string): Promise<KeptStep> {
     const path = join(this.#directory, id)
     const text = await readFile(join(path, STEP_FILE), 'utf8').catch((error: unknown) => {
-      if (isAbsent(error)) return ''
+      // What the disk does not give is not to be trusted either; every build looks at all of them.
+      if (isAbsent(error) || errnoOf(error) === 'EIO') return ''
       throw error
     })
     const step = readFailedStep(text, (stamp) => this.#store.durability.isTrusted(stamp))
