@@ -7,7 +7,7 @@ import type { LayerDirectory } from '../snapshotter.ts'
  * OVL_MAX_STACK of fs/overlayfs is 500: the kernel refuses more lower directories. One is kept for what amend-directories.ts
  * makes. The copy driver keeps the same bound.
  */
-export const LAYERS_MAX = 499
+const LAYERS_MAX = 499
 
 /**
  * Stats of the parents' roots, bottom first, after checking that they can be stacked.

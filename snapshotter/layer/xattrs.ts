@@ -1,6 +1,6 @@
 import { isOverlayXattr } from './whiteout.ts'
 
-export interface Xattr {
+interface Xattr {
   readonly name: string
   readonly value: Uint8Array
 }

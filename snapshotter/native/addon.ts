@@ -90,7 +90,7 @@ export interface AddonMaker {
   finish(): Promise<void>
 }
 
-export interface AddonPackResult {
+interface AddonPackResult {
   readonly diffId: string
   readonly uncompressedSizeBytes: number
   /** Empty without an output file. */
@@ -101,7 +101,7 @@ export interface AddonPackResult {
   readonly fileDigests: string
 }
 
-export interface AddonReadOptions {
+interface AddonReadOptions {
   readonly blob: string
   /** Empty, and 0: the blob is whole. */
   readonly arrivingPath: string
@@ -119,7 +119,7 @@ export interface AddonReadOptions {
   readonly entryCountMax: number
 }
 
-export interface AddonReadResult {
+interface AddonReadResult {
   /** Empty when it was not wanted. */
   readonly digest: string
   readonly sizeBytes: number

@@ -23,7 +23,7 @@ export type KernelErrorCode =
   | 'reserved-name'
   | `E${string}`
 
-export interface KernelErrorDetails {
+interface KernelErrorDetails {
   readonly syscall?: string | undefined
   /** Positive, 0 when no system call failed. */
   readonly errno?: number | undefined

@@ -70,11 +70,10 @@ export async function openStateRoot(path: string): Promise<StateRoot> {
     )
   }
   await refuseWorldWritable(root)
-  return stateRootAt(root)
+  return placesIn(root)
 }
 
-/** The places of a root that another process has opened already (the worker's). */
-export function stateRootAt(root: string): StateRoot {
+function placesIn(root: string): StateRoot {
   return {
     path: root,
     blobsDir: join(root, 'blobs/sha256'),
