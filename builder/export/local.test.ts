@@ -2,11 +2,13 @@ import assert from 'node:assert/strict'
 import { lstat, mkdir, readdir, readFile, readlink, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
-import { kernel } from '../../snapshotter/index.ts'
+import { type Kernel, kernel, type LayerMaker, type MakeOptions } from '../../snapshotter/index.ts'
 import { LocalExporter } from './local.ts'
 import { directoriesTo, ImageMaker, type TarEntry } from './testing/image-maker.ts'
 
 const SIGNAL = new AbortController().signal
+const PLATFORMS = ['amd64', 'arm64'].map((architecture) => ({ os: 'linux', architecture }))
+const PLAIN = { mode: 0o755, uid: 0, gid: 0, mtimeSec: 0 }
 
 describe('LocalExporter', () => {
   let maker: ImageMaker
@@ -15,14 +17,15 @@ describe('LocalExporter', () => {
   })
   afterEach(() => maker[Symbol.asyncDispose]())
 
+  const open = (dest: string, more: Partial<Kernel> = {}): Promise<LocalExporter> => {
+    const stdout = new PassThrough()
+    const parts = { kernel: { ...kernel, ...more }, cwd: maker.directory, stdout }
+    return LocalExporter.open({ type: 'local', dest, platformSplit: undefined }, parts)
+  }
+
   const exported = async (layers: readonly (readonly TarEntry[])[]): Promise<string> => {
     const dest = join(maker.directory, 'out')
-    const parts = { kernel, cwd: maker.directory, stdout: new PassThrough() }
-    const exporter = await LocalExporter.open(
-      { type: 'local', dest, platformSplit: undefined },
-      parts,
-    )
-    await exporter.export(await maker.result(layers), maker.services, SIGNAL)
+    await (await open(dest)).export(await maker.result(layers), maker.services, SIGNAL)
     return dest
   }
 
@@ -108,15 +111,122 @@ describe('LocalExporter', () => {
   it('takes nothing from outside, wherever a symlink above a file of the same layer leads', async () => {
     const outside = await maker.workDirectory('outside')
     await writeFile(join(outside, 'canary'), 'alive')
-    const work = exported([
+    const dest = await exported([
       [
         ...directoriesTo(outside),
         { name: 'l', type: 'symlink', linkname: outside },
         { name: 'l/canary', content: 'of the layer' },
       ],
     ])
-    await assert.rejects(work, { code: 'image-invalid', message: /l\/canary lies below a symbol/ })
     assert.equal(await readFile(join(outside, 'canary'), 'utf8'), 'alive')
+    assert.equal(await readFile(join(dest, 'l/canary'), 'utf8'), 'of the layer')
+  })
+
+  it('replaces what is in the way, a directory with all that is in it', async () => {
+    await mkdir(join(maker.directory, 'out/file/full'), { recursive: true })
+    await writeFile(join(maker.directory, 'out/file/full/old'), '')
+    await writeFile(join(maker.directory, 'out/d'), 'a file')
+    await symlink('nowhere', join(maker.directory, 'out/pipe'))
+    const dest = await exported([
+      [
+        { name: 'd/', type: 'directory', mode: 0o555 },
+        { name: 'd/closed', content: 'c', mode: 0o020 },
+        { name: 'file', content: 'f' },
+        { name: 'pipe', type: 'fifo' },
+      ],
+    ])
+    assert.equal(await readFile(join(dest, 'file'), 'utf8'), 'f')
+    assert.equal((await lstat(join(dest, 'd'))).mode & 0o7777, 0o555)
+    assert.equal((await lstat(join(dest, 'd/closed'))).mode & 0o7777, 0o020)
+    assert.ok((await lstat(join(dest, 'pipe'))).isFIFO())
+  })
+
+  it('gives everything the time of SOURCE_DATE_EPOCH', async () => {
+    const made = await maker.result([
+      [
+        { name: 'd/', type: 'directory' },
+        { name: 'd/a', content: 'a' },
+        { name: 'd/b', type: 'link', linkname: 'd/a' },
+        { name: 'l', type: 'symlink', linkname: 'd' },
+      ],
+    ])
+    const dest = join(maker.directory, 'out')
+    await (await open(dest)).export({ ...made, epochSec: 1000 }, maker.services, SIGNAL)
+    for (const name of ['d', 'd/a', 'd/b', 'l']) {
+      assert.equal((await lstat(join(dest, name))).mtimeMs, 1_000_000, name)
+    }
+  })
+
+  it('makes devices as root, and else says which it left out', async () => {
+    const device = { name: 'd/null', type: 'character-device', devmajor: 1, devminor: 3 } as const
+    const dest = await exported([[{ name: 'd/', type: 'directory' }, device]])
+    const warnings = maker.events.flatMap((event) => (event.type === 'warning' ? event.text : []))
+    if (process.getuid?.() === 0) {
+      assert.ok((await lstat(join(dest, 'd/null'))).isCharacterDevice())
+      assert.deepEqual(warnings, [])
+    } else {
+      assert.deepEqual(warnings, ['could not write d/null: a device needs root'])
+    }
+  })
+
+  it('says where it could not write, and leaves nothing of its own when it is stopped', async () => {
+    const dest = join(maker.directory, 'out')
+    const layers = [
+      [
+        { name: 'a', content: 'a' },
+        { name: 'b', content: 'b' },
+      ],
+    ]
+    const stop = new AbortController()
+    const stopping = (
+      work: (maker: LayerMaker) => Promise<void>,
+    ): { createMaker(options: MakeOptions): LayerMaker } => ({
+      createMaker: (options) => {
+        const made = kernel.createMaker(options)
+        return {
+          add: async (entries) => {
+            await made.add(entries)
+            await work(made)
+          },
+          finish: () => made.finish(),
+          [Symbol.asyncDispose]: () => made[Symbol.asyncDispose](),
+        }
+      },
+    })
+    const path = 'x'.repeat(256)
+    const failing = stopping((made) => made.add([{ ...PLAIN, type: 'dir', path }]))
+    const broken = (await open(dest, failing)).export(
+      await maker.result(layers),
+      maker.services,
+      SIGNAL,
+    )
+    await assert.rejects(broken, {
+      code: 'destination-unusable',
+      message: `could not write output type=local: ${dest}/${path}: File name too long (mkdir: ENAMETOOLONG)`,
+    })
+    const stopped = stopping(async () => {
+      stop.abort(new Error('stopped'))
+      stop.signal.throwIfAborted()
+    })
+    const interrupted = (await open(dest, stopped)).export(
+      await maker.result(layers),
+      maker.services,
+      stop.signal,
+    )
+    await assert.rejects(interrupted, /^Error: stopped$/)
+    assert.deepEqual((await readdir(dest)).sort(), ['a', 'b'])
+  })
+
+  it('puts platforms into real directories', async () => {
+    const outside = await maker.workDirectory('outside')
+    const dest = join(maker.directory, 'out')
+    await mkdir(dest)
+    await symlink(outside, join(dest, 'linux_amd64'))
+    const both = await maker.result([[{ name: 'f', content: 'x' }]], PLATFORMS)
+    await (await open(dest)).export(both, maker.services, SIGNAL)
+    assert.deepEqual(await readdir(outside), [])
+    assert.equal(await readFile(join(dest, 'linux_amd64/f'), 'utf8'), 'x')
+    assert.equal(await readFile(join(dest, 'linux_arm64/f'), 'utf8'), 'x')
   })
 
   it('refuses names that climb out', async () => {
@@ -131,13 +241,12 @@ describe('LocalExporter', () => {
       { type: 'local', dest: 'dst', platformSplit: false },
       parts,
     )
-    const platforms = ['amd64', 'arm64'].map((architecture) => ({ os: 'linux', architecture }))
-    const both = await maker.result([[{ name: 'f', content: 'x' }]], platforms)
+    const both = await maker.result([[{ name: 'f', content: 'x' }]], PLATFORMS)
     await assert.rejects(exporter.export(both, maker.services, SIGNAL), {
       code: 'export-unsupported',
       message: /cannot overwrite \/f from linux\/amd64 with linux\/arm64/,
     })
-    const directories = await maker.result([[{ name: 'd/', type: 'directory' }]], platforms)
+    const directories = await maker.result([[{ name: 'd/', type: 'directory' }]], PLATFORMS)
     await exporter.export(directories, maker.services, SIGNAL)
     assert.ok((await readdir(join(maker.directory, 'dst'))).includes('d'))
   })

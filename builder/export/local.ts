@@ -1,33 +1,30 @@
-import { mkdir } from 'node:fs/promises'
+import { lstat, mkdir, unlink } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
+import { errnoOf, type Kernel, KernelError } from '../../snapshotter/index.ts'
 import type { BuildResult, ImageLayer } from '../image/built-image.ts'
 import type { LayerFormat, OutputRequest } from '../request.ts'
+import type { Step } from '../solver/steps.ts'
 import { checkDirectoryDestination, type Surroundings } from './destination.ts'
 import { ExportError } from './errors.ts'
 import type { Exporter, ExportOutcome, ExportServices } from './exporter.ts'
+import { flatEntries } from './flat-entries.ts'
 import { FlatImage, type FlatKernel } from './flat-image.ts'
 import { READ_BACK_FORMAT } from './layer-formats.ts'
 import { prefetchBlob } from './layout-files.ts'
-import {
-  finishDirectories,
-  type LocalKernel,
-  type LocalWriterOptions,
-  writeLocalFiles,
-  type WrittenDirectory,
-} from './local-writer.ts'
 import { checkMirrorDestination, keepPaths, removeOthers } from './mirror.ts'
-import { PathClaims, placedImages } from './placed-images.ts'
+import { claimsFor, placedImages } from './placed-images.ts'
 import { openWorkDirectory, type WorkDirectoryKernel } from './work-directory.ts'
 
 type LocalOutput = Extract<OutputRequest, { type: 'local' | 'tar' }>
 
 export interface LocalParts extends Pick<Surroundings, 'cwd' | 'stdout'> {
-  readonly kernel: FlatKernel & LocalKernel & WorkDirectoryKernel
+  readonly kernel: FlatKernel & Pick<Kernel, 'createMaker'> & WorkDirectoryKernel
 }
 
 /**
  * `type=local` (features row C68): the files of the result in a directory; several platforms go to `linux_amd64/` and so
- * on. Files that are there and not in the result stay, unless `isMirror` says otherwise. Errors: `destination-unusable`, `export-unsupported`.
+ * on, all owned by the caller. Files that are there and not in the result stay, unless `isMirror` says otherwise. Whatever stands at a path and is no
+ * directory is replaced, never followed or written through. Errors: `destination-unusable`, `export-unsupported`.
  */
 export class LocalExporter implements Exporter {
   readonly format: LayerFormat = READ_BACK_FORMAT
@@ -59,12 +56,10 @@ export class LocalExporter implements Exporter {
   ): Promise<ExportOutcome> {
     const dest = resolve(this.#parts.cwd, this.#output.dest)
     await services.steps.during('exporting to client directory', signal, async (step) => {
-      const onSkipped = (path: string, reason: string): void =>
-        services.steps.warning(`could not write ${path}: ${reason}`, { step })
       try {
-        await this.#write(dest, result, { services, onSkipped }, signal)
+        await this.#write(dest, result, { services, step }, signal)
       } catch (error) {
-        throw unwritable(dest, error)
+        throw describe(dest, error)
       }
     })
     return { digest: undefined, names: [] }
@@ -73,50 +68,75 @@ export class LocalExporter implements Exporter {
   async #write(
     dest: string,
     result: BuildResult,
-    reports: Pick<LocalWriterOptions, 'onSkipped'> & { readonly services: ExportServices },
+    { services, step }: { readonly services: ExportServices; readonly step: Step },
     signal: AbortSignal,
   ): Promise<void> {
     const { kernel } = this.#parts
-    const { services, onSkipped } = reports
     const { epochSec } = result
     await mkdir(dest, { recursive: true, mode: 0o700 })
+    await using maker = kernel.createMaker({
+      ...{ root: dest, whiteouts: 'plain', userXattr: false },
+      ...{ ownership: 'none', files: 'moved', signal },
+    })
     const kept = this.#output.isMirror === true ? new Set<string>() : undefined
-    const written: {
-      readonly root: string
-      readonly directories: readonly WrittenDirectory[]
-    }[] = []
-    const claims = result.images.length > 1 ? new PathClaims() : undefined
-    for (const placed of placedImages(result, this.#output.platformSplit)) {
+    const images = placedImages(result, this.#output.platformSplit)
+    const claims = claimsFor(images)
+    for (const placed of images) {
+      const { directory } = placed
       // Below the destination: files get their place by rename.
       await using work = await openWorkDirectory(dest, kernel)
       const parts = { kernel, services, workDirectory: work.path }
       await using flat = await FlatImage.open(placed.image, parts, signal)
       await claims?.add(flat, placed)
-      const root = join(dest, placed.directory)
-      await mkdir(root, { recursive: true, mode: 0o755 })
-      const options = { root, kernel, epochSec, onSkipped, signal }
-      written.push({ root, directories: await writeLocalFiles(flat, options) })
-      if (kept !== undefined) await keepPaths(kept, placed.directory, flat.pages())
+      if (directory !== '') await makeRealDirectory(join(dest, directory))
+      if (kept !== undefined && directory !== '') keepPaths(kept, [{ path: directory }])
+      for await (const page of flatEntries(flat, { directory, epochSec })) {
+        await inDestination(dest, maker.add(page))
+        if (kept !== undefined) keepPaths(kept, page)
+      }
     }
     if (kept !== undefined) await removeOthers(dest, kept, kernel, signal)
-    for (const { root, directories } of written) {
-      await finishDirectories(directories, { root, epochSec })
+    // Last of all: a mode may forbid to write into a directory, and writing changes its time.
+    for (const { path } of await inDestination(dest, maker.finish())) {
+      services.steps.warning(`could not write ${path}: a device needs root`, { step })
     }
   }
 }
 
+/** A symlink of that name is replaced, as everything below is. */
+async function makeRealDirectory(path: string): Promise<void> {
+  const existing = await lstat(path).catch((error: unknown) => {
+    if (errnoOf(error) === 'ENOENT') return undefined
+    throw error
+  })
+  if (existing?.isDirectory() === true) return
+  if (existing !== undefined) await unlink(path)
+  await mkdir(path, { mode: 0o755 })
+}
+
+/** What the maker met in the destination, said as an error of this output. */
+async function inDestination<T>(dest: string, work: Promise<T>): Promise<T> {
+  try {
+    return await work
+  } catch (error) {
+    if (!(error instanceof KernelError) || error.syscall === undefined) throw error
+    const { cause, code, path = '', syscall } = error
+    const reason = cause instanceof Error ? cause.message : error.message
+    throw unwritable(`${join(dest, path)}: ${reason} (${syscall}: ${code})`, error)
+  }
+}
+
 /** Node's own error of a call below `dest` does not say what it ends. */
-function unwritable(dest: string, error: unknown): unknown {
+function describe(dest: string, error: unknown): unknown {
   const isOfDest =
     error instanceof Error &&
     'syscall' in error &&
     'path' in error &&
     String(error.path).startsWith(dest)
-  return isOfDest
-    ? new ExportError(
-        'destination-unusable',
-        `could not write output type=local: ${error.message}`,
-        { cause: error },
-      )
-    : error
+  return isOfDest ? unwritable(error.message, error) : error
+}
+
+function unwritable(reason: string, cause: unknown): ExportError {
+  const message = `could not write output type=local: ${reason}`
+  return new ExportError('destination-unusable', message, { cause })
 }

@@ -18,11 +18,8 @@ describe('mode=delete of local outputs', () => {
       await writeFile(join(root, 'stale'), '')
       await symlink('../outside', join(root, 'link'))
       const kept = new Set<string>()
-      async function* pages() {
-        yield [{ path: 'kept' }]
-        yield [{ path: 'kept/file' }]
-      }
-      await keepPaths(kept, 'linux_amd64', pages())
+      keepPaths(kept, [{ path: 'linux_amd64' }])
+      keepPaths(kept, [{ path: 'linux_amd64/kept' }, { path: 'linux_amd64/kept/file' }])
       await removeOthers(root, kept, kernel, new AbortController().signal)
       assert.deepEqual((await readdir(root, { recursive: true })).toSorted(), [
         'linux_amd64',

@@ -21,16 +21,11 @@ export function checkMirrorDestination(dest: string, cwd: string): void {
 }
 
 /** Adds paths that stay, in a form that bytes of any encoding can be compared with. */
-export async function keepPaths(
+export function keepPaths(
   kept: Set<string>,
-  directory: string,
-  pages: AsyncIterable<readonly { readonly path: LayerPath }[]>,
-): Promise<void> {
-  if (directory !== '') kept.add(directory)
-  const prefix = directory === '' ? '' : `${directory}/`
-  for await (const page of pages) {
-    for (const { path } of page) kept.add(prefix + encodePath(path).toString('latin1'))
-  }
+  entries: readonly { readonly path: LayerPath }[],
+): void {
+  for (const { path } of entries) kept.add(encodePath(path).toString('latin1'))
 }
 
 /** Removes what is below `root` and not in `kept`; links are removed, never followed. */

@@ -29,7 +29,12 @@ function platformDirectory({ os, architecture, variant }: Platform): string {
 }
 
 /** Platforms may share a directory as long as none replaces a file of another, as in BuildKit. */
-export class PathClaims {
+export function claimsFor(images: readonly PlacedImage[]): PathClaims | undefined {
+  const directories = new Set(images.map(({ directory }) => directory))
+  return directories.size < images.length ? new PathClaims() : undefined
+}
+
+class PathClaims {
   /** Platforms by the paths that they were first to have. */
   readonly #owners = new Map<string, string>()
 

@@ -1,15 +1,16 @@
 import { createReadStream } from 'node:fs'
-import { chmod, mkdtemp } from 'node:fs/promises'
+import { mkdtemp } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { Kernel, PackEntry } from '../../snapshotter/index.ts'
+import type { Kernel } from '../../snapshotter/index.ts'
 import type { BuildResult, ImageLayer } from '../image/built-image.ts'
 import type { LayerFormat, OutputRequest } from '../request.ts'
 import { checkFileDestination, type Surroundings, writeDestination } from './destination.ts'
 import type { Exporter, ExportOutcome, ExportServices } from './exporter.ts'
-import { FlatImage, type FlatKernel, type FlatNode } from './flat-image.ts'
+import { flatEntries } from './flat-entries.ts'
+import { FlatImage, type FlatKernel } from './flat-image.ts'
 import { READ_BACK_FORMAT } from './layer-formats.ts'
 import { prefetchBlob } from './layout-files.ts'
-import { PathClaims, placedImages } from './placed-images.ts'
+import { claimsFor, placedImages } from './placed-images.ts'
 
 type TarOutput = Extract<OutputRequest, { type: 'local' | 'tar' }>
 
@@ -53,7 +54,7 @@ export class TarExporter implements Exporter {
       const directory = await mkdtemp(join(workDirectory, '.tsbuild-tar-'))
       try {
         const tar = join(directory, 'files.tar')
-        await this.#pack(result, { tar, directory }, services, signal)
+        await this.#pack(result, { tar, workDirectory: directory }, services, signal)
         const bytes = createReadStream(tar, { highWaterMark: 1 << 20, signal })
         await writeDestination(this.#output.dest, bytes, this.#parts, signal)
       } finally {
@@ -63,10 +64,10 @@ export class TarExporter implements Exporter {
     return { digest: undefined, names: [] }
   }
 
-  /** Files are unpacked below `directory`, where the packer reads them until it has finished. */
+  /** Files are unpacked below `workDirectory`, where the packer reads them until it has finished. */
   async #pack(
     result: BuildResult,
-    { tar, directory }: { readonly tar: string; readonly directory: string },
+    { tar, workDirectory }: { readonly tar: string; readonly workDirectory: string },
     services: ExportServices,
     signal: AbortSignal,
   ): Promise<void> {
@@ -79,61 +80,20 @@ export class TarExporter implements Exporter {
       contents: result.images.length === 1 ? `${tar}.contents` : undefined,
       signal,
     })
-    const parts = { kernel, services, workDirectory: directory }
-    const claims = result.images.length > 1 ? new PathClaims() : undefined
-    for (const placed of placedImages(result, this.#output.platformSplit)) {
+    const parts = { kernel, services, workDirectory }
+    const images = placedImages(result, this.#output.platformSplit)
+    const claims = claimsFor(images)
+    for (const placed of images) {
       const flat = await FlatImage.open(placed.image, parts, signal)
       await claims?.add(flat, placed)
-      for await (const page of packPages(flat, placed.directory, result.epochSec)) {
-        await packer.add(page)
+      const { directory } = placed
+      const { epochSec } = result
+      if (directory !== '') {
+        const mtimeSec = epochSec ?? 0
+        await packer.add([{ type: 'dir', path: directory, mode: 0o755, uid: 0, gid: 0, mtimeSec }])
       }
+      for await (const page of flatEntries(flat, { directory, epochSec })) await packer.add(page)
     }
     await packer.finish()
-  }
-}
-
-async function* packPages(
-  flat: FlatImage,
-  directory: string,
-  epochSec: number | undefined,
-): AsyncGenerator<readonly PackEntry[]> {
-  const prefix = directory === '' ? '' : `${directory}/`
-  if (directory !== '') {
-    const mtimeSec = epochSec ?? 0
-    yield [{ type: 'dir', path: directory, mode: 0o755, uid: 0, gid: 0, mtimeSec }]
-  }
-  /** Of files with several names the one that came first. */
-  const first = new Map<string, string>()
-  for await (const page of flat.pages()) {
-    const entries: PackEntry[] = []
-    for (const node of page) {
-      const { entry } = node
-      const path = `${prefix}${node.path}`
-      const mtimeSec = epochSec ?? entry.mtimeSec
-      if (entry.type !== 'file') {
-        entries.push({ ...entry, path, mtimeSec })
-        continue
-      }
-      const key = `${node.layer} ${node.source}`
-      const target = first.get(key)
-      const { digest: _digest, ...metadata } = entry
-      if (target !== undefined) {
-        const { mode, uid, gid } = metadata
-        entries.push({ type: 'hardlink', path, target, mode, uid, gid, mtimeSec })
-        continue
-      }
-      if (node.isLinked) first.set(key, path)
-      await makeReadable(flat, node)
-      const source = { kind: 'path', root: flat.directoryOf(node), path: node.source } as const
-      entries.push({ ...metadata, path, mtimeSec, source })
-    }
-    yield entries
-  }
-}
-
-/** The unpacked copy is ours; its mode may forbid an ordinary user to read it (0000 is common for /etc/shadow). */
-async function makeReadable(flat: FlatImage, node: FlatNode): Promise<void> {
-  if ((node.entry.mode & 0o400) === 0) {
-    await chmod(await flat.pathOf(node), 0o600)
   }
 }

@@ -1,5 +1,6 @@
 import { getSystemErrorName } from 'node:util'
 import type { EntryColumns } from './entry-columns.ts'
+import type { SkippedPart } from './kernel-types.ts'
 import { KernelError, type KernelErrorCode } from './kernel-error.ts'
 import type { PackColumns } from './pack-columns.ts'
 
@@ -56,6 +57,7 @@ export interface Addon {
     whiteouts: string,
     userXattr: boolean,
     withOwners: boolean,
+    movesFiles: boolean,
     cancellation: Cancellation,
   ): AddonMaker
   readLayer(options: AddonReadOptions, cancellation: Cancellation): Promise<AddonReadResult>
@@ -87,7 +89,7 @@ export interface AddonPacker {
 
 export interface AddonMaker {
   add(batch: PackColumns): Promise<void>
-  finish(): Promise<void>
+  finish(): Promise<SkippedPart[]>
 }
 
 interface AddonPackResult {
@@ -115,6 +117,7 @@ interface AddonReadOptions {
   readonly whiteouts: string
   readonly userXattr: boolean
   readonly withOwners: boolean
+  readonly opensAll: boolean
   readonly contentSizeMax: number
   readonly entryCountMax: number
 }
@@ -129,7 +132,7 @@ interface AddonReadResult {
   readonly implied: string
   readonly isPlain: boolean
   readonly newestFileSec?: number
-  readonly skipped: readonly { readonly path: string; readonly what: string }[]
+  readonly skipped: readonly SkippedPart[]
 }
 
 /** What the addon's own errors carry; see failureToJs in src/job.cc. */

@@ -112,11 +112,17 @@ export interface MakeOptions {
   /** Directory to fill: exists, and is empty, unless whiteouts are applied to it. */
   readonly root: string
   /** As in ReadLayerOptions. */
-  readonly whiteouts: 'overlay' | 'apply'
+  readonly whiteouts: 'overlay' | 'apply' | 'plain'
   /** As in ReadLayerOptions. */
   readonly userXattr: boolean
-  /** As in ReadLayerOptions. */
+  /** As in ReadLayerOptions, but devices are made by whoever may. */
   readonly ownership: 'owners' | 'none'
+  /**
+   * `moved`: sources are files of the same filesystem in directories that nobody else writes to. Each leaves its place, with
+   * its owner and attributes, and replaces what is in the way in one step; symlinks above it are followed inside its root.
+   * Undefined: the bytes are shared or copied.
+   */
+  readonly files?: 'moved' | undefined
   readonly signal: AbortSignal
 }
 
@@ -128,8 +134,14 @@ export interface MakeOptions {
 export interface LayerMaker extends AsyncDisposable {
   /** In the order of the tar. */
   add(entries: readonly PackEntry[]): Promise<void>
-  /** Gives directories their times. */
-  finish(): Promise<void>
+  /** Gives directories their times. What could not be made is told as by `readLayer`. */
+  finish(): Promise<readonly SkippedPart[]>
+}
+
+/** What could not be made: a device (`what` is `device`) or an extended attribute (its name). */
+export interface SkippedPart {
+  readonly path: LayerPath
+  readonly what: string
 }
 
 /** A blob file that is being written, by this or another process. */
@@ -164,6 +176,8 @@ export interface ReadLayerOptions {
   readonly userXattr: boolean
   /** `owners`: chown, mknod, all xattrs. `none`: as an ordinary user without namespaces: modes only, no devices. */
   readonly ownership: 'owners' | 'none'
+  /** Whoever unpacks may read all files and change all directories afterwards, whatever their modes are. Default: false. */
+  readonly opensAll?: boolean | undefined
   readonly limits: { readonly uncompressedSizeBytesMax: number; readonly entryCountMax: number }
   readonly signal: AbortSignal
 }
@@ -182,8 +196,7 @@ export interface ReadLayerResult {
   readonly isPlain: boolean
   /** When the newest file was changed; undefined without a file. */
   readonly newestFileSec: number | undefined
-  /** What could not be made when unpacking: devices (`what` is `device`) and extended attributes (their name). */
-  readonly skipped: readonly { readonly path: LayerPath; readonly what: string }[]
+  readonly skipped: readonly SkippedPart[]
 }
 
 export interface RecompressOptions {

@@ -193,6 +193,7 @@ async function readLayer(options: ReadLayerOptions): Promise<ReadLayerResult> {
     whiteouts: options.whiteouts,
     userXattr: options.userXattr,
     withOwners: options.ownership === 'owners',
+    opensAll: options.opensAll === true,
     contentSizeMax: limits.uncompressedSizeBytesMax,
     entryCountMax: limits.entryCountMax,
   }

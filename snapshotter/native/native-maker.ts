@@ -1,6 +1,6 @@
 import { type Addon, type AddonMaker, type Cancellation, toKernelError } from './addon.ts'
 import { checkHostPath, checkPackEntry } from './check-arguments.ts'
-import type { LayerMaker, MakeOptions, PackEntry } from './kernel-types.ts'
+import type { LayerMaker, MakeOptions, PackEntry, SkippedPart } from './kernel-types.ts'
 import { encodePackEntries } from './pack-columns.ts'
 
 /** Entries for one crossing of the boundary. */
@@ -12,7 +12,7 @@ export class NativeMaker implements LayerMaker {
   readonly #cancellation: Cancellation
   readonly #signal: AbortSignal
   readonly #cancel: () => void
-  #work: Promise<void> = Promise.resolve()
+  #work: Promise<unknown> = Promise.resolve()
 
   constructor(addon: Addon, options: MakeOptions) {
     options.signal.throwIfAborted()
@@ -24,6 +24,7 @@ export class NativeMaker implements LayerMaker {
       options.whiteouts,
       options.userXattr,
       options.ownership === 'owners',
+      options.files === 'moved',
       this.#cancellation,
     )
     this.#cancel = () => this.#cancellation.cancel()
@@ -38,8 +39,8 @@ export class NativeMaker implements LayerMaker {
     }
   }
 
-  async finish(): Promise<void> {
-    await this.#next(() => this.#maker.finish())
+  async finish(): Promise<readonly SkippedPart[]> {
+    return await this.#next(() => this.#maker.finish())
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -49,12 +50,12 @@ export class NativeMaker implements LayerMaker {
     await Promise.allSettled([this.#work])
   }
 
-  async #next(run: () => Promise<void>): Promise<void> {
+  async #next<T>(run: () => Promise<T>): Promise<T> {
     this.#signal.throwIfAborted()
     const work = this.#work.then(run)
     this.#work = work
     try {
-      await work
+      return await work
     } catch (error) {
       this.#signal.throwIfAborted()
       throw toKernelError(error, 'make the layer, at')

@@ -1,6 +1,16 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { chmod, link, lstat, mkdir, readdir, symlink, utimes, writeFile } from 'node:fs/promises'
+import {
+  chmod,
+  link,
+  lstat,
+  mkdir,
+  readdir,
+  readFile,
+  symlink,
+  utimes,
+  writeFile,
+} from 'node:fs/promises'
 import { join } from 'node:path'
 import { overlayDiff, toPackEntry } from '../layer/diff.ts'
 import { encodePath } from '../layer/path-bytes.ts'
@@ -8,7 +18,7 @@ import { requires } from '../testing/requires.ts'
 import { temporaryDirectory } from '../testing/temporary-directory.ts'
 import { kernel } from './kernel.ts'
 import { KernelError } from './kernel-error.ts'
-import { never, rejectsWith, unpackBytes } from './testing/layer-files.ts'
+import { never, plain, rejectsWith, unpackBytes } from './testing/layer-files.ts'
 import { paxHeader, rawTar } from './testing/raw-tar.ts'
 
 /** A tree of `depth` directories one in another, far beyond PATH_MAX, made in pieces by an archive. */
@@ -19,6 +29,45 @@ async function deepTree(directory: string, depth: number): Promise<string> {
   )
   return root
 }
+
+describe('making a tree of files that are moved', () => {
+  it('gives each its place, mode and time in one step, and follows no symlink out', async () => {
+    await using directory = await temporaryDirectory()
+    const from = join(directory.path, 'from')
+    const root = join(directory.path, 'root')
+    for (const path of ['from/in', 'outside', 'root/there/full']) {
+      await mkdir(join(directory.path, path), { recursive: true })
+    }
+    await writeFile(join(directory.path, 'outside/f'), 'outside')
+    await writeFile(join(from, 'in/f'), 'inside')
+    await writeFile(join(from, 'g'), 'g')
+    await symlink(join('/in'), join(from, 'link'))
+    await symlink('../outside', join(from, 'out'))
+    await symlink('../outside', join(root, 'away'))
+    const move = (path: string, source: string) => ({
+      ...({ ...plain, type: 'file', path, sizeBytes: 0 } as const),
+      source: { kind: 'path', root: from, path: source } as const,
+    })
+    await using maker = kernel.createMaker({
+      ...{ root, whiteouts: 'plain', userXattr: false, ownership: 'none' },
+      ...{ files: 'moved', signal: never },
+    })
+    const { ino } = await lstat(join(from, 'g'))
+    await maker.add([
+      { ...plain, type: 'dir', path: 'away', mode: 0o700 },
+      move('away/f', 'link/f'),
+      move('there', 'g'),
+    ])
+    assert.deepEqual(await maker.finish(), [])
+    assert.equal(await readFile(join(root, 'away/f'), 'utf8'), 'inside')
+    const there = await lstat(join(root, 'there'))
+    assert.deepEqual([there.ino, there.mode & 0o7777], [ino, plain.mode])
+    assert.equal(there.mtimeMs, plain.mtimeSec * 1000)
+    await rejectsWith(maker.add([move('h', 'out/f')]), 'ENOENT')
+    assert.deepEqual(await readdir(join(directory.path, 'outside')), ['f'])
+    assert.deepEqual((await readdir(from)).sort(), ['in', 'link', 'out'])
+  })
+})
 
 describe('scanning a tree', () => {
   it('sorts by the bytes of path components, parents first', async () => {

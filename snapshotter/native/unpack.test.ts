@@ -334,4 +334,18 @@ describe('unpacking as root', () => {
     assert.deepEqual(result.skipped, [{ path: 'null', what: 'device' }])
     assert.equal((await stat(join(root, 'f'))).uid, 0)
   })
+
+  it('lets whoever unpacks into everything when that is asked for', async () => {
+    await using directory = await temporaryDirectory()
+    const archive = rawTar(
+      { name: 'd/', type: '5', mode: '0000000' },
+      { name: 'd/f', mode: '0000020' },
+      { name: 'x', mode: '0004755' },
+    )
+    const { root } = await unpackBytes(directory.path, archive, { opensAll: true })
+    const modes = async (name: string): Promise<number> => (await stat(join(root, name))).mode
+    assert.equal((await modes('d')) & 0o7777, 0o700)
+    assert.equal((await modes('d/f')) & 0o7777, 0o420)
+    assert.equal((await modes('x')) & 0o7777, 0o4755)
+  })
 })

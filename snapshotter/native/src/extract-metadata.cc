@@ -86,7 +86,8 @@ void Extractor::complete(int file, const TarEntry& entry) const {
   if (!isOwned && fchown(file, static_cast<uid_t>(entry.uid), static_cast<gid_t>(entry.gid)) != 0) {
     failErrno("fchown", entry.path);
   }
-  if ((stat.st_mode & 07777) != entry.mode && fchmod(file, entry.mode) != 0) failErrno("fchmod", entry.path);
+  const uint32_t mode = fileMode(entry);
+  if ((stat.st_mode & 07777) != mode && fchmod(file, mode) != 0) failErrno("fchmod", entry.path);
   const struct timespec times[2] = {{0, UTIME_OMIT}, {static_cast<time_t>(entry.mtimeSec), 0}};
   if (futimens(file, times) != 0) failErrno("futimens", entry.path);
 }
@@ -104,7 +105,7 @@ void Extractor::finish() {
     if (!parent || fstatat(parent.get(), base.c_str(), &stat, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISDIR(stat.st_mode)) {
       continue;
     }
-    if ((fate.mode & 0700) != 0700 && fchmodat(parent.get(), base.c_str(), fate.mode, 0) != 0) {
+    if (!settings_.opensAll && (fate.mode & 0700) != 0700 && fchmodat(parent.get(), base.c_str(), fate.mode, 0) != 0) {
       failErrno("fchmodat", path);
     }
     const struct timespec times[2] = {{0, UTIME_OMIT}, {static_cast<time_t>(fate.mtimeSec), 0}};

@@ -5,7 +5,6 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
-#include <climits>
 #include <cstring>
 
 #include "copy-file.h"
@@ -49,10 +48,12 @@ void Extractor::failParent(const std::string& path, int error) const {
   failErrno("openat2", path, error);
 }
 
-Descriptor Extractor::resolveDirectory(const std::string& path) {
-  if (path.size() >= PATH_MAX) return openBeneath(root_.get(), path, O_PATH | O_DIRECTORY);
-  return Descriptor(openat2At(root_.get(), path.empty() ? "." : path.c_str(), O_PATH | O_DIRECTORY,
-                              RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS));
+Descriptor Extractor::resolveDirectory(const std::string& path) const {
+  return openDirectoryInRoot(root_.get(), path);
+}
+
+uint32_t Extractor::fileMode(const TarEntry& entry) const {
+  return settings_.opensAll ? entry.mode | 0400 : entry.mode;
 }
 
 // Makes `path` and those of its parents that are missing.
@@ -201,7 +202,7 @@ Descriptor Extractor::createFile(int parent, const std::string& base, const TarE
   Descriptor file;
   makeEntry(parent, base, entry, "open", [&](int at) {
     // Its last mode, as far as the umask lets it: most files need no other then.
-    file.reset(openat(at, base.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, entry.mode & 0777));
+    file.reset(openat(at, base.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, fileMode(entry) & 0777));
     return file ? 0 : -1;
   });
   return file;
@@ -225,7 +226,7 @@ void Extractor::makeHardlink(int parent, const std::string& base, const TarEntry
 // False when it was skipped.
 bool Extractor::makeNode(int parent, const std::string& base, const TarEntry& entry) {
   const bool isDevice = entry.type != EntryType::fifo;
-  bool isRefused = isDevice && !settings_.withOwners;
+  bool isRefused = isDevice && !settings_.withDevices;
   if (!isRefused) {
     makeEntry(parent, base, entry, "mknod", [&](int at) {
       const dev_t device = isDevice ? makedev(entry.major, entry.minor) : 0;
@@ -237,6 +238,27 @@ bool Extractor::makeNode(int parent, const std::string& base, const TarEntry& en
   }
   if (isRefused) skipped_.push_back({entry.path, "device"});
   return !isRefused;
+}
+
+void Extractor::move(const TarEntry& entry, int fromParent, const std::string& fromBase) {
+  // Where nobody can put a symlink in its place.
+  struct stat stat;
+  if (fstatat(fromParent, fromBase.c_str(), &stat, AT_SYMLINK_NOFOLLOW) != 0) failErrno("fstatat", entry.path);
+  if (!S_ISREG(stat.st_mode)) failCode("not-a-file", entry.path, "it is not a regular file");
+  if ((stat.st_mode & 07777) != entry.mode && fchmodat(fromParent, fromBase.c_str(), entry.mode, 0) != 0) {
+    failErrno("fchmodat", entry.path);
+  }
+  const struct timespec times[2] = {{0, UTIME_OMIT}, {static_cast<time_t>(entry.mtimeSec), 0}};
+  if (stat.st_mtim.tv_sec != times[1].tv_sec && utimensat(fromParent, fromBase.c_str(), times, AT_SYMLINK_NOFOLLOW) != 0) {
+    failErrno("utimensat", entry.path);
+  }
+  const std::string base(splitPath(entry.path).base);
+  makeEntry(parentOf(entry.path), base, entry, "rename", [&](int at) {
+    if (renameat(fromParent, fromBase.c_str(), at, base.c_str()) == 0) return 0;
+    // A file goes at once, a directory has to be removed.
+    if (errno == EISDIR) errno = EEXIST;
+    return -1;
+  });
 }
 
 }  // namespace tsbuild

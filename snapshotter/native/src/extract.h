@@ -20,8 +20,12 @@ struct ExtractSettings {
   std::string root;
   Whiteouts whiteouts;
   bool userXattr;
-  // chown, device nodes and attributes; else modes only.
+  // chown and attributes; else modes only.
   bool withOwners;
+  // Else they are left out without a try.
+  bool withDevices;
+  // The owner may read every file and change every directory afterwards, whatever their modes are.
+  bool opensAll = false;
 };
 
 // What could not be made for want of a privilege or a feature of the filesystem.
@@ -47,6 +51,8 @@ class Extractor {
   // it the rest, on any thread.
   Descriptor create(const TarEntry& entry);
   void complete(int file, const TarEntry& entry) const;
+  // The file comes from another place of the filesystem, where nobody else changes it: it is moved to its own.
+  void move(const TarEntry& entry, int fromParent, const std::string& fromBase);
   // Times and last modes of directories: what was made in them has changed them.
   void finish();
 
@@ -60,7 +66,8 @@ class Extractor {
 
   // extract.cc: what is made.
   int parentOf(std::string_view path);
-  Descriptor resolveDirectory(const std::string& path);
+  Descriptor resolveDirectory(const std::string& path) const;
+  uint32_t fileMode(const TarEntry& entry) const;
   void makeMissing(const std::string& path);
   [[noreturn]] void failParent(const std::string& path, int error) const;
   // Retries `make` after removing what is in the way.

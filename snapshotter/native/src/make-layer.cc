@@ -8,12 +8,13 @@
 #include <vector>
 
 #include "copy-file.h"
-#include "extract.h"
+#include "extract-js.h"
 #include "failure.h"
 #include "families.h"
 #include "job.h"
 #include "pack-items.h"
 #include "path-bytes.h"
+#include "resolve.h"
 #include "source-files.h"
 #include "threads.h"
 
@@ -57,18 +58,18 @@ class FirstFailure {
 };
 
 // Makes the directory of a layer, or changes a tree by it, out of the entries that its tar is packed of: what unpacking
-// that tar would make, because the same Extractor makes it, with the bytes copied from where they lie. One thread makes
-// everything in order, others copy the bytes.
+// that tar would make, because the same Extractor makes it, with the bytes copied from where they lie, or the files moved
+// from there. One thread makes everything in order, others copy the bytes.
 class LayerMaker {
  public:
-  LayerMaker(const ExtractSettings& settings, CancellationPtr cancellation)
-      : cancellation_(std::move(cancellation)), extractor_(settings, *cancellation_) {}
+  LayerMaker(const ExtractSettings& settings, bool movesFiles, CancellationPtr cancellation)
+      : movesFiles_(movesFiles), cancellation_(std::move(cancellation)), extractor_(settings, *cancellation_) {}
 
   void add(const std::vector<PackItem>& items) {
     FirstFailure failure;
     BoundedQueue<EmptyFiles> waiting(waitingMax);
     ThreadGroup group([&] { waiting.stop(); });
-    const size_t threads = std::min<size_t>(processorThreads(), items.size());
+    const size_t threads = movesFiles_ ? 0 : std::min<size_t>(processorThreads(), items.size());
     for (size_t i = 0; i < threads; i++) {
       group.start([&] {
         while (const auto files = waiting.pop()) fillAll(*files, items, failure);
@@ -84,7 +85,10 @@ class LayerMaker {
     failure.rethrow();
   }
 
-  void finish() { extractor_.finish(); }
+  std::vector<Skipped> finish() {
+    extractor_.finish();
+    return extractor_.skipped();
+  }
 
  private:
   void makeAll(const std::vector<PackItem>& items, BoundedQueue<EmptyFiles>& waiting, FirstFailure& failure) {
@@ -94,6 +98,11 @@ class LayerMaker {
       const PackItem& item = items[i];
       try {
         cancellation_->check();
+        if (movesFiles_ && item.entry.type == EntryType::file) {
+          const Descriptor from = sources_.openParent(item);
+          extractor_.move(item.entry, from.get(), std::string(splitPath(item.sourcePath).base));
+          continue;
+        }
         if (item.entry.type != EntryType::file || !item.entry.xattrs.empty()) {
           extractor_.apply(item.entry, [&](int file) { fill(item, file); });
           continue;
@@ -136,22 +145,25 @@ class LayerMaker {
     if (static_cast<uint64_t>(stat.st_size) != item.entry.size) failChanged(item, "changed its size");
   }
 
+  const bool movesFiles_;
   const CancellationPtr cancellation_;
   Extractor extractor_;
   SourceFiles sources_;
 };
 
-// createMaker(root, whiteouts, userXattr, withOwners, cancellation) -> { add(batch): promise, finish(): promise }
+// createMaker(root, whiteouts, userXattr, withOwners, movesFiles, cancellation) -> { add(batch): promise, finish(): promise }
 // One call at a time.
 Napi::Value createMaker(const Napi::CallbackInfo& info) {
   ExtractSettings settings;
   settings.root = pathFromJs(info[0]);
-  settings.whiteouts = pathFromJs(info[1]) == "apply" ? Whiteouts::apply : Whiteouts::overlay;
+  settings.whiteouts = whiteoutsFromJs(info[1]);
   settings.userXattr = info[2].As<Napi::Boolean>();
   settings.withOwners = info[3].As<Napi::Boolean>();
-  const auto cancellation = cancellationFromJs(info[4]);
+  settings.withDevices = true;
+  const bool movesFiles = info[4].As<Napi::Boolean>();
+  const auto cancellation = cancellationFromJs(info[5]);
   return callNow(info, [&]() -> Napi::Value {
-    const auto maker = std::make_shared<LayerMaker>(settings, cancellation);
+    const auto maker = std::make_shared<LayerMaker>(settings, movesFiles, cancellation);
     auto out = Napi::Object::New(info.Env());
     out.Set("add", Napi::Function::New(info.Env(), [maker, cancellation](const Napi::CallbackInfo& call) -> Napi::Value {
               const auto items = std::make_shared<std::vector<PackItem>>(packItemsFromJs(call[0].As<Napi::Object>()));
@@ -162,8 +174,8 @@ Napi::Value createMaker(const Napi::CallbackInfo& info) {
             }));
     out.Set("finish", Napi::Function::New(info.Env(), [maker, cancellation](const Napi::CallbackInfo& call) -> Napi::Value {
               return runJob(call.Env(), cancellation, [maker]() -> Delivery {
-                maker->finish();
-                return [](Napi::Env env) { return env.Undefined(); };
+                const auto skipped = maker->finish();
+                return [skipped](Napi::Env env) { return skippedToJs(env, skipped); };
               });
             }));
     return out;

@@ -1,5 +1,6 @@
 #include <napi.h>
 
+#include "extract-js.h"
 #include "families.h"
 #include "job.h"
 #include "path-bytes.h"
@@ -8,12 +9,6 @@
 namespace tsbuild {
 
 namespace {
-
-Whiteouts whiteoutsFromJs(const Napi::Value& value) {
-  const std::string name = pathFromJs(value);
-  if (name == "overlay") return Whiteouts::overlay;
-  return name == "apply" ? Whiteouts::apply : Whiteouts::plain;
-}
 
 Napi::Value outcomeToJs(Napi::Env env, const ReadOutcome& outcome) {
   auto out = Napi::Object::New(env);
@@ -25,19 +20,12 @@ Napi::Value outcomeToJs(Napi::Env env, const ReadOutcome& outcome) {
   out.Set("implied", pathToJs(env, joinList(outcome.implied)));
   out.Set("isPlain", outcome.isPlain);
   if (outcome.newestFileSec) out.Set("newestFileSec", static_cast<double>(*outcome.newestFileSec));
-  auto skipped = Napi::Array::New(env);
-  for (size_t i = 0; i < outcome.skipped.size(); i++) {
-    auto item = Napi::Object::New(env);
-    item.Set("path", pathToJs(env, outcome.skipped[i].path));
-    item.Set("what", pathToJs(env, outcome.skipped[i].what));
-    skipped.Set(static_cast<uint32_t>(i), item);
-  }
-  out.Set("skipped", skipped);
+  out.Set("skipped", skippedToJs(env, outcome.skipped));
   return out;
 }
 
 // readLayer({ blob, arrivingPath, arrivingSize, compression, digestsBlob, extractTo, listsEntries, contents, whiteouts,
-// userXattr, withOwners, contentSizeMax, entryCountMax }, cancellation)
+// userXattr, withOwners, opensAll, contentSizeMax, entryCountMax }, cancellation)
 Napi::Value readLayerFromJs(const Napi::CallbackInfo& info) {
   const auto options = info[0].As<Napi::Object>();
   const auto cancellation = cancellationFromJs(info[1]);
@@ -54,6 +42,8 @@ Napi::Value readLayerFromJs(const Napi::CallbackInfo& info) {
   settings.extract.whiteouts = whiteoutsFromJs(options.Get("whiteouts"));
   settings.extract.userXattr = options.Get("userXattr").As<Napi::Boolean>();
   settings.extract.withOwners = options.Get("withOwners").As<Napi::Boolean>();
+  settings.extract.withDevices = settings.extract.withOwners;
+  settings.extract.opensAll = options.Get("opensAll").As<Napi::Boolean>();
   settings.limits.contentSizeMax =
       static_cast<uint64_t>(options.Get("contentSizeMax").As<Napi::Number>().Int64Value());
   settings.limits.entryCountMax =

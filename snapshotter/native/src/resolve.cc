@@ -51,6 +51,12 @@ Descriptor openBeneath(int root, std::string_view path, uint64_t flags) {
   return Descriptor(openat2At(from, std::string(path).c_str(), flags, resolve));
 }
 
+Descriptor openDirectoryInRoot(int root, const std::string& path) {
+  if (path.size() >= PATH_MAX) return openBeneath(root, path, O_PATH | O_DIRECTORY);
+  return Descriptor(openat2At(root, path.empty() ? "." : path.c_str(), O_PATH | O_DIRECTORY,
+                              RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS));
+}
+
 SplitPath splitPath(std::string_view path) {
   const size_t slash = path.rfind('/');
   if (slash == std::string_view::npos) return {"", path};

@@ -20,6 +20,10 @@ Descriptor openRoot(const std::string& path);
 // are walked in pieces. Invalid descriptor with errno on failure (ELOOP: a symlink is in the way).
 Descriptor openBeneath(int root, std::string_view path, uint64_t flags);
 
+// Opens (O_PATH) the directory `path` below `root`, "" being the root itself; symlinks are followed as in a chroot.
+// Invalid descriptor with errno on failure.
+Descriptor openDirectoryInRoot(int root, const std::string& path);
+
 // `openBeneath` of the directory that holds `path`. `base` becomes the last component.
 Descriptor openParentBeneath(int root, std::string_view path, std::string* base);
 

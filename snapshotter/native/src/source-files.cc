@@ -31,4 +31,11 @@ Descriptor SourceFiles::open(const PackItem& item) {
   return file;
 }
 
+Descriptor SourceFiles::openParent(const PackItem& item) {
+  const std::string parent(splitPath(item.sourcePath).parent);
+  Descriptor directory = openDirectoryInRoot(rootOf(item.sourceRoot), parent);
+  if (!directory) failErrno("openat2", item.sourcePath);
+  return directory;
+}
+
 }  // namespace tsbuild

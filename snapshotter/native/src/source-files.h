@@ -14,6 +14,8 @@ class SourceFiles {
  public:
   // Fails with `content-changed` when it is no longer a regular file of the entry's size.
   Descriptor open(const PackItem& item);
+  // The directory that holds it (O_PATH). Symlinks in its path mean what they meant to who unpacked it there.
+  Descriptor openParent(const PackItem& item);
 
  private:
   int rootOf(const std::string& path);
