@@ -101,6 +101,19 @@ describe('tsbuild build --check and --call', function () {
     assert.match(stdout, /"filename": "Dockerfile"/)
   })
 
+  it('refuses options of --call that it does not know', () => {
+    for (const [options, reason] of [
+      ['check,fromat=json', 'unknown key "fromat"'],
+      ['check,json', 'unknown key "json"'],
+      ['check,format=xml', 'unknown format "xml"'],
+      ['check,ignorestatus=perhaps', 'ignorestatus must be true or false'],
+    ]) {
+      const { status, stdout, stderr } = build([`--call=${options}`, 'app'])
+      assert.deepEqual([status, stdout], [2, ''])
+      assert.ok(stderr.includes(`"${options}" for "--call" flag: ${reason}`), stderr)
+    }
+  })
+
   it('writes nothing where there is nothing to tell', () => {
     const { status, stdout } = build(['--call=outline', 'app'])
     assert.deepEqual([status, stdout], [0, ''])

@@ -6,7 +6,7 @@ import { REGISTRY_FLAGS, ROOT_FLAG } from '../request/build-flags.ts'
 import { readExtraHosts, readNetwork, readUlimits } from '../request/limits.ts'
 import { readBuildArgs } from '../request/pairs.ts'
 import { readPlatforms } from '../request/platform.ts'
-import { readSizeBytes } from '../request/size.ts'
+import { readShmSizeBytes } from '../request/size.ts'
 import { readVolumes } from '../request/volumes.ts'
 
 export const runCommand: Command = {
@@ -65,7 +65,6 @@ async function readRunOptions(
 ): Promise<Parameters<typeof runImage>[0]> {
   const [image = '', ...command] = args.positionals
   const platform = args.text('platform')
-  const shmSize = args.text('shm-size')
   return {
     image,
     command,
@@ -80,6 +79,6 @@ async function readRunOptions(
     volumes: await readVolumes(args.list('volume'), cwd),
     extraHosts: readExtraHosts(args.list('add-host')),
     ulimits: readUlimits(args.list('ulimit')),
-    shmSizeBytes: shmSize === undefined ? undefined : readSizeBytes(shmSize, 'shm-size'),
+    shmSizeBytes: readShmSizeBytes(args.text('shm-size')),
   }
 }

@@ -21,7 +21,7 @@ import { readBuildArgs, readLabels } from './pairs.ts'
 import { readPlatforms } from './platform.ts'
 import { readTag } from './reference.ts'
 import { checkSsh, readSecrets, readSsh } from './secrets.ts'
-import { readSizeBytes } from './size.ts'
+import { readShmSizeBytes } from './size.ts'
 import { readResources } from './resources.ts'
 import { refuseSourcePolicy } from './source-policy.ts'
 import { readStdinDockerfile, readStdinInput } from './stdin-input.ts'
@@ -63,7 +63,7 @@ export async function readBuildRequest(
     network,
     extraHosts: readExtraHosts(written(args, 'add-host')),
     ulimits: readUlimits(args.list('ulimit')),
-    shmSizeBytes: sizeOf(args, 'shm-size'),
+    shmSizeBytes: readShmSizeBytes(args.text('shm-size')),
     cgroupParent: args.text('cgroup-parent'),
     limits: readResources(args),
     allow: readEntitlements(args.list('allow'), network),
@@ -158,11 +158,6 @@ function buildArgs(args: ParsedArgs, env: CommandContext['env']): Map<string, st
   return own.has('SOURCE_DATE_EPOCH') || epoch === undefined || epoch === ''
     ? own
     : own.set('SOURCE_DATE_EPOCH', epoch)
-}
-
-function sizeOf(args: ParsedArgs, flag: string): number | undefined {
-  const text = args.text(flag)
-  return text === undefined ? undefined : readSizeBytes(text, flag)
 }
 
 /** Removing files wants to be asked for twice, as in buildx (features row C37). */

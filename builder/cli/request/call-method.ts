@@ -18,15 +18,22 @@ export function readCallMethod(args: ParsedArgs): CallMethod | undefined {
   }
   const [first, ...options] = readCsvPairs(text)
   const name = first?.value === undefined ? (first?.key ?? '').toLowerCase() : ''
+  const refuse = (reason: string): UsageError =>
+    new UsageError(`invalid argument "${text}" for "--call" flag: ${reason}`)
   const fields = new Map(options.map(({ key, value }) => [key, value]))
+  const unknown = [...fields.keys()].find((key) => key !== 'format' && key !== 'ignorestatus')
+  if (unknown !== undefined) {
+    throw refuse(`unknown key "${unknown}" (known: format, ignorestatus)`)
+  }
   const format = fields.get('format') ?? 'text'
   if (format !== 'text' && format !== 'json') {
-    throw new UsageError(
-      `invalid argument "${text}" for "--call" flag: unknown format "${format}" (known: text, json)`,
-    )
+    throw refuse(`unknown format "${format}" (known: text, json)`)
   }
   const ignoresStatus =
-    fields.has('ignorestatus') && readBoolean(fields.get('ignorestatus') ?? 'true') === true
+    fields.has('ignorestatus') && readBoolean(fields.get('ignorestatus') ?? 'true')
+  if (ignoresStatus === undefined) {
+    throw refuse('ignorestatus must be true or false')
+  }
   switch (name) {
     case 'build':
       return undefined
@@ -38,8 +45,8 @@ export function readCallMethod(args: ParsedArgs): CallMethod | undefined {
     case 'subrequests.describe':
       return { method: name, format, ignoresStatus }
     default:
-      throw new UsageError(
-        `invalid argument "${text}" for "--call" flag: unknown method "${name}" (known: build, check, outline, targets, subrequests.describe)`,
+      throw refuse(
+        `unknown method "${name}" (known: build, check, outline, targets, subrequests.describe)`,
       )
   }
 }

@@ -12,7 +12,7 @@ import { readBuildArgs, readLabels } from './pairs.ts'
 import { readPlatforms } from './platform.ts'
 import { readTag } from './reference.ts'
 import { checkSsh, readSecrets, readSsh } from './secrets.ts'
-import { readDurationMs, readSizeBytes } from './size.ts'
+import { readDurationMs, readShmSizeBytes, readSizeBytes } from './size.ts'
 import { refuseSourcePolicy } from './source-policy.ts'
 
 describe('withInlineCache', () => {
@@ -130,6 +130,10 @@ describe('values of build flags', () => {
     assert.equal(readSizeBytes('64m', 'shm-size'), 64 * 1024 * 1024)
     assert.equal(readSizeBytes('1.5GiB', 'x'), 1.5 * 2 ** 30)
     assert.throws(() => readSizeBytes('lots', 'shm-size'), /--shm-size/)
+    assert.equal(readShmSizeBytes('1m'), 1024 * 1024)
+    for (const byDefault of ['0', '0m', undefined]) {
+      assert.equal(readShmSizeBytes(byDefault), undefined)
+    }
     assert.equal(readDurationMs('1h30m', 'filter'), 5_400_000)
     assert.throws(() => readDurationMs('1h and more', 'filter'), { name: 'UsageError' })
   })

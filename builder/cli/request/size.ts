@@ -22,6 +22,11 @@ export function readSizeBytes(text: string, flag: string): number {
   return Math.floor(Number(match[1]) * factor)
 }
 
+/** Bytes of `--shm-size`; undefined, that is the default: no size was given, or 0, as in Docker. */
+export function readShmSizeBytes(text: string | undefined): number | undefined {
+  return text === undefined ? undefined : readSizeBytes(text, 'shm-size') || undefined
+}
+
 const SECONDS: Readonly<Record<string, number>> = { ms: 0.001, s: 1, m: 60, h: 3600, d: 86_400 }
 
 /** Milliseconds of a Go duration such as `24h` or `1h30m`; days (`7d`) are allowed too. */
