@@ -191,16 +191,17 @@ async function solveAll(
   scheduler: Scheduler<NodeResult>,
   session: BuildSession,
 ): Promise<SolvedPlatform[]> {
+  let platforms: SolvedPlatform[]
   try {
-    const platforms = await Promise.all(
-      graphs.map((graph) => solvePlatform(graph, scheduler, session)),
-    )
+    platforms = await Promise.all(graphs.map((graph) => solvePlatform(graph, scheduler, session)))
     await scheduler.drain()
-    return platforms
-  } finally {
-    // What was hashed is as true after a failure.
-    await session.contexts.save()
+  } catch (error) {
+    // What was hashed is as true after a failure. The failure is what is told, whatever becomes of that.
+    await Promise.allSettled([session.contexts.save()])
+    throw error
   }
+  await session.contexts.save()
+  return platforms
 }
 
 async function solvePlatform(

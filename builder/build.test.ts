@@ -38,12 +38,18 @@ class RecordingWorker implements Worker {
   readonly requests: RunRequest[] = []
   unpackCount = 0
   readonly #written = new Map<string, string>()
+  readonly #onRun: () => Promise<void>
   isDisposed = false
+
+  constructor(onRun: () => Promise<void>) {
+    this.#onRun = onRun
+  }
 
   async run(request: RunRequest): Promise<RunResult> {
     const command = request.args.at(-1) ?? ''
     this.commands.push(command)
     this.requests.push(request)
+    await this.#onRun()
     const ended = {
       signal: undefined,
       isOutOfMemory: false,
@@ -131,7 +137,9 @@ class RecordingWorker implements Worker {
 /** One state root and one context; every `run` is a build of its own, with a worker of its own. */
 class Bench implements AsyncDisposable {
   readonly directory: string
-  worker = new RecordingWorker()
+  /** Called by each RUN. */
+  onRun = async (): Promise<void> => undefined
+  worker = new RecordingWorker(this.onRun)
   workerStarts = 0
   events: BuildEvent[] = []
 
@@ -160,7 +168,7 @@ class Bench implements AsyncDisposable {
     changes: Partial<BuildRequest> = {},
     signal = new AbortController().signal,
   ): Promise<BuildOutcome> {
-    this.worker = new RecordingWorker()
+    this.worker = new RecordingWorker(this.onRun)
     this.workerStarts = 0
     this.events = []
     await using store = await openStore({ path: join(this.directory, 'root'), kernel }, signal)
@@ -371,6 +379,17 @@ describe('build', () => {
     assert.equal(bench.worker.isDisposed, true)
     await assert.rejects(bench.build(), StepError)
     assert.deepEqual(bench.worker.commands, ['exit 7'])
+  })
+
+  it('reports the failing step when what would be kept of the context cannot be', async () => {
+    await using bench = await Bench.open({
+      Dockerfile: 'FROM scratch\nCOPY . /\nRUN ["x", "exit 7"]\n',
+      '.dockerignore': 'ignored\n',
+    })
+    await mkdir(bench.path('ignored'))
+    await bench.write('ignored/file', '')
+    bench.onRun = () => rm(join(bench.directory, 'root/contexts'), { recursive: true })
+    await assert.rejects(bench.build(), StepError)
   })
 
   it('leaves nothing unfinished behind, whatever happened', async () => {
