@@ -25,10 +25,9 @@ async function inMemory(dir: string): Promise<AsyncDisposable> {
 
 /** The peak of a build's memory. */
 async function peakOf(lab: Lab, args: readonly string[]): Promise<number> {
-  const stdio = ['ignore', 'ignore', 'inherit'] as const
   const child = spawn(process.execPath, [CLI, 'build', '--progress=quiet', ...args], {
     env: lab.env(),
-    stdio: [...stdio],
+    stdio: ['ignore', 'ignore', 'inherit'],
   })
   assert.ok(child.pid !== undefined)
   const watch = new MemoryWatch(child.pid, [])

@@ -13,6 +13,9 @@ import {
   uploadStatus,
 } from './upload-session.ts'
 
+/** Whoever stops a build does not wait longer for a registry that does not answer: sessions end by themselves. */
+const CANCEL_MS = 1000
+
 export interface EarlyUploadOptions {
   readonly host: HostClient
   readonly repository: string
@@ -140,6 +143,3 @@ export class EarlyUpload implements AsyncDisposable {
     await cancelUpload(host, this.#session, { access, signal: AbortSignal.timeout(CANCEL_MS) })
   }
 }
-
-/** Whoever stops a build does not wait longer for a registry that does not answer: sessions end by themselves. */
-const CANCEL_MS = 1000
