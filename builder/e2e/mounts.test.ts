@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { readFile, symlink, writeFile } from 'node:fs/promises'
+import { readFile, symlink, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { requires } from '../../snapshotter/testing/requires.ts'
 import { Lab } from './lab/lab.ts'
@@ -11,6 +11,8 @@ describe('mounts of RUN in whole builds', () => {
   interface Try {
     readonly files?: Record<string, string>
     readonly links?: Record<string, string>
+    /** In seconds. */
+    readonly times?: Record<string, number>
     readonly args?: readonly string[]
     /** The stage that leaves /o. */
     readonly last?: string
@@ -19,7 +21,7 @@ describe('mounts of RUN in whole builds', () => {
   /** What the steps left in /o, over an image with coreutils. */
   async function said(
     steps: readonly string[],
-    { files, links, args, last: stage = 'all' }: Try = {},
+    { files, links, times, args, last: stage = 'all' }: Try = {},
   ): Promise<string> {
     await using lab = await Lab.open()
     const { host } = await labRegistry()
@@ -28,6 +30,9 @@ describe('mounts of RUN in whole builds', () => {
     const context = await lab.context({ ...files, Dockerfile: [...lines, ...last].join('\n') })
     for (const [path, target] of Object.entries(links ?? {})) {
       await symlink(target, join(context, path))
+    }
+    for (const [path, time] of Object.entries(times ?? {})) {
+      await utimes(join(context, path), time, time)
     }
     const out = join(lab.dir, 'out')
     await lab.build(['-o', out, ...(args ?? []), context])
@@ -50,6 +55,21 @@ describe('mounts of RUN in whole builds', () => {
       step('uid=5').replace('touch', 'ls'),
     ])
     assert.equal(text, '711 12:34\n755 5:0\n777 0:0\n755 5:0\n')
+  })
+
+  it('show the mode, owner and time of the directory that they are made of', async () => {
+    const step = (options: string): string =>
+      `RUN --mount=target=/m,${options} stat -c "%a %u:%g %Y" /m >> /o`
+    const text = await said(
+      [
+        'RUN mkdir /d && touch /d/f && chmod 2750 /d && chown 12:34 /d && touch -d @1400000000 /d',
+        'FROM all AS last',
+        step('type=cache,id=c,from=all,source=/d'),
+        step('type=bind,source=x'),
+      ],
+      { files: { 'x/f': '' }, times: { x: 1_300_000_000 }, last: 'last' },
+    )
+    assert.equal(text, '2750 12:34 1400000000\n755 0:0 1300000000\n')
   })
 
   it('execute a step again whose cache mount has another owner', async () => {

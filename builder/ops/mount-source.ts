@@ -1,7 +1,7 @@
 import { rm } from 'node:fs/promises'
 import type { CopyNode } from '../../frontend/index.ts'
 import { digestOf } from '../../registry-client/oci/index.ts'
-import { EntryFile } from '../../snapshotter/index.ts'
+import { EntryFile, type PackEntry } from '../../snapshotter/index.ts'
 import { BuildError } from '../errors.ts'
 import type { CopyInputs } from '../solver/cache-key.ts'
 import type { LayerStack } from '../solver/layer.ts'
@@ -12,12 +12,14 @@ import { planCopy } from './copy-plan.ts'
 import { resolvePath } from './copy-resolve.ts'
 import { type SelectedSource, selectSources } from './copy-select.ts'
 import { type CopyInput, rootsOf } from './copy-selection.ts'
-import type { SourceTree } from './copy-source.ts'
+import type { SourceTree, TreeEntry } from './copy-source.ts'
 import type { LayerAccess } from './layer-access.ts'
 import { packPlanned, type PlannedEntries } from './pack-entries.ts'
 import { CACHED_FILE, fileBeginning, type MountedLayers, type MountSource } from './mountable.ts'
 import type { Worker } from '../worker/protocol.ts'
 import { StackTree } from './stack-tree.ts'
+
+type DirectoryEntry = Extract<TreeEntry, { type: 'dir' }>
 
 export interface MountSourceParts extends CopyNodeParts {
   readonly worker: () => Promise<Worker>
@@ -73,8 +75,13 @@ function contentOf(selected: SelectedSource): string {
 
 function beginningAt(selected: SelectedSource): string {
   const { digest } = selected
-  return typeAt(selected) === 'file' ? fileBeginning(digest) : digest
+  if (typeAt(selected) === 'file') return fileBeginning(digest)
+  const { mode, uid, gid } = directoryAt(selected) ?? PLAIN_DIRECTORY
+  const isPlain = mode === PLAIN_DIRECTORY.mode && uid === 0 && gid === 0
+  return isPlain ? digest : `${digest} ${uid}:${gid} ${mode.toString(8)}`
 }
+
+const PLAIN_DIRECTORY = { mode: 0o755, uid: 0, gid: 0 }
 
 /** Of the one thing that a mount is made of. */
 function typeAt(selected: SelectedSource): string | undefined {
@@ -219,7 +226,7 @@ async function planAt(
   dest: string,
   parts: MountSourceParts,
 ): Promise<EntryFile> {
-  const pages = planCopy({
+  const planned = planCopy({
     node: {
       dest,
       destIsDirectory: dest === '/',
@@ -233,5 +240,22 @@ async function planAt(
     openArchive: async () => undefined,
     nowSec: Math.floor(parts.nowMs() / 1000),
   })
+  const top = directoryAt(selected)
+  const pages = top === undefined ? planned : withTop(planned, { ...top, path: dest.slice(1) })
   return await EntryFile.of(() => parts.store.lease.temporaryPath(), pages)
+}
+
+/** The directory that is mounted; the root of a tree has no metadata that means anything. */
+function directoryAt(selected: SelectedSource): DirectoryEntry | undefined {
+  const entry = selected.type === 'path' ? selected.matches[0]?.entry : undefined
+  return entry?.type === 'dir' && entry.path !== '' ? entry : undefined
+}
+
+/** `pages` with `top` as it is: a mount shows the directory itself, where a copy makes one for its contents. */
+async function* withTop(
+  pages: AsyncIterable<readonly PackEntry[]>,
+  top: DirectoryEntry,
+): AsyncGenerator<readonly PackEntry[]> {
+  if (top.path === '') yield [top]
+  for await (const page of pages) yield page.map((entry) => (entry.path === top.path ? top : entry))
 }
