@@ -24,17 +24,18 @@ describe('GitRepository', function () {
     git('init', '-b', 'main')
     git('add', '.')
     git('commit', '-m', 'one')
+    git('tag', 'v1')
   })
   after(() => rmSync(directory, { recursive: true }))
 
   const open = (
     keepGitDir = false,
-    other: { readonly remote?: string; readonly path?: string } = {},
+    other: { readonly remote?: string; readonly path?: string; readonly ref?: string } = {},
   ): Promise<GitRepository> =>
     GitRepository.open(
       {
         remote: other.remote ?? `file://${join(directory, 'repository')}`,
-        ref: 'main',
+        ref: other.ref ?? 'main',
         subdir: undefined,
         checksum: undefined,
         keepGitDir,
@@ -57,7 +58,9 @@ describe('GitRepository', function () {
   it('is known by its commit before anything is checked out', async () => {
     const { identity } = await open()
     assert.equal(identity, (await open()).identity)
+    assert.equal(identity, (await open(false, { ref: 'v1' })).identity)
     assert.notEqual(identity, (await open(true)).identity)
+    assert.notEqual((await open(true)).identity, (await open(true, { ref: 'v1' })).identity)
     assert.deepEqual(readdirSync(work), [])
   })
 

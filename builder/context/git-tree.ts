@@ -51,7 +51,10 @@ export class GitRepository {
     this.#resolved = resolved
     this.#world = world
     const times = mtime === 'commit' ? [mtime] : []
-    this.identity = JSON.stringify([resolved.commit, subdir, keepGitDir, submodules, ...times])
+    // Of two refs that lead to one commit, a kept `.git` has the one that was asked for.
+    const refs = keepGitDir ? [resolved.fetched] : []
+    const { commit } = resolved
+    this.identity = JSON.stringify([commit, subdir, keepGitDir, submodules, ...times, ...refs])
   }
 
   /** Looks the ref up. Fails as `resolveGit` does. */

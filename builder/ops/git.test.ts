@@ -132,9 +132,20 @@ describe('checkoutGit', function () {
     }
   })
 
-  it('keeps .git when asked', async () => {
-    const { root } = await checkout({ keepGitDir: true })
-    assert(readdirSync(root).includes('.git'))
+  it('keeps .git when asked, with the ref under its name and no trace of the fetch', async () => {
+    const kept = async (ref?: string): Promise<string> => {
+      const { root, commit } = await checkout({ keepGitDir: true, ref })
+      assert(!readdirSync(join(root, '.git')).includes('FETCH_HEAD'))
+      assert.equal(git('-C', root, 'reflog'), '')
+      assert.equal(git('-C', root, 'rev-parse', '--symbolic-full-name', 'HEAD'), 'HEAD')
+      const format = '--format=%(refname) %(objectname)'
+      const refs = git('-C', root, 'for-each-ref', format, 'refs/heads', 'refs/tags')
+      return refs.replace(commit, 'COMMIT')
+    }
+    assert.equal(await kept(), 'refs/heads/trunk COMMIT')
+    assert.equal(await kept('v1'), 'refs/tags/v1 COMMIT')
+    assert.equal(await kept('v1a'), 'refs/tags/v1a COMMIT')
+    assert.equal(await kept(commits[0]), '')
   })
 
   it('enters a subdirectory, but no symlink', async () => {

@@ -86,10 +86,25 @@ export async function checkoutGit(
   const subdir = cleanBelowRoot(request.subdir ?? '')
   if (!request.keepGitDir || subdir !== '') {
     await rm(join(root, '.git'), { recursive: true, force: true })
-  } else if (request.remote.includes('@')) {
-    await git.run(['remote', 'set-url', 'origin', redactUrl(request.remote)])
+  } else {
+    await settleGitDirectory(git, root, { remote: request.remote, commit, fetched })
   }
   return { root: await enterSubdir(root, subdir), commit, timeSec }
+}
+
+/**
+ * What a kept `.git` shows: the ref that was asked for under its name, so that `git describe` knows it, and nothing of when
+ * and with which login it was fetched.
+ */
+async function settleGitDirectory(
+  git: Git,
+  root: string,
+  { remote, commit, fetched }: ResolvedGit & Pick<GitRequest, 'remote'>,
+): Promise<void> {
+  if (fetched !== commit) await git.run(['update-ref', fetched, commit])
+  await git.run(['reflog', 'expire', '--all', '--expire=now'])
+  await rm(join(root, '.git', 'FETCH_HEAD'), { force: true })
+  if (remote.includes('@')) await git.run(['remote', 'set-url', 'origin', redactUrl(remote)])
 }
 
 /** Gives every file the time of the commit (features row D119, `mtime=commit`); links are not followed. */
