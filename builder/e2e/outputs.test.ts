@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { mustRun } from './lab/cli.ts'
 import { Lab } from './lab/lab.ts'
 
 describe('several outputs of one build', () => {
@@ -22,5 +23,30 @@ describe('several outputs of one build', () => {
       assert.equal(told['containerimage.descriptor'].size, index.manifests[0].size)
       assert.equal(told['image.name'], 'docker.io/library/a:1')
     }
+  })
+})
+
+describe('outputs to what is open', () => {
+  it('are written there, and nothing is replaced', async () => {
+    await using lab = await Lab.open()
+    const context = await lab.context({ Dockerfile: 'FROM scratch\nCOPY Dockerfile /\n' })
+    const command = `tsbuild -q -o type=tar,dest=/dev/fd/3 --metadata-file /dev/fd/4 "$0" 3>tar 4>told`
+    const { stdout: id } = await mustRun('sh', ['-c', command, context], {
+      cwd: lab.dir,
+      env: await lab.scriptEnv(),
+    })
+    const told = JSON.parse(await readFile(join(lab.dir, 'told'), 'utf8'))
+    assert.equal(`${told['containerimage.config.digest']}\n`, id)
+    const { stdout: names } = await mustRun('tar', ['-tf', join(lab.dir, 'tar')])
+    assert.equal(names, 'Dockerfile\n')
+  })
+
+  it('reach stdout although it is a socket', async () => {
+    await using lab = await Lab.open()
+    const context = await lab.context({ Dockerfile: 'FROM scratch\nCOPY Dockerfile /\n' })
+    const told = await lab.build(['--iidfile', '/dev/stdout', context])
+    assert.match(told.stdout, /^sha256:[0-9a-f]{64}$/)
+    const tar = await lab.build(['-o', 'type=tar,dest=/dev/stdout', context])
+    assert.match(tar.stdout, /^Dockerfile\0/)
   })
 })

@@ -1,10 +1,11 @@
 import { createWriteStream } from 'node:fs'
-import { access, constants, realpath, stat } from 'node:fs/promises'
+import { access, constants, realpath } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
-import { errnoOf, reasonOf } from '../../snapshotter/index.ts'
+import { reasonOf } from '../../snapshotter/index.ts'
 import { ExportError } from './errors.ts'
+import { filePlace, statIfThere } from './file-place.ts'
 import { replaceFile } from './replace-file.ts'
 
 /** Standard output as exporters see it. */
@@ -42,19 +43,21 @@ export async function checkFileDestination(
  * not be written. `what` and `shown` are words for the message.
  */
 export async function checkFile(given: string, what: string, shown: string = given): Promise<void> {
-  const existing = await statIfThere(given)
+  const { existing, isStream } = await filePlace(given)
   const refuse = (reason: string): ExportError =>
     new ExportError('destination-unusable', `could not write ${what}: ${reason}`)
   if (existing?.isDirectory() === true) {
     throw refuse(`${shown} is a directory, not a file`)
   }
-  const path = existing === undefined ? given : await realpath(given)
-  const parent = dirname(path)
+  if (isStream) {
+    await checkWritable(given, what)
+    return
+  }
+  const parent = dirname(existing === undefined ? given : await realpath(given))
   if ((await statIfThere(parent))?.isDirectory() !== true) {
     throw refuse(`the directory of ${shown} does not exist`)
   }
-  const isPlain = existing === undefined || existing.isFile()
-  await checkWritable(isPlain ? parent : path, what)
+  await checkWritable(parent, what)
 }
 
 /** Throws `destination-unusable` when this user may not write `path`, which exists. */
@@ -107,10 +110,10 @@ export async function writeDestination(
     return
   }
   const given = resolve(cwd, dest)
-  const existing = await statIfThere(given)
-  if (existing !== undefined && !existing.isFile()) {
-    // A device or a fifo: something reads at the other end.
-    await pipeline(source, createWriteStream(given), { signal })
+  const { existing, isStream } = await filePlace(given)
+  if (isStream) {
+    // What an open file holds already stays: it has other writers.
+    await pipeline(source, createWriteStream(given, { flags: 'a' }), { signal })
     return
   }
   // A link stays, and the file that it leads to is replaced.
@@ -137,19 +140,4 @@ function unwritable(path: string, temporary: string | undefined, error: unknown)
     : new ExportError('destination-unusable', `could not write ${path}: ${error.message}`, {
         cause: error,
       })
-}
-
-async function statIfThere(path: string): Promise<Awaited<ReturnType<typeof stat>> | undefined> {
-  try {
-    return await stat(path)
-  } catch (error) {
-    if (errnoOf(error) === 'ENOENT') {
-      return undefined
-    }
-    throw new ExportError(
-      'destination-unusable',
-      `could not use destination ${path}: ${reasonOf(error)}`,
-      { cause: error },
-    )
-  }
 }

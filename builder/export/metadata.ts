@@ -1,9 +1,10 @@
-import { rm, stat, writeFile } from 'node:fs/promises'
+import { appendFile, rm, writeFile } from 'node:fs/promises'
 import type { BuildResult } from '../image/built-image.ts'
 import type { AnnotationRequest } from '../request.ts'
 import { checkFile } from './destination.ts'
 import { ExportError } from './errors.ts'
 import type { ExportOutcome } from './exporter.ts'
+import { filePlace } from './file-place.ts'
 import { rootManifest } from './layout-files.ts'
 import { replaceFile } from './replace-file.ts'
 
@@ -73,12 +74,12 @@ export function imageIdOf(result: BuildResult): string {
 }
 
 /**
- * Replaces `path` by `text` in one step; a device, a fifo or a terminal is written to instead. Errors: `destination-unusable`.
+ * Replaces `path` by `text` in one step; a device, a fifo or an open file is written to instead. Errors: `destination-unusable`.
  */
 export async function writeResultFile(path: string, text: string): Promise<void> {
   try {
-    if (await isSpecial(path)) {
-      await writeFile(path, text)
+    if ((await filePlace(path)).isStream) {
+      await appendFile(path, text)
       return
     }
     await replaceFile(path, (temporary) => writeFile(temporary, text, { flag: 'wx' }))
@@ -92,19 +93,10 @@ export async function writeResultFile(path: string, text: string): Promise<void>
 /** Before the build: an old file goes, so that nobody takes it for the result. Errors: those of `checkFile`. */
 export async function prepareResultFile(path: string, flag: string): Promise<void> {
   await checkFile(path, `--${flag}`)
-  if (!(await isSpecial(path))) await rm(path, { force: true })
+  if (!(await filePlace(path)).isStream) await rm(path, { force: true })
 }
 
 function platformOf(platform: BuildResult['images'][number]['platform']): object {
   const { os, architecture, variant } = platform
   return { architecture, os, ...(variant === undefined ? {} : { variant }) }
-}
-
-/** True for what must never be replaced by a file: root could do that to /dev/null. */
-async function isSpecial(path: string): Promise<boolean> {
-  const found = await stat(path).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return undefined
-    throw error
-  })
-  return found !== undefined && !found.isFile() && !found.isDirectory()
 }

@@ -47,7 +47,10 @@ export const buildCommand: Command = {
       return await describeBuild(request, call, args, { ...context, printer })
     }
     for (const flag of ['iidfile', 'metadata-file'] as const) {
-      await forResultFile(args, context, flag, (path) => prepareResultFile(path, flag))
+      const path = resultFile(args, context, flag)
+      if (path !== undefined && ownStream(path, context) === undefined) {
+        await prepareResultFile(path, flag)
+      }
     }
     try {
       const outcome = await buildWithProgress(request, { mode, onFailure }, args, context)
@@ -102,7 +105,7 @@ async function tellResult(
   context: CommandContext,
 ): Promise<void> {
   const imageId = imageIdOf(result)
-  await forResultFile(args, context, 'iidfile', (path) => writeResultFile(path, imageId))
+  await writeResult(imageId, 'iidfile', args, context)
   const told = toldOutput(exports)
   const digest = exports[told]?.digest
   const same = exports.filter((one) => one?.digest === digest)
@@ -110,25 +113,44 @@ async function tellResult(
   const output = request.outputs[told]
   const annotations = output !== undefined && 'annotations' in output ? output.annotations : []
   const metadata = metadataJson(result, { hasDigest: digest !== undefined, names, annotations })
-  await forResultFile(args, context, 'metadata-file', (path) =>
-    writeResultFile(path, `${JSON.stringify(metadata, undefined, 2)}\n`),
-  )
+  await writeResult(`${JSON.stringify(metadata, undefined, 2)}\n`, 'metadata-file', args, context)
   const isStdoutTaken = request.outputs.some((output) => 'dest' in output && output.dest === '-')
   if (asksForId(args) && !isStdoutTaken) {
     context.stdout.write(`${imageId}\n`)
   }
 }
 
-async function forResultFile(
+async function writeResult(
+  text: string,
+  flag: 'iidfile' | 'metadata-file',
+  args: ParsedArgs,
+  context: CommandContext,
+): Promise<void> {
+  const path = resultFile(args, context, flag)
+  if (path === undefined) return
+  const own = ownStream(path, context)
+  if (own === undefined) {
+    await writeResultFile(path, text)
+  } else {
+    own.write(text)
+  }
+}
+
+/** What need not be opened again: sockets cannot be, and other output goes to the same place. */
+function ownStream(
+  path: string,
+  { stdout, stderr }: CommandContext,
+): { write(text: string): unknown } | undefined {
+  return path === '/dev/stdout' ? stdout : path === '/dev/stderr' ? stderr : undefined
+}
+
+function resultFile(
   args: ParsedArgs,
   { cwd }: CommandContext,
   flag: 'iidfile' | 'metadata-file',
-  work: (path: string) => Promise<void>,
-): Promise<void> {
+): string | undefined {
   const path = args.text(flag)
-  if (path !== undefined && path !== '') {
-    await work(resolve(cwd, path))
-  }
+  return path === undefined || path === '' ? undefined : resolve(cwd, path)
 }
 
 const MODES: ReadonlySet<string> = new Set(['auto', 'plain', 'tty', 'quiet', 'rawjson', 'none'])

@@ -195,7 +195,7 @@ function archiveOutput(
   surroundings: OutputSurroundings,
 ): OutputRequest {
   const isTar = attributes.boolean('tar') ?? true
-  const dest = attributes.text('dest') || undefined
+  const dest = fileDestination(attributes)
   if (!isTar && (dest === undefined || dest === '-')) {
     throw new UsageError(`dest is required for ${type} output with tar=false: a directory`)
   }
@@ -218,7 +218,7 @@ function filesOutput(type: 'local' | 'tar', attributes: OutputAttributes): Outpu
       `output type=${type} with mode=${mode} is not supported (known: ${modes.join(', ')})`,
     )
   }
-  const dest = attributes.text('dest') || (type === 'tar' ? '-' : undefined)
+  const dest = fileDestination(attributes) ?? (type === 'tar' ? '-' : undefined)
   if (dest === undefined) {
     throw new UsageError('dest is required for local output: -o type=local,dest=DIR')
   }
@@ -229,6 +229,12 @@ function filesOutput(type: 'local' | 'tar', attributes: OutputAttributes): Outpu
   return mode === 'delete'
     ? { type, dest, platformSplit, isMirror: true }
     : { type, dest, platformSplit }
+}
+
+/** `dest`; an empty one is none. */
+function fileDestination(attributes: OutputAttributes): string | undefined {
+  const dest = attributes.text('dest') || undefined
+  return dest === '/dev/stdout' ? '-' : dest
 }
 
 function outputNames(
