@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { chmod, readFile, writeFile } from 'node:fs/promises'
+import { chmod, readdir, readFile, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
@@ -84,6 +84,16 @@ describe('bad input', () => {
       server.closeAllConnections()
       server.close()
     }
+  })
+
+  it('takes empty values, those of variables that are not set, for none, as buildx does', async () => {
+    await using lab = await Lab.open()
+    const context = await lab.context({ Dockerfile: 'FROM scratch\nCOPY Dockerfile /\n' })
+    const flags = ['output', 'annotation', 'allow', 'build-context', 'provenance', 'sbom', 'secret']
+    const cwd = await lab.context({}, 'elsewhere')
+    await lab.build([...flags.map((flag) => `--${flag}=`), '-t', 'kept', context], { cwd })
+    assert.match((await lab.tsbuild(['images'])).stdout, /^kept /m)
+    assert.deepEqual(await readdir(cwd), [])
   })
 
   it('refuses to annotate the index of one platform, which has none', async () => {

@@ -12,6 +12,7 @@ export function refuseAttestations(args: ParsedArgs): void {
     const text = args.text(flag)
     if (
       text !== undefined &&
+      text !== '' &&
       text !== 'disabled' &&
       readBoolean(text) !== false &&
       !isDisabled(text)

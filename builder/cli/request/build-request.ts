@@ -38,11 +38,11 @@ export async function readBuildRequest(
   refuseSourcePolicy(context.env)
   const network = readNetwork(args.text('network'))
   const tags = args.list('tag').map((text) => readTag(text))
-  const outputs = readOutputs(args.list('output'), {
+  const outputs = readOutputs(written(args, 'output'), {
     tags,
     push: args.boolean('push') ?? false,
     load: args.boolean('load') ?? false,
-    annotations: args.list('annotation').flatMap(readAnnotation),
+    annotations: written(args, 'annotation').flatMap(readAnnotation),
   })
   const platformTexts = platformValues(args, context.env)
   const given = await withClientProxies(buildArgs(args, context.env), context.env)
@@ -66,14 +66,14 @@ export async function readBuildRequest(
     shmSizeBytes: readShmSizeBytes(args.text('shm-size')),
     cgroupParent: args.text('cgroup-parent'),
     limits: readResources(args),
-    allow: readEntitlements(args.list('allow'), network),
+    allow: readEntitlements(written(args, 'allow'), network),
     parallelStepsMax: 2 * availableParallelism(),
   } satisfies Partial<BuildRequest>
   checkResultFiles(args, options.outputs)
   checkDeletion(options)
   checkAnnotations(options)
   const secrets = await readSecrets(written(args, 'secret'), context)
-  const namedContexts = await readNamedContexts(args.list('build-context'), context.cwd)
+  const namedContexts = await readNamedContexts(written(args, 'build-context'), context.cwd)
   const inputs = await readInputs(args, context)
   return {
     request: { ...options, ...inputs.locations, secrets, namedContexts },
@@ -132,7 +132,16 @@ function dockerfilePath(file: string | undefined): DockerfileLocation {
 /** Values of a flag; empty ones are of variables that are not set, and count as not given, as in buildx. */
 function written(
   args: ParsedArgs,
-  flag: 'cache-from' | 'cache-to' | 'ssh' | 'add-host' | 'secret',
+  flag:
+    | 'cache-from'
+    | 'cache-to'
+    | 'ssh'
+    | 'add-host'
+    | 'secret'
+    | 'output'
+    | 'annotation'
+    | 'allow'
+    | 'build-context',
 ): string[] {
   return args.list(flag).filter((text) => text !== '')
 }

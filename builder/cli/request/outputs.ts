@@ -24,9 +24,7 @@ export function readOutputs(
   values: readonly string[],
   surroundings: OutputSurroundings,
 ): OutputRequest[] {
-  // An empty value, that of a variable which is not set, asks for nothing.
-  const given = values.filter((text) => text !== '')
-  const outputs = given.map((text) => readOutput(text, surroundings))
+  const outputs = values.map((text) => readOutput(text, surroundings))
   if (surroundings.push && !outputs.some(({ type }) => type === 'image')) {
     outputs.push(imageOutput(new OutputAttributes(new Map()), surroundings, true))
   }
