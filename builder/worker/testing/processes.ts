@@ -34,15 +34,24 @@ export function processesBelow(root: number): ProcessInfo[] {
   return [...found.values()].filter(({ pid }) => descends(pid))
 }
 
-/** Processes of this machine whose command line or environment holds `word`. */
+/** Processes of this machine whose command line or environment holds `word`, and what each is doing. */
 export function processesNaming(word: string): string[] {
   return readdirSync('/proc').flatMap((entry) => {
     if (!/^\d+$/.test(entry)) return []
     const pid = Number(entry)
     const command = readProc(pid, 'cmdline')
     const isNamed = command.includes(word) || readProc(pid, 'environ').includes(word)
-    return isNamed ? [`${pid} ${command.replaceAll('\0', ' ')}`] : []
+    return isNamed ? [`${pid} ${doing(pid)} ${command.replaceAll('\0', ' ')}`] : []
   })
+}
+
+/** State, whether SIGKILL waits for it, and where in the kernel it is: why a killed process may still be there. */
+function doing(pid: number): string {
+  const status = readProc(pid, 'status')
+  const field = (name: string): string =>
+    new RegExp(`^${name}:\\s*(.*)$`, 'm').exec(status)?.[1] ?? '?'
+  const where = readProc(pid, 'stack').trim().split('\n').slice(0, 4).join('; ')
+  return `(${field('State')}, pending ${field('ShdPnd')}, in ${readProc(pid, 'wchan')} ${where})`
 }
 
 /** False for a zombie, which only waits to be reaped. */
