@@ -43,8 +43,13 @@ export function bindStages(scope: BindingScope): {
       errors.push(error)
     }
   }
+  // As in BuildKit, what rules say ends at the first error.
+  const facts: FactSink = (fact) => {
+    if (errors.length === 0) scope.facts(fact)
+  }
   scope.parsed.stages.forEach((stage, index) => {
-    attempt(() => table.add(bindStage(scope, table, stage, index), stage.from.stageName))
+    const bind = () => bindStage({ ...scope, facts }, table, stage, index)
+    attempt(() => table.add(bind(), stage.from.stageName))
   })
   // With a stage missing, references to it would only repeat the fault.
   if (errors.length > 0) return { table, errors }

@@ -70,7 +70,37 @@ describe('check', () => {
       ['FromAsCasing', 'MaintainerDeprecated'],
     )
     assert.equal(report.error?.list[0]?.code, 'unknown-instruction')
-    assert.deepEqual((await checkText('FROM a as b\nRUN <<E\n')).warnings, [])
+  })
+
+  it('reports nothing of a file whose lines cannot be taken apart', async () => {
+    for (const line of ['RUN <<E', 'ENV a=b c', 'LABEL a', 'CMD ["a", 1]']) {
+      const { warnings, error } = await checkText(`FROM a as b\nMAINTAINER\n${line}\n`)
+      assert.deepEqual(warnings, [])
+      assert.equal(error?.list.at(-1)?.code, 'syntax')
+    }
+  })
+
+  it('reports how an instruction begins that is then found to be wrong', async () => {
+    const rules = async (text: string): Promise<readonly string[]> =>
+      (await checkText(text)).warnings.map(({ rule }) => rule)
+    assert.deepEqual(await rules('FROM a as B$\nFROM c as d\n'), [
+      'StageNameCasing',
+      'FromAsCasing',
+    ])
+    assert.deepEqual(await rules('FROM a is B c\n'), ['FromAsCasing'])
+    assert.deepEqual(await rules('FROM a\nMAINTAINER\n'), ['MaintainerDeprecated'])
+    assert.deepEqual(await rules('MAINTAINER x\nFROM a\n'), ['MaintainerDeprecated'])
+    assert.deepEqual(await rules('FROM a\nENV b=${c?}\nENV d=$e\n'), ['UndefinedVar'])
+    assert.deepEqual(await rules('FROM a\nEXPOSE 1:2:3:4 8:8\n'), ['ExposeInvalidFormat'])
+  })
+
+  it('reports nothing of the stages below an error', async () => {
+    const text = 'FROM a\nSTOPSIGNAL no\nFROM b\nENV c=$d\n'
+    assert.deepEqual((await checkText(text)).warnings, [])
+    const base = 'ARG a\nFROM ${b:-c}\nFROM $a\nFROM x$e\n'
+    const details = (await checkText(base)).warnings.map(({ detail }) => detail)
+    assert(!details.some((detail) => detail.includes("'e'")), details.join('\n'))
+    assert(details.some((detail) => detail.includes("'b'")))
   })
 
   it('is failed by `error=true` and a warning', async () => {

@@ -42,10 +42,10 @@ export async function check(request: CheckRequest): Promise<CheckReport> {
   const report = { fileName: parseOptions.name, source: text }
   const facts: ConversionFact[] = []
   try {
-    const { parsed, errors } = readDockerfile(text, parseOptions)
+    const { parsed, errors, refused } = readDockerfile(text, parseOptions)
     const config = lintConfigOf(parsed, options.buildArgs)
     if (errors !== undefined) {
-      return { ...report, warnings: lintBefore(errors, { parsed, config }), error: errors }
+      return { ...report, warnings: lintBefore(errors, { parsed, refused, config }), error: errors }
     }
     const error = await convertForFacts(parsed, request, facts)
     const warnings = lint({ parsed, facts, config, ignore: options.ignore, hasOwnRules })

@@ -89,26 +89,31 @@ export function expandIn(
 ): string {
   const { environment } = context
   const lexing = { escape: context.conversion.parsed.escape, ...options }
-  const expansion = expandOrFail(command, word, environment, lexing)
-  for (const name of expansion.missing) {
-    if (!isEnvironmentArg(name) || context.args.some((arg) => arg.key === name)) continue
-    const known = [...environment.names()]
-    context.conversion.facts({ kind: 'missing-variable', place: command, name, known })
+  const noteMissing = (missing: ReadonlySet<string>): void => {
+    for (const name of missing) {
+      if (!isEnvironmentArg(name) || context.args.some((arg) => arg.key === name)) continue
+      const known = [...environment.names()]
+      context.conversion.facts({ kind: 'missing-variable', place: command, name, known })
+    }
   }
-  return expansion.text
+  const { text, missing } = expandOrFail(command, word, environment, lexing, noteMissing)
+  noteMissing(missing)
+  return text
 }
 
-/** Expands `word`; an ExpansionError gets the command's place. */
+/** Expands `word`; an ExpansionError gets the command's place. `noteMissing` hears of unset variables before it is thrown. */
 export function expandOrFail(
   command: Pick<Command, 'range'>,
   word: string,
   variables: Variables,
   options: WordOptions,
+  noteMissing?: (names: ReadonlySet<string>) => void,
 ): ReturnType<typeof expandWord> {
   try {
     return expandWord(word, variables, options)
   } catch (error) {
     if (!(error instanceof ExpansionError)) throw error
+    noteMissing?.(error.missing)
     throw commandError(command, error.message, { code: 'expansion', focus: word })
   }
 }

@@ -8,7 +8,7 @@ import type { HealthcheckCommand } from './instructions/healthcheck.ts'
 import type { CommandLine } from './instructions/command-line.ts'
 import type { PairsCommand } from './instructions/pairs.ts'
 import type { ListCommand, ProcessCommand, TextCommand } from './instructions/simple.ts'
-import { type ExposedPorts, parseExposedPorts } from './ports.ts'
+import { parseExposedPorts } from './ports.ts'
 import type { ScopedArg } from './stages.ts'
 import { isStopSignal } from './stop-signal.ts'
 
@@ -167,18 +167,13 @@ function exposedPorts(context: StageContext, command: ListCommand): string[] {
   return command.values.flatMap((value) => {
     const { words } = expandOrFail(command, value, environment, lexing)
     return words.flatMap((text) => {
-      const { ports, hasUpperCaseProtocol, hasHostPart } = readPorts(command, value, text)
+      const read = parseExposedPorts(text)
+      const { hasUpperCaseProtocol = false, hasHostPart = false } = read
       conversion.facts({ kind: 'port', place: command, text, hasUpperCaseProtocol, hasHostPart })
-      return ports
+      if ('fault' in read) throw commandError(command, read.fault, { focus: value })
+      return read.ports
     })
   })
-}
-
-/** Ports of `text`, a word of what `value` of EXPOSE expands to. */
-export function readPorts(command: ListCommand, value: string, text: string): ExposedPorts {
-  const parsed = parseExposedPorts(text)
-  if ('fault' in parsed) throw commandError(command, parsed.fault, { focus: value })
-  return parsed
 }
 
 function withKeys(

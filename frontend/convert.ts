@@ -119,6 +119,10 @@ export interface ConvertedStages {
 export async function convertStages(request: ConversionRequest): Promise<ConvertedStages> {
   const { parsed, options } = request
   const errors: DockerfileError[] = []
+  // Errors are looked for everywhere; what rules say ends where BuildKit ends, at the first of them.
+  const facts: FactSink = (fact) => {
+    if (errors.length === 0) request.facts(fact)
+  }
   const fail = (all: readonly DockerfileError[]) =>
     new DockerfileErrors(withStaticFaults(parsed, all), parsed.name, parsed.text)
   const failIfAny = () => {
@@ -132,7 +136,7 @@ export async function convertStages(request: ConversionRequest): Promise<Convert
       ...request,
       globals: globals.environment,
     })
-    const { table, errors: faults } = bindStages({ parsed, options, globals, facts: request.facts })
+    const { table, errors: faults } = bindStages({ parsed, options, globals, facts })
     errors.push(...faults)
     failIfAny()
     const target = requireTarget(table, options.target)
@@ -145,12 +149,12 @@ export async function convertStages(request: ConversionRequest): Promise<Convert
       globals: globals.environment,
       table,
       graph: new GraphBuilder(),
-      facts: request.facts,
+      facts,
       epochSec,
       hasOneStage: table.stages.length === 1 && !hasExternals(table),
     }
     const needed = await resolveNeeded(request, conversion, target)
-    errors.push(...applyStages(conversion, needed))
+    applyStages(conversion, needed, errors)
     failIfAny()
     const { result } = target
     if (result === undefined) throw new Error('the target was not converted')
@@ -200,9 +204,12 @@ async function resolveNeeded(
   }
 }
 
-/** Applies the commands of the needed stages in the order of the file; one error per stage. */
-function applyStages(conversion: Conversion, needed: ReadonlySet<StageState>): DockerfileError[] {
-  const errors: DockerfileError[] = []
+/** Applies the commands of the needed stages in the order of the file; adds one error per stage to `errors`. */
+function applyStages(
+  conversion: Conversion,
+  needed: ReadonlySet<StageState>,
+  errors: DockerfileError[],
+): void {
   for (const state of conversion.table.externals) {
     if (needed.has(state)) state.result = convertStage(conversion, state)
   }
@@ -221,5 +228,4 @@ function applyStages(conversion: Conversion, needed: ReadonlySet<StageState>): D
       failed.add(state)
     }
   }
-  return errors
 }

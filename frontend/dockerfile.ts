@@ -3,11 +3,13 @@ import type { Directive } from './directives.ts'
 import { detectSyntax } from './directives.ts'
 import type { ArgCommand } from './instructions/arg.ts'
 import type { FromCommand } from './instructions/from.ts'
+import type { Instruction } from './instructions/instruction.ts'
 import type { Command } from './instructions/parse-instruction.ts'
 import { parseInstruction } from './instructions/parse-instruction.ts'
 import type { LogicalLine } from './lines.ts'
 import { scanLines } from './lines.ts'
 import { lintBefore, lintConfigOf } from './rules/lint.ts'
+import { splitInstruction } from './split-instruction.ts'
 import { withStaticFaults } from './static-faults.ts'
 import type { EscapeToken } from './words.ts'
 
@@ -49,18 +51,26 @@ const OFFICIAL_SYNTAX =
  * (features rows D2-D29) and with the warnings of what is above it; a `# syntax=` that names another frontend is `unsupported`.
  */
 export function parseDockerfile(text: string, options: ParseOptions): ParsedDockerfile {
-  const { parsed, errors } = readDockerfile(text, options)
+  const { parsed, errors, refused } = readDockerfile(text, options)
   if (errors === undefined) return parsed
   const { list, fileName } = errors
   const config = lintConfigOf(parsed, options.buildArgs ?? new Map())
-  throw new DockerfileErrors(list, fileName, text, lintBefore(errors, { parsed, config }))
+  throw new DockerfileErrors(list, fileName, text, lintBefore(errors, { parsed, refused, config }))
 }
 
-/** As `parseDockerfile`, but a file with errors is given too, without the instructions that are wrong. */
-export function readDockerfile(
-  text: string,
-  options: ParseOptions,
-): { readonly parsed: ParsedDockerfile; readonly errors: DockerfileErrors | undefined } {
+/** An instruction that is wrong, as far as rules look at it. */
+export type RefusedInstruction = Pick<Instruction, 'name' | 'rest' | 'range' | 'comments'>
+
+/** A file as far as it could be read. */
+export interface ReadDockerfile {
+  /** Without the instructions that are wrong. */
+  readonly parsed: ParsedDockerfile
+  readonly errors: DockerfileErrors | undefined
+  readonly refused: readonly RefusedInstruction[]
+}
+
+/** As `parseDockerfile`, but a file with errors is given too. */
+export function readDockerfile(text: string, options: ParseOptions): ReadDockerfile {
   const syntaxFault = checkSyntax(text, options.syntax)
   const scanned = scanLines(syntaxFault === undefined ? text : '')
   const errors = [...scanned.errors]
@@ -81,14 +91,16 @@ export function readDockerfile(
     stages: assembler.stages,
     emptyContinuationLines: scanned.lines.flatMap((line) => line.emptyContinuationLine ?? []),
   }
-  if (errors.length === 0) return { parsed, errors: undefined }
+  const { refused } = assembler
+  if (errors.length === 0) return { parsed, errors: undefined, refused }
   const all = withStaticFaults(parsed, errors)
-  return { parsed, errors: new DockerfileErrors(all, options.name, text) }
+  return { parsed, errors: new DockerfileErrors(all, options.name, text), refused }
 }
 
 class StageAssembler {
   readonly globalArgs: ArgCommand[] = []
   readonly stages: { from: FromCommand; commands: Command[] }[] = []
+  readonly refused: RefusedInstruction[] = []
   readonly #errors: DockerfileError[]
   /** A FROM that is wrong still begins a stage: what follows is not outside of one. */
   #hasSeenFrom = false
@@ -104,6 +116,8 @@ class StageAssembler {
     } catch (error) {
       if (!(error instanceof DockerfileError)) throw error
       this.#errors.push(error)
+      const { name, rest } = splitInstruction(line.text, token)
+      this.refused.push({ name, rest, range: line.range, comments: line.comments })
     }
     this.#hasSeenFrom ||= isFrom
   }

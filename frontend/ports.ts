@@ -1,18 +1,27 @@
 import { goQuote } from './go-format.ts'
 
-/** Ports of one word of EXPOSE, as `80/tcp`, or why it is refused (features row D88). */
-export interface ExposedPorts {
-  readonly ports: readonly string[]
+/** How a word of EXPOSE is written, whether or not its numbers make sense. */
+interface PortSpelling {
   /** The protocol was not written in lower case. */
   readonly hasUpperCaseProtocol: boolean
   /** An address or a host port was given; only the container's part counts. */
   readonly hasHostPart: boolean
 }
 
+/** Ports of one word of EXPOSE, as `80/tcp` (features row D88). */
+export interface ExposedPorts extends PortSpelling {
+  readonly ports: readonly string[]
+}
+
+/** Why a word is refused, and how it is written as far as that can be told. */
+interface RefusedPorts extends Partial<PortSpelling> {
+  readonly fault: string
+}
+
 const PORT_MAX = 65_535
 
 /** Reads `[ip:][host:]port[-port][/protocol]`. */
-export function parseExposedPorts(text: string): ExposedPorts | { readonly fault: string } {
+export function parseExposedPorts(text: string): ExposedPorts | RefusedPorts {
   const parts = text.split(':')
   const container = parts.pop() ?? ''
   const host = parts.pop() ?? ''
@@ -24,19 +33,20 @@ export function parseExposedPorts(text: string): ExposedPorts | { readonly fault
   if (!['tcp', 'udp', 'sctp'].includes(protocol.toLowerCase())) {
     return { fault: `invalid port: ${goQuote(text)}: invalid proto: ${protocol}` }
   }
+  const hasUpperCaseProtocol = protocol !== protocol.toLowerCase()
+  const spelling = { hasUpperCaseProtocol, hasHostPart: ip !== '' || host !== '' }
   if (ip !== '' && !isAddress(ip.replace(/^\[(.*)\]$/, '$1'))) {
-    return { fault: `invalid IP address: ${ip}` }
+    return { fault: `invalid IP address: ${ip}`, ...spelling }
   }
   const range = parseRange(portText)
-  if (range === undefined) return { fault: `invalid containerPort: ${portText}` }
+  if (range === undefined) return { fault: `invalid containerPort: ${portText}`, ...spelling }
   const hostFault = host === '' ? undefined : checkHostRange(host, portText, range)
-  if (hostFault !== undefined) return { fault: hostFault }
+  if (hostFault !== undefined) return { fault: hostFault, ...spelling }
   const ports: string[] = []
   for (let port = range.first; port <= range.last; port++) {
     ports.push(`${port}/${protocol.toLowerCase()}`)
   }
-  const hasUpperCaseProtocol = protocol !== protocol.toLowerCase()
-  return { ports, hasUpperCaseProtocol, hasHostPart: ip !== '' || host !== '' }
+  return { ports, ...spelling }
 }
 
 interface PortRange {

@@ -1,5 +1,4 @@
 import { commandError, expandOrFail } from './conversion.ts'
-import { readPorts } from './convert-config.ts'
 import type { ParsedDockerfile } from './dockerfile.ts'
 import type { Variables } from './environment.ts'
 import { DockerfileError } from './errors.ts'
@@ -7,6 +6,7 @@ import type { FromCommand } from './instructions/from.ts'
 import { MountSyntaxError, parseMount } from './instructions/mount-syntax.ts'
 import type { Command } from './instructions/parse-instruction.ts'
 import type { ListCommand } from './instructions/simple.ts'
+import { parseExposedPorts } from './ports.ts'
 
 /** What every variable may be: a fault that is there all the same does not depend on values. */
 const ALL_SET: Variables = { get: () => 'x', names: () => [] }
@@ -79,7 +79,9 @@ function checkValues(command: Command | FromCommand): void {
 }
 
 function checkPorts(command: ListCommand, value: string): void {
-  if (!/[$"'\\`]/.test(value)) readPorts(command, value, value)
+  if (/[$"'\\`]/.test(value)) return
+  const read = parseExposedPorts(value)
+  if ('fault' in read) throw commandError(command, read.fault, { focus: value })
 }
 
 function checkMount(command: Command, text: string): void {

@@ -55,7 +55,7 @@ export function expandWord(text: string, variables: Variables, options: WordOpti
     return { ...result, used: lexer.used, missing: lexer.missing }
   } catch (error) {
     if (!(error instanceof ExpansionError)) throw error
-    throw new ExpansionError(`failed to process ${goQuote(word)}: ${error.message}`)
+    throw new ExpansionError(`failed to process ${goQuote(word)}: ${error.message}`, lexer.missing)
   }
 }
 

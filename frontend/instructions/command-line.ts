@@ -12,7 +12,7 @@ export interface CommandLine {
   readonly heredocs: readonly Heredoc[]
 }
 
-/** Reads `text` as exec form or shell form. Throws `bad-argument` for a JSON array of other things than strings. */
+/** Reads `text` as exec form or shell form. Throws `syntax` for a JSON array of other things than strings. */
 export function readCommandLine(instruction: Instruction, text: string): CommandLine {
   const { heredocs } = instruction
   const form = readExecForm(text)
@@ -43,6 +43,6 @@ function notStrings(instruction: Instruction): Error {
   return instructionError(
     instruction,
     'when using JSON array syntax, arrays must be comprised of strings only',
-    { focus: instruction.rest },
+    { code: 'syntax', focus: instruction.rest },
   )
 }

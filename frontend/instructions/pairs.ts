@@ -28,7 +28,8 @@ export function parsePairs(instruction: Instruction, kind: 'env' | 'label'): Pai
   if (!first.includes('=')) {
     const [key, value] = cutFirstWord(instruction.rest)
     if (value === undefined) {
-      throw instructionError(instruction, `${kind.toUpperCase()} must have two arguments`)
+      const message = `${kind.toUpperCase()} must have two arguments`
+      throw instructionError(instruction, message, { code: 'syntax' })
     }
     return { ...base, pairs: [{ key, value }], isLegacyForm: true }
   }
@@ -40,7 +41,7 @@ function parsePair(instruction: Instruction, kind: string, word: string): Pair {
   const at = word.indexOf('=')
   if (at < 0) {
     const message = `Syntax error - can't find = in ${goQuote(word)}. Must be of the form: name=value`
-    throw instructionError(instruction, message, { focus: word })
+    throw instructionError(instruction, message, { code: 'syntax', focus: word })
   }
   if (at === 0) {
     const message = `${kind.toUpperCase()} names can not be blank`

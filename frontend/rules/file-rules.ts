@@ -1,4 +1,4 @@
-import type { ParsedDockerfile } from '../dockerfile.ts'
+import type { ParsedDockerfile, RefusedInstruction } from '../dockerfile.ts'
 import type { ArgCommand } from '../instructions/arg.ts'
 import type { FromCommand } from '../instructions/from.ts'
 import type { Command } from '../instructions/parse-instruction.ts'
@@ -32,9 +32,23 @@ function emptyContinuation(line: number): Finding {
 
 function commandFindings(command: Command): Finding[] {
   if (command.kind === 'arg') return argFindings(command)
-  if (command.kind !== 'maintainer') return []
+  return command.kind === 'maintainer' ? [maintainerFinding(command)] : []
+}
+
+function maintainerFinding(place: Finding['place']): Finding {
   const detail = 'Maintainer instruction is deprecated in favor of using label'
-  return [{ rule: MAINTAINER_DEPRECATED, detail, place: command }]
+  return { rule: MAINTAINER_DEPRECATED, detail, place }
+}
+
+/** What is looked at before an instruction is found to be wrong. */
+export function refusedFindings(instruction: RefusedInstruction): Finding[] {
+  const { name, rest } = instruction
+  if (/^maintainer$/i.test(name)) return [maintainerFinding(instruction)]
+  if (!/^from$/i.test(name)) return []
+  const [, asKeyword, stageName, ...more] = rest.split(/[\t\v\f\r ]+/)
+  if (stageName === undefined) return []
+  const names = more.length === 0 ? stageName : ''
+  return fromSpellingFindings(instruction, { asKeyword, stageNameAsWritten: names })
 }
 
 function argFindings(command: ArgCommand): Finding[] {
@@ -46,18 +60,26 @@ function argFindings(command: ArgCommand): Finding[] {
 }
 
 function fromFindings(from: FromCommand): Finding[] {
-  const findings: Finding[] = []
-  const { stageName, stageNameAsWritten, asKeyword, name } = from
-  if (stageNameAsWritten !== stageName) {
-    const detail = `Stage name '${stageNameAsWritten}' should be lowercase`
-    findings.push({ rule: STAGE_NAME_CASING, detail, place: from })
-  }
-  if (asKeyword !== undefined && !isSameCase(name, asKeyword)) {
-    const detail = `'${asKeyword}' and '${name}' keywords' casing do not match`
-    findings.push({ rule: FROM_AS_CASING, detail, place: from })
-  }
+  const { stageName } = from
+  const findings = fromSpellingFindings(from, from)
   if (stageName === '') return findings
   return [...findings, ...descriptionFindings(from, 'FROM', [stageName])]
+}
+
+function fromSpellingFindings(
+  place: Finding['place'] & { readonly name: string },
+  { stageNameAsWritten, asKeyword }: Pick<FromCommand, 'stageNameAsWritten' | 'asKeyword'>,
+): Finding[] {
+  const findings: Finding[] = []
+  if (stageNameAsWritten !== stageNameAsWritten.toLowerCase()) {
+    const detail = `Stage name '${stageNameAsWritten}' should be lowercase`
+    findings.push({ rule: STAGE_NAME_CASING, detail, place })
+  }
+  if (asKeyword !== undefined && !isSameCase(place.name, asKeyword)) {
+    const detail = `'${asKeyword}' and '${place.name}' keywords' casing do not match`
+    findings.push({ rule: FROM_AS_CASING, detail, place })
+  }
+  return findings
 }
 
 /** A FROM in mixed case is the business of another rule. */

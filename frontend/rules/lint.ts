@@ -1,10 +1,10 @@
 import { findDirective } from '../directives.ts'
-import type { ParsedDockerfile } from '../dockerfile.ts'
+import type { ParsedDockerfile, ReadDockerfile } from '../dockerfile.ts'
 import { DockerfileError, DockerfileErrors } from '../errors.ts'
 import type { ConversionFact } from '../facts.ts'
 import type { ContextIgnore } from './copy-ignored.ts'
 import { factFindings } from './fact-rules.ts'
-import { casingFindings, fileFindings } from './file-rules.ts'
+import { casingFindings, fileFindings, refusedFindings } from './file-rules.ts'
 import type { LintConfig } from './lint-config.ts'
 import { isEnabled, parseLintConfig, withComments } from './lint-config.ts'
 import { ownFindings } from './own/own-findings.ts'
@@ -57,16 +57,23 @@ export function lint({ parsed, facts, config, ignore, hasOwnRules }: LintSubject
 
 /**
  * Warnings in a file that cannot be read as a whole. Instructions are read one after another: what is above the first that
- * is wrong was looked at. Where the lines themselves cannot be told apart, no instruction was read.
+ * is wrong was looked at, and how that one begins. Where the words themselves cannot be told apart, anywhere, no
+ * instruction was read.
  */
 export function lintBefore(
-  { list: [first] }: DockerfileErrors,
-  { parsed, config }: Pick<LintSubject, 'parsed' | 'config'>,
+  { list }: DockerfileErrors,
+  {
+    parsed,
+    refused,
+    config,
+  }: Pick<LintSubject, 'parsed' | 'config'> & Pick<ReadDockerfile, 'refused'>,
 ): Warning[] {
-  if (first?.range === undefined || first.code === 'syntax') return []
-  const { startLine } = first.range
-  const findings = fileFindings(parsed).filter(({ place }) => place.range.startLine < startLine)
-  return enabledWarnings(config, findings)
+  const [first] = refused
+  if (first === undefined || list.some(({ code }) => code === 'syntax')) return []
+  const above = fileFindings(parsed).filter(
+    ({ place }) => place.range.startLine < first.range.startLine,
+  )
+  return enabledWarnings(config, [...above, ...refusedFindings(first)])
 }
 
 /** What compares instructions with each other is not silenced by a comment above one of them (as in BuildKit). */
