@@ -15,6 +15,8 @@ const GRAMMAR = /^([A-Za-z][A-Za-z0-9]*)\s*=\s*(.+)$/s
 /** Why a directive line is refused. */
 export interface DirectiveFault {
   readonly fault: string
+  /** The one that it repeats. */
+  readonly first?: Directive
 }
 
 /**
@@ -35,8 +37,9 @@ export class DirectiveReader {
       this.#isDone = true
       return undefined
     }
-    if (this.found.some((other) => other.name === directive.name)) {
-      return { fault: `only one ${directive.name} parser directive can be used` }
+    const first = this.found.find((other) => other.name === directive.name)
+    if (first !== undefined) {
+      return { fault: `only one ${directive.name} parser directive can be used`, first }
     }
     if (directive.name === 'escape' && directive.value !== '`' && directive.value !== '\\') {
       return { fault: `invalid escape token '${directive.value}' does not match \` or \\` }

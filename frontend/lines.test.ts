@@ -43,6 +43,9 @@ describe('scanLines', () => {
     assert.deepEqual(faults('# escape=`\n# escape=`\n'), [
       'only one escape parser directive can be used',
     ])
+    const [twice] = scanLines('# escape=`\n# syntax=x\n# escape=`\n').errors
+    assert.equal(twice?.range?.startLine, 3)
+    assert.equal(twice.related?.range.startLine, 1)
     assert.deepEqual(faults('# escape=x\n'), ["invalid escape token 'x' does not match ` or \\"])
   })
 

@@ -2,6 +2,7 @@ import { trimBlanks, trimStartBlanks } from './blanks.ts'
 import type { Range } from './diagnostics.ts'
 import type { Directive } from './directives.ts'
 import { DirectiveReader } from './directives.ts'
+import type { DockerfileErrorDetails } from './errors.ts'
 import { DockerfileError } from './errors.ts'
 import type { Heredoc, HeredocStart } from './heredoc.ts'
 import { heredocStartsOfLine } from './heredoc.ts'
@@ -76,14 +77,19 @@ class LineScanner {
     this.#fail(message, this.#lineNumber, this.#lineNumber)
   }
 
-  #fail(message: string, startLine: number, endLine: number, focus?: string): void {
+  #fail(
+    message: string,
+    startLine: number,
+    endLine: number,
+    details: Pick<DockerfileErrorDetails, 'focus' | 'related'> = {},
+  ): void {
     const range = {
       startLine,
       startColumn: 0,
       endLine,
       endColumn: withoutLineEnd(this.#line).length,
     }
-    this.#errors.push(new DockerfileError('syntax', message, { range, focus }))
+    this.#errors.push(new DockerfileError('syntax', message, { range, ...details }))
   }
 
   #readInstruction(): void {
@@ -118,8 +124,13 @@ class LineScanner {
   #readDirective(line: string): boolean {
     const directive = this.#directives.read(line)
     if (directive === undefined) return false
-    if ('fault' in directive) this.#fail(directive.fault, this.#lineNumber, this.#lineNumber)
-    else if (directive.name === 'escape') this.#escape = directive.value === '`' ? '`' : '\\'
+    if ('fault' in directive) {
+      const related = directive.first && {
+        range: lineRange(directive.first.line),
+        label: 'the first is here',
+      }
+      this.#fail(directive.fault, this.#lineNumber, this.#lineNumber, { related })
+    } else if (directive.name === 'escape') this.#escape = directive.value === '`' ? '`' : '\\'
     return true
   }
 
@@ -168,7 +179,9 @@ class LineScanner {
     for (const start of this.#heredocStarts(text, startLine)) {
       const content = this.#readHeredocBody(start)
       if (content === undefined) {
-        this.#fail('unterminated heredoc', startLine, this.#lineNumber, `<<${start.name}`)
+        this.#fail('unterminated heredoc', startLine, this.#lineNumber, {
+          focus: `<<${start.name}`,
+        })
         break
       }
       heredocs.push({ ...start, content })
@@ -208,4 +221,8 @@ function withoutLineEnd(line: string): string {
   let end = line.length
   while (end > 0 && (line[end - 1] === '\n' || line[end - 1] === '\r')) end--
   return line.slice(0, end)
+}
+
+function lineRange(line: number): Range {
+  return { startLine: line, startColumn: 0, endLine: line, endColumn: 0 }
 }
