@@ -18,9 +18,18 @@ export async function writeGroupFile(file: string, value: string): Promise<void>
   try {
     await writeFile(file, value)
   } catch (error) {
-    throw cannotLimit(`could not write ${JSON.stringify(value)} to ${file}`, error)
+    const what = `could not write ${JSON.stringify(value)} to ${file}`
+    throw VALUE_REFUSALS.has(errnoOf(error) ?? '')
+      ? cannotLimit(what, error, VALUE_HELP)
+      : cannotLimit(what, error)
   }
 }
+
+/** The file may be written, with another value. */
+const VALUE_REFUSALS: ReadonlySet<string> = new Set(['EINVAL', 'ERANGE', 'EDOM'])
+const VALUE_HELP =
+  'the kernel does not take this value: it is too small or too large here, or another limit is against it ' +
+  '(memory-swap counts memory too, and wants a memory limit)'
 
 /** '' for a file that this kernel does not have. */
 export async function readGroupFile(file: string): Promise<string> {

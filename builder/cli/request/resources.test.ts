@@ -27,6 +27,25 @@ describe('readResources', () => {
     assert.deepEqual([read('--pids-limit=0'), read('--pids-limit=-1')], [{}, {}])
   })
 
+  it('reads lists of processors in --resource, where buildx has one limit in each', () => {
+    assert.deepEqual(read('--resource', 'cpuset-cpus=0,2-3', '--resource', 'cpu-quota = 5000'), {
+      cpusetCpus: '0,2-3',
+      cpuQuotaUs: 5000,
+    })
+    assert.deepEqual(read('--resource', 'cpuset-mems=0,1,memory=1m'), {
+      cpusetMems: '0,1',
+      memoryBytes: 2 ** 20,
+    })
+    for (const wrong of ['memory', 'foo=1', 'memory=1m,foo=1', '=1', '']) {
+      assert.throws(() => read('--resource', wrong), /it must be LIMIT=VALUE/, wrong)
+    }
+    assert.throws(() => read('--resource', 'cpuset-cpus=0,x'), /it must be a list/)
+  })
+
+  it('takes an empty list of processors, and a quota of -1, for no limit', () => {
+    assert.deepEqual(read('--cpuset-cpus=', '--resource', 'cpuset-mems=', '--cpu-quota=-1'), {})
+  })
+
   it('takes 0 for no limit, as docker does', () => {
     const zeros = ['-m=0', '--memory-swap=0', '-c=0', '--cpu-period=0', '--cpu-quota=0']
     assert.deepEqual(read(...zeros, '--resource', 'memory=0'), {})

@@ -1,7 +1,6 @@
 import type { ResourceLimits } from '../../worker/protocol.ts'
 import type { FlagSpecs, ParsedArgs } from '../args.ts'
 import { UsageError } from '../errors.ts'
-import { readCsvPairs } from './csv.ts'
 import { readSizeBytes } from './size.ts'
 
 /** What a limit takes, and what it becomes. */
@@ -11,10 +10,11 @@ const LIMITS: Readonly<Record<string, (text: string, flag: string) => ResourceLi
     unlessZero('memorySwapBytes', text === '-1' ? -1 : readSizeBytes(text, flag)),
   'cpu-shares': (text, flag) => unlessZero('cpuShares', wholeNumber(text, flag)),
   'cpu-period': (text, flag) => unlessZero('cpuPeriodUs', wholeNumber(text, flag)),
-  'cpu-quota': (text, flag) => unlessZero('cpuQuotaUs', wholeNumber(text, flag)),
+  'cpu-quota': (text, flag) =>
+    unlessZero('cpuQuotaUs', text === '-1' ? 0 : wholeNumber(text, flag)),
   cpus: (text, flag) => cpuTime(text, flag),
-  'cpuset-cpus': (text, flag) => ({ cpusetCpus: numberList(text, flag) }),
-  'cpuset-mems': (text, flag) => ({ cpusetMems: numberList(text, flag) }),
+  'cpuset-cpus': (text, flag) => (text === '' ? {} : { cpusetCpus: numberList(text, flag) }),
+  'cpuset-mems': (text, flag) => (text === '' ? {} : { cpusetMems: numberList(text, flag) }),
   'pids-limit': (text, flag) => pidsLimit(text, flag),
 }
 
@@ -43,15 +43,17 @@ export function readResources(args: ParsedArgs): ResourceLimits {
     const text = args.text(name)
     limits = text === undefined ? limits : { ...limits, ...read(text, name) }
   }
-  for (const field of args.list('resource')) {
-    for (const { key, value } of readCsvPairs(field)) {
-      const read = Object.hasOwn(LIMITS, key) ? LIMITS[key] : undefined
-      if (read === undefined || value === undefined) {
+  for (const text of args.list('resource')) {
+    // buildx has one limit in each flag; the commas of a list of processors end nothing.
+    for (const field of text.split(/,(?=[^,=]*=)/)) {
+      const [key = '', ...rest] = field.split('=')
+      const read = Object.hasOwn(LIMITS, key.trim()) ? LIMITS[key.trim()] : undefined
+      if (read === undefined || rest.length === 0) {
         throw new UsageError(
-          `invalid argument "${field}" for "--resource" flag: it must be LIMIT=VALUE (known: ${Object.keys(LIMITS).join(', ')})`,
+          `invalid argument "${text}" for "--resource" flag: it must be LIMIT=VALUE (known: ${Object.keys(LIMITS).join(', ')})`,
         )
       }
-      limits = { ...limits, ...read(value, 'resource') }
+      limits = { ...limits, ...read(rest.join('=').trim(), 'resource') }
     }
   }
   return limits
