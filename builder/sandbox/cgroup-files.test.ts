@@ -9,7 +9,7 @@ describe('writeGroupFile', () => {
       code: 'sandbox-limit-unsupported',
       message: /could not write "99999" to .*: EINVAL; the kernel does not take this value/,
     })
-    await assert.rejects(writeGroupFile('/proc/self/status', '1'), {
+    await assert.rejects(writeGroupFile('/proc/self/none', '1'), {
       code: 'sandbox-limit-unsupported',
       message: /limits need control groups that may be written/,
     })
