@@ -50,3 +50,24 @@ describe('outputs to what is open', () => {
     assert.match(tar.stdout, /^Dockerfile\0/)
   })
 })
+
+describe('an image that is pushed by digest', () => {
+  it('takes no tag from another one', async () => {
+    await using lab = await Lab.open()
+    const dockerfile = 'FROM scratch\nCOPY Dockerfile /\n'
+    const first = await lab.context({ Dockerfile: dockerfile }, 'first')
+    const second = await lab.context({ Dockerfile: `${dockerfile}LABEL second=\n` }, 'second')
+    const metadata = join(lab.dir, 'metadata.json')
+    const { stdout: id } = await lab.tsbuild(['build', '-q', '-t', 'reg.example/a', first])
+    const output = 'type=image,name=reg.example/a,push-by-digest=true,push=false'
+    await lab.build(['-o', output, '--metadata-file', metadata, second])
+
+    const told = JSON.parse(await readFile(metadata, 'utf8'))
+    assert.equal(told['image.name'], 'reg.example/a')
+    const idOf = async (name: string): Promise<unknown> =>
+      JSON.parse((await lab.tsbuild(['inspect', name])).stdout)[0].Id
+    assert.equal(`${await idOf('reg.example/a')}\n`, id)
+    const byDigest = `reg.example/a@${told['containerimage.digest']}`
+    assert.equal(await idOf(byDigest), told['containerimage.config.digest'])
+  })
+})

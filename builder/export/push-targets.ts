@@ -19,3 +19,8 @@ export function pushTargets(names: readonly string[]): PushTarget[] {
   }
   return [...targets.values()]
 }
+
+/** The repositories alone, as what is pushed by digest is called: its tag is not written. */
+export function repositoryNames(names: readonly string[]): string[] {
+  return names.map(parseReference).map(({ registry, repository }) => `${registry}/${repository}`)
+}

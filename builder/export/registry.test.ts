@@ -51,8 +51,10 @@ describe('RegistryExporter', () => {
       { format: FORMAT_DEFAULT, names: ['reg.example/a:latest'], pushByDigest: true },
       async () => client,
     )
-    await exporter.export(await maker.result([[]]), maker.services, new AbortController().signal)
+    const { signal } = new AbortController()
+    const { names } = await exporter.export(await maker.result([[]]), maker.services, signal)
     assert.ok(calls.every(({ place }) => place.tag === undefined))
+    assert.deepEqual(names, ['reg.example/a'])
   })
 
   it('fails when one registry fails, after the others got theirs, and says so', async () => {

@@ -15,7 +15,7 @@ import { type Pause, systemPause } from './growing-file.ts'
 import { LayerUploads, type LayerUploadClient, type UploadSurroundings } from './layer-uploads.ts'
 import { configBytes, rootManifest } from './layout-files.ts'
 import type { PushClient } from './push-layer.ts'
-import { type PushTarget, pushTargets } from './push-targets.ts'
+import { type PushTarget, pushTargets, repositoryNames } from './push-targets.ts'
 
 export interface RegistryExporterOptions {
   readonly format: LayerFormat
@@ -110,7 +110,11 @@ export class RegistryExporter implements Exporter {
       )
       throw error
     }
-    return { digest: rootManifest(result).digest, names: this.#options.names }
+    const { names, pushByDigest } = this.#options
+    return {
+      digest: rootManifest(result).digest,
+      names: pushByDigest ? repositoryNames(names) : names,
+    }
   }
 
   async abandon(): Promise<void> {

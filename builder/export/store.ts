@@ -7,6 +7,7 @@ import type { Step } from '../solver/steps.ts'
 import type { Exporter, ExportOutcome, ExportServices } from './exporter.ts'
 import { prefetchBlob, rootManifest } from './layout-files.ts'
 import { imageIdOf } from './metadata.ts'
+import { repositoryNames } from './push-targets.ts'
 
 export interface StoreParts {
   readonly images: Pick<ImageStore, 'put'>
@@ -20,20 +21,26 @@ export class StoreExporter implements Exporter {
   readonly format: LayerFormat
   readonly #names: readonly string[]
   readonly #isPushed: boolean
+  readonly #isByDigest: boolean
   readonly #parts: StoreParts
 
-  /** `push`: the names are pushed too, so layers can be had from there. */
+  /**
+   * `push`: the names are pushed too, so layers can be had from there. `pushByDigest`: the image gets the name that it has
+   * there, with its digest; a tag of the same repository stays with the image that has it.
+   */
   constructor(
     options: {
       readonly format: LayerFormat
       readonly names: readonly string[]
       readonly push?: boolean
+      readonly pushByDigest?: boolean
     },
     parts: StoreParts,
   ) {
     this.format = options.format
     this.#names = options.names
     this.#isPushed = options.push ?? false
+    this.#isByDigest = options.pushByDigest ?? false
     this.#parts = parts
   }
 
@@ -48,18 +55,22 @@ export class StoreExporter implements Exporter {
     services: ExportServices,
     signal: AbortSignal,
   ): Promise<ExportOutcome> {
+    const { digest } = rootManifest(result)
+    const names = this.#isByDigest
+      ? repositoryNames(this.#names).map((name) => `${name}@${digest}`)
+      : this.#names
     await services.steps.during('exporting to image', signal, async (step) => {
       if (!this.#isPushed) {
         await fetchCached(result, services, signal)
       }
       const origins = this.#isPushed ? this.#names.map(originOf) : []
-      await storeResult(result, { names: this.#names, origins }, this.#parts, signal)
+      await storeResult(result, { names, origins }, this.#parts, signal)
       tellFact(step, `writing image ${imageIdOf(result)}`)
-      for (const name of this.#names) {
+      for (const name of names) {
         tellFact(step, `naming to ${name}`)
       }
     })
-    return { digest: rootManifest(result).digest, names: this.#names }
+    return { digest, names: this.#isByDigest ? repositoryNames(this.#names) : names }
   }
 }
 
