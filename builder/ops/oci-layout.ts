@@ -23,8 +23,9 @@ export class OciLayout {
   }
 
   /**
-   * The descriptor of what `reference` names: a digest, or a tag as in `org.opencontainers.image.ref.name`; without one
-   * the tag `latest` or the only entry. Errors: `layout-invalid`, `image-missing`.
+   * The descriptor of what `reference` names: a digest, be it listed or not, or a tag as in
+   * `org.opencontainers.image.ref.name`; without one the tag `latest` or the only entry. Errors: `layout-invalid`,
+   * `image-missing`.
    */
   async find(reference: string | undefined): Promise<Descriptor> {
     const manifests = await this.entries()
@@ -34,7 +35,7 @@ export class OciLayout {
       digest !== undefined ? manifest.digest === digest : tagOf(manifest) === (tag ?? 'latest'),
     )
     const only = reference === undefined && manifests.length === 1 ? manifests[0] : undefined
-    const chosen = found ?? only
+    const chosen = found ?? only ?? (digest && (await this.#unlisted(digest)))
     if (chosen === undefined) {
       const known = manifests.map((manifest) => tagOf(manifest) ?? manifest.digest).join(', ')
       throw new BuildError(
@@ -43,6 +44,16 @@ export class OciLayout {
       )
     }
     return chosen
+  }
+
+  /** A manifest that index.json does not list: one of an index, or one whose name another has now. */
+  async #unlisted(digest: Digest): Promise<Descriptor | undefined> {
+    const isThere = await stat(this.blobPath(digest)).catch(() => undefined)
+    if (isThere === undefined) return undefined
+    const bytes = await this.read({ digest })
+    const parsed = this.#parse(bytes, undefined, `blob ${digest}`)
+    const { mediaType } = parsed.kind === 'index' ? parsed.index : parsed.manifest
+    return { mediaType, digest, sizeBytes: bytes.byteLength }
   }
 
   /** What index.json lists, with and without names. Errors: `layout-invalid`. */
@@ -61,10 +72,13 @@ export class OciLayout {
   }
 
   /** A small blob, verified. Errors: `layout-invalid`. */
-  async read(descriptor: Descriptor, sizeBytesMax: number = SMALL_BYTES_MAX): Promise<Uint8Array> {
-    const bytes = await this.#readFile(this.blobPath(descriptor.digest), sizeBytesMax)
-    if (digestOf(bytes) !== descriptor.digest) {
-      throw this.#invalid(`blob ${descriptor.digest} has other bytes than its digest says`)
+  async read(
+    { digest }: Pick<Descriptor, 'digest'>,
+    sizeBytesMax: number = SMALL_BYTES_MAX,
+  ): Promise<Uint8Array> {
+    const bytes = await this.#readFile(this.blobPath(digest), sizeBytesMax)
+    if (digestOf(bytes) !== digest) {
+      throw this.#invalid(`blob ${digest} has other bytes than its digest says`)
     }
     return bytes
   }
