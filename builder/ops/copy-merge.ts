@@ -117,10 +117,13 @@ class Merge {
   }
 }
 
-/** What is at a path after one list more. A directory that exists is changed, an implied one gets the mode only (D98, D109). */
+/**
+ * What is at a path after one list more. A directory that exists is changed, an implied one gets the mode only, that of the
+ * source whatever --chmod says (D98, D109).
+ */
 export function copyOver(
   current: PackEntry | TreeEntry | undefined,
-  { entry, isImplied }: SelectedItem,
+  { entry, isImplied, ownMode }: SelectedItem,
 ): PackEntry | TreeEntry {
   if (entry.type !== 'dir') {
     if (current?.type === 'dir') {
@@ -134,7 +137,7 @@ export function copyOver(
   if (current.type !== 'dir') {
     throw nonDirectory(entry.path)
   }
-  return isImplied ? { ...current, mode: entry.mode } : { ...current, ...entry }
+  return isImplied ? { ...current, mode: ownMode ?? entry.mode } : { ...current, ...entry }
 }
 
 export function nonDirectory(path: LayerPath): CopyError {

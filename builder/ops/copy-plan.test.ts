@@ -427,6 +427,28 @@ describe('planCopy', () => {
     )
   })
 
+  it('gives an implied parent that exists the mode of its source, whatever --chmod says', async () => {
+    const from = { a: { dir: true, mode: 0o750 }, 'a/x': 'x', 'a/y': 'y' } as const
+    const parents = { from, dest: '/d/', parents: true, chmod: '700' } as const
+    assert.deepEqual(await copy({ ...parents, sources: ['a/x'] }), [
+      'd 700 0:0 d',
+      'd 700 0:0 d/a',
+      'f 700 0:0 d/a/x < a/x',
+    ])
+    assert.deepEqual(await copy({ ...parents, sources: ['a/x', 'a/y'] }), [
+      'd 700 0:0 d',
+      'd 750 0:0 d/a',
+      'f 700 0:0 d/a/x < a/x',
+      'f 700 0:0 d/a/y < a/y',
+    ])
+    const to = { d: { dir: true }, 'd/a': { dir: true, mode: 0o711, uid: 9, gid: 9 } } as const
+    assert.deepEqual(await copy({ ...parents, to, sources: ['a/x'] }), [
+      'd 755 0:0 d',
+      'd 750 9:9 d/a',
+      'f 700 0:0 d/a/x < a/x',
+    ])
+  })
+
   it('keeps names of one file together, and apart from a name that was replaced', async () => {
     const one = { content: '1', linkGroup: 'i' }
     assert.deepEqual(await copy({ from: { 'd/a': one, 'd/b': one }, sources: ['d'], dest: '/x' }), [

@@ -202,10 +202,10 @@ class Copier {
     dest: LayerPath,
   ): AsyncGenerator<readonly SelectedItem[]> {
     for await (const page of items.pages()) {
-      yield page.map(({ entry, isImplied }) => ({
-        entry: this.#changes.place(tree, entry, dest),
-        isImplied,
-      }))
+      yield page.map(({ entry, isImplied }) => {
+        const item = { entry: this.#changes.place(tree, entry, dest), isImplied }
+        return isImplied && entry.type === 'dir' ? { ...item, ownMode: entry.mode } : item
+      })
     }
   }
 

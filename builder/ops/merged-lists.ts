@@ -59,7 +59,7 @@ export class MergedLists {
       if (taken[0] !== undefined && item.entry.path !== taken[0].entry.path) {
         return taken
       }
-      taken.push({ entry: item.entry, isImplied: item.isImplied, list: cursor.list })
+      taken.push({ ...item, list: cursor.list })
       this.#ready.pop()
       if (cursor.advance()) {
         this.#insert(cursor)

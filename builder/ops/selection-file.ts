@@ -15,6 +15,8 @@ export interface SelectedItem {
   readonly entry: PackEntry
   /** A directory that is there only because of what was selected below it (features rows D107, D109). */
   readonly isImplied: boolean
+  /** Mode of an implied directory in its source, when --chmod made another of it. */
+  readonly ownMode?: number
 }
 
 /** What is below a directory, parents first, sorted by components. */
