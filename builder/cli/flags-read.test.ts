@@ -23,9 +23,9 @@ function readings(file: string, seen: Set<string> = new Set()): Reading[] {
   const found = [...text.matchAll(/\bargs\.(text|boolean|list|has)\(\s*'([\w-]+)'\s*\)/g)].map(
     ([, how, flag]) => ({ flag, how }) as Reading,
   )
-  const helpers = [
-    ...text.matchAll(/\b(?:sizeOf|forResultFile)\(args,(?: context,)? '([\w-]+)'/g),
-  ].map(([, flag]) => ({ flag, how: 'text' }) as Reading)
+  const helpers = [...text.matchAll(/\bwriteResult\(args, context, '([\w-]+)'/g)].map(
+    ([, flag]) => ({ flag, how: 'text' }) as Reading,
+  )
   const lists = [...text.matchAll(/\bwritten\(args, '([\w-]+)'/g)].map(
     ([, flag]) => ({ flag, how: 'list' }) as Reading,
   )

@@ -105,7 +105,7 @@ async function tellResult(
   context: CommandContext,
 ): Promise<void> {
   const imageId = imageIdOf(result)
-  await writeResult(imageId, 'iidfile', args, context)
+  await writeResult(args, context, 'iidfile', imageId)
   const told = toldOutput(exports)
   const digest = exports[told]?.digest
   const same = exports.filter((one) => one?.digest === digest)
@@ -113,7 +113,8 @@ async function tellResult(
   const output = request.outputs[told]
   const annotations = output !== undefined && 'annotations' in output ? output.annotations : []
   const metadata = metadataJson(result, { hasDigest: digest !== undefined, names, annotations })
-  await writeResult(`${JSON.stringify(metadata, undefined, 2)}\n`, 'metadata-file', args, context)
+  const json = `${JSON.stringify(metadata, undefined, 2)}\n`
+  await writeResult(args, context, 'metadata-file', json)
   const isStdoutTaken = request.outputs.some((output) => 'dest' in output && output.dest === '-')
   if (asksForId(args) && !isStdoutTaken) {
     context.stdout.write(`${imageId}\n`)
@@ -121,10 +122,10 @@ async function tellResult(
 }
 
 async function writeResult(
-  text: string,
-  flag: 'iidfile' | 'metadata-file',
   args: ParsedArgs,
   context: CommandContext,
+  flag: 'iidfile' | 'metadata-file',
+  text: string,
 ): Promise<void> {
   const path = resultFile(args, context, flag)
   if (path === undefined) return
