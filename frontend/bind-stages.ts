@@ -25,16 +25,12 @@ export interface BindingScope {
 }
 
 /**
- * Puts the stages of a file into a table: FROM expanded, bases and named contexts found, `--from` bound. Returns the errors
- * found beside it (features rows D38, D55-D63, D113).
+ * Puts the stages of a file into a table: FROM expanded, bases and named contexts found, `--from` bound. Adds what is wrong to
+ * `errors` (features rows D38, D55-D63, D113).
  */
-export function bindStages(scope: BindingScope): {
-  readonly table: StageTable
-  readonly errors: readonly DockerfileError[]
-} {
+export function bindStages(scope: BindingScope, errors: DockerfileError[]): StageTable {
   const { options } = scope
   const table = new StageTable((name) => originOf(undefined, options, name, options.targetPlatform))
-  const errors: DockerfileError[] = []
   const attempt = (work: () => void) => {
     try {
       work()
@@ -43,22 +39,17 @@ export function bindStages(scope: BindingScope): {
       errors.push(error)
     }
   }
-  // As in BuildKit, what rules say ends at the first error.
-  const facts: FactSink = (fact) => {
-    if (errors.length === 0) scope.facts(fact)
-  }
   scope.parsed.stages.forEach((stage, index) => {
-    const bind = () => bindStage({ ...scope, facts }, table, stage, index)
-    attempt(() => table.add(bind(), stage.from.stageName))
+    attempt(() => table.add(bindStage(scope, table, stage, index), stage.from.stageName))
   })
   // With a stage missing, references to it would only repeat the fault.
-  if (errors.length > 0) return { table, errors }
+  if (errors.length > 0) return table
   for (const state of table.stages) {
     for (const command of state.stage?.commands ?? []) {
       attempt(() => state.commands.push(bindCommand(table, command, false)))
     }
   }
-  return { table, errors }
+  return table
 }
 
 function bindStage(

@@ -96,12 +96,10 @@ export function expandIn(
       context.conversion.facts({ kind: 'missing-variable', place: command, name, known })
     }
   }
-  const { text, missing } = expandOrFail(command, word, environment, lexing, noteMissing)
-  noteMissing(missing)
-  return text
+  return expandOrFail(command, word, environment, lexing, noteMissing).text
 }
 
-/** Expands `word`; an ExpansionError gets the command's place. `noteMissing` hears of unset variables before it is thrown. */
+/** Expands `word`; an ExpansionError gets the command's place. `noteMissing` hears of unset variables, also when it throws. */
 export function expandOrFail(
   command: Pick<Command, 'range'>,
   word: string,
@@ -110,7 +108,9 @@ export function expandOrFail(
   noteMissing?: (names: ReadonlySet<string>) => void,
 ): ReturnType<typeof expandWord> {
   try {
-    return expandWord(word, variables, options)
+    const expansion = expandWord(word, variables, options)
+    noteMissing?.(expansion.missing)
+    return expansion
   } catch (error) {
     if (!(error instanceof ExpansionError)) throw error
     noteMissing?.(error.missing)

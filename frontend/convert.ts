@@ -136,8 +136,7 @@ export async function convertStages(request: ConversionRequest): Promise<Convert
       ...request,
       globals: globals.environment,
     })
-    const { table, errors: faults } = bindStages({ parsed, options, globals, facts })
-    errors.push(...faults)
+    const table = bindStages({ parsed, options, globals, facts }, errors)
     failIfAny()
     const target = requireTarget(table, options.target)
     const circle = findCircle(table.stages)
