@@ -140,7 +140,13 @@ describe('stored credentials', () => {
     await failsWith('exit 1', /status 1 \(named in/)
     await failsWith('echo \'{"Username":"u"}\'', /did not print JSON with Username and Secret/)
     await failsWith('yes', /printed more than 262144 characters/)
-    await failsWith('kill -9 $$', /ended with status 128/)
+    await failsWith('echo waiting >&2; kill -9 $$', /was killed \(SIGKILL\): waiting \(named in/)
+    await failsWith(
+      'echo "no session bus" >&2; echo "exit status 1"; exit 1',
+      /ended with status 1: exit status 1; no session bus \(named in/,
+    )
+    await failsWith('echo "gpg: no card" >&2; exit 2', /ended with status 2: gpg: no card \(named/)
+    await failsWith('echo usage >&2', /did not print JSON with Username and Secret: usage \(named/)
   })
 
   it('do not wait for ever for a helper that hangs, nor for what it leaves behind', async () => {
@@ -153,6 +159,42 @@ describe('stored credentials', () => {
     const waiting = helperGet({ ...context, timeoutMs: 600_000, signal: stop.signal }, 'h')
     stop.abort(new Error('the user has enough'))
     await assert.rejects(waiting, /the user has enough/)
+  })
+
+  it('show what a helper that hangs waits for, and do not wait for what holds its standard error', async () => {
+    await putHelper('test', 'echo touch the key >&2; exec sleep 600')
+    const context = { name: 'test', env, signal, timeoutMs: 1000 }
+    await assert.rejects(helperGet(context, 'h'), /did not end in 1 s: touch the key$/)
+    await putHelper('test', 'sleep 60 > /dev/null & echo no card >&2; exit 1')
+    const started = performance.now()
+    await assert.rejects(helperGet({ ...context, timeoutMs: 50_000 }, 'h'), /status 1: no card$/)
+    assert.ok(performance.now() - started < 30_000)
+  })
+
+  it('tell a helper that cannot be started from one that is missing', async () => {
+    await put('bin/docker-credential-test', '#!/absent/shell\n', 0o755)
+    const context = { name: 'test', env, signal }
+    await assert.rejects(
+      helperGet(context, 'h'),
+      /docker-credential-test in \/.*\/bin cannot be started: its interpreter is missing/,
+    )
+    await chmod(join(home, 'bin/docker-credential-test'), 0o644)
+    await assert.rejects(
+      helperGet(context, 'h'),
+      /docker-credential-test could not be run \(EACCES\)/,
+    )
+  })
+
+  it('are not in the error of a helper that fails to store them', async () => {
+    await put('.docker/config.json', JSON.stringify({ credsStore: 'test' }))
+    await putHelper('test', 'read -r json; set -x; : "$json"; echo locked >&2; exit 3')
+    const credentials: Credentials = { kind: 'password', username: 'u', password: 'hun"ter2' }
+    await assert.rejects(storeCredentials('h', credentials, { env, signal }), (error) => {
+      assert.ok(error instanceof RegistryError)
+      assert.match(error.message, /could not store: it ended with status 3: .*locked/)
+      assert.doesNotMatch(error.message, /ter2/)
+      return true
+    })
   })
 
   it('never show what a broken helper printed', async () => {

@@ -20,6 +20,10 @@ describe('redactText', () => {
     assert.equal(redactText('a\u001b[31m\nb\u0000\u202ec'), 'a [31m b c')
   })
 
+  it('masks a secret of several lines, a key for example', () => {
+    assert.equal(redactText('got a key\n-- 1\n-- 2\n.', ['a key\n-- 1\n-- 2']), 'got *** .')
+  })
+
   it('cuts long texts', () => {
     assert.equal(redactText('x'.repeat(600)).length, 501)
   })
