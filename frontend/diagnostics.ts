@@ -5,3 +5,8 @@ export interface Range {
   readonly endLine: number
   readonly endColumn: number
 }
+
+/** The place of a whole line. */
+export function lineRange(line: number): Range {
+  return { startLine: line, startColumn: 0, endLine: line, endColumn: 0 }
+}

@@ -1,4 +1,5 @@
 import { DockerfileError, DockerfileErrors } from './errors.ts'
+import { lineRange } from './diagnostics.ts'
 import type { Directive } from './directives.ts'
 import { detectSyntax } from './directives.ts'
 import type { ArgCommand } from './instructions/arg.ts'
@@ -148,9 +149,8 @@ function checkSyntax(text: string, override: string | undefined): DockerfileErro
     `syntax ${syntax} is not supported: only the built-in Dockerfile language ` +
     '(docker/dockerfile) is, other frontends are never run'
   const line = text.slice(0, Math.max(0, text.indexOf(syntax))).split('\n').length
-  const range = { startLine: line, startColumn: 0, endLine: line, endColumn: 0 }
   return new DockerfileError('unsupported', message, {
-    range: override === undefined ? range : undefined,
+    range: override === undefined ? lineRange(line) : undefined,
     focus: syntax,
   })
 }

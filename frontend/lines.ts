@@ -1,5 +1,5 @@
 import { trimBlanks, trimStartBlanks } from './blanks.ts'
-import type { Range } from './diagnostics.ts'
+import { lineRange, type Range } from './diagnostics.ts'
 import type { Directive } from './directives.ts'
 import { DirectiveReader } from './directives.ts'
 import type { DockerfileErrorDetails } from './errors.ts'
@@ -221,8 +221,4 @@ function withoutLineEnd(line: string): string {
   let end = line.length
   while (end > 0 && (line[end - 1] === '\n' || line[end - 1] === '\r')) end--
   return line.slice(0, end)
-}
-
-function lineRange(line: number): Range {
-  return { startLine: line, startColumn: 0, endLine: line, endColumn: 0 }
 }

@@ -1,3 +1,4 @@
+import { WORD_SEPARATOR } from '../blanks.ts'
 import { readExecForm } from '../exec-form.ts'
 import type { Heredoc } from '../heredoc.ts'
 import type { Instruction } from './instruction.ts'
@@ -33,7 +34,7 @@ export function readList(instruction: Instruction, text: string): readonly strin
     case 'exec':
       return form.args
     case 'shell':
-      return text === '' ? [] : text.split(/[\t\v\f\r ]+/)
+      return text === '' ? [] : text.split(WORD_SEPARATOR)
     case 'not-strings':
       throw notStrings(instruction)
   }

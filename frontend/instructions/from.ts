@@ -1,3 +1,4 @@
+import { WORD_SEPARATOR } from '../blanks.ts'
 import { goQuote } from '../go-format.ts'
 import { docComment } from './doc-comment.ts'
 import type { CommandBase, Instruction } from './instruction.ts'
@@ -21,7 +22,7 @@ const STAGE_NAME = /^[a-z][a-z0-9-_.]*$/
 
 /** `FROM [--platform=p] image [AS name]` (features rows D55, D56). */
 export function parseFrom(instruction: Instruction): FromCommand {
-  const words = instruction.rest === '' ? [] : instruction.rest.split(/[\t\v\f\r ]+/)
+  const words = instruction.rest === '' ? [] : instruction.rest.split(WORD_SEPARATOR)
   const [base, asKeyword, name] = words
   const isNamed = words.length === 3 && asKeyword?.toLowerCase() === 'as'
   if (base === undefined || (words.length !== 1 && !isNamed)) {

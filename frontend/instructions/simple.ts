@@ -1,3 +1,4 @@
+import { WORD_SEPARATOR } from '../blanks.ts'
 import { readCommandLine, readList } from './command-line.ts'
 import type { CommandLine } from './command-line.ts'
 import type { CommandBase, Instruction } from './instruction.ts'
@@ -46,7 +47,7 @@ export function parseProcess(
 export function parseExpose(instruction: Instruction): ListCommand {
   if (instruction.rest === '') throw needsArgument(instruction)
   flagsOf(instruction)
-  const values = instruction.rest.split(/[\t\v\f\r ]+/).sort()
+  const values = instruction.rest.split(WORD_SEPARATOR).sort()
   return { ...commandBase(instruction), kind: 'expose', values }
 }
 

@@ -1,3 +1,5 @@
+import { WORD_SEPARATOR } from '../blanks.ts'
+import { lineRange } from '../diagnostics.ts'
 import type { ParsedDockerfile, RefusedInstruction } from '../dockerfile.ts'
 import type { ArgCommand } from '../instructions/arg.ts'
 import type { FromCommand } from '../instructions/from.ts'
@@ -25,8 +27,7 @@ export function fileFindings(parsed: ParsedDockerfile): Finding[] {
 }
 
 function emptyContinuation(line: number): Finding {
-  const range = { startLine: line, startColumn: 0, endLine: line, endColumn: 0 }
-  const place = { range, comments: [] }
+  const place = { range: lineRange(line), comments: [] }
   return { rule: NO_EMPTY_CONTINUATION, detail: 'Empty continuation line', place }
 }
 
@@ -45,7 +46,7 @@ export function refusedFindings(instruction: RefusedInstruction): Finding[] {
   const { name, rest } = instruction
   if (/^maintainer$/i.test(name)) return [maintainerFinding(instruction)]
   if (!/^from$/i.test(name)) return []
-  const [, asKeyword, stageName, ...more] = rest.split(/[\t\v\f\r ]+/)
+  const [, asKeyword, stageName, ...more] = rest.split(WORD_SEPARATOR)
   if (stageName === undefined) return []
   const names = more.length === 0 ? stageName : ''
   return fromSpellingFindings(instruction, { asKeyword, stageNameAsWritten: names })

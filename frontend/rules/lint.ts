@@ -1,3 +1,4 @@
+import { lineRange } from '../diagnostics.ts'
 import { findDirective } from '../directives.ts'
 import type { ParsedDockerfile, ReadDockerfile } from '../dockerfile.ts'
 import { DockerfileError, DockerfileErrors } from '../errors.ts'
@@ -26,10 +27,7 @@ export function lintConfigOf(
   const text = buildArgs.get(OVERRIDE) ?? directive?.value.split(' ', 1)[0] ?? ''
   const config = parseLintConfig(text)
   if (!('fault' in config)) return config
-  const line = directive?.line ?? 1
-  const range = buildArgs.has(OVERRIDE)
-    ? undefined
-    : { startLine: line, startColumn: 0, endLine: line, endColumn: 0 }
+  const range = buildArgs.has(OVERRIDE) ? undefined : lineRange(directive?.line ?? 1)
   const message = `failed to parse check options: ${config.fault}`
   const error = new DockerfileError('bad-argument', message, { range })
   throw new DockerfileErrors([error], parsed.name, parsed.text)
