@@ -14,7 +14,7 @@ const NAME = String.raw`(?:secret|token|passw(?:or)?d|passphrase|access_?key|aut
 const VALUE = String.raw`(?:\\"(?:(?!\\").)*(?:\\")?|"(?:[^"\\]|\\.)*"?|'[^']*'?|[^\s,;"'}]+)`
 /** `"Secret": "…"`, `token=…`, `--password …`: what shells and libraries trace. */
 const NAMED_SECRET = new RegExp(
-  String.raw`(${NAME}(?:\\?["']\s*[:=]\s*|=|\s*[:=]?\s*(?=["']))|--?[\w-]*${NAME}\s+)${VALUE}`,
+  String.raw`(${NAME}(?:\\?["']\s*[:=]\s*|=|\s*[:=]?\s*(?=["']))|--?[\w-]{0,40}${NAME}\s+)${VALUE}`,
   'gi',
 )
 /** A JSON web token, whole or without its signature. */
