@@ -111,33 +111,33 @@ export async function writeDestination(
   }
   const given = resolve(cwd, dest)
   const { existing, isStream } = await filePlace(given)
-  if (isStream) {
-    // What an open file holds already stays: it has other writers.
-    await pipeline(source, createWriteStream(given, { flags: 'a' }), { signal })
-    return
-  }
   // A link stays, and the file that it leads to is replaced.
-  const path = existing === undefined ? given : await realpath(given)
-  let temporary: string | undefined
+  const path = existing === undefined || isStream ? given : await realpath(given)
+  let written = path
   try {
+    if (isStream) {
+      // What an open file holds already stays: it has other writers.
+      await pipeline(source, createWriteStream(path, { flags: 'a' }), { signal })
+      return
+    }
     await replaceFile(path, async (beside) => {
-      temporary = beside
+      written = beside
       await pipeline(source, createWriteStream(beside, { flags: 'wx' }), { signal })
     })
   } catch (error) {
-    throw unwritable(path, temporary, error)
+    throw unwritable(path, written, error)
   }
 }
 
 /** Node says of a failed write which call failed and not on which file. Other errors are those of the source. */
-function unwritable(path: string, temporary: string | undefined, error: unknown): unknown {
+function unwritable(path: string, written: string, error: unknown): unknown {
   if (!(error instanceof Error && 'syscall' in error)) {
     return error
   }
-  const isOfSource = error.syscall !== 'write' && !('path' in error && error.path === temporary)
+  const isOfSource = error.syscall !== 'write' && !('path' in error && error.path === written)
   return isOfSource
     ? error
-    : new ExportError('destination-unusable', `could not write ${path}: ${error.message}`, {
+    : new ExportError('destination-unusable', `could not write ${path}: ${reasonOf(error)}`, {
         cause: error,
       })
 }

@@ -72,4 +72,11 @@ describe('result files', () => {
     assert.equal(read, 'sha256:1')
     assert.ok((await lstat(path)).isFIFO())
   })
+
+  it('are named with the reason when they cannot be written', async () => {
+    await assert.rejects(writeResultFile('/dev/full', 'sha256:1'), {
+      code: 'destination-unusable',
+      message: 'could not write /dev/full: no space left on device',
+    })
+  })
 })

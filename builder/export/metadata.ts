@@ -1,4 +1,5 @@
 import { appendFile, rm, writeFile } from 'node:fs/promises'
+import { reasonOf } from '../../snapshotter/index.ts'
 import type { BuildResult } from '../image/built-image.ts'
 import type { AnnotationRequest } from '../request.ts'
 import { checkFile } from './destination.ts'
@@ -84,7 +85,7 @@ export async function writeResultFile(path: string, text: string): Promise<void>
     }
     await replaceFile(path, (temporary) => writeFile(temporary, text, { flag: 'wx' }))
   } catch (error) {
-    throw new ExportError('destination-unusable', `could not write ${path}: ${String(error)}`, {
+    throw new ExportError('destination-unusable', `could not write ${path}: ${reasonOf(error)}`, {
       cause: error,
     })
   }
