@@ -25,8 +25,8 @@ export interface FlatImageParts {
 
 /**
  * The files of an image as they are seen after all layers (whiteouts applied), without a mount and without privileges.
- * The files' bytes are unpacked into a directory of ours, every layer apart, by the addon, which resolves no symlink: a hostile
- * layer cannot write outside. Disposing removes them.
+ * The files' bytes are unpacked into a directory of ours, every layer apart, by the addon, which follows symlinks only inside
+ * that: a hostile layer cannot write outside. Disposing removes them.
  */
 export class FlatImage implements AsyncDisposable {
   readonly #layers: MergedLayers<LayerEntry>
