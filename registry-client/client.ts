@@ -1,10 +1,11 @@
 import { anonymous, credentialsFor, type Credentials } from './auth/credentials.ts'
 import type { BlobProgress, BlobSink, BlobSource, GrowingSource } from './blob-stream.ts'
 import { type CopyOptions, type CopySource, copyImage } from './copy.ts'
-import { inOperation, RegistryError } from './errors.ts'
+import { inOperation } from './errors.ts'
 import type { HostClient } from './host-client.ts'
 import { HostClients, type RegistryClientOptions } from './host-clients.ts'
-import { type PullPlace, type PullPlaces, pullPlaces } from './hosts/pull-places.ts'
+import { MirrorNotices } from './hosts/mirror-notices.ts'
+import { type PullPlaces, pullPlaces } from './hosts/pull-places.ts'
 import { directRouting, type Routing } from './hosts/routing.ts'
 import {
   type Descriptor,
@@ -41,13 +42,12 @@ import { deleteManifest, listTags } from './tags.ts'
  * the operation in its message, the signal's reason when aborted, or what a sink or source threw.
  */
 export class RegistryClient implements AsyncDisposable {
-  readonly #options: RegistryClientOptions
   readonly #routing: Routing
   readonly #hosts: HostClients
-  readonly #mirrorsShown = new Set<string>()
+  readonly #mirrors: MirrorNotices
 
   constructor(options: RegistryClientOptions = {}) {
-    this.#options = options
+    this.#mirrors = new MirrorNotices((text) => options.onNotice?.(text))
     this.#routing = options.routing ?? directRouting
     this.#hosts = new HostClients(options, this.#routing)
   }
@@ -60,7 +60,7 @@ export class RegistryClient implements AsyncDisposable {
     return this.#pulling(reference, async (places) => {
       const image = await places(async (place) => {
         const found = await resolve(place.host, place.reference, options)
-        this.#showMirror(reference, place)
+        this.#mirrors.served(reference, place)
         return found
       })
       return { ...image, reference: withDigest(reference, image.top.digest) }
@@ -75,14 +75,7 @@ export class RegistryClient implements AsyncDisposable {
     reference: Reference,
     options: { readonly signal: AbortSignal },
   ): Promise<Descriptor | undefined> {
-    return this.#pulling(reference, async (places) => {
-      try {
-        return await places((place) => presentHead(place, options.signal))
-      } catch (error) {
-        if (error instanceof RegistryError && error.code === 'not-found') return undefined
-        throw error
-      }
-    })
+    return this.#pulling(reference, (places) => head(places, options.signal))
   }
 
   /**
@@ -96,7 +89,7 @@ export class RegistryClient implements AsyncDisposable {
     return this.#pulling(reference, (places) =>
       places(async (place) => {
         const found = await fetchTop(place.host, place.reference, options)
-        this.#showMirror(reference, place)
+        this.#mirrors.served(reference, place)
         return found
       }),
     )
@@ -281,22 +274,4 @@ export class RegistryClient implements AsyncDisposable {
       work(this.#hosts.of(registry)),
     )
   }
-
-  /** The log says which mirror served, once for each repository. */
-  #showMirror(reference: Reference, place: PullPlace): void {
-    const { registry, repository } = place.reference
-    if (registry === reference.registry) return
-    const text = `${familiarName(reference)} comes from the mirror ${registry}/${repository}`
-    if (this.#mirrorsShown.has(text)) return
-    this.#mirrorsShown.add(text)
-    this.#options.onNotice?.(text)
-  }
-}
-
-/** HEAD of what must be there: that a mirror does not have it makes the next place be asked. */
-async function presentHead(place: PullPlace, signal: AbortSignal): Promise<Descriptor> {
-  const found = await head(place.host, place.reference, signal)
-  if (found !== undefined) return found
-  const { registry } = place.reference
-  throw new RegistryError('not-found', `${registry} has no such manifest`, { host: registry })
 }

@@ -1,5 +1,6 @@
 import { RegistryError } from '../errors.ts'
 import type { HostClient } from '../host-client.ts'
+import type { PullPlace, PullPlaces } from '../hosts/pull-places.ts'
 import {
   bestPlatform,
   type Descriptor,
@@ -84,16 +85,29 @@ export function indexTooDeep(): RegistryError {
 }
 
 /**
- * Descriptor of what `reference` points to now, without reading more than needed; undefined when
- * there is no such manifest.
+ * Descriptor of what a reference points to now, without reading more than needed; undefined when
+ * there is no such manifest in any of its places.
  */
 export async function head(
-  host: HostClient,
-  reference: Reference,
+  places: PullPlaces,
   signal: AbortSignal,
 ): Promise<Descriptor | undefined> {
+  try {
+    return await places((place) => headAt(place, signal))
+  } catch (error) {
+    if (error instanceof RegistryError && error.code === 'not-found') return undefined
+    throw error
+  }
+}
+
+/** That a mirror does not have it makes the next place be asked. */
+async function headAt({ host, reference }: PullPlace, signal: AbortSignal): Promise<Descriptor> {
   const target = targetOf(reference)
   const found = await headManifest(host, target, signal)
+  if (found === undefined) {
+    const { registry } = reference
+    throw new RegistryError('not-found', `${registry} has no such manifest`, { host: registry })
+  }
   if (found !== 'unknown') return found
   const { mediaType, digest, bytes } = await getManifest(host, target, { signal })
   return { mediaType, digest, sizeBytes: bytes.byteLength }
