@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { readFile, symlink, utimes, writeFile } from 'node:fs/promises'
+import { chmod, readFile, symlink, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { requires } from '../../snapshotter/testing/requires.ts'
 import { Lab } from './lab/lab.ts'
@@ -87,6 +87,23 @@ describe('mounts of RUN in whole builds', () => {
       const context = await lab.context({ Dockerfile: [...lines, ...last].join('\n') })
       await lab.build(['-o', out, context])
       assert.equal(await readFile(join(out, 'o'), 'utf8'), expected)
+    }
+  })
+
+  it('execute a step again that mounts a directory of another mode', async () => {
+    await using lab = await Lab.open()
+    const { host } = await labRegistry()
+    const out = join(lab.dir, 'out')
+    const lines = [
+      `FROM ${host}/library/debian:bookworm AS all`,
+      'RUN --mount=target=/m,source=x stat -c %a /m > /o',
+      ...['FROM scratch', 'COPY --from=all /o /'],
+    ]
+    const context = await lab.context({ Dockerfile: lines.join('\n'), 'x/f': '' })
+    for (const mode of [0o755, 0o750]) {
+      await chmod(join(context, 'x'), mode)
+      await lab.build(['-o', out, context])
+      assert.equal(await readFile(join(out, 'o'), 'utf8'), `${mode.toString(8)}\n`)
     }
   })
 

@@ -20,9 +20,9 @@ export interface KeyItem {
 /**
  * Digest of what a source selects, told piece by piece: names below it, types, modes, ids, link targets, device numbers,
  * xattrs and bytes, and which files are one (features rows K4, K5). Times are not in it, nor is where the source was found:
- * the same selection from elsewhere is the same content. A directory's own metadata is left out because only its contents
- * are copied; a file's name is in, since it may become the name of the copy. That of a directory is in the key of a COPY
- * too, as BuildKit has it. Neither is where a mount reads: it shows them by its target.
+ * the same selection from elsewhere is the same content. A COPY does not see a directory's own metadata, because only its
+ * contents are copied; a mount does. A file's name is in, since it may become the name of the copy. That of a directory is in
+ * the key of a COPY too, as BuildKit has it. Neither is where a mount reads: it shows them by its target.
  */
 export class ContentKey {
   readonly #writer = new KeyWriter()
@@ -58,6 +58,9 @@ export class ContentKey {
     } else {
       // The whole of a source has no name.
       this.#writer.fields(...(shown === '' ? [] : ['named', shown]), 'directory')
+      if (this.#reader === 'mount' && !isPlain(entry)) {
+        writeEntry(this.#writer, { entry, digest: undefined, hardlinkTo: undefined })
+      }
     }
   }
 
@@ -81,6 +84,11 @@ export class ContentKey {
   finish(): Digest {
     return this.#writer.finish()
   }
+}
+
+/** A directory like most, which needs no word of its own, or the root of a tree, whose metadata means nothing. */
+function isPlain({ path, mode, uid, gid, xattrs = [] }: TreeEntry): boolean {
+  return path === '' || (mode === 0o755 && uid === 0 && gid === 0 && xattrs.length === 0)
 }
 
 function writeEntry(

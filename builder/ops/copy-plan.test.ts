@@ -660,6 +660,19 @@ describe('ContentKey', () => {
     assert.deepEqual(d.mounts, other.mounts)
   })
 
+  it('depends on the mode and owner of a directory in a mount, not in a COPY', async () => {
+    const plain = { dir: true, mode: 0o755 } as const
+    const variants = [plain, { ...plain, mode: 0o750 }, { ...plain, uid: 1 }, { ...plain, gid: 1 }]
+    const all = await Promise.all(
+      variants.map((d) => run({ from: { d, 'd/f': 'f' }, sources: ['d'], dest: '/x' })),
+    )
+    assert.equal(new Set(all.map(({ keys }) => keys.join())).size, 1)
+    assert.equal(new Set(all.map(({ mounts }) => mounts.join())).size, variants.length)
+    const later = { d: { ...plain, mtimeSec: 77 }, 'd/f': 'f' }
+    const { mounts } = await run({ from: later, sources: ['d'], dest: '/x' })
+    assert.deepEqual(mounts, all[0]?.mounts)
+  })
+
   it('depends on names, modes, owners, targets, bytes, and on which names are one file', async () => {
     const variants: Files[] = [
       { 'd/f': 'f' },

@@ -75,13 +75,8 @@ function contentOf(selected: SelectedSource): string {
 
 function beginningAt(selected: SelectedSource): string {
   const { digest } = selected
-  if (typeAt(selected) === 'file') return fileBeginning(digest)
-  const { mode, uid, gid } = directoryAt(selected) ?? PLAIN_DIRECTORY
-  const isPlain = mode === PLAIN_DIRECTORY.mode && uid === 0 && gid === 0
-  return isPlain ? digest : `${digest} ${uid}:${gid} ${mode.toString(8)}`
+  return typeAt(selected) === 'file' ? fileBeginning(digest) : digest
 }
-
-const PLAIN_DIRECTORY = { mode: 0o755, uid: 0, gid: 0 }
 
 /** Of the one thing that a mount is made of. */
 function typeAt(selected: SelectedSource): string | undefined {
@@ -251,7 +246,10 @@ function directoryAt(selected: SelectedSource): DirectoryEntry | undefined {
   return entry?.type === 'dir' && entry.path !== '' ? entry : undefined
 }
 
-/** `pages` with `top` as it is: a mount shows the directory itself, where a copy makes one for its contents. */
+/**
+ * `pages` with `top` as it is: a mount shows the directory itself, where a copy makes one for its contents, or none where
+ * they go to the root.
+ */
 async function* withTop(
   pages: AsyncIterable<readonly PackEntry[]>,
   top: DirectoryEntry,
