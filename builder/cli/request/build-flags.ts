@@ -103,7 +103,7 @@ export const BUILD_FLAGS: FlagSpecs = {
   'on-failure': {
     kind: 'text',
     value: 'ACTION',
-    help: 'After a failed RUN: keep its files for tsbuild shell (default), shell (open one at once), discard',
+    help: 'After a failed RUN: keep its files for tsbuild shell (default, if the disk has room), shell (open one at once), discard',
   },
   output: {
     kind: 'list',
