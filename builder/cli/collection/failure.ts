@@ -17,7 +17,7 @@ export async function notingFailure<T>(
     await rm(file, { force: true })
     return result
   } catch (error) {
-    if (!signal.aborted) await writeFile(file, lineOf(error), { mode: 0o600 }).catch(ifNoFile)
+    if (!signal.aborted) await writeFile(file, lineOf(error), { mode: 0o600 }).catch(ifDiskFails)
     throw error
   }
 }
@@ -25,8 +25,8 @@ export async function notingFailure<T>(
 /** Why a collection failed since this was asked last; told once. */
 export async function takeFailure(root: string): Promise<string | undefined> {
   const file = join(root, FAILURE)
-  const line = await readFile(file, 'utf8').catch(ifNoFile)
-  if (line !== undefined) await rm(file, { force: true }).catch(ifNoFile)
+  const line = await readFile(file, 'utf8').catch(ifDiskFails)
+  if (line !== undefined) await rm(file, { force: true }).catch(ifDiskFails)
   return line
 }
 
@@ -36,6 +36,6 @@ function lineOf(error: unknown): string {
 }
 
 /** A disk that fails here fails elsewhere too, where it matters. */
-function ifNoFile(error: unknown): undefined {
+function ifDiskFails(error: unknown): undefined {
   if (errnoOf(error) === undefined) throw error
 }

@@ -130,19 +130,7 @@ function dockerfilePath(file: string | undefined): DockerfileLocation {
 }
 
 /** Values of a flag; empty ones are of variables that are not set, and count as not given, as in buildx. */
-function written(
-  args: ParsedArgs,
-  flag:
-    | 'cache-from'
-    | 'cache-to'
-    | 'ssh'
-    | 'add-host'
-    | 'secret'
-    | 'output'
-    | 'annotation'
-    | 'allow'
-    | 'build-context',
-): string[] {
+function written(args: ParsedArgs, flag: string): string[] {
   return args.list(flag).filter((text) => text !== '')
 }
 
