@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
-import { link, mkdir, open, rename, rm, stat, utimes } from 'node:fs/promises'
+import { link, mkdir, rename, rm, stat, utimes } from 'node:fs/promises'
 import type { IncomingMessage } from 'node:http'
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
-import { errnoOf, writeFailure } from '../../snapshotter/index.ts'
+import { errnoOf, NamedFile } from '../../snapshotter/index.ts'
 import {
   type Digest,
   digestHex,
@@ -148,18 +148,14 @@ async function save(
 ): Promise<{ readonly digest: Digest; readonly sizeBytes: number }> {
   const hash = createHash('sha256')
   let sizeBytes = 0
-  await using out = await open(file, 'wx', 0o600)
+  await using out = await NamedFile.create(redactUrl(request.url), file)
   for await (const chunk of chunksOf(request, response, options.signal)) {
-    sizeBytes += chunk.length
     hash.update(chunk)
-    if (sizeBytes > options.sizeBytesMax) {
+    if (sizeBytes + chunk.length > options.sizeBytesMax) {
       throw failed(request.url, `it is larger than ${options.sizeBytesMax} bytes`)
     }
-    try {
-      await out.writeFile(chunk)
-    } catch (error) {
-      throw writeFailure(redactUrl(request.url), file, error)
-    }
+    await out.writeAt(sizeBytes, chunk)
+    sizeBytes += chunk.length
   }
   return { digest: digestOfHash(hash), sizeBytes }
 }
