@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { digestHex, digestOf, OCI_INDEX, OCI_MANIFEST } from '../../registry-client/oci/index.ts'
@@ -39,6 +39,10 @@ describe('OciLayout', () => {
     await assert.rejects(layout.find(`@${digestOf('none')}`), { code: 'image-missing' })
     await assert.rejects(layout.find(`@${config.digest}`), { code: 'layout-invalid' })
     await writeFile(layout.blobPath(manifest.digest), '{}')
+    await assert.rejects(layout.find(`@${manifest.digest}`), { code: 'layout-invalid' })
+    // A blob that cannot be read is not one that is missing.
+    await rm(layout.blobPath(manifest.digest))
+    await symlink(digestHex(manifest.digest), layout.blobPath(manifest.digest))
     await assert.rejects(layout.find(`@${manifest.digest}`), { code: 'layout-invalid' })
   })
 })

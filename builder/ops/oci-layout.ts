@@ -10,6 +10,7 @@ import {
   parseDigest,
   parseManifest,
 } from '../../registry-client/oci/index.ts'
+import { errnoOf } from '../../snapshotter/index.ts'
 import { BuildError } from '../errors.ts'
 
 const SMALL_BYTES_MAX = 8 * 1024 * 1024
@@ -48,8 +49,11 @@ export class OciLayout {
 
   /** A manifest that index.json does not list: one of an index, or one whose name another has now. */
   async #unlisted(digest: Digest): Promise<Descriptor | undefined> {
-    const isThere = await stat(this.blobPath(digest)).catch(() => undefined)
-    if (isThere === undefined) return undefined
+    const isMissing = await stat(this.blobPath(digest)).then(
+      () => false,
+      (error: unknown) => errnoOf(error) === 'ENOENT',
+    )
+    if (isMissing) return undefined
     const bytes = await this.read({ digest })
     const parsed = this.#parse(bytes, undefined, `blob ${digest}`)
     const { mediaType } = parsed.kind === 'index' ? parsed.index : parsed.manifest
