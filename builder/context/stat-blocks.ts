@@ -1,4 +1,10 @@
-import { comparePaths, errnoOf, type LayerPath, NamedFile } from '../../snapshotter/index.ts'
+import {
+  comparePaths,
+  DisposableScope,
+  errnoOf,
+  type LayerPath,
+  NamedFile,
+} from '../../snapshotter/index.ts'
 import {
   blockBytes,
   decodeBlock,
@@ -56,23 +62,22 @@ export class StatBlocks implements AsyncDisposable {
       }
       throw error
     }
-    try {
-      const { places, end } = await findBlocks(file)
-      if (places.length > 0) {
-        return new StatBlocks(file, places, end)
-      }
-      await file[Symbol.asyncDispose]()
+    await using opened = new DisposableScope()
+    opened.use(file)
+    const { places, end } = await findBlocks(file)
+    if (places.length === 0) {
       return undefined
-    } catch (error) {
-      await file[Symbol.asyncDispose]()
-      throw error
     }
+    opened.release()
+    return new StatBlocks(file, places, end)
   }
 
   /** Makes a new file. */
   static async create(path: string): Promise<StatBlocks> {
-    const file = await NamedFile.create(WHAT, path)
+    await using made = new DisposableScope()
+    const file = made.use(await NamedFile.create(WHAT, path))
     await file.writeAt(0, MAGIC)
+    made.release()
     return new StatBlocks(file, [], MAGIC.length)
   }
 
