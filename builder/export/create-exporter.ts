@@ -44,7 +44,7 @@ export async function createExporter(
     }
     case 'local': {
       const { LocalExporter } = await import('./local.ts')
-      return LocalExporter.open(output, parts)
+      return LocalExporter.open(output, { ...parts, locks: parts.store.locks })
     }
     case 'tar': {
       const { TarExporter } = await import('./tar.ts')

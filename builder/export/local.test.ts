@@ -2,8 +2,15 @@ import assert from 'node:assert/strict'
 import { lstat, mkdir, readdir, readFile, readlink, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
-import { type Kernel, kernel, type LayerMaker, type MakeOptions } from '../../snapshotter/index.ts'
-import { LocalExporter } from './local.ts'
+import {
+  type Kernel,
+  kernel,
+  type LayerMaker,
+  type MakeOptions,
+  NamedLocks,
+} from '../../snapshotter/index.ts'
+import { StepReporter } from '../solver/steps.ts'
+import { LocalExporter, type LocalParts } from './local.ts'
 import { directoriesTo, ImageMaker, type TarEntry } from './testing/image-maker.ts'
 
 const SIGNAL = new AbortController().signal
@@ -12,16 +19,20 @@ const PLAIN = { mode: 0o755, uid: 0, gid: 0, mtimeSec: 0 }
 
 describe('LocalExporter', () => {
   let maker: ImageMaker
+  let locks: NamedLocks
   beforeEach(async () => {
     maker = await ImageMaker.open()
+    locks = new NamedLocks(kernel, await maker.workDirectory('locks'))
   })
   afterEach(() => maker[Symbol.asyncDispose]())
 
-  const open = (dest: string, more: Partial<Kernel> = {}): Promise<LocalExporter> => {
-    const stdout = new PassThrough()
-    const parts = { kernel: { ...kernel, ...more }, cwd: maker.directory, stdout }
-    return LocalExporter.open({ type: 'local', dest, platformSplit: undefined }, parts)
-  }
+  const partsWith = (more: Partial<Kernel> = {}): LocalParts => ({
+    ...{ kernel: { ...kernel, ...more }, locks },
+    ...{ cwd: maker.directory, stdout: new PassThrough() },
+  })
+
+  const open = (dest: string, more: Partial<Kernel> = {}): Promise<LocalExporter> =>
+    LocalExporter.open({ type: 'local', dest, platformSplit: undefined }, partsWith(more))
 
   const exported = async (layers: readonly (readonly TarEntry[])[]): Promise<string> => {
     const dest = join(maker.directory, 'out')
@@ -169,6 +180,48 @@ describe('LocalExporter', () => {
     }
   })
 
+  it('takes turns with others that write into the same directory', async () => {
+    await symlink('out', join(maker.directory, 'link'))
+    await mkdir(join(maker.directory, 'out'))
+    const dests = ['out', 'link', join(maker.directory, 'out')]
+    const exports = Array.from({ length: 9 }, async (_, i) => {
+      const output = { type: 'local', dest: dests[i % 3] ?? '', platformSplit: undefined } as const
+      const exporter = await LocalExporter.open({ ...output, isMirror: true }, partsWith())
+      const names = ['d/', `d/only-in-${i}`, 'd/in-all', `last-${i}`]
+      const result = await maker.result([
+        names.map((name) =>
+          name.endsWith('/') ? { name, type: 'directory' } : { name, content: `${i}` },
+        ),
+      ])
+      await exporter.export(result, maker.services, SIGNAL)
+    })
+    await Promise.all(exports)
+    const found = (await readdir(join(maker.directory, 'out'), { recursive: true })).toSorted()
+    const last = await readFile(join(maker.directory, 'out/d/in-all'), 'utf8')
+    assert.deepEqual(found, ['d', 'd/in-all', `d/only-in-${last}`, `last-${last}`])
+    assert.deepEqual(await readdir(join(maker.directory, 'locks')), [])
+  })
+
+  it('says that it waits for another export, and stops waiting', async () => {
+    const dest = await maker.workDirectory('out')
+    const { dev, ino } = await lstat(dest)
+    await using _other = await locks.acquire(`export-${dev}-${ino}`, SIGNAL)
+    const stop = new AbortController()
+    const waiting = (await open(dest)).export(
+      await maker.result([]),
+      {
+        ...maker.services,
+        steps: new StepReporter((event) => {
+          if (event.type === 'step-log' && event.text.includes(`another export into ${dest}`))
+            stop.abort(new Error('stopped'))
+        }),
+      },
+      stop.signal,
+    )
+    await assert.rejects(waiting, /^Error: stopped$/)
+    assert.deepEqual(await readdir(dest), [])
+  })
+
   it('says where it could not write, and leaves nothing of its own when it is stopped', async () => {
     const dest = join(maker.directory, 'out')
     const layers = [
@@ -236,10 +289,9 @@ describe('LocalExporter', () => {
   })
 
   it('puts several platforms into one directory, unless one replaces a file of another', async () => {
-    const parts = { kernel, cwd: maker.directory, stdout: new PassThrough() }
     const exporter = await LocalExporter.open(
       { type: 'local', dest: 'dst', platformSplit: false },
-      parts,
+      partsWith(),
     )
     const both = await maker.result([[{ name: 'f', content: 'x' }]], PLATFORMS)
     await assert.rejects(exporter.export(both, maker.services, SIGNAL), {
@@ -253,13 +305,9 @@ describe('LocalExporter', () => {
 
   it('says that the destination is a file', async () => {
     await writeFile(join(maker.directory, 'dst'), '')
-    const parts = { kernel, cwd: maker.directory, stdout: new PassThrough() }
-    await assert.rejects(
-      LocalExporter.open({ type: 'local', dest: 'dst', platformSplit: undefined }, parts),
-      {
-        code: 'destination-unusable',
-        message: /dst is a file/,
-      },
-    )
+    await assert.rejects(open('dst'), {
+      code: 'destination-unusable',
+      message: /dst is a file/,
+    })
   })
 })

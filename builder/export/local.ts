@@ -1,6 +1,12 @@
-import { lstat, mkdir, unlink } from 'node:fs/promises'
+import { lstat, mkdir, stat, unlink } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
-import { errnoOf, type Kernel, KernelError } from '../../snapshotter/index.ts'
+import {
+  errnoOf,
+  type HeldLock,
+  type Kernel,
+  KernelError,
+  type NamedLocks,
+} from '../../snapshotter/index.ts'
 import type { BuildResult, ImageLayer } from '../image/built-image.ts'
 import type { LayerFormat, OutputRequest } from '../request.ts'
 import type { Step } from '../solver/steps.ts'
@@ -19,12 +25,14 @@ type LocalOutput = Extract<OutputRequest, { type: 'local' | 'tar' }>
 
 export interface LocalParts extends Pick<Surroundings, 'cwd' | 'stdout'> {
   readonly kernel: FlatKernel & Pick<Kernel, 'createMaker'> & WorkDirectoryKernel
+  readonly locks: Pick<NamedLocks, 'acquire' | 'tryAcquire'>
 }
 
 /**
  * `type=local` (features row C68): the files of the result in a directory; several platforms go to `linux_amd64/` and so
  * on, all owned by the caller. Files that are there and not in the result stay, unless `isMirror` says otherwise. Whatever stands at a path and is no
- * directory is replaced, never followed or written through. Errors: `destination-unusable`, `export-unsupported`.
+ * directory is replaced, never followed or written through. Exports into one directory take turns: it holds what the last one
+ * says, not the files of two. Errors: `destination-unusable`, `export-unsupported`.
  */
 export class LocalExporter implements Exporter {
   readonly format: LayerFormat = READ_BACK_FORMAT
@@ -74,6 +82,7 @@ export class LocalExporter implements Exporter {
     const { kernel } = this.#parts
     const { epochSec } = result
     await mkdir(dest, { recursive: true, mode: 0o700 })
+    await using _turn = await takeTurn(dest, this.#parts.locks, step, signal)
     await using maker = kernel.createMaker({
       ...{ root: dest, whiteouts: 'plain', userXattr: false },
       ...{ ownership: 'none', files: 'moved', signal },
@@ -101,6 +110,21 @@ export class LocalExporter implements Exporter {
       services.steps.warning(`could not write ${path}: a device needs root`, { step })
     }
   }
+}
+
+/** The lock of the directory, by whatever path it is named. It is not in it: a result may have any file there. */
+async function takeTurn(
+  dest: string,
+  locks: LocalParts['locks'],
+  step: Step,
+  signal: AbortSignal,
+): Promise<HeldLock> {
+  const { dev, ino } = await stat(dest, { bigint: true })
+  const name = `export-${dev}-${ino}`
+  const lock = await locks.tryAcquire(name)
+  if (lock !== undefined) return lock
+  step.log('stdout', `waiting for another export into ${dest}\n`)
+  return locks.acquire(name, signal)
 }
 
 /** A symlink of that name is replaced, as everything below is. */

@@ -3,6 +3,7 @@ import { homedir } from 'node:os'
 import { relative, resolve } from 'node:path'
 import { decodePath, encodePath, type Kernel, type LayerPath } from '../../snapshotter/index.ts'
 import { ExportError } from './errors.ts'
+import { isUsedWorkDirectory } from './work-directory.ts'
 
 /**
  * `mode=delete` (features row C68) removes what is at the destination and not in the result. Throws
@@ -28,11 +29,14 @@ export function keepPaths(
   for (const { path } of entries) kept.add(encodePath(path).toString('latin1'))
 }
 
-/** Removes what is below `root` and not in `kept`; links are removed, never followed. */
+/**
+ * Removes what is below `root` and not in `kept`; links are removed, never followed. What another process unpacks beside it
+ * for an export of its own stays.
+ */
 export async function removeOthers(
   root: string,
   kept: ReadonlySet<string>,
-  kernel: Pick<Kernel, 'removeTree'>,
+  kernel: Pick<Kernel, 'removeTree' | 'tryLock'>,
   signal: AbortSignal,
 ): Promise<void> {
   const visit = async (directory: Buffer, prefix: string): Promise<void> => {
@@ -41,6 +45,7 @@ export async function removeOthers(
       const path = Buffer.concat([directory, Buffer.from('/'), entry.name])
       const name = prefix + entry.name.toString('latin1')
       if (!kept.has(name)) {
+        if (await isUsedWorkDirectory(root, name, kernel)) continue
         await kernel.removeTree(decodePath(path), signal)
       } else if (entry.isDirectory()) {
         await visit(path, `${name}/`)

@@ -45,6 +45,27 @@ export async function openWorkDirectory(
   return own
 }
 
+/**
+ * Whether the entry `name` of `parent` is a work directory that a process uses, of whatever user and state root. Where nobody
+ * can tell it is.
+ */
+export async function isUsedWorkDirectory(
+  parent: string,
+  name: string,
+  kernel: Pick<Kernel, 'tryLock'>,
+): Promise<boolean> {
+  if (!NAME.test(name)) return false
+  try {
+    await using lock = await open(join(parent, name, LOCK), FOUND_FILE)
+    return !kernel.tryLock(lock.fd, 'exclusive')
+  } catch (error) {
+    const errno = errnoOf(error) ?? ''
+    if (errno === 'EACCES' || NO_LOCKS.has(errno)) return true
+    if (errno === 'ENOENT' || errno === 'ENOTDIR' || errno === 'ELOOP') return false
+    throw error
+  }
+}
+
 async function lockedDirectory(
   parent: string,
   kernel: WorkDirectoryKernel,
