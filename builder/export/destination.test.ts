@@ -1,12 +1,26 @@
 import assert from 'node:assert/strict'
-import { mkdtemp, readdir, rm } from 'node:fs/promises'
+import {
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  readlink,
+  realpath,
+  rm,
+  symlink,
+} from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
-import { writeDestination } from './destination.ts'
+import { checkFileDestination, writeDestination } from './destination.ts'
 
 async function* bytes(): AsyncGenerator<Uint8Array> {
   yield Buffer.from('bytes')
+}
+
+async function* twice(): AsyncGenerator<Uint8Array> {
+  yield* bytes()
+  yield* bytes()
 }
 
 describe('writeDestination', () => {
@@ -18,6 +32,35 @@ describe('writeDestination', () => {
       code: 'destination-unusable',
       message: 'could not write /dev/full: no space left on device',
     })
+  })
+
+  it('makes and replaces the file that links lead to, as the check before the build says', async () => {
+    const cwd = await mkdtemp(join(tmpdir(), 'tsbuild-destination-'))
+    try {
+      await mkdir(join(cwd, 'real'))
+      await symlink('real', join(cwd, 'd'))
+      await symlink('../file', join(cwd, 'real/second'))
+      await symlink('d/second', join(cwd, 'first'))
+      await symlink('absent/file', join(cwd, 'far'))
+      await symlink('circle', join(cwd, 'circle'))
+      const check = (dest: string): Promise<void> =>
+        checkFileDestination(dest, 'oci', { cwd, stdout: new PassThrough() })
+      await check('first')
+      await write('first', bytes(), cwd)
+      assert.equal(await readFile(join(cwd, 'file'), 'utf8'), 'bytes')
+      await check('d/second')
+      await write('d/second', twice(), cwd)
+      assert.equal(await readFile(join(cwd, 'file'), 'utf8'), 'bytesbytes')
+      assert.equal(await readlink(join(cwd, 'first')), 'd/second')
+      assert.deepEqual(await readdir(join(cwd, 'real')), ['second'])
+      await assert.rejects(check('far'), {
+        code: 'destination-unusable',
+        message: `could not write output type=oci: the directory of ${await realpath(cwd)}/absent/file, where dest far leads, does not exist`,
+      })
+      await assert.rejects(check('circle'), { code: 'destination-unusable', message: /circle: / })
+    } finally {
+      await rm(cwd, { recursive: true })
+    }
   })
 
   it('throws what the source threw, and leaves no file', async () => {

@@ -1,11 +1,11 @@
 import { createWriteStream } from 'node:fs'
-import { access, constants, realpath } from 'node:fs/promises'
+import { access, constants } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { reasonOf } from '../../snapshotter/index.ts'
 import { ExportError } from './errors.ts'
-import { filePlace, statIfThere } from './file-place.ts'
+import { filePlace, linkedPlace, statIfThere } from './file-place.ts'
 import { replaceFile } from './replace-file.ts'
 
 /** Standard output as exporters see it. */
@@ -29,7 +29,8 @@ export async function checkFileDestination(
   { cwd, stdout }: Surroundings,
 ): Promise<void> {
   if (dest !== '-') {
-    await checkFile(resolve(cwd, dest), `output type=${type}`, `dest ${dest}`)
+    const options = { shown: `dest ${dest}`, followsLinks: true }
+    await checkFile(resolve(cwd, dest), `output type=${type}`, options)
   } else if (stdout.isTTY === true) {
     throw new ExportError(
       'destination-unusable',
@@ -39,10 +40,16 @@ export async function checkFileDestination(
 }
 
 /**
- * Checks that `given` can be made or replaced. Throws `destination-unusable` for a directory, a parent that is missing or may
- * not be written. `what` and `shown` are words for the message.
+ * Checks that `given` can be made or replaced: itself, or with `followsLinks` the file that it leads to. Throws
+ * `destination-unusable` for a directory, a parent that is missing or may not be written. `what` and `shown` are words for the
+ * message.
  */
-export async function checkFile(given: string, what: string, shown: string = given): Promise<void> {
+export async function checkFile(
+  given: string,
+  what: string,
+  options: { readonly shown?: string; readonly followsLinks?: boolean } = {},
+): Promise<void> {
+  const { shown = given, followsLinks = false } = options
   const { existing, isStream } = await filePlace(given)
   const refuse = (reason: string): ExportError =>
     new ExportError('destination-unusable', `could not write ${what}: ${reason}`)
@@ -53,9 +60,11 @@ export async function checkFile(given: string, what: string, shown: string = giv
     await checkWritable(given, what)
     return
   }
-  const parent = dirname(existing === undefined ? given : await realpath(given))
+  const place = followsLinks ? await linkedPlace(given) : given
+  const parent = dirname(place)
   if ((await statIfThere(parent))?.isDirectory() !== true) {
-    throw refuse(`the directory of ${shown} does not exist`)
+    const meant = place === given ? shown : `${place}, where ${shown} leads,`
+    throw refuse(`the directory of ${meant} does not exist`)
   }
   await checkWritable(parent, what)
 }
@@ -110,9 +119,9 @@ export async function writeDestination(
     return
   }
   const given = resolve(cwd, dest)
-  const { existing, isStream } = await filePlace(given)
-  // A link stays, and the file that it leads to is replaced.
-  const path = existing === undefined || isStream ? given : await realpath(given)
+  const { isStream } = await filePlace(given)
+  // A link stays, and the file that it leads to is made or replaced.
+  const path = isStream ? given : await linkedPlace(given)
   let written = path
   try {
     if (isStream) {

@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process'
 import { mkdtemp, open, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { filePlace } from './file-place.ts'
+import { filePlace, isFollowed } from './file-place.ts'
 
 describe('filePlace', () => {
   let directory = ''
@@ -40,5 +40,16 @@ describe('filePlace', () => {
     for (const path of [descriptor, join(directory, 'first'), join(directory, 'second')]) {
       assert.equal(await isStream(path), true, path)
     }
+  })
+})
+
+describe('isFollowed', () => {
+  it('is false for a link of another user in a directory that all may write', () => {
+    const tmp = { uid: 0, mode: 0o41777 }
+    assert.equal(isFollowed(1001, tmp, 1000), false)
+    assert.equal(isFollowed(1001, { uid: 1000, mode: 0o1777 }, 0), false)
+    assert.equal(isFollowed(1000, tmp, 1000), true)
+    assert.equal(isFollowed(0, tmp, 1000), true)
+    assert.equal(isFollowed(1001, { uid: 0, mode: 0o755 }, 1000), true)
   })
 })

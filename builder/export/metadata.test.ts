@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { lstat, readFile, writeFile } from 'node:fs/promises'
+import { lstat, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { digestOf } from '../../registry-client/oci/index.ts'
 import {
@@ -71,6 +71,21 @@ describe('result files', () => {
     const [read] = await Promise.all([readFile(path, 'utf8'), writeResultFile(path, 'sha256:1')])
     assert.equal(read, 'sha256:1')
     assert.ok((await lstat(path)).isFIFO())
+  })
+
+  it('take the place of a link, and leave what it leads to', async () => {
+    await using maker = await ImageMaker.open()
+    const path = join(maker.directory, 'iid')
+    await writeFile(join(maker.directory, 'other'), 'kept')
+    for (const target of ['other', 'absent']) {
+      await symlink(target, path)
+      await prepareResultFile(path, 'iidfile')
+      await writeResultFile(path, 'sha256:1')
+      assert.ok((await lstat(path)).isFile())
+      await rm(path)
+    }
+    assert.deepEqual(await readdir(maker.directory), ['other'])
+    assert.equal(await readFile(join(maker.directory, 'other'), 'utf8'), 'kept')
   })
 
   it('are named with the reason when they cannot be written', async () => {
