@@ -1,8 +1,5 @@
 import assert from 'node:assert/strict'
-import { once } from 'node:events'
 import { chmod, mkdir, mkdtemp, readFile, readdir, rm, utimes, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import {
@@ -20,6 +17,7 @@ import { rootManifest } from './export/layout-files.ts'
 import { imageIdOf } from './export/metadata.ts'
 import { ImageStore } from './image/image-store.ts'
 import type { BuildRequest } from './request.ts'
+import { serveHttp } from './ops/testing/http-server.ts'
 import { packEntries } from './worker/pack.ts'
 import type {
   MakeLayerRequest,
@@ -278,19 +276,16 @@ describe('build', () => {
     // The ADD fails once the context was asked for, which gets no answer.
     let refuse: () => void = () => undefined
     const asked = new Promise<void>((resolve) => (refuse = resolve))
-    const server = createServer((request, response) => {
+    await using server = await serveHttp((request, response) => {
       if (request.url === '/hung') refuse()
       else void asked.then(() => response.writeHead(404).end())
     })
-    await once(server.listen(0, '127.0.0.1'), 'listening')
-    const base = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+    const base = `http://${server.host}`
     const failing = bench.build({
       buildArgs: new Map([['URL', `${base}/missing`]]),
       namedContexts: new Map([['hung', { kind: 'http', url: `${base}/hung` }]]),
     })
     await assert.rejects(failing, { message: /missing.*404/ })
-    server.closeAllConnections()
-    server.close()
   })
 
   it('executes nothing when nothing changed, nor when only a time did', async () => {

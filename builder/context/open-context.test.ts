@@ -9,8 +9,6 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs'
-import { createServer, type Server } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
@@ -19,6 +17,7 @@ import { kernel } from '../../snapshotter/index.ts'
 import { temporaryPaths } from '../../snapshotter/testing/temporary-directory.ts'
 import { CopyError } from '../ops/copy-errors.ts'
 import { serveGit } from '../ops/testing/git-server.ts'
+import { type HttpServer, serveHttp } from '../ops/testing/http-server.ts'
 import { classifyInput } from './archive-bytes.ts'
 import type { FilesLocation, OpenContext, OpenOptions } from './context-parts.ts'
 import { hostReader, readDockerfile } from './dockerfile.ts'
@@ -28,23 +27,19 @@ import { openContext } from './open-context.ts'
 describe('openContext', () => {
   let directory = ''
   let tar = ''
-  let server: Server
+  let server: HttpServer
   let base = ''
   const served = new Map<string, Uint8Array>()
 
   before(async () => {
-    server = createServer((request, response) => {
+    server = await serveHttp((request, response) => {
       const bytes = served.get(request.url ?? '')
       response.writeHead(bytes === undefined ? 404 : 200).end(bytes)
     })
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-    base = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+    base = `http://${server.host}`
   })
 
-  after(async () => {
-    server.closeAllConnections()
-    await new Promise((resolve) => server.close(resolve))
-  })
+  after(() => server[Symbol.asyncDispose]())
 
   beforeEach(() => {
     directory = mkdtempSync(join(tmpdir(), 'tsbuild-context-'))

@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict'
 import { chmod, readdir, readFile, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { requires } from '../../snapshotter/testing/requires.ts'
+import { serveHttp } from '../ops/testing/http-server.ts'
 import { assertFails } from './lab/assert-fails.ts'
 import { mustRun } from './lab/cli.ts'
 import { Lab } from './lab/lab.ts'
@@ -68,22 +67,16 @@ describe('bad input', () => {
     await using lab = await Lab.open()
     let tellHangs = (): void => {}
     const hangs = new Promise<void>((resolve) => (tellHangs = resolve))
-    const server = createServer((request, response) => {
+    await using server = await serveHttp((request, response) => {
       if (request.url === '/hangs') return tellHangs()
       void hangs.then(() => response.writeHead(404).end())
     })
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-    try {
-      const base = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
-      const context = await lab.context({
-        Dockerfile: `FROM scratch\nADD ${base}/hangs /a\nADD ${base}/fails /b\n`,
-      })
-      const result = await lab.tsbuild(['build', '--progress=plain', context])
-      await assertFails(lab, result, 1, /fails.*404/, />>> ADD .*fails/, /hangs .*\n#2 CANCELED/)
-    } finally {
-      server.closeAllConnections()
-      server.close()
-    }
+    const base = `http://${server.host}`
+    const context = await lab.context({
+      Dockerfile: `FROM scratch\nADD ${base}/hangs /a\nADD ${base}/fails /b\n`,
+    })
+    const result = await lab.tsbuild(['build', '--progress=plain', context])
+    await assertFails(lab, result, 1, /fails.*404/, />>> ADD .*fails/, /hangs .*\n#2 CANCELED/)
   })
 
   it('takes empty values, those of variables that are not set, for none, as buildx does', async () => {
@@ -180,23 +173,18 @@ describe('bad input', () => {
 
   it('refuses a wrong password and stores nothing', async () => {
     await using lab = await Lab.open()
-    const server = createServer((_request, response) => {
+    await using server = await serveHttp((_request, response) => {
       response.writeHead(401, { 'WWW-Authenticate': 'Basic realm="lab"' })
       response.end('{"errors":[{"code":"UNAUTHORIZED","message":"authentication required"}]}')
     })
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-    try {
-      const host = `127.0.0.1:${(server.address() as AddressInfo).port}`
-      const result = await lab.tsbuild(['login', '-u', 'me', '--password-stdin', host], {
-        input: 'pass word\n',
-      })
-      await assertFails(lab, result, 1, new RegExp(host), /unauthorized|credentials|password/i)
-      assert.doesNotMatch(result.text, /pass word/)
-      const context = await lab.context({ Dockerfile: `FROM ${host}/x\n` })
-      await assertFails(lab, await lab.tsbuild([context]), 1, new RegExp(host), /tsbuild login/)
-    } finally {
-      server.close()
-    }
+    const { host } = server
+    const result = await lab.tsbuild(['login', '-u', 'me', '--password-stdin', host], {
+      input: 'pass word\n',
+    })
+    await assertFails(lab, result, 1, new RegExp(host), /unauthorized|credentials|password/i)
+    assert.doesNotMatch(result.text, /pass word/)
+    const context = await lab.context({ Dockerfile: `FROM ${host}/x\n` })
+    await assertFails(lab, await lab.tsbuild([context]), 1, new RegExp(host), /tsbuild login/)
   })
 
   it('names the image whose digest does not exist', async () => {

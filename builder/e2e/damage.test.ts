@@ -1,11 +1,10 @@
 import assert from 'node:assert/strict'
-import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { chmod, readdir, readFile, rm, writeFile } from 'node:fs/promises'
-import { createServer, type Server } from 'node:http'
 import { join } from 'node:path'
 import { digestHex, digestOf } from '../../registry-client/oci/index.ts'
 import { requires } from '../../snapshotter/testing/requires.ts'
+import { serveHttp } from '../ops/testing/http-server.ts'
 import { mustRun } from './lab/cli.ts'
 import { Lab } from './lab/lab.ts'
 import { labRegistry } from './lab/registry.ts'
@@ -148,27 +147,15 @@ describe('a state root that is damaged', () => {
 
   it('has its downloads fetched again', async () => {
     await using lab = await Lab.open()
-    const server = createServer((_request, response) => response.end('right\n'))
-    await once(server.listen(0, '127.0.0.1'), 'listening')
-    try {
-      const digest = digestOf('right\n')
-      const add = `ADD --checksum=${digest} http://127.0.0.1:${portOf(server)}/f`
-      const context = await lab.context({ Dockerfile: `FROM scratch\n${add} /f\n` })
-      await lab.build([context])
-      await damage(join(lab.stateRoot, 'contexts/downloads', digestHex(digest)))
-      await writeFile(join(context, 'Dockerfile'), `FROM scratch\n${add} /g\n`)
-      const out = join(lab.dir, 'out')
-      await lab.build(['-o', `type=local,dest=${out}`, context])
-      assert.equal(await readFile(join(out, 'g'), 'utf8'), 'right\n')
-    } finally {
-      server.closeAllConnections()
-      server.close()
-    }
+    await using server = await serveHttp((_request, response) => response.end('right\n'))
+    const digest = digestOf('right\n')
+    const add = `ADD --checksum=${digest} http://${server.host}/f`
+    const context = await lab.context({ Dockerfile: `FROM scratch\n${add} /f\n` })
+    await lab.build([context])
+    await damage(join(lab.stateRoot, 'contexts/downloads', digestHex(digest)))
+    await writeFile(join(context, 'Dockerfile'), `FROM scratch\n${add} /g\n`)
+    const out = join(lab.dir, 'out')
+    await lab.build(['-o', `type=local,dest=${out}`, context])
+    assert.equal(await readFile(join(out, 'g'), 'utf8'), 'right\n')
   })
 })
-
-function portOf(server: Server): number {
-  const address = server.address()
-  assert.ok(address !== null && typeof address === 'object')
-  return address.port
-}

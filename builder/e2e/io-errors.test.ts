@@ -2,10 +2,11 @@ import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readdir, readFile, stat } from 'node:fs/promises'
-import { createServer, type ServerResponse } from 'node:http'
+import type { ServerResponse } from 'node:http'
 import { extname, join, relative } from 'node:path'
 import { requires } from '../../snapshotter/testing/requires.ts'
 import { serveFiles } from '../ops/testing/git-server.ts'
+import { type HttpServer, serveHttp } from '../ops/testing/http-server.ts'
 import { CLI, type CommandResult, mustRun, PROJECT, runCommand } from './lab/cli.ts'
 import { Lab } from './lab/lab.ts'
 import { labRegistry } from './lab/registry.ts'
@@ -38,50 +39,29 @@ RUN cat /x/a /held > /out
 const OLD_CONTEXT = join(PROJECT, 'docs/decisions')
 
 /** A server that the build asks in its beginning: for the file of its first step, or for the repository that is its context. */
-class HoldingServer implements AsyncDisposable {
-  readonly #server = createServer((request, response) => {
-    this.#ask()
-    void this.#released.then(() => this.#answer(request.url ?? '', response))
-  })
-  readonly #repositories: string
-  #ask = (): void => undefined
-  #release = (): void => undefined
-  readonly #asked = new Promise<void>((resolve) => (this.#ask = resolve))
-  readonly #released = new Promise<void>((resolve) => (this.#release = resolve))
-
-  private constructor(repositories: string) {
-    this.#repositories = repositories
-  }
-
-  static async open(repositories: string): Promise<HoldingServer> {
-    const server = new HoldingServer(repositories)
-    await once(server.#server.listen(0, '127.0.0.1'), 'listening')
-    return server
-  }
-
-  get url(): string {
-    const address = this.#server.address()
-    assert.ok(address !== null && typeof address === 'object')
-    return `http://127.0.0.1:${address.port}`
-  }
-
+interface HoldingServer extends HttpServer {
   /** Waits for the build, and lets it go on after `meanwhile`. */
-  async hold(meanwhile: () => Promise<void>): Promise<void> {
-    await this.#asked
-    await meanwhile()
-    this.#release()
-  }
+  hold(meanwhile: () => Promise<void>): Promise<void>
+}
 
-  #answer(path: string, response: ServerResponse): void {
+async function holdingServer(repositories: HttpServer): Promise<HoldingServer> {
+  let [ask, release] = [(): void => {}, (): void => {}]
+  const asked = new Promise<void>((resolve) => (ask = resolve))
+  const released = new Promise<void>((resolve) => (release = resolve))
+  const answer = (path: string, response: ServerResponse): void => {
     if (path === '/held') response.end('held')
-    else response.writeHead(302, { location: `${this.#repositories}${path}` }).end()
+    else response.writeHead(302, { location: `http://${repositories.host}${path}` }).end()
   }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#server.closeAllConnections()
-    this.#server.close()
-    await once(this.#server, 'close')
+  const server = await serveHttp((request, response) => {
+    ask()
+    void released.then(() => answer(request.url ?? '', response))
+  })
+  const hold = async (meanwhile: () => Promise<void>): Promise<void> => {
+    await asked
+    await meanwhile()
+    release()
   }
+  return { ...server, hold }
 }
 
 /** Where a build is made whose context is a directory, or a repository. */
@@ -107,15 +87,16 @@ class Place implements AsyncDisposable {
     const lab = await Lab.open()
     const directory = await lab.context(FILES)
     const repositories = await serveFiles(lab.dir)
-    const server = await HoldingServer.open(`http://${repositories.host}`)
+    const server = await holdingServer(repositories)
     if (kind === 'repository') await publish(directory, join(lab.dir, 'r.git'))
-    const context = kind === 'repository' ? `${server.url}/r.git#main` : directory
+    const context = kind === 'repository' ? `http://${server.host}/r.git#main` : directory
     return new Place({ lab, server, context, repositories })
   }
 
   async command(): Promise<string[]> {
     const base = `${(await labRegistry()).host}/library/busybox`
-    const args = ['--build-arg', `URL=${this.server.url}/held`, '--build-arg', `BASE=${base}`]
+    const held = `http://${this.server.host}/held`
+    const args = ['--build-arg', `URL=${held}`, '--build-arg', `BASE=${base}`]
     const contexts = ['--build-context', `old=${OLD_CONTEXT}`, this.#context]
     return ['build', '--progress=plain', ...args, '-t', 'made', ...contexts]
   }

@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict'
-import { once } from 'node:events'
 import { readdir } from 'node:fs/promises'
-import { createServer, type Server } from 'node:http'
 import { join } from 'node:path'
 import { requires } from '../../snapshotter/testing/requires.ts'
+import { serveHttp } from '../ops/testing/http-server.ts'
 import { Lab } from './lab/lab.ts'
 import { labRegistry } from './lab/registry.ts'
 
@@ -15,12 +14,6 @@ async function names(lab: Lab): Promise<string[]> {
 async function prune(lab: Lab, ...flags: string[]): Promise<void> {
   const result = await lab.tsbuild(['prune', '-f', ...flags])
   assert.equal(result.status, 0, result.text)
-}
-
-function portOf(server: Server): number {
-  const address = server.address()
-  assert.ok(address !== null && typeof address === 'object')
-  return address.port
 }
 
 describe('tsbuild prune', () => {
@@ -111,25 +104,19 @@ describe('tsbuild prune', () => {
     const ready = new Promise<void>((resolve) => (tellReady = resolve))
     const released = new Promise<void>((resolve) => (release = resolve))
     // The step tells that it has the mount, and waits until everything was pruned.
-    const server = createServer((_request, response) => {
+    await using server = await serveHttp((_request, response) => {
       tellReady()
       void released.then(() => response.end())
     })
-    await once(server.listen(0, '127.0.0.1'), 'listening')
-    try {
-      const step = `echo x > /c/f && wget -qO- http://127.0.0.1:${portOf(server)} && cat /c/f`
-      const context = await lab.context({
-        Dockerfile: `FROM ${host}/library/busybox\nRUN --mount=type=cache,target=/c ${step}\n`,
-      })
-      const building = lab.build(['--network=host', '--allow=network.host', context])
-      await Promise.race([ready, building])
-      await prune(lab, '--all', '--images')
-      release()
-      await building
-    } finally {
-      server.closeAllConnections()
-      server.close()
-    }
+    const step = `echo x > /c/f && wget -qO- http://${server.host} && cat /c/f`
+    const context = await lab.context({
+      Dockerfile: `FROM ${host}/library/busybox\nRUN --mount=type=cache,target=/c ${step}\n`,
+    })
+    const building = lab.build(['--network=host', '--allow=network.host', context])
+    await Promise.race([ready, building])
+    await prune(lab, '--all', '--images')
+    release()
+    await building
   })
 
   it('names what was typed when an image is missing', async () => {

@@ -8,6 +8,7 @@ import { digestOf } from '../../registry-client/oci/index.ts'
 import { temporaryPaths } from '../../snapshotter/testing/temporary-directory.ts'
 import { CopyError, type CopyErrorCode } from './copy-errors.ts'
 import { type Download, download, type DownloadRequest, redactUrl } from './http.ts'
+import { serveHttp } from './testing/http-server.ts'
 
 describe('download', () => {
   let directory = ''
@@ -141,7 +142,7 @@ describe('download', () => {
   })
 
   it('follows redirects and keeps headers to the host that they are for', async () => {
-    const elsewhere = createServer((request, response) => {
+    await using elsewhere = await serveHttp((request, response) => {
       requests.push({
         url: request.url ?? '',
         etag: undefined,
@@ -149,15 +150,11 @@ describe('download', () => {
       })
       response.end('there')
     })
-    await new Promise<void>((resolve) => elsewhere.listen(0, '127.0.0.1', resolve))
-    const { port } = elsewhere.address() as AddressInfo
     handle = (request, response) => {
-      const location = request.url === '/f' ? '/g' : `http://127.0.0.1:${port}/h`
+      const location = request.url === '/f' ? '/g' : `http://${elsewhere.host}/h`
       response.writeHead(302, { location }).end()
     }
     const { digest } = await get({ headers: { authorization: 'Bearer x' } })
-    elsewhere.closeAllConnections()
-    elsewhere.close()
     assert.equal(digest, digestOf('there'))
     assert.deepEqual(
       requests.map(({ url, authorization }) => [url, authorization]),

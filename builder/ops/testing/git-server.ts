@@ -1,18 +1,14 @@
 import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
-import { createServer, type IncomingHttpHeaders, type Server, type ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import type { IncomingHttpHeaders, ServerResponse } from 'node:http'
 import { join } from 'node:path'
 import { buffer } from 'node:stream/consumers'
+import { type HttpServer, serveHttp } from './http-server.ts'
 
 /** The bare repositories below a directory, served by git itself to whoever logs in. */
-export async function serveGit(
-  root: string,
-  login: string,
-): Promise<AsyncDisposable & { readonly host: string }> {
+export async function serveGit(root: string, login: string): Promise<HttpServer> {
   const wanted = `Basic ${Buffer.from(login).toString('base64')}`
-  const server = createServer((request, response) => {
+  return await serveHttp((request, response) => {
     if (request.headers.authorization !== wanted) {
       response.writeHead(401, { 'www-authenticate': 'Basic realm="git"' }).end()
       return
@@ -29,32 +25,17 @@ export async function serveGit(
     request.pipe(cgi.stdin)
     void buffer(cgi.stdout).then((bytes) => answer(bytes, response))
   })
-  return await listening(server)
 }
 
 /** The files below a directory as any web server has them: what git calls a dumb server. */
-export async function serveFiles(
-  root: string,
-): Promise<AsyncDisposable & { readonly host: string }> {
-  const server = createServer((request, response) => {
+export async function serveFiles(root: string): Promise<HttpServer> {
+  return await serveHttp((request, response) => {
     const { pathname } = new URL(request.url ?? '', 'http://server')
     readFile(join(root, pathname)).then(
       (bytes) => response.end(bytes),
       () => response.writeHead(404).end(),
     )
   })
-  return await listening(server)
-}
-
-async function listening(server: Server): Promise<AsyncDisposable & { readonly host: string }> {
-  await once(server.listen(0, '127.0.0.1'), 'listening')
-  return {
-    host: `127.0.0.1:${(server.address() as AddressInfo).port}`,
-    async [Symbol.asyncDispose]() {
-      server.closeAllConnections()
-      await new Promise((resolve) => server.close(resolve))
-    },
-  }
 }
 
 function fromHeaders(headers: IncomingHttpHeaders): Record<string, string> {
