@@ -6,7 +6,8 @@ import {
   type PackEntry,
   parentOf,
 } from '../../snapshotter/index.ts'
-import { type ArchiveContents, unpackArchive } from './archive.ts'
+import type { ArchiveContents } from './archive.ts'
+import { CopyArchives } from './copy-archives.ts'
 import { type DraftLeaf, LayerDraft, leafOf } from './copy-draft.ts'
 import { copyOver, mergeLists, nonDirectory } from './copy-merge.ts'
 import { CopyChanges } from './copy-changes.ts'
@@ -17,7 +18,6 @@ import type { SelectedMatch, SelectedSource } from './copy-select.ts'
 import type { SourceTree, TreeView } from './copy-source.ts'
 import type { ItemPages } from './merged-lists.ts'
 import type { SelectedItem } from './selection-file.ts'
-import { SortedArchive } from './sorted-archive.ts'
 
 export interface PlanCopyOptions {
   readonly node: Pick<CopyNode, 'dest' | 'destIsDirectory' | 'chown' | 'chmod' | 'epochSec'>
@@ -50,6 +50,7 @@ export async function* planCopy(options: PlanCopyOptions): AsyncGenerator<readon
   for (const selected of options.selection) {
     await copier.copySource(selected)
   }
+  await copier.endArchives()
   yield* mergeLists(draft.items(), copier.lists(), options.base)
   yield* copier.unpacked()
 }
@@ -62,13 +63,13 @@ class Copier {
   readonly #lists: ItemPages[] = []
   /** The last of them while single files come; by path. */
   readonly #files = new Map<LayerPath, SelectedItem>()
-  /** The only thing that is copied. */
-  #archive: SortedArchive | undefined
+  readonly #archives: CopyArchives
 
   constructor(draft: LayerDraft, options: PlanCopyOptions, changes: CopyChanges) {
     this.#draft = draft
     this.#options = options
     this.#changes = changes
+    this.#archives = new CopyArchives(draft, options, changes)
   }
 
   lists(): readonly ItemPages[] {
@@ -76,15 +77,18 @@ class Copier {
     return this.#lists
   }
 
-  /** What is in an archive that `draft` and `lists` do not have: all of it is below what they have. */
+  async endArchives(): Promise<void> {
+    await this.#archives.end()
+  }
+
+  /** What is in archives that `draft` and `lists` do not have: all of it is below what they have. */
   async *unpacked(): AsyncGenerator<readonly PackEntry[]> {
-    if (this.#archive !== undefined) {
-      yield* this.#archive.pages()
-    }
+    yield* this.#archives.pages()
   }
 
   async copySource(selected: SelectedSource): Promise<void> {
     if (selected.type === 'inline') {
+      await this.#archives.settle()
       await this.#copyLeaf(selected.name, this.#changes.fileOf(selected.content))
       return
     }
@@ -95,46 +99,17 @@ class Copier {
           ? await this.#options.openArchive(tree, match)
           : undefined
       if (archive !== undefined) {
-        await this.#unpack(archive)
-      } else if (match.entry.type === 'dir') {
+        await this.#settle()
+        await this.#archives.add(archive)
+        continue
+      }
+      await this.#archives.settle()
+      if (match.entry.type === 'dir') {
         await this.#copyDirectory(tree, match, source.isRemote)
       } else {
         await this.#copyLeaf(match.name, this.#changes.leafOf(tree, match))
       }
     }
-  }
-
-  async #unpack(archive: ArchiveContents): Promise<void> {
-    await this.#settle()
-    const { node, selection } = this.#options
-    const target = await resolveForWriting(this.#draft, node.dest)
-    await makeDirectories(this.#draft, target, { ...this.#changes.madeDirectory, mode: 0o755 })
-    const { owner, timeSec } = this.#changes
-    const isAlone = selection.length === 1 && matchCount(selection[0]) === 1
-    if (!isAlone || !(await this.#unpackSorted(archive, target))) {
-      await unpackArchive({ draft: this.#draft, target, archive, owner, timeSec })
-    }
-  }
-
-  /** An archive that nothing is copied before or after goes into the layer page by page, if it can; else false. */
-  async #unpackSorted({ sorted, root }: ArchiveContents, path: LayerPath): Promise<boolean> {
-    const directory = await this.#draft.lookup(path)
-    if (sorted === undefined || directory?.type !== 'dir') {
-      return false
-    }
-    const { owner, timeSec } = this.#changes
-    const target = { ...directory, path }
-    const { base } = this.#options
-    const archive = new SortedArchive({ base, target, sorted, root, owner, timeSec })
-    const count = await archive.count()
-    if (count === undefined) {
-      return false
-    }
-    if (count > 0) {
-      await this.#draft.touchDirectory(path)
-    }
-    this.#archive = archive
-    return true
   }
 
   /** Makes what has to exist above the destination, whatever is copied (features row D96). */
@@ -239,10 +214,6 @@ class Copier {
       await this.#draft.touchDirectory(path, metadata)
     }
   }
-}
-
-function matchCount(selected: SelectedSource | undefined): number {
-  return selected?.type === 'path' ? selected.matches.length : 0
 }
 
 async function* onePage<T>(items: readonly T[]): AsyncGenerator<readonly T[]> {

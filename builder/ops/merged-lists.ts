@@ -1,29 +1,33 @@
-import { comparePaths } from '../../snapshotter/index.ts'
+import { comparePaths, type LayerPath } from '../../snapshotter/index.ts'
 import type { SelectedItem } from './selection-file.ts'
 
+export interface ListItem {
+  readonly entry: { readonly path: LayerPath }
+}
+
 /** A list that is sorted by path. */
-export type ItemPages = AsyncIterable<readonly SelectedItem[]>
+export type ItemPages<I extends ListItem = SelectedItem> = AsyncIterable<readonly I[]>
 
 /** What one list has at a path. */
-export interface Contribution extends SelectedItem {
+export type Contribution<I extends ListItem = SelectedItem> = I & {
   /** Which one, from 0. */
   readonly list: number
 }
 
 /** Reads several lists in the order of their paths; a page of each is in memory. */
-export class MergedLists {
+export class MergedLists<I extends ListItem = SelectedItem> {
   /** Those that have a current item, the least one last. */
-  readonly #ready: Cursor[] = []
+  readonly #ready: Cursor<I>[] = []
   /** Those whose page is at its end. */
-  #spent: Cursor[]
-  #next: readonly Contribution[] | undefined
+  #spent: Cursor<I>[]
+  #next: readonly Contribution<I>[] | undefined
 
-  constructor(lists: readonly ItemPages[]) {
+  constructor(lists: readonly ItemPages<I>[]) {
     this.#spent = lists.map((pages, list) => new Cursor(pages, list))
   }
 
   /** What there is at the least path, in the order of the lists; undefined: only `peek` can tell. */
-  peekNow(): readonly Contribution[] | undefined {
+  peekNow(): readonly Contribution<I>[] | undefined {
     if (this.#next === undefined && this.#spent.length === 0) {
       this.#next = this.#take()
     }
@@ -31,7 +35,7 @@ export class MergedLists {
   }
 
   /** As `peekNow`; empty when all lists are at their end. */
-  async peek(): Promise<readonly Contribution[]> {
+  async peek(): Promise<readonly Contribution<I>[]> {
     if (this.#next === undefined) {
       for (const cursor of this.#spent.splice(0)) {
         if (await cursor.nextPage()) {
@@ -48,8 +52,8 @@ export class MergedLists {
     this.#next = undefined
   }
 
-  #take(): readonly Contribution[] {
-    const taken: Contribution[] = []
+  #take(): readonly Contribution<I>[] {
+    const taken: Contribution<I>[] = []
     for (;;) {
       const cursor = this.#ready.at(-1)
       const item = cursor?.current
@@ -69,7 +73,7 @@ export class MergedLists {
     }
   }
 
-  #insert(cursor: Cursor): void {
+  #insert(cursor: Cursor<I>): void {
     let at = this.#ready.length
     while (at > 0 && isBefore(this.#ready[at - 1], cursor)) {
       at -= 1
@@ -79,7 +83,7 @@ export class MergedLists {
 }
 
 /** Of two at one path that of the earlier list comes first. */
-function isBefore(a: Cursor | undefined, b: Cursor): boolean {
+function isBefore<I extends ListItem>(a: Cursor<I> | undefined, b: Cursor<I>): boolean {
   const [left, right] = [a?.current, b.current]
   if (a === undefined || left === undefined || right === undefined) {
     return false
@@ -87,18 +91,18 @@ function isBefore(a: Cursor | undefined, b: Cursor): boolean {
   return (comparePaths(left.entry.path, right.entry.path) || a.list - b.list) < 0
 }
 
-class Cursor {
+class Cursor<I extends ListItem> {
   readonly list: number
-  readonly #pages: AsyncIterator<readonly SelectedItem[]>
-  #page: readonly SelectedItem[] = []
+  readonly #pages: AsyncIterator<readonly I[]>
+  #page: readonly I[] = []
   #at = 0
 
-  constructor(pages: ItemPages, list: number) {
+  constructor(pages: ItemPages<I>, list: number) {
     this.#pages = pages[Symbol.asyncIterator]()
     this.list = list
   }
 
-  get current(): SelectedItem | undefined {
+  get current(): I | undefined {
     return this.#page[this.#at]
   }
 

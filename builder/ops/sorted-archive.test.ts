@@ -4,7 +4,13 @@ import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { digestOf } from '../../registry-client/oci/index.ts'
-import { ARCHIVE_LIMITS, ContentsPages, kernel, type PackEntry } from '../../snapshotter/index.ts'
+import {
+  ARCHIVE_LIMITS,
+  ContentsPages,
+  kernel,
+  type LayerEntry,
+  type PackEntry,
+} from '../../snapshotter/index.ts'
 import { temporaryDirectory } from '../../snapshotter/testing/temporary-directory.ts'
 import type { ArchiveContents } from './archive.ts'
 import { CopyError } from './copy-errors.ts'
@@ -26,14 +32,16 @@ const xattrs = [{ name: 'security.capability', value: new Uint8Array([1, 2]) }]
 const entry: fc.Arbitrary<PackEntry> = fc.oneof(
   {
     weight: 4,
-    arbitrary: fc.tuple(path, metadata, fc.boolean()).map(([at, meta, isCapable]): PackEntry => {
-      return fileEntry(at, at, { ...meta, ...(isCapable ? { xattrs } : {}) })
-    }),
+    arbitrary: fc
+      .tuple(path, metadata, fc.boolean(), fc.nat(99))
+      .map(([at, meta, isCapable, text]): PackEntry => {
+        return fileEntry(at, `${text}`, { ...meta, ...(isCapable ? { xattrs } : {}) })
+      }),
   },
   {
     weight: 4,
-    arbitrary: fc.tuple(path, metadata).map(([at, meta]): PackEntry => {
-      return { type: 'dir', path: at, ...meta }
+    arbitrary: fc.tuple(path, metadata, fc.nat(9)).map(([at, meta, special]): PackEntry => {
+      return { type: 'dir', path: at, ...meta, ...(special === 0 ? { xattrs } : {}) }
     }),
   },
   fc.tuple(path, metadata, path).map(([at, meta, target]): PackEntry => {
@@ -43,7 +51,15 @@ const entry: fc.Arbitrary<PackEntry> = fc.oneof(
     return { type: 'hardlink', path: at, ...meta, target }
   }),
 )
-const archive = fc.array(entry, { minLength: 1, maxLength: 8 })
+/** Some have one kind only: what is mixed is not unpacked in the order of its paths. */
+const archive = fc.oneof(
+  fc.array(entry, { minLength: 1, maxLength: 8 }),
+  fc.array(
+    entry.filter(({ type, path: at }) => (type === 'dir') === at.length < 4),
+    { minLength: 1, maxLength: 8 },
+  ),
+)
+const archives = fc.array(archive, { minLength: 1, maxLength: 3 })
 /** What is there already. */
 const below = fc.dictionary(
   path.map((at) => `z/${at}`),
@@ -98,9 +114,9 @@ async function unpacked(
   }
 }
 
-/** The layer of an ADD of the archive to `/z`, or why there is none. */
+/** The layer of an ADD of the archives to `/z`, or why there is none. */
 async function layerOf(
-  contents: ArchiveContents,
+  contents: readonly ArchiveContents[],
   to: Readonly<Record<string, MemoryFile>>,
   chown: string | undefined,
 ): Promise<readonly PackEntry[] | string> {
@@ -118,13 +134,16 @@ async function layerOf(
     unpack: 'auto',
     isRemote: false,
   } as const
+  const opened = contents.values()
   const tree = new MemoryTree({ 'a.tar': '' })
   const pages = planCopy({
     node: { dest: '/z', destIsDirectory: true, chown, chmod: undefined, epochSec: undefined },
-    selection: [{ type: 'path', source, tree, matches: [match], digest: digestOf('') }],
+    selection: contents.map(() => {
+      return { type: 'path', source, tree, matches: [match], digest: digestOf('') }
+    }),
     base: new MemoryTree(to),
     readAccounts: undefined,
-    openArchive: () => Promise.resolve(contents),
+    openArchive: () => Promise.resolve(opened.next().value),
     nowSec: 99,
   })
   const entries: PackEntry[] = []
@@ -151,29 +170,52 @@ function comparable(layer: readonly PackEntry[] | string): unknown {
   })
 }
 
-describe('SortedArchive', () => {
-  it('gives the layer that the archive unpacked in its order gives', async () => {
-    let sortedCount = 0
+describe('SortedArchives', () => {
+  it('gives the layer that archives unpacked in their order give', async () => {
+    const sortedCounts = new Map<number, number>()
     const owner = fc.constantFrom(undefined, '7:8')
     await fc.assert(
-      fc.asyncProperty(archive, below, owner, async (entries, to, chown) => {
+      fc.asyncProperty(archives, below, owner, async (all, to, chown) => {
         await using directory = await temporaryDirectory()
-        const contents = await unpacked(directory.path, entries)
-        fc.pre(contents?.sorted !== undefined)
-        sortedCount += 1
-        assert.deepEqual(
-          comparable(await layerOf(contents, to, chown)),
-          comparable(await layerOf({ ...contents, sorted: undefined }, to, chown)),
-        )
+        const contents: ArchiveContents[] = []
+        const listed: ArchiveContents[] = []
+        let lists = 0
+        for (const [index, entries] of all.entries()) {
+          const at = join(directory.path, String(index))
+          await mkdir(at)
+          const one = await unpacked(at, entries)
+          fc.pre(one?.sorted !== undefined)
+          const list = async (): Promise<readonly LayerEntry[]> => {
+            lists += 1
+            return await one.list()
+          }
+          contents.push({ ...one, list })
+          listed.push({ ...one, sorted: undefined })
+        }
+        const layer = await layerOf(contents, to, chown)
+        if (lists === 0) sortedCounts.set(all.length, (sortedCounts.get(all.length) ?? 0) + 1)
+        assert.deepEqual(comparable(layer), comparable(await layerOf(listed, to, chown)))
       }),
       { numRuns: Number(process.env['TSBUILD_PROPERTY_RUNS'] ?? 200) },
     )
-    assert.ok(sortedCount > 0)
+    assert.deepEqual([...sortedCounts.keys()].sort(), [1, 2, 3])
   })
 
   const meta = { mode: 0o644, uid: 0, gid: 0, mtimeSec: 5 }
   const odd: Readonly<Record<string, readonly PackEntry[]>> = {
-    'has a name twice': [fileEntry('f', '1', meta), fileEntry('f', '2', meta)],
+    'has a name twice, and a hard link to the first': [
+      fileEntry('f', '1', meta),
+      { type: 'hardlink', path: 'l', ...meta, target: 'f' },
+      fileEntry('f', '2', meta),
+    ],
+    'has a file where a directory was': [
+      { type: 'dir', path: 'a', ...meta, mode: 0o755 },
+      fileEntry('a', '', meta),
+    ],
+    'has a directory twice that hands its group down once': [
+      { type: 'dir', path: 'a', ...meta, mode: 0o2755 },
+      { type: 'dir', path: 'a', ...meta, mode: 0o755 },
+    ],
     'goes through its own link': [
       { type: 'dir', path: 'a', ...meta, mode: 0o755 },
       { type: 'symlink', path: 'l', ...meta, target: 'a' },
@@ -189,6 +231,41 @@ describe('SortedArchive', () => {
     })
   }
 
+  it('does not read the list of archives that have names twice', async () => {
+    const contents: ArchiveContents[] = []
+    await using directory = await temporaryDirectory()
+    for (const name of ['first', 'second']) {
+      const at = join(directory.path, name)
+      await mkdir(at)
+      const files = ['1', '2'].map((text) => fileEntry('a/f', name + text, meta))
+      const own = fileEntry(`a/${name}`, name, meta)
+      const entries: PackEntry[] = [
+        ...['a', 'a'].map((dir) => ({ type: 'dir', path: dir, ...meta, mode: 0o755 }) as const),
+        ...[...files, own],
+      ]
+      const one = await unpacked(at, entries)
+      assert.ok(one?.sorted !== undefined)
+      contents.push({ ...one, list: () => assert.fail('the list was read') })
+    }
+    const layer = await layerOf(contents, {}, undefined)
+    assert.ok(typeof layer !== 'string')
+    const texts = layer.map((item) =>
+      item.type === 'file' && item.source.kind === 'path'
+        ? readFileSync(join(item.source.root, item.source.path), 'utf8')
+        : undefined,
+    )
+    assert.deepEqual(
+      layer.map(({ path: at }, index) => [at, texts[index]]),
+      [
+        ['z', undefined],
+        ['z/a', undefined],
+        ['z/a/f', 'second2'],
+        ['z/a/first', 'first'],
+        ['z/a/second', 'second'],
+      ],
+    )
+  })
+
   it('does not read the list of an archive whose links name files before them', async () => {
     await using directory = await temporaryDirectory()
     const entries: PackEntry[] = [
@@ -198,7 +275,11 @@ describe('SortedArchive', () => {
     const contents = await unpacked(directory.path, entries)
     assert.ok(contents?.sorted !== undefined)
     const list = (): never => assert.fail('the list was read')
-    const layer = await layerOf({ ...contents, list }, { 'z/a': { dir: true, uid: 5 } }, undefined)
+    const layer = await layerOf(
+      [{ ...contents, list }],
+      { 'z/a': { dir: true, uid: 5 } },
+      undefined,
+    )
     assert.ok(typeof layer !== 'string')
     assert.deepEqual(
       layer.map(({ type, path: at }) => `${type} ${at}`),

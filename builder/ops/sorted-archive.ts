@@ -11,12 +11,14 @@ import { type ArchiveContents, joinInside, leafOf, metadataOf } from './archive.
 import { type DraftMetadata, refuseReservedName } from './copy-draft.ts'
 import type { Owner } from './copy-owner.ts'
 import type { TreeView } from './copy-source.ts'
+import { type Contribution, MergedLists } from './merged-lists.ts'
 
 const SETGID = 0o2000
 
-/** The table of contents of an archive in which the order of the entries means nothing (`ReadLayerResult.isPlain`). */
+/** The table of contents of an archive that is what unpacking it makes (`ReadLayerResult.isPlain`). */
 export interface SortedEntries {
   readonly count: number
+  readonly hasLinks: boolean
   page(index: number): Promise<readonly LayerEntry[]>
 }
 
@@ -25,9 +27,12 @@ export interface SortedArchiveOptions {
   readonly base: Pick<TreeView, 'lookup'>
   /** Directory that the archive is unpacked into, as it will be. */
   readonly target: DraftMetadata & { readonly path: LayerPath }
-  readonly sorted: SortedEntries
-  /** As in ArchiveContents. */
-  readonly root: ArchiveContents['root']
+  /** What is unpacked, one after the other. */
+  readonly archives: readonly {
+    readonly sorted: SortedEntries
+    /** As in ArchiveContents. */
+    readonly root: ArchiveContents['root']
+  }[]
   /** As in UnpackOptions. */
   readonly owner: Owner | undefined
   readonly timeSec: number
@@ -42,23 +47,34 @@ interface OpenDirectory {
   readonly isSetgid: boolean
 }
 
+/** Entries that are given at a time. */
+const PAGE_LENGTH = 512
+
+interface ArchiveItem {
+  readonly entry: LayerEntry
+}
+
 /**
- * What `unpackArchive` makes of an archive, worked out in one pass over its sorted entries with a page in memory. Only for
- * archives that are unpacked as they are written: no link on the way to an entry, in the archive or below it, and first
- * names of files before their other names.
+ * What `unpackArchive` makes of archives, worked out in one pass over their sorted entries with a page of each in memory.
+ * Only for archives that are unpacked as they are written: no link on the way to an entry, in the archives or below
+ * them, no directory in place of a file or the reverse, and first names of files before their other names.
  */
-export class SortedArchive {
+export class SortedArchives {
   readonly #options: SortedArchiveOptions
-  readonly #index: LayerIndex
+  readonly #indexes: readonly LayerIndex[]
+  readonly #hasLinks: boolean
   #open: OpenDirectory[] = []
   #placed: PackEntry[] = []
+  /** What begins the paths below the last entry that is no directory. */
+  #belowLeaf: string | undefined
 
   constructor(options: SortedArchiveOptions) {
     this.#options = options
-    this.#index = new LayerIndex(options.sorted)
+    this.#indexes = options.archives.map(({ sorted }) => new LayerIndex(sorted))
+    this.#hasLinks = options.archives.some(({ sorted }) => sorted.hasLinks)
   }
 
-  /** How many entries of the layer `pages` gives; undefined when the archive is none of those. */
+  /** How many entries of the layer `pages` gives; undefined when the archives are none of those. */
   async count(): Promise<number | undefined> {
     let count = 0
     for await (const page of this.#pages()) {
@@ -79,26 +95,47 @@ export class SortedArchive {
 
   /** Undefined, and the end, at an entry that is not as it has to be. */
   async *#pages(): AsyncGenerator<readonly PackEntry[] | undefined> {
-    const { base, target, sorted } = this.#options
+    const { base, target, archives } = this.#options
     const isNew = (await base.lookup(target.path)) === undefined
     this.#open = [{ path: target.path, isNew, isSetgid: isSetgid(target.mode) }]
-    for (let index = 0; index < sorted.count; index += 1) {
-      for (const entry of await sorted.page(index)) {
-        // The archive's own root entry changes nothing (features row O29).
-        if (entry.path !== '' && !(await this.#place(entry))) {
-          yield undefined
-          return
-        }
+    this.#belowLeaf = undefined
+    const merged = new MergedLists(archives.map(({ sorted }) => itemsOf(sorted)))
+    for (;;) {
+      const found = merged.peekNow() ?? (await merged.peek())
+      const last = found.at(-1)
+      if (last === undefined) break
+      merged.pass()
+      // An archive's own root entry changes nothing (features row O29).
+      if (last.entry.path === '') continue
+      if (!this.#isReplacedAlike(found) || !(await this.#place(last))) {
+        yield undefined
+        return
       }
-      yield this.#placed.splice(0)
+      if (this.#placed.length >= PAGE_LENGTH) yield this.#placed.splice(0)
     }
+    yield this.#placed.splice(0)
   }
 
-  /** False: it cannot be placed without looking at the order of the archive. */
-  async #place(entry: LayerEntry): Promise<boolean> {
-    const { target, owner, root } = this.#options
+  /** Whether the last entry of a path means the same without those before it; as for those of one archive (layer-table.cc). */
+  #isReplacedAlike(found: readonly ArchiveItem[]): boolean {
+    return found.every(({ entry }, index) => {
+      const next = found[index + 1]?.entry
+      if (next === undefined) return true
+      if (entry.type !== 'dir' || next.type !== 'dir') {
+        return entry.type !== 'dir' && next.type !== 'dir' && !this.#hasLinks
+      }
+      return isSetgid(entry.mode) === isSetgid(next.mode) && entry.xattrs === undefined
+    })
+  }
+
+  /** False: it cannot be placed without looking at the order of the archives. */
+  async #place({ entry, list }: Contribution<ArchiveItem>): Promise<boolean> {
+    const { target, owner, archives } = this.#options
     const path = joinInside(target.path, entry.path)
     if (entry.type === 'whiteout' || entry.type === 'opaque') {
+      return false
+    }
+    if (this.#belowLeaf !== undefined && path.startsWith(this.#belowLeaf)) {
       return false
     }
     if (!this.#isOpen(parentOf(path)) && !(await this.#imply(parentOf(path)))) {
@@ -108,10 +145,11 @@ export class SortedArchive {
     if (entry.type === 'dir') {
       return await this.#enter(path, metadataOf(entry, owner))
     }
+    this.#belowLeaf = `${path}/`
     if (entry.type === 'hardlink') {
-      return await this.#link(entry.target, path)
+      return await this.#link(this.#indexes[list], entry.target, path)
     }
-    const source = { kind: 'path', root, path: entry.path } as const
+    const source = { kind: 'path', root: archives[list]?.root ?? '', path: entry.path } as const
     this.#placed.push({ ...leafOf(entry, metadataOf(entry, owner), source), path })
     return true
   }
@@ -166,18 +204,24 @@ export class SortedArchive {
     return true
   }
 
-  /** Another name of a file, which has its metadata. */
-  async #link(target: LayerPath, path: LayerPath): Promise<boolean> {
-    const found = await this.#index.find(target)
+  /** Another name of a file of the archive, which has its metadata. */
+  async #link(index: LayerIndex | undefined, target: LayerPath, path: LayerPath): Promise<boolean> {
+    const found = await index?.find(target)
     const to = joinInside(this.#options.target.path, target)
-    const { entry } = found
-    if (entry?.type !== 'file' || found.source !== target || comparePaths(to, path) >= 0) {
+    const entry = found?.entry
+    if (entry?.type !== 'file' || found?.source !== target || comparePaths(to, path) >= 0) {
       return false
     }
     const { uid, gid } = this.#options.owner ?? entry
     const { mode, mtimeSec } = entry
     this.#placed.push({ type: 'hardlink', path, target: to, mode, uid, gid, mtimeSec })
     return true
+  }
+}
+
+async function* itemsOf(sorted: SortedEntries): AsyncGenerator<readonly ArchiveItem[]> {
+  for (let index = 0; index < sorted.count; index += 1) {
+    yield (await sorted.page(index)).map((entry) => ({ entry }))
   }
 }
 

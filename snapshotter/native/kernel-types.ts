@@ -192,7 +192,10 @@ export interface ReadLayerResult {
   readonly entries: readonly LayerEntry[]
   /** With a table of contents: directories that entries need and do not describe, sorted. */
   readonly implied: readonly LayerPath[]
-  /** With a table of contents: no path is there twice and nothing is below a non-directory, so the tar's order means nothing. */
+  /**
+   * With a table of contents: it is what unpacking the tar makes, whatever its order. Nothing is below a non-directory; what
+   * is there several times is a directory each time, or never and no hard link can mean one of them.
+   */
   readonly isPlain: boolean
   /** When the newest file was changed; undefined without a file. */
   readonly newestFileSec: number | undefined

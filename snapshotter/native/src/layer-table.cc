@@ -1,5 +1,7 @@
 #include "layer-table.h"
 
+#include <sys/stat.h>
+
 #include <algorithm>
 
 namespace tsbuild {
@@ -11,6 +13,14 @@ TarEntry markAt(EntryType type, const std::string& path) {
   mark.type = type;
   mark.path = path;
   return mark;
+}
+
+// Whether all else in a tar means the same without the earlier of two entries of a path: what is made in a directory may
+// have got its group from it, and attributes that it had stay.
+bool isReplacedAlike(const TarEntry& earlier, const TarEntry& later) {
+  const bool isDirectory = earlier.type == EntryType::dir;
+  if (isDirectory != (later.type == EntryType::dir)) return false;
+  return !isDirectory || (((earlier.mode ^ later.mode) & S_ISGID) == 0 && earlier.xattrs.empty());
 }
 
 }  // namespace
@@ -30,9 +40,12 @@ void LayerTable::take(const FoundEntry& found) {
     if (path_) endPath();
     enter(entry.path);
     path_ = entry.path;
-  } else {
+  } else if (!last_ || !isReplacedAlike(last_->entry, entry)) {
     isPlain_ = false;
+  } else if (entry.type != EntryType::dir) {
+    hasReplaced_ = true;
   }
+  hasLink_ = hasLink_ || entry.type == EntryType::hardlink;
   if (entry.type == EntryType::whiteout) {
     hasWhiteout_ = true;
   } else if (entry.type == EntryType::opaque) {

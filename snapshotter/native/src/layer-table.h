@@ -24,8 +24,9 @@ class LayerTable {
   void finish(const Cancellation& cancellation);
   // Directories that entries need and no entry describes, sorted. After `finish`.
   const std::vector<std::string>& implied() const { return implied_; }
-  // Each path is there once, and nothing is below what is no directory: the order of the tar means nothing. After `finish`.
-  bool isPlain() const { return isPlain_; }
+  // The table is what unpacking the tar makes, whatever its order: nothing is below what is no directory, and what is there
+  // several times is a directory each time, or none and no hard link can mean one of them. After `finish`.
+  bool isPlain() const { return isPlain_ && !(hasReplaced_ && hasLink_); }
 
  private:
   // A directory, or what is one because it has something below.
@@ -44,6 +45,8 @@ class LayerTable {
   ContentsWriter writer_;
   std::vector<std::string> implied_;
   bool isPlain_ = true;
+  bool hasReplaced_ = false;
+  bool hasLink_ = false;
   // What is above the current path, the outermost first.
   std::vector<Above> above_;
   std::optional<std::string> path_;
