@@ -60,7 +60,7 @@ describe('bad input', () => {
     await mustRun('tar', ['-C', context, '-cf', archive, '.'])
     const input = await readFile(archive)
     const result = await lab.tsbuild(['build', '-'], { input, env: { TMPDIR: '/no/such' } })
-    await assertFails(lab, result, 1, /temporary files/, /set TMPDIR/)
+    await assertFails(lab, result, 1, /temporary files: no such file or directory$/m, /set TMPDIR/)
   })
 
   it('does not wait for a download that hangs once something else has failed', async () => {

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
-import { errnoOf } from '../../../snapshotter/index.ts'
+import { errnoOf, reasonOf } from '../../../snapshotter/index.ts'
 import { CommandError } from '../errors.ts'
 
 type Environment = Readonly<Record<string, string | undefined>>
@@ -58,7 +58,7 @@ function parse(text: string, path: string): unknown {
   } catch (error) {
     throw new CommandError(
       'config-invalid',
-      `could not read proxies from ${path}: ${String(error)}`,
+      `could not read proxies from ${path}: ${reasonOf(error)}`,
       {
         hint: 'correct the file, or name another directory with DOCKER_CONFIG',
         cause: error,

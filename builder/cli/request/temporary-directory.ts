@@ -1,6 +1,7 @@
 import { mkdtemp } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { reasonOf } from '../../../snapshotter/index.ts'
 import { CommandError } from '../errors.ts'
 
 /** A new directory in TMPDIR for what a command takes in. Errors: `context-unreadable`. */
@@ -11,7 +12,7 @@ export async function makeTemporaryDirectory(prefix: string): Promise<string> {
   } catch (error) {
     throw new CommandError(
       'context-unreadable',
-      `could not make a directory for temporary files: ${String(error)}`,
+      `could not make a directory for temporary files: ${reasonOf(error)}`,
       { hint: `set TMPDIR to a directory that can be written (it is ${parent})`, cause: error },
     )
   }
