@@ -341,11 +341,15 @@ describe('unpacking as root', () => {
       { name: 'd/', type: '5', mode: '0000000' },
       { name: 'd/f', mode: '0000020' },
       { name: 'x', mode: '0004755' },
+      paxHeader({ 'SCHILY.xattr.user.note': 'kept' }),
+      { name: 'noted', mode: '0000000' },
     )
     const { root } = await unpackBytes(directory.path, archive, { opensAll: true })
     const modes = async (name: string): Promise<number> => (await stat(join(root, name))).mode
     assert.equal((await modes('d')) & 0o7777, 0o700)
     assert.equal((await modes('d/f')) & 0o7777, 0o420)
     assert.equal((await modes('x')) & 0o7777, 0o4755)
+    assert.equal((await modes('noted')) & 0o7777, 0o400)
+    assert.deepEqual(kernel.getXattr(join(root, 'noted'), 'user.note'), Buffer.from('kept'))
   })
 })

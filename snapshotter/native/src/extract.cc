@@ -129,7 +129,7 @@ void Extractor::apply(const TarEntry& entry, const FileFill& fill) {
         // Not by `parent`: where something was in the way it is another descriptor now.
         setXattrs(parentOf(entry.path), base, entry);
         // Attributes may change the mode: access control lists do.
-        if (fchmod(file.get(), entry.mode) != 0) failErrno("fchmod", entry.path);
+        if (fchmod(file.get(), fileMode(entry)) != 0) failErrno("fchmod", entry.path);
       }
       break;
     }
