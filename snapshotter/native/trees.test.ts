@@ -40,8 +40,9 @@ describe('making a tree of files that are moved', () => {
     }
     await writeFile(join(directory.path, 'outside/f'), 'outside')
     await writeFile(join(from, 'in/f'), 'inside')
+    await utimes(join(from, 'in/f'), plain.mtimeSec, plain.mtimeSec + 0.5)
     await writeFile(join(from, 'g'), 'g')
-    await symlink(join('/in'), join(from, 'link'))
+    await symlink('/in', join(from, 'link'))
     await symlink('../outside', join(from, 'out'))
     await symlink('../outside', join(root, 'away'))
     const move = (path: string, source: string) => ({
@@ -60,12 +61,33 @@ describe('making a tree of files that are moved', () => {
     ])
     assert.deepEqual(await maker.finish(), [])
     assert.equal(await readFile(join(root, 'away/f'), 'utf8'), 'inside')
+    assert.equal((await lstat(join(root, 'away/f'))).mtimeMs, plain.mtimeSec * 1000)
     const there = await lstat(join(root, 'there'))
     assert.deepEqual([there.ino, there.mode & 0o7777], [ino, plain.mode])
     assert.equal(there.mtimeMs, plain.mtimeSec * 1000)
     await rejectsWith(maker.add([move('h', 'out/f')]), 'ENOENT')
     assert.deepEqual(await readdir(join(directory.path, 'outside')), ['f'])
     assert.deepEqual((await readdir(from)).sort(), ['in', 'link', 'out'])
+  })
+
+  it('leaves them where a whiteout of the same layer hides what was there', async () => {
+    await using directory = await temporaryDirectory()
+    const { path: root } = directory
+    await mkdir(join(root, 'd'))
+    for (const path of ['from', 'd/f', 'd/old']) await writeFile(join(root, path), path)
+    await using maker = kernel.createMaker({
+      ...{ root, whiteouts: 'apply', userXattr: false, ownership: 'none' },
+      ...{ files: 'moved', signal: never },
+    })
+    await maker.add([
+      {
+        ...({ ...plain, type: 'file', path: 'd/f', sizeBytes: 4 } as const),
+        source: { kind: 'path', root, path: 'from' },
+      },
+      { type: 'opaque', path: 'd' },
+    ])
+    assert.deepEqual(await readdir(join(root, 'd')), ['f'])
+    assert.equal(await readFile(join(root, 'd/f'), 'utf8'), 'from')
   })
 })
 

@@ -58,7 +58,7 @@ void Extractor::removeOlder(const std::string& path, bool withItself) {
     if (isCleared(at)) continue;
     const std::string prefix = at.empty() ? at : at + "/";
     const auto below = unpacked_.lower_bound(prefix);
-    const bool hasNewBelow = below != unpacked_.end() && below->first.rfind(prefix, 0) == 0;
+    const bool hasNewBelow = below != unpacked_.end() && below->rfind(prefix, 0) == 0;
     const bool mayGo = withItself || at != path;
     if (hasNewBelow || unpacked_.count(at) != 0 || !mayGo) {
       // Something here is of this layer: the rest goes one by one.

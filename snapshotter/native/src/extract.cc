@@ -25,8 +25,8 @@ bool isZero(const uint8_t* data, size_t size) {
 
 bool isWhiteoutNode(const struct stat& stat) { return S_ISCHR(stat.st_mode) && stat.st_rdev == 0; }
 
-template <typename Value>
-void forgetBelow(std::map<std::string, Value>& paths, const std::string& path) {
+template <typename SortedByPath>
+void forgetBelow(SortedByPath& paths, const std::string& path) {
   // '0' is the character after '/'.
   paths.erase(paths.lower_bound(path + "/"), paths.lower_bound(path + "0"));
   paths.erase(path);
@@ -56,6 +56,10 @@ uint32_t Extractor::fileMode(const TarEntry& entry) const {
   return settings_.opensAll ? entry.mode | 0400 : entry.mode;
 }
 
+void Extractor::noteUnpacked(const std::string& path) {
+  if (settings_.whiteouts == Whiteouts::apply) unpacked_.insert(path);
+}
+
 // Makes `path` and those of its parents that are missing.
 void Extractor::makeMissing(const std::string& path) {
   std::vector<std::string_view> missing;
@@ -73,7 +77,7 @@ void Extractor::makeMissing(const std::string& path) {
       if (errno == EEXIST) failCode("bad-archive", *prefix, "it is a parent and a dangling symbolic link");
       failErrno("mkdir", *prefix);
     }
-    if (settings_.whiteouts == Whiteouts::apply) unpacked_[std::string(*prefix)] = true;
+    noteUnpacked(std::string(*prefix));
     at.reset(openat2At(at.get(), base.c_str(), O_PATH | O_DIRECTORY, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS));
     if (!at) failErrno("openat2", *prefix);
   }
@@ -143,7 +147,7 @@ void Extractor::apply(const TarEntry& entry, const FileFill& fill) {
       if (!makeNode(parent, base, entry)) return;
       break;
   }
-  if (settings_.whiteouts == Whiteouts::apply) unpacked_[entry.path] = true;
+  noteUnpacked(entry.path);
   // The metadata of a hard link is its target's; files and directories have got theirs.
   if (entry.type != EntryType::hardlink && entry.type != EntryType::dir && entry.type != EntryType::file) {
     setMetadata(parentOf(entry.path), base, entry);
@@ -152,7 +156,7 @@ void Extractor::apply(const TarEntry& entry, const FileFill& fill) {
 
 Descriptor Extractor::create(const TarEntry& entry) {
   Descriptor file = createFile(parentOf(entry.path), std::string(splitPath(entry.path).base), entry);
-  if (settings_.whiteouts == Whiteouts::apply) unpacked_[entry.path] = true;
+  noteUnpacked(entry.path);
   return file;
 }
 
@@ -249,7 +253,8 @@ void Extractor::move(const TarEntry& entry, int fromParent, const std::string& f
     failErrno("fchmodat", entry.path);
   }
   const struct timespec times[2] = {{0, UTIME_OMIT}, {static_cast<time_t>(entry.mtimeSec), 0}};
-  if (stat.st_mtim.tv_sec != times[1].tv_sec && utimensat(fromParent, fromBase.c_str(), times, AT_SYMLINK_NOFOLLOW) != 0) {
+  const bool isDated = stat.st_mtim.tv_sec == times[1].tv_sec && stat.st_mtim.tv_nsec == 0;
+  if (!isDated && utimensat(fromParent, fromBase.c_str(), times, AT_SYMLINK_NOFOLLOW) != 0) {
     failErrno("utimensat", entry.path);
   }
   const std::string base(splitPath(entry.path).base);
@@ -259,6 +264,7 @@ void Extractor::move(const TarEntry& entry, int fromParent, const std::string& f
     if (errno == EISDIR) errno = EEXIST;
     return -1;
   });
+  noteUnpacked(entry.path);
 }
 
 }  // namespace tsbuild

@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <map>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <unordered_set>
@@ -68,6 +69,7 @@ class Extractor {
   int parentOf(std::string_view path);
   Descriptor resolveDirectory(const std::string& path) const;
   uint32_t fileMode(const TarEntry& entry) const;
+  void noteUnpacked(const std::string& path);
   void makeMissing(const std::string& path);
   [[noreturn]] void failParent(const std::string& path, int error) const;
   // Retries `make` after removing what is in the way.
@@ -99,7 +101,7 @@ class Extractor {
   std::unordered_map<std::string, Descriptor> parents_;
   std::map<std::string, DirectoryFate> directories_;
   // `apply` only: what this layer has brought, sorted so that all below a path are together.
-  std::map<std::string, bool> unpacked_;
+  std::set<std::string> unpacked_;
   // `apply` only: where nothing of earlier layers is left.
   std::unordered_set<std::string> cleared_;
   std::vector<Skipped> skipped_;
