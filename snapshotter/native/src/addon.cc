@@ -8,6 +8,7 @@ namespace tsbuild {
 static Napi::Object init(Napi::Env env, Napi::Object exports) {
   defineCancellation(env, exports);
   defineScan(env, exports);
+  defineListing(env, exports);
   defineTreeState(env, exports);
   defineHashFiles(env, exports);
   definePacker(env, exports);

@@ -6,6 +6,7 @@ namespace tsbuild {
 
 // Each adds one family of functions to the addon's exports.
 void defineScan(Napi::Env env, Napi::Object exports);
+void defineListing(Napi::Env env, Napi::Object exports);
 void defineTreeState(Napi::Env env, Napi::Object exports);
 void defineHashFiles(Napi::Env env, Napi::Object exports);
 void definePacker(Napi::Env env, Napi::Object exports);
