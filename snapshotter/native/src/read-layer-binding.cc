@@ -30,11 +30,11 @@ Napi::Value readLayerFromJs(const Napi::CallbackInfo& info) {
   const auto options = info[0].As<Napi::Object>();
   const auto cancellation = cancellationFromJs(info[1]);
   ReadSettings settings;
-  settings.blob = pathFromJs(options.Get("blob"));
-  settings.arriving.path = pathFromJs(options.Get("arrivingPath"));
-  settings.arriving.size = static_cast<uint64_t>(options.Get("arrivingSize").As<Napi::Number>().Int64Value());
-  settings.compression = pathFromJs(options.Get("compression"));
-  settings.digestsBlob = options.Get("digestsBlob").As<Napi::Boolean>();
+  settings.blob.path = pathFromJs(options.Get("blob"));
+  settings.blob.arriving.path = pathFromJs(options.Get("arrivingPath"));
+  settings.blob.arriving.size = static_cast<uint64_t>(options.Get("arrivingSize").As<Napi::Number>().Int64Value());
+  settings.blob.compression = pathFromJs(options.Get("compression"));
+  settings.blob.isDigested = options.Get("digestsBlob").As<Napi::Boolean>();
   settings.extract.root = pathFromJs(options.Get("extractTo"));
   settings.extracts = !settings.extract.root.empty();
   settings.listsEntries = options.Get("listsEntries").As<Napi::Boolean>();
@@ -46,6 +46,7 @@ Napi::Value readLayerFromJs(const Napi::CallbackInfo& info) {
   settings.extract.opensAll = options.Get("opensAll").As<Napi::Boolean>();
   settings.limits.contentSizeMax =
       static_cast<uint64_t>(options.Get("contentSizeMax").As<Napi::Number>().Int64Value());
+  settings.blob.decodedSizeMax = settings.limits.contentSizeMax;
   settings.limits.entryCountMax =
       static_cast<uint64_t>(options.Get("entryCountMax").As<Napi::Number>().Int64Value());
   return runJob(info.Env(), cancellation, [settings, cancellation]() -> Delivery {

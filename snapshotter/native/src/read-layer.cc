@@ -1,17 +1,8 @@
 #include "read-layer.h"
 
-#include <fcntl.h>
-
 #include <algorithm>
-#include <atomic>
-#include <chrono>
-#include <exception>
-#include <thread>
 #include <utility>
 
-#include "buffers.h"
-#include "codec.h"
-#include "failure.h"
 #include "layer-table.h"
 #include "sha256.h"
 #include "threads.h"
@@ -21,13 +12,7 @@ namespace tsbuild {
 
 namespace {
 
-// How often a file is asked whether it has grown. inotify(7) would tell, but has few instances for each user and none
-// on some network filesystems.
-constexpr auto growthInterval = std::chrono::milliseconds(5);
-
-// What passes from stage to stage.
-constexpr size_t pieceSize = 256 * 1024;
-// More than a piece has of anything but the holes of sparse files, which may be any number.
+// More than a piece of the archive has of anything but the holes of sparse files, which may be any number.
 constexpr size_t partsMax = 4096;
 
 // Some bytes of the archive, and what of files is in them.
@@ -44,28 +29,29 @@ struct ReadPiece {
   bool isBegun = false;
 };
 
-//   file -> digest -> decompress -> tar -> entries, files -> hash (diffId, digests of files) -> list or table of entries
+//   DecodedBlob -> tar -> entries, files -> hash (diffId, digests of files) -> list or table of entries
 class LayerReading {
  public:
   LayerReading(const ReadSettings& settings, const CancellationPtr& cancellation)
-      : settings_(settings), cancellation_(cancellation), compressed_(8), toTar_(16), toHash_(16) {
+      : settings_(settings), cancellation_(cancellation), blob_(settings.blob, cancellation), toHash_(16) {
     if (!settings.contents.empty()) table_.emplace(settings.contents);
   }
 
   ReadOutcome run() {
     const auto stop = [this] {
-      compressed_.stop();
+      blob_.stop();
       toHash_.stop();
-      toTar_.stop();
     };
     ThreadGroup group(stop);
     Cancellation::Subscription cancelled(*cancellation_, stop);
-    group.start([this] { readBlob(); });
-    group.start([this] { decompress(); });
+    blob_.start(group);
     group.start([this] { hashArchive(); });
     group.start([this] { readArchive(); });
     group.join();
     cancellation_->check();
+    outcome_.digest = blob_.digest();
+    outcome_.size = blob_.size();
+    outcome_.uncompressedSize = blob_.decodedSize();
     if (table_) {
       table_->finish(*cancellation_);
       outcome_.implied = table_->implied();
@@ -75,101 +61,13 @@ class LayerReading {
   }
 
  private:
-  Descriptor openBlob() const {
-    const std::string& arriving = settings_.arriving.path;
-    Descriptor file;
-    if (!arriving.empty()) {
-      file.reset(open(arriving.c_str(), O_RDONLY | O_CLOEXEC));
-      if (!file && errno != ENOENT) failErrno("open", arriving);
-    }
-    // Whole meanwhile.
-    if (!file) file.reset(open(settings_.blob.c_str(), O_RDONLY | O_CLOEXEC));
-    if (!file) failErrno("open", settings_.blob);
-    return file;
-  }
-
-  void readBlob() {
-    const Descriptor file = openBlob();
-    posix_fadvise(file.get(), 0, 0, POSIX_FADV_SEQUENTIAL);
-    Sha256 hash;
-    for (;;) {
-      cancellation_->check();
-      const std::shared_ptr<Bytes> bytes = buffers_->share(pieceSize);
-      const ssize_t size = read(file.get(), bytes->data.get(), bytes->capacity);
-      if (size < 0 && errno == EINTR) continue;
-      if (size < 0) failErrno("read", settings_.blob);
-      if (size == 0 && outcome_.size < settings_.arriving.size) {
-        std::this_thread::sleep_for(growthInterval);
-        continue;
-      }
-      if (size == 0) break;
-      bytes->size = static_cast<size_t>(size);
-      if (settings_.digestsBlob) hash.update(bytes->data.get(), bytes->size);
-      outcome_.size += bytes->size;
-      compressed_.push(bytes);
-    }
-    if (settings_.digestsBlob) outcome_.digest = hash.finish();
-    compressed_.finish();
-  }
-
-  // A failure is passed on behind what was decoded before it, so that what is found of a broken archive does not depend on
-  // which thread is ahead.
-  void decompress() {
-    try {
-      decodeBlob();
-    } catch (const Stopped&) {
-      throw;
-    } catch (...) {
-      decodeFailure_ = std::current_exception();
-    }
-    toTar_.finish();
-  }
-
-  void decodeBlob() {
-    std::unique_ptr<Decoder> decoder;
-    bool isFirst = true;
-    while (const auto popped = compressed_.pop()) {
-      const SharedBytes& bytes = *popped;
-      if (isFirst) decoder = newDecoder(settings_.compression, bytes->data.get(), bytes->size);
-      isFirst = false;
-      if (decoder) {
-        decoder->write(bytes->data.get(), bytes->size, [this](const uint8_t* data, size_t size) {
-          while (size > 0) {
-            const std::shared_ptr<Bytes> copy = buffers_->share(pieceSize);
-            copy->size = std::min(size, copy->capacity);
-            std::copy_n(data, copy->size, copy->data.get());
-            data += copy->size;
-            size -= copy->size;
-            passOn(copy);
-          }
-        });
-      } else {
-        passOn(bytes);
-      }
-    }
-    // An empty blob of a stated format is damaged too.
-    if (isFirst) decoder = newDecoder(settings_.compression, nullptr, 0);
-    if (decoder) decoder->finish();
-  }
-
   // False at the end.
   bool nextPiece() {
     if (current_.bytes) toHash_.push(std::move(current_));
     current_ = {};
     currentAt_ = 0;
-    auto next = toTar_.pop();
-    if (!next && decodeFailure_) std::rethrow_exception(decodeFailure_);
-    if (next) current_.bytes = std::move(*next);
+    current_.bytes = blob_.next();
     return current_.bytes != nullptr;
-  }
-
-  void passOn(const SharedBytes& bytes) {
-    uncompressedSize_ += bytes->size;
-    if (uncompressedSize_ > settings_.limits.contentSizeMax) {
-      failCode("bad-archive", "",
-               "it is larger than the limit of " + std::to_string(settings_.limits.contentSizeMax) + " bytes");
-    }
-    toTar_.push(bytes);
   }
 
   // Files and archive together, because two at once take little longer than one.
@@ -231,7 +129,6 @@ class LayerReading {
     // What follows the end of the archive belongs to the diffId and means nothing.
     while (nextPiece()) continue;
     toHash_.finish();
-    outcome_.uncompressedSize = uncompressedSize_;
   }
 
   // Where its bytes are hashed, because that is when the digest of a file is known.
@@ -262,13 +159,8 @@ class LayerReading {
   const ReadSettings& settings_;
   const CancellationPtr cancellation_;
   ReadOutcome outcome_;
-  const std::shared_ptr<Buffers> buffers_ = std::make_shared<Buffers>();
-  BoundedQueue<SharedBytes> compressed_;
-  BoundedQueue<SharedBytes> toTar_;
+  DecodedBlob blob_;
   BoundedQueue<ReadPiece> toHash_;
-  // Written before the queues are finished, read after.
-  std::exception_ptr decodeFailure_;
-  std::atomic<uint64_t> uncompressedSize_{0};
   ReadPiece current_;
   size_t currentAt_ = 0;
   std::optional<LayerTable> table_;

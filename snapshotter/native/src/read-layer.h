@@ -7,24 +7,14 @@
 
 #include "cancellation.h"
 #include "columns.h"
+#include "decoded-blob.h"
 #include "extract.h"
 #include "tar-read.h"
 
 namespace tsbuild {
 
-// A blob that somebody still writes.
-struct Arriving {
-  // Where it is until it is whole; then it has the name of the blob. Empty: it is whole.
-  std::string path;
-  uint64_t size = 0;
-};
-
 struct ReadSettings {
-  std::string blob;
-  Arriving arriving;
-  std::string compression;
-  // The digest of the blob is wanted: not where somebody else computes it.
-  bool digestsBlob;
+  BlobSource blob;
   bool extracts;
   ExtractSettings extract;
   // What becomes of the entries: a list, a table of contents in this file when it has a name, or nothing.

@@ -1,8 +1,8 @@
-#include <fcntl.h>
 #include <napi.h>
 
 #include "blob-writer.h"
 #include "codec.h"
+#include "decoded-blob.h"
 #include "families.h"
 #include "job.h"
 #include "path-bytes.h"
@@ -12,11 +12,10 @@ namespace tsbuild {
 namespace {
 
 struct RecompressSettings {
-  std::string blob;
+  BlobSource blob;
   std::string output;
   std::string compression;
   int level;
-  uint64_t uncompressedSizeMax;
 };
 
 struct RecompressOutcome {
@@ -24,38 +23,8 @@ struct RecompressOutcome {
   std::string engine;
 };
 
-// Decompresses `blob`, told by its magic bytes, into `writer`.
-void readInto(BlobWriter& writer, const RecompressSettings& settings, const Cancellation& cancellation) {
-  const Descriptor file(open(settings.blob.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!file) failErrno("open", settings.blob);
-  posix_fadvise(file.get(), 0, 0, POSIX_FADV_SEQUENTIAL);
-  uint64_t total = 0;
-  const ByteSink append = [&](const uint8_t* data, size_t size) {
-    total += size;
-    if (total > settings.uncompressedSizeMax) {
-      failCode("bad-archive", "",
-               "it is larger than the limit of " + std::to_string(settings.uncompressedSizeMax) + " bytes");
-    }
-    writer.append(data, size);
-  };
-  Bytes buffer(256 * 1024);
-  std::unique_ptr<Decoder> decoder;
-  for (bool isFirst = true;; isFirst = false) {
-    cancellation.check();
-    ssize_t size;
-    do {
-      size = read(file.get(), buffer.data.get(), buffer.capacity);
-    } while (size < 0 && errno == EINTR);
-    if (size < 0) failErrno("read", settings.blob);
-    if (isFirst) decoder = newDecoder("auto", buffer.data.get(), static_cast<size_t>(size));
-    if (size == 0) break;
-    if (decoder) {
-      decoder->write(buffer.data.get(), static_cast<size_t>(size), append);
-    } else {
-      append(buffer.data.get(), static_cast<size_t>(size));
-    }
-  }
-  if (decoder) decoder->finish();
+void copyInto(BlobWriter& writer, DecodedBlob& blob) {
+  while (const SharedBytes bytes = blob.next()) writer.append(bytes->data.get(), bytes->size);
   writer.end();
 }
 
@@ -64,12 +33,17 @@ RecompressOutcome run(const RecompressSettings& settings, const CancellationPtr&
   auto encoding = newEncoding(settings.compression, settings.level);
   outcome.engine = encoding ? encoding->engine() : "none";
   // Declared before the group, whose destructor waits for threads that use it.
+  DecodedBlob blob(settings.blob, cancellation);
   BlobWriter writer(settings.output, std::move(encoding), "");
-  const auto stop = [&] { writer.stop(); };
+  const auto stop = [&] {
+    blob.stop();
+    writer.stop();
+  };
   ThreadGroup group(stop);
   Cancellation::Subscription cancelled(*cancellation, stop);
+  blob.start(group);
   writer.start(group);
-  group.start([&] { readInto(writer, settings, *cancellation); });
+  group.start([&] { copyInto(writer, blob); });
   group.join();
   cancellation->check();
   outcome.blob = writer.finish();
@@ -90,11 +64,13 @@ Napi::Value outcomeToJs(Napi::Env env, const RecompressOutcome& outcome) {
 // recompress(blob, output, compression, level | -1, uncompressedSizeMax, cancellation)
 Napi::Value recompress(const Napi::CallbackInfo& info) {
   RecompressSettings settings;
-  settings.blob = pathFromJs(info[0]);
+  settings.blob.path = pathFromJs(info[0]);
+  // By its magic bytes.
+  settings.blob.compression = "auto";
   settings.output = pathFromJs(info[1]);
   settings.compression = pathFromJs(info[2]);
   settings.level = info[3].As<Napi::Number>();
-  settings.uncompressedSizeMax = static_cast<uint64_t>(info[4].As<Napi::Number>().Int64Value());
+  settings.blob.decodedSizeMax = static_cast<uint64_t>(info[4].As<Napi::Number>().Int64Value());
   const auto cancellation = cancellationFromJs(info[5]);
   return runJob(info.Env(), cancellation, [settings, cancellation]() -> Delivery {
     const auto outcome = std::make_shared<RecompressOutcome>(run(settings, cancellation));
