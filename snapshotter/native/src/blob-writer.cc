@@ -128,7 +128,6 @@ void BlobWriter::pushCurrent() {
 void BlobWriter::pushBlock(const BlockPtr& block) {
   const size_t weight = block->raw.capacity;
   result_.uncompressedSize += block->raw.size;
-  unheard_ += block->raw.size;
   if (!toFinish_.hasRoom(weight) || !toEncode_.hasRoom(weight)) wake();
   // The order of the blocks is fixed here, before any encoder has them.
   toFinish_.pushQuietly(block, weight);
@@ -138,6 +137,7 @@ void BlobWriter::pushBlock(const BlockPtr& block) {
     before_.assign(reinterpret_cast<const char*>(block->raw.data.get()) + block->raw.size - keep, keep);
     toEncode_.pushQuietly(block, weight);
   }
+  unheard_ += block->raw.size;
   if (unheard_ >= wakeSize) wake();
 }
 
