@@ -42,14 +42,7 @@ uint64_t copyInKernel(int from, int to, uint64_t at, uint64_t end, std::string_v
 // How much there was.
 size_t copySmall(int from, int to, size_t size, std::string_view path) {
   uint8_t buffer[smallFileMax];
-  size_t done = 0;
-  while (done < size) {
-    const ssize_t part = read(from, buffer + done, size - done);
-    if (part < 0 && errno == EINTR) continue;
-    if (part < 0) failErrno("read", path);
-    if (part == 0) break;
-    done += static_cast<size_t>(part);
-  }
+  const size_t done = readBytes(from, buffer, size, path);
   writeBytes(to, buffer, done, path);
   return done;
 }
@@ -74,6 +67,18 @@ void copyByHand(int from, int to, uint64_t at, uint64_t end, std::string_view pa
 }
 
 }  // namespace
+
+size_t readBytes(int from, uint8_t* to, size_t size, std::string_view path) {
+  size_t done = 0;
+  while (done < size) {
+    const ssize_t part = read(from, to + done, size - done);
+    if (part < 0 && errno == EINTR) continue;
+    if (part < 0) failErrno("read", path);
+    if (part == 0) break;
+    done += static_cast<size_t>(part);
+  }
+  return done;
+}
 
 void writeBytes(int to, const uint8_t* data, size_t size, std::string_view path) {
   while (size > 0) {

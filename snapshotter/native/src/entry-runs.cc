@@ -18,7 +18,7 @@ namespace {
 
 // A layer with fewer than about 70,000 entries makes no file.
 constexpr size_t runBytesMax = 16 * 1024 * 1024;
-constexpr size_t readBytes = 64 * 1024;
+constexpr size_t readSize = 64 * 1024;
 
 // A record: this, then path, target, digest, and name and value of each attribute.
 struct RecordHead {
@@ -142,7 +142,7 @@ class RunReader {
     bytes_.erase(0, start_);
     start_ = 0;
     const size_t held = bytes_.size();
-    bytes_.resize(held + std::min<uint64_t>(end_ - at_, std::max(size - held, readBytes)));
+    bytes_.resize(held + std::min<uint64_t>(end_ - at_, std::max(size - held, readSize)));
     for (size_t done = held; done < bytes_.size();) {
       const ssize_t part = pread(file_, &bytes_[done], bytes_.size() - done, static_cast<off_t>(at_));
       if (part < 0 && errno == EINTR) continue;
@@ -196,7 +196,7 @@ void EntryRuns::writeRun() {
   };
   for (const size_t record : records_) {
     out.append(bytes_, record, readValue<RecordHead>(&bytes_[record]).recordSize);
-    if (out.size() >= readBytes) flush();
+    if (out.size() >= readSize) flush();
   }
   flush();
   runs_.push_back({start, fileSize_});

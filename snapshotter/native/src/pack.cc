@@ -5,6 +5,7 @@
 #include <cstring>
 #include <optional>
 
+#include "copy-file.h"
 #include "failure.h"
 #include "tar-write.h"
 
@@ -25,19 +26,6 @@ static_assert(claimBytesMax + heldFileMax <= heldBytesMax, "a claim fits in");
 
 bool isHeld(const PackItem& item) {
   return item.entry.type == EntryType::file && !item.sourceRoot.empty() && item.entry.size <= heldFileMax;
-}
-
-// Reads up to `size` bytes; less only at the end of the file.
-size_t readFully(int fd, uint8_t* to, size_t size, const PackItem& item) {
-  size_t done = 0;
-  while (done < size) {
-    const ssize_t part = read(fd, to + done, size - done);
-    if (part < 0 && errno == EINTR) continue;
-    if (part < 0) failErrno("read", item.sourcePath);
-    if (part == 0) break;
-    done += static_cast<size_t>(part);
-  }
-  return done;
 }
 
 void checkExpected(const PackItem& item) {
@@ -118,7 +106,7 @@ Bytes Packer::contentOf(const PackItem& item, BlobWriter& writer) {
   const size_t size = static_cast<size_t>(item.entry.size);
   // One byte more tells whether it grew.
   Bytes content = writer.buffer(size + 1);
-  content.size = readFully(file.get(), content.data.get(), size + 1, item);
+  content.size = readBytes(file.get(), content.data.get(), size + 1, item.sourcePath);
   if (content.size < size) failChanged(item, "shrank");
   if (content.size > size) failChanged(item, "grew");
   return content;
@@ -166,13 +154,13 @@ void Packer::copyLarge(PackItem& item, BlobWriter& writer) {
     cancellation_->check();
     const size_t want = static_cast<size_t>(std::min<uint64_t>(left, writer.blockSize()));
     Bytes part = writer.buffer(want);
-    part.size = readFully(file.get(), part.data.get(), want, item);
+    part.size = readBytes(file.get(), part.data.get(), want, item.sourcePath);
     if (part.size < want) failChanged(item, "shrank");
     left -= part.size;
     writer.appendContent(std::move(part), hash);
   }
   uint8_t more;
-  if (readFully(file.get(), &more, 1, item) != 0) failChanged(item, "grew");
+  if (readBytes(file.get(), &more, 1, item.sourcePath) != 0) failChanged(item, "grew");
   item.digest = hash.finish();
   checkExpected(item);
 }
