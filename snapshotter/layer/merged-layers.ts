@@ -30,8 +30,8 @@ export interface WalkedNode<E extends DiffEntry> extends TreeNode<E> {
 
 /**
  * The merged view of a stack of layers from their tables of contents, of which a few pages are in memory, and the files
- * that have several names: the rules of `LayerTree`
- * (testing/layer-tree.ts).
+ * that have several names. Whiteouts and opaque directories hide what lower layers have, at any place in their own layer
+ * (OCI image-spec, layer.md). A directory that a layer only implies keeps what lower layers say of it.
  */
 export class MergedLayers<E extends DiffEntry> {
   readonly #layers: readonly StackLayer<E>[]

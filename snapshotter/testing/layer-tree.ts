@@ -29,9 +29,8 @@ class Inner<E extends DiffEntry> implements TreeNode<E> {
 }
 
 /**
- * The merged view of a stack of layers in its plainest form, whole in memory: what `MergedLayers` and `StackView`, which read
- * tables of contents, are compared with. Whiteouts and opaque directories hide what lower layers have, at any
- * place in their own layer (OCI image-spec, layer.md). A directory that a layer only implies keeps what lower layers say of it.
+ * The rules of `MergedLayers` in their plainest form, whole in memory: what that and `StackView`, which read tables of
+ * contents, are compared with.
  */
 export class LayerTree<E extends DiffEntry = LayerEntry> {
   readonly #root: Inner<E> = new Inner<E>('', impliedDirectory(''), -1)
