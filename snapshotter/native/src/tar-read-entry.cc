@@ -1,4 +1,5 @@
 #include <cstring>
+#include <optional>
 
 #include "tar-fields.h"
 #include "tar-header.h"
@@ -12,6 +13,31 @@ namespace {
 constexpr uint64_t idMax = 0xfffffffe;
 // Deeper than any tree that can be used; without a limit one name of 1 MiB makes half a million directories.
 constexpr size_t pathSizeMax = 32 * 1024;
+
+// Nothing for what no dialect has.
+std::optional<EntryType> typeOf(char typeflag) {
+  switch (typeflag) {
+    case '0':
+    case '\0':
+    case '7':
+    case 'S':
+      return EntryType::file;
+    case '1':
+      return EntryType::hardlink;
+    case '2':
+      return EntryType::symlink;
+    case '3':
+      return EntryType::charDevice;
+    case '4':
+      return EntryType::blockDevice;
+    case '5':
+      return EntryType::dir;
+    case '6':
+      return EntryType::fifo;
+    default:
+      return std::nullopt;
+  }
+}
 
 }  // namespace
 
@@ -118,36 +144,11 @@ void TarReader::applyPax(const Pax& pax, TarEntry* entry) {
 }
 
 // Type, names and ids that are the same for every dialect.
-void TarReader::finishEntry(TarEntry* entry, char type) {
+void TarReader::finishEntry(TarEntry* entry, char typeflag) {
   const bool endsInSlash = !entry->path.empty() && entry->path.back() == '/';
-  switch (type) {
-    case '0':
-    case '\0':
-    case '7':
-    case 'S':
-      entry->type = EntryType::file;
-      break;
-    case '1':
-      entry->type = EntryType::hardlink;
-      break;
-    case '2':
-      entry->type = EntryType::symlink;
-      break;
-    case '3':
-      entry->type = EntryType::charDevice;
-      break;
-    case '4':
-      entry->type = EntryType::blockDevice;
-      break;
-    case '5':
-      entry->type = EntryType::dir;
-      break;
-    case '6':
-      entry->type = EntryType::fifo;
-      break;
-    default:
-      fail(std::string("it has the unknown type '") + type + "'");
-  }
+  const auto known = typeOf(typeflag);
+  if (!known) fail(std::string("it has the unknown type '") + typeflag + "'");
+  entry->type = *known;
   // v7 had no type for directories.
   if (entry->type == EntryType::file && endsInSlash) {
     if (entry->size != 0) fail("it is a directory with content");

@@ -55,7 +55,7 @@ class TarReader {
   void parsePax(const std::string& text, Pax* pax);
   TarEntry makeEntry(const Header& header, const Pax& pax);
   void applyPax(const Pax& pax, TarEntry* entry);
-  void finishEntry(TarEntry* entry, char type);
+  void finishEntry(TarEntry* entry, char typeflag);
 
   // tar-sparse.cc
   void applySparse(const Header& header, const Pax& pax, TarEntry* entry);
