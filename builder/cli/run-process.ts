@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import { isatty } from 'node:tty'
 import type { CommandContext } from './command.ts'
 import { CommandError } from './errors.ts'
@@ -15,6 +16,8 @@ export async function runProcess(
   task: (context: CommandContext) => Promise<number>,
 ): Promise<void> {
   const controller = new AbortController()
+  // Whatever waits listens, for each of a dozen base images say: that many is no leak, and node would warn of one.
+  setMaxListeners(0, controller.signal)
   let interrupted: number | undefined
   const onSignal = (name: keyof typeof STATUS_OF_SIGNAL): void => {
     // A terminal has closed that we do not use: `nohup` asks to go on, and node has forgotten that SIGHUP was ignored.
