@@ -42,6 +42,10 @@ export function bindStages(scope: BindingScope, errors: DockerfileError[]): Stag
   scope.parsed.stages.forEach((stage, index) => {
     attempt(() => table.add(bindStage(scope, table, stage, index), stage.from.stageName))
   })
+  // After the words of all FROM, as in BuildKit: a name that can be no image does not end the warnings about those below.
+  for (const { stage, origin } of table.stages) {
+    if (stage !== undefined) attempt(() => checkReference(stage.from, origin, stage.from.base))
+  }
   // With a stage missing, references to it would only repeat the fault.
   if (errors.length > 0) return table
   for (const state of table.stages) {
@@ -77,7 +81,6 @@ function bindStage(
     replacement === undefined
       ? originOf(table, options, base.text, wanted)
       : { kind: 'context', key: replacement, replacesStage: true }
-  checkReference(from, origin, from.base)
   const hasBaseStep = origin.kind === 'image' || origin.kind === 'context'
   return newState({
     stage,
@@ -133,13 +136,14 @@ function expandFrom(
   word: string,
 ): ReturnType<typeof expandOrFail> {
   const { environment, args } = scope.globals
-  const expansion = expandOrFail(from, word, environment, { escape: scope.parsed.escape })
   const known = [...new Set([...args.keys(), ...environment.names()])]
-  for (const name of expansion.missing) {
-    if (args.has(name)) continue
-    scope.facts({ kind: 'missing-from-variable', place: from, name, known })
+  const noteMissing = (missing: ReadonlySet<string>) => {
+    for (const name of missing) {
+      if (args.has(name)) continue
+      scope.facts({ kind: 'missing-from-variable', place: from, name, known })
+    }
   }
-  return expansion
+  return expandOrFail(from, word, environment, { escape: scope.parsed.escape }, noteMissing)
 }
 
 function bindPlatform(

@@ -72,6 +72,14 @@ describe('check', () => {
     assert.equal(report.error?.list[0]?.code, 'unknown-instruction')
   })
 
+  it('reports empty lines within instructions below one that cannot be read, too', async () => {
+    const { warnings } = await checkText('FROM a\nCOPYY d e\nRUN f \\\n\n g\nFROM h as i\n')
+    assert.deepEqual(
+      warnings.map(({ rule, range }) => `${rule}:${range?.startLine}`),
+      ['NoEmptyContinuation:5'],
+    )
+  })
+
   it('reports nothing of a file whose lines cannot be taken apart', async () => {
     for (const line of ['RUN <<E', 'ENV a=b c', 'LABEL a', 'CMD ["a", 1]']) {
       const { warnings, error } = await checkText(`FROM a as b\nMAINTAINER\n${line}\n`)
@@ -101,6 +109,11 @@ describe('check', () => {
     const details = (await checkText(base)).warnings.map(({ detail }) => detail)
     assert(!details.some((detail) => detail.includes("'e'")), details.join('\n'))
     assert(details.some((detail) => detail.includes("'b'")))
+    const word = (await checkText('FROM a${b:?c}\n')).warnings.map(({ detail }) => detail)
+    assert.deepEqual(word, ["FROM argument 'b' is not declared"])
+    // Names are looked at after the words of all FROM.
+    const names = (await checkText('FROM A=b\nFROM x$c\n')).warnings.map(({ detail }) => detail)
+    assert.ok(names.includes("FROM argument 'c' is not declared"), names.join('\n'))
   })
 
   it('is failed by `error=true` and a warning', async () => {

@@ -10,6 +10,7 @@ import type { LintConfig } from './lint-config.ts'
 import { isEnabled, parseLintConfig, withComments } from './lint-config.ts'
 import { ownFindings } from './own/own-findings.ts'
 import type { Finding, Warning } from './rule.ts'
+import { NO_EMPTY_CONTINUATION } from './rule.ts'
 import { stageNameFindings } from './stage-rules.ts'
 
 const OVERRIDE = 'BUILDKIT_DOCKERFILE_CHECK'
@@ -55,8 +56,8 @@ export function lint({ parsed, facts, config, ignore, hasOwnRules }: LintSubject
 
 /**
  * Warnings in a file that cannot be read as a whole. Instructions are read one after another: what is above the first that
- * is wrong was looked at, and how that one begins. Where the words themselves cannot be told apart, anywhere, no
- * instruction was read.
+ * is wrong was looked at, and how that one begins. Lines were put together before that, in the whole file. Where the words
+ * themselves cannot be told apart, anywhere, no instruction was read.
  */
 export function lintBefore(
   { list }: DockerfileErrors,
@@ -68,10 +69,11 @@ export function lintBefore(
 ): Warning[] {
   const [first] = refused
   if (first === undefined || list.some(({ code }) => code === 'syntax')) return []
-  const above = fileFindings(parsed).filter(
-    ({ place }) => place.range.startLine < first.range.startLine,
+  const seen = fileFindings(parsed).filter(
+    ({ rule, place }) =>
+      rule === NO_EMPTY_CONTINUATION || place.range.startLine < first.range.startLine,
   )
-  return enabledWarnings(config, [...above, ...refusedFindings(first)])
+  return enabledWarnings(config, [...seen, ...refusedFindings(first)])
 }
 
 /** What compares instructions with each other is not silenced by a comment above one of them (as in BuildKit). */
