@@ -45,7 +45,8 @@ describe('parseDockerfile', () => {
 
   it('says what is missing from a file that builds nothing', () => {
     assert.deepEqual(faults(''), ['-: the Dockerfile cannot be empty'])
-    assert.deepEqual(faults('# only a comment\n'), ['-: file with no instructions'])
+    assert.deepEqual(faults('# only a comment\n'), ['1: file with no instructions'])
+    assert.deepEqual(faults('\n# a\n\n'), ['3: file with no instructions'])
     assert.deepEqual(faults('ARG a\n'), ['-: dockerfile contains no stages to build'])
     assert.deepEqual(faults('RUN a\nFROM b\n'), ['1: no build stage in current context'])
   })
@@ -163,6 +164,15 @@ describe('parseDockerfile', () => {
     assert.match(fault('HEALTHCHECK --timeout=x CMD x'), /time: invalid duration "x"/)
     assert.match(fault('HEALTHCHECK --timeout=1us CMD x'), /cannot be less than 1ms/)
     assert.match(fault('HEALTHCHECK --retries=-1 CMD x'), /cannot be negative/)
+  })
+
+  it('looks at no flags of STOPSIGNAL, ARG and HEALTHCHECK NONE', () => {
+    const signal = command('STOPSIGNAL --x=y SIGTERM')
+    assert.ok(signal.kind === 'stopsignal')
+    assert.equal(signal.value, 'SIGTERM')
+    assert.equal(command('ARG --x=y a').kind, 'arg')
+    assert.equal(command('HEALTHCHECK --x=y NONE').kind, 'healthcheck')
+    assert.equal(fault('USER --x=y a'), 'unknown flag: --x')
   })
 
   it('keeps an ONBUILD trigger as text, and refuses what may not be one', () => {

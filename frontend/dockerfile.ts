@@ -79,7 +79,7 @@ export function readDockerfile(text: string, options: ParseOptions): ReadDockerf
   for (const line of scanned.lines) assembler.add(line, scanned.escape)
   if (syntaxFault !== undefined) errors.push(syntaxFault)
   else if (text === '') errors.push(plain('no-stage', 'the Dockerfile cannot be empty'))
-  else if (scanned.lines.length === 0) errors.push(plain('no-stage', 'file with no instructions'))
+  else if (scanned.lines.length === 0) errors.push(noInstructions(text))
   else if (errors.length === 0 && assembler.stages.length === 0) {
     errors.push(plain('no-stage', 'dockerfile contains no stages to build'))
   }
@@ -135,6 +135,14 @@ class StageAssembler {
       })
     }
   }
+}
+
+/** Instructions were looked for up to the last line. */
+function noInstructions(text: string): DockerfileError {
+  const lineCount = text.replace(/\n$/, '').split('\n').length
+  return new DockerfileError('no-stage', 'file with no instructions', {
+    range: lineRange(lineCount),
+  })
 }
 
 function plain(code: 'no-stage', message: string): DockerfileError {

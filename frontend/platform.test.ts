@@ -29,7 +29,11 @@ describe('parsePlatform', () => {
     assert.match(parsed('linux/*'), /wildcards not yet supported/)
     assert.match(parsed('linux/a/b/c'), /cannot parse platform specifier/)
     assert.match(parsed('no-such'), /unknown operating system or architecture/)
-    assert.match(parsed('linux/'), /"" is an invalid component of "linux\/"/)
+    assert.match(
+      parsed('linux/'),
+      /"" is an invalid component of "linux\/": .* must match "\^\[A-Za-z0-9_\.-\]\+\$"$/,
+    )
+    assert.match(parsed('/amd64'), /"" is an invalid OS component of "\/amd64": .* must match "\^/)
   })
 
   it('normalises the variants that mean nothing', () => {

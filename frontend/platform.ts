@@ -21,14 +21,20 @@ const ARCHITECTURES: ReadonlySet<string> = new Set(
   ).split(' '),
 )
 
+function badComponent(parts: readonly string[], index: number): string {
+  const [noun, rule] =
+    index === 0
+      ? ['OS component', `OSAndVersion specifier component must match ${goQuote(OS_PART.source)}`]
+      : ['component', `platform specifier component must match ${goQuote(PART.source)}`]
+  return `${goQuote(parts[index] ?? '')} is an invalid ${noun} of ${goQuote(parts.join('/'))}: ${rule}`
+}
+
 /** Reads `os`, `arch`, `os/arch` or `os/arch/variant`; what is left out is taken from `local`. */
 export function parsePlatform(text: string, local: GraphPlatform): GraphPlatform | PlatformFault {
   if (text.includes('*')) return { fault: `${goQuote(text)}: wildcards not yet supported` }
   const parts = text.split('/')
-  const bad = parts.find((part, index) => !(index === 0 ? OS_PART : PART).test(part))
-  if (bad !== undefined) {
-    return { fault: `${goQuote(bad)} is an invalid component of ${goQuote(text)}` }
-  }
+  const badIndex = parts.findIndex((part, index) => !(index === 0 ? OS_PART : PART).test(part))
+  if (badIndex >= 0) return { fault: badComponent(parts, badIndex) }
   const [first = '', architecture = '', variant = ''] = parts
   const [, name = '', version = ''] = OS_PART.exec(first) ?? []
   const os = normalizeOs(name)

@@ -30,7 +30,8 @@ export interface ListCommand extends CommandBase {
 
 export function parseText(instruction: Instruction, kind: TextCommand['kind']): TextCommand {
   const value = onlyArgument(instruction)
-  flagsOf(instruction)
+  // STOPSIGNAL, like ARG and HEALTHCHECK NONE, looks at no flags (as in BuildKit).
+  if (kind !== 'stopsignal') flagsOf(instruction)
   return { ...commandBase(instruction), kind, value }
 }
 
