@@ -1,21 +1,18 @@
-import { basename } from 'node:path'
-import {
-  type BuildGraph,
-  convert,
-  DockerfileErrors,
-  parseDockerfile,
-  renderLocation,
-  type Warning,
-} from '../frontend/index.ts'
+import { type BuildGraph, convert, DockerfileErrors, parseDockerfile } from '../frontend/index.ts'
 import { formatPlatform } from '../registry-client/oci/index.ts'
 import { exportCaches } from './build-caches.ts'
+import {
+  type Definition,
+  definitionResolver,
+  loadDefinition,
+  loadIgnore,
+  tellWarnings,
+} from './build-definition.ts'
 import type { BuildOutcome, BuildServices } from './build-services.ts'
 import { BuildSession } from './build-session.ts'
 import { solveAndExport } from './build-solve.ts'
-import { readContextIgnore } from './context/context-ignore.ts'
 import { convertOptions } from './convert-options.ts'
 import { BuildError } from './errors.ts'
-import { frontendResolver } from './ops/frontend-resolver.ts'
 import type { BuildRequest } from './request.ts'
 
 /**
@@ -27,7 +24,7 @@ export async function build(request: BuildRequest, services: BuildServices): Pro
   refuseUnsupported(request)
   await using session = new BuildSession(request, services)
   const { signal } = services
-  const dockerfile = await readDockerfile(session)
+  const dockerfile = await loadDefinition(session)
   const graphs = await convertAll(dockerfile, session, signal).catch((error: unknown) => {
     if (error instanceof DockerfileErrors) tellWarnings(error.warnings, session, dockerfile)
     throw error
@@ -41,53 +38,22 @@ export async function build(request: BuildRequest, services: BuildServices): Pro
   return { result, exports }
 }
 
-async function readDockerfile(
-  session: BuildSession,
-): Promise<{ readonly name: string; readonly text: string }> {
-  const { dockerfile } = session.request
-  const name = dockerfile.kind === 'text' ? dockerfile.name : basename(dockerfile.path)
-  const title = `[internal] load build definition from ${name}`
-  return await session.steps.during(title, session.services.signal, () =>
-    session.contexts.dockerfile(),
-  )
-}
-
 /** One graph for each platform; all base images are asked for side by side. */
 async function convertAll(
-  { name, text }: { readonly name: string; readonly text: string },
+  { name, text }: Definition,
   session: BuildSession,
   signal: AbortSignal,
 ): Promise<BuildGraph[]> {
   const { buildArgs } = session.request
   const syntax = buildArgs.get('BUILDKIT_SYNTAX')
   const parsed = parseDockerfile(text, { name, syntax, buildArgs })
-  const resolver = frontendResolver(session.resolver, session.request.namedContexts, (source) =>
-    session.contexts.epochOf(source),
-  )
-  const ignore = await readContextIgnore(session.request)
+  const resolver = definitionResolver(session)
+  const ignore = await loadIgnore(session)
   return await Promise.all(
     session.request.platforms.map((platform) =>
       convert(parsed, { ...convertOptions(session.request, platform), ignore }, resolver, signal),
     ),
   )
-}
-
-/** Lint findings (features row L23), each once however many platforms there are. */
-function tellWarnings(
-  warnings: readonly Warning[],
-  session: BuildSession,
-  dockerfile: { readonly name: string; readonly text: string },
-): void {
-  const told = new Set<string>()
-  for (const { rule, detail, range, description, url } of warnings) {
-    const text = `${rule}: ${detail} (line ${range.startLine})`
-    if (!told.has(text)) {
-      told.add(text)
-      const place = { ...range, startColumn: 0 }
-      const excerpt = renderLocation(dockerfile.name, dockerfile.text, place)
-      session.steps.warning(text, { rule: { description, url, range, excerpt } })
-    }
-  }
 }
 
 function refuseUnsupported(request: BuildRequest): void {

@@ -33,20 +33,30 @@ export async function convert(
   resolver: ImageResolver,
   signal: AbortSignal,
 ): Promise<BuildGraph> {
+  const { converted, warnings } = await convertLinted({ parsed, options, resolver, signal })
+  return assembleGraph(converted, warnings)
+}
+
+/** As `convertStages`, with what the rules say; errors have it too, and `error=true` makes one of it. */
+export async function convertLinted(
+  request: Omit<ConversionRequest, 'facts'>,
+): Promise<{ readonly converted: ConvertedStages; readonly warnings: readonly Warning[] }> {
+  const { parsed, options } = request
   const config = lintConfigOf(parsed, options.buildArgs)
   const facts: ConversionFact[] = []
-  const request = { parsed, options, resolver, signal, facts: facts.push.bind(facts) }
   const findings = () => lint({ parsed, facts, config, ignore: options.ignore })
-  const converted = await convertStages(request).catch((error: unknown) => {
-    if (!(error instanceof DockerfileErrors)) throw error
-    throw new DockerfileErrors(error.list, parsed.name, parsed.text, findings())
-  })
+  const converted = await convertStages({ ...request, facts: facts.push.bind(facts) }).catch(
+    (error: unknown) => {
+      if (!(error instanceof DockerfileErrors)) throw error
+      throw new DockerfileErrors(error.list, parsed.name, parsed.text, findings())
+    },
+  )
   const warnings = findings()
   const violation = lintViolation(config, warnings)
   if (violation !== undefined) {
     throw new DockerfileErrors([violation], parsed.name, parsed.text, warnings)
   }
-  return assembleGraph(converted, warnings)
+  return { converted, warnings }
 }
 
 /** The graph around a converted target. */

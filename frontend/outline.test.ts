@@ -52,6 +52,16 @@ describe('outline', () => {
     )
   })
 
+  it('has the warnings of a build, and fails where one would', async () => {
+    const data = await outlineOf('FROM a AS b\nMAINTAINER me\n')
+    assert.deepEqual(
+      data.warnings.map(({ rule }) => rule),
+      ['MaintainerDeprecated'],
+    )
+    assert.doesNotMatch(outlineJson(data, ''), /Maintainer/)
+    await assert.rejects(outlineOf('# check=error=true\nFROM a\nMAINTAINER me\n'), /lint violation/)
+  })
+
   it('leaves out what only other targets use', async () => {
     const data = await outlineOf(TEXT, 'other')
     assert.deepEqual(

@@ -1,13 +1,14 @@
 import type { ConvertOptions } from './convert-options.ts'
 import { withoutPlatform } from './convert-options.ts'
 import type { ConvertedStages } from './convert.ts'
-import { convertStages } from './convert.ts'
+import { convertLinted } from './convert.ts'
 import type { Range } from './diagnostics.ts'
 import type { ParsedDockerfile } from './dockerfile.ts'
 import type { GlobalScope } from './global-args.ts'
 import type { RunNode } from './graph.ts'
 import { base64, jsonLocation } from './json-location.ts'
 import type { ImageResolver } from './resolver.ts'
+import type { Warning } from './rules/rule.ts'
 import type { StageState } from './stages.ts'
 import { dependenciesOf } from './stages.ts'
 import { renderTable } from './text-table.ts'
@@ -20,6 +21,8 @@ export interface Outline {
   readonly args: readonly OutlineArg[]
   readonly secrets: readonly OutlineInput[]
   readonly agents: readonly OutlineInput[]
+  /** Of the rules, as of a build. */
+  readonly warnings: readonly Warning[]
 }
 
 export interface OutlineArg {
@@ -43,9 +46,8 @@ export async function outline(
   resolver: ImageResolver,
   signal: AbortSignal,
 ): Promise<Outline> {
-  const facts = () => undefined
-  const request = { parsed, options: withoutPlatform(options), resolver, signal, facts }
-  const converted = await convertStages(request)
+  const request = { parsed, options: withoutPlatform(options), resolver, signal }
+  const { converted, warnings } = await convertLinted(request)
   const stages = reachableInOrder(converted.target)
   const { from } = converted.target.stage ?? {}
   return {
@@ -53,6 +55,7 @@ export async function outline(
     description: from?.description ?? '',
     args: collectArgs(stages, converted.globals).sort(byLine),
     ...collectInputs(stages, converted),
+    warnings,
   }
 }
 

@@ -2,6 +2,7 @@ import { join, normalize } from 'node:path'
 import {
   check,
   checkJson,
+  DockerfileErrors,
   listTargets,
   outline,
   outlineJson,
@@ -15,14 +16,18 @@ import {
   requestsJson,
   targetsJson,
 } from '../../frontend/index.ts'
+import {
+  definitionResolver,
+  loadDefinition,
+  loadIgnore,
+  tellWarnings,
+} from '../build-definition.ts'
 import { BuildSession } from '../build-session.ts'
 import { describedOptions } from '../convert-options.ts'
-import { frontendResolver } from '../ops/frontend-resolver.ts'
 import type { BuildRequest } from '../request.ts'
 import { startWorker } from '../worker/start-worker.ts'
 import type { ParsedArgs } from './args.ts'
 import type { CommandContext } from './command.ts'
-import { readContextIgnore } from '../context/context-ignore.ts'
 import { describeFailedBuild, type FailureDetails } from './failed-build.ts'
 import type { ProgressPrinter } from './progress/printer.ts'
 import type { CallMethod } from './request/call-method.ts'
@@ -86,25 +91,28 @@ async function describe(
   session: BuildSession,
   { placeName, signal }: { readonly placeName: PlaceName; readonly signal: AbortSignal },
 ): Promise<{ readonly text: string; readonly status: number }> {
-  const file = await session.contexts.dockerfile()
+  const file = await loadDefinition(session)
   const parseOptions: ParseOptions = {
     name: file.name,
     syntax: request.buildArgs.get('BUILDKIT_SYNTAX'),
   }
   const isJson = call.format === 'json'
-  const resolver = frontendResolver(session.resolver, request.namedContexts, (source) =>
-    session.contexts.epochOf(source),
-  )
+  const resolver = definitionResolver(session)
   switch (call.method) {
     case 'check': {
-      const options = { ...describedOptions(request), ignore: await readContextIgnore(request) }
+      const options = { ...describedOptions(request), ignore: await loadIgnore(session) }
       const report = await check({ text: file.text, parseOptions, options, resolver, signal })
       const status = report.warnings.length > 0 || report.error !== undefined ? 1 : 0
       const shown = { ...report, fileName: placeName(report.fileName) }
       return { text: isJson ? checkJson(report) : renderCheck(shown), status }
     }
     case 'outline': {
-      const data = await outline(parsed(), describedOptions(request), resolver, signal)
+      const options = { ...describedOptions(request), ignore: await loadIgnore(session) }
+      const data = await outline(parsed(), options, resolver, signal).catch((error: unknown) => {
+        if (error instanceof DockerfileErrors) tellWarnings(error.warnings, session, file)
+        throw error
+      })
+      tellWarnings(data.warnings, session, file)
       return { text: isJson ? outlineJson(data, file.text) : renderOutline(data), status: 0 }
     }
     case 'targets':

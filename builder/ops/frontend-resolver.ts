@@ -1,38 +1,50 @@
-import type {
-  EpochSource,
-  ImageResolver as FrontendResolver,
-  ResolvedContext,
-  ResolvedImage as FrontendImage,
+import {
+  type EpochSource,
+  formatFullPlatform,
+  type ImageResolver as FrontendResolver,
+  type ResolvedContext,
+  type ResolvedImage as FrontendImage,
 } from '../../frontend/index.ts'
 import type { BuildRequest } from '../request.ts'
 import { BuildError } from '../errors.ts'
 import type { ImageResolver, ResolvedImage } from './image.ts'
 
+export interface FrontendResolverParts {
+  readonly images: Pick<ImageResolver, 'resolve' | 'resolveLayout'>
+  readonly namedContexts: BuildRequest['namedContexts']
+  readonly epochOf: (source: EpochSource) => Promise<number | undefined>
+  /** Titles of steps say for which platform they are. */
+  readonly isMultiPlatform: boolean
+}
+
 /** Tells the frontend about images and named contexts (features row D61), in its own words. */
-export function frontendResolver(
-  images: Pick<ImageResolver, 'resolve' | 'resolveLayout'>,
-  namedContexts: BuildRequest['namedContexts'],
-  epochOf: (source: EpochSource) => Promise<number | undefined>,
-): FrontendResolver {
+export function frontendResolver({
+  images,
+  namedContexts,
+  epochOf,
+  isMultiPlatform,
+}: FrontendResolverParts): FrontendResolver {
   return {
     resolveEpoch: epochOf,
-    resolveImage: async (reference, platform, signal) =>
-      toFrontend(await images.resolve(reference, platform, signal)),
+    resolveImage: async (reference, platform, signal) => {
+      const label = isMultiPlatform ? `${formatFullPlatform(platform)} internal` : 'internal'
+      return toFrontend(await images.resolve(reference, platform, signal, label))
+    },
     resolveContext: async (name, platform, signal): Promise<ResolvedContext> => {
       const location = namedContexts.get(name)
+      const label = `context ${name}`
       switch (location?.kind) {
-        case 'image':
+        case 'image': {
+          const { reference } = location
           // As in FROM, this names no image (features row C12).
-          if (location.reference === 'scratch') return { kind: 'scratch' }
-          return {
-            kind: 'image',
-            image: toFrontend(await images.resolve(location.reference, platform, signal)),
-          }
-        case 'oci-layout':
-          return {
-            kind: 'image',
-            image: toFrontend(await images.resolveLayout(location, platform, signal)),
-          }
+          if (reference === 'scratch') return { kind: 'scratch' }
+          const image = await images.resolve(reference, platform, signal, label)
+          return { kind: 'image', image: toFrontend(image) }
+        }
+        case 'oci-layout': {
+          const image = await images.resolveLayout(location, platform, signal, label)
+          return { kind: 'image', image: toFrontend(image) }
+        }
         case 'none':
           return { kind: 'scratch' }
         case 'directory':

@@ -61,7 +61,12 @@ export class GraphExecutor {
         return { kind: 'stack', layers: stackOf(image), description: `image ${image.reference}` }
       }
       case 'context':
-        return { kind: 'files', tree: await this.#parts.openContext(node.name, signal) }
+        return {
+          kind: 'files',
+          tree: await this.#parts.steps.during(node.origin.title, signal, () =>
+            this.#parts.openContext(node.name, signal),
+          ),
+        }
       case 'http':
         return {
           kind: 'files',

@@ -71,12 +71,21 @@ export class ImageResolver {
     this.#parts = parts
   }
 
-  /** Errors: `reference-invalid` (OciError), `image-missing`, `platform-missing`, those of the registry client. */
-  async resolve(text: string, platform: Platform, signal: AbortSignal): Promise<ResolvedImage> {
+  /**
+   * `label` begins the title of the step. Errors: `reference-invalid` (OciError), `image-missing`, `platform-missing`, those of
+   * the registry client.
+   */
+  async resolve(
+    text: string,
+    platform: Platform,
+    signal: AbortSignal,
+    label = 'internal',
+  ): Promise<ResolvedImage> {
     const reference = parseReference(text)
     const name = formatReference(reference)
+    const title = `[${label}] load metadata for ${name}`
     return await this.#flights.run(JSON.stringify([name, platform]), () =>
-      this.#reported(name, signal, async () => this.#fromName(reference, platform, signal)),
+      this.#reported(title, signal, async () => this.#fromName(reference, platform, signal)),
     )
   }
 
@@ -84,10 +93,11 @@ export class ImageResolver {
     location: { readonly path: string; readonly reference: string | undefined },
     platform: Platform,
     signal: AbortSignal,
+    label = 'internal',
   ): Promise<ResolvedImage> {
     const name = `oci-layout://${location.path}${location.reference === undefined ? '' : `:${location.reference}`}`
     return await this.#flights.run(JSON.stringify([name, platform]), () =>
-      this.#reported(name, signal, async () => {
+      this.#reported(`[${label}] load metadata for ${name}`, signal, async () => {
         const layout = new OciLayout(location.path)
         const top = await layout.find(location.reference)
         const source = { name, origins: [], layout, read: (blob: Descriptor) => layout.read(blob) }
@@ -106,11 +116,10 @@ export class ImageResolver {
   }
 
   async #reported(
-    name: string,
+    title: string,
     signal: AbortSignal,
     work: () => Promise<ResolvedImage>,
   ): Promise<ResolvedImage> {
-    const title = `[internal] load metadata for ${name}`
     const resolved = await this.#parts.steps.during(title, signal, work)
     // Equal manifests of two names are one image; their registries all hold its blobs.
     const known = this.#resolved.get(resolved.handle)

@@ -37,13 +37,14 @@ export const buildCommand: Command = {
   arguments: { min: 1, max: 1 },
   run: async (args, context) => {
     const mode = progressMode(args, context)
+    const isDebug = args.boolean('debug') ?? false
     const call = readCallMethod(args)
     const onFailure = readOnFailure(args, context)
     await using read = await readBuildRequest(args, context)
     const { request } = read
     if (call !== undefined) {
       const { describeBuild } = await import('../describe-build.ts')
-      const printer = await createProgressPrinter(mode, context.stderr, context.env)
+      const printer = await createProgressPrinter(mode, context.stderr, context.env, { isDebug })
       return await describeBuild(request, call, args, { ...context, printer })
     }
     for (const flag of ['iidfile', 'metadata-file'] as const) {

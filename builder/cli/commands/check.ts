@@ -10,12 +10,11 @@ import {
   renderFindings,
   renderSarif,
 } from '../../../frontend/index.ts'
+import { definitionResolver, loadIgnore } from '../../build-definition.ts'
 import type { BuildSession } from '../../build-session.ts'
-import { frontendResolver } from '../../ops/frontend-resolver.ts'
 import type { BuildRequest } from '../../request.ts'
 import type { FlagSpecs, ParsedArgs } from '../args.ts'
 import type { Command, CommandContext } from '../command.ts'
-import { readContextIgnore } from '../../context/context-ignore.ts'
 import { describedOptions } from '../../convert-options.ts'
 import { withSession } from '../describe-build.ts'
 import { UsageError } from '../errors.ts'
@@ -109,16 +108,14 @@ async function checkRequest(
 ): Promise<CheckReport> {
   const { text } = await session.contexts.dockerfile()
   const unknown: string[] = []
-  const resolver = frontendResolver(session.resolver, request.namedContexts, (source) =>
-    session.contexts.epochOf(source),
-  )
+  const resolver = definitionResolver(session)
   const report = await check({
     text,
     parseOptions: {
       name: shownName(request, cwd),
       syntax: request.buildArgs.get('BUILDKIT_SYNTAX'),
     },
-    options: { ...describedOptions(request), ignore: await readContextIgnore(request) },
+    options: { ...describedOptions(request), ignore: await loadIgnore(session) },
     resolver: tolerant(resolver, (reference) => unknown.push(reference)),
     signal,
     hasOwnRules: true,
