@@ -39,7 +39,7 @@ export class EntryCursor<E extends DiffEntry> {
   /** Undefined at the end. */
   get current(): E | undefined {
     const entry = this.#page[this.#at]
-    return entry !== undefined && isAtOrBelow(entry.path, this.#root) ? entry : undefined
+    return isAtOrBelow(entry?.path, this.#root) ? entry : undefined
   }
 
   /** What comes after `current` on its page. */
@@ -86,6 +86,7 @@ export function isBelow(path: LayerPath, directory: LayerPath): boolean {
 
 const SLASH = 0x2f
 
-function isAtOrBelow(path: LayerPath, directory: LayerPath): boolean {
-  return path === directory || isBelow(path, directory)
+/** The same with `directory` itself. */
+export function isAtOrBelow(path: LayerPath | undefined, directory: LayerPath): boolean {
+  return path !== undefined && (path === directory || isBelow(path, directory))
 }

@@ -1,10 +1,7 @@
 import type { DiffEntry } from '../snapshotter.ts'
 import type { LayerPath } from './entry.ts'
-import type { EntryPages } from './layer-index.ts'
+import { type EntryPages, LINKS_MAX } from './layer-index.ts'
 import { isLink, isPlaced, type TreeEntry } from './tree.ts'
-
-/** A chain of hardlinks is no longer in any layer that a program wrote. */
-const LINKS_MAX = 40
 
 /** The files of a layer that have several names: the only ones that are held. */
 export class LinkTargets<E extends DiffEntry> {

@@ -1,6 +1,6 @@
 import type { DiffEntry } from '../snapshotter.ts'
 import type { LayerPath } from './entry.ts'
-import { EntryCursor, isBelow } from './entry-cursor.ts'
+import { EntryCursor, isAtOrBelow, isBelow } from './entry-cursor.ts'
 import { type EntryPages, LayerIndex } from './layer-index.ts'
 import { LinkTargets } from './link-targets.ts'
 import { comparePaths } from './order.ts'
@@ -228,8 +228,4 @@ class StackWalk<E extends DiffEntry> {
 function childTowards(path: LayerPath, directory: LayerPath): LayerPath {
   const slash = path.indexOf('/', directory === '' ? 0 : directory.length + 1)
   return slash < 0 ? path : path.slice(0, slash)
-}
-
-function isAtOrBelow(path: LayerPath | undefined, directory: LayerPath): boolean {
-  return path !== undefined && (path === directory || isBelow(path, directory))
 }
