@@ -8,12 +8,14 @@ import {
 import type { BuildSession } from './build-session.ts'
 import { readContextIgnore } from './context/context-ignore.ts'
 import { frontendResolver } from './ops/frontend-resolver.ts'
+import type { Step } from './solver/steps.ts'
 import { isMultiPlatform } from './steering-args.ts'
 
-/** A Dockerfile as it was read. */
+/** A Dockerfile as it was read, and the step that read it. */
 export interface Definition {
   readonly name: string
   readonly text: string
+  readonly step: Step
 }
 
 /** Reads the Dockerfile, as a step of the build. Errors: `ContextError`. */
@@ -25,7 +27,10 @@ export async function loadDefinition({
 }: BuildSession): Promise<Definition> {
   const name = dockerfile.kind === 'text' ? dockerfile.name : basename(dockerfile.path)
   const title = `[internal] load build definition from ${name}`
-  return await steps.during(title, services.signal, () => contexts.dockerfile())
+  return await steps.during(title, services.signal, async (step) => ({
+    ...(await contexts.dockerfile()),
+    step,
+  }))
 }
 
 /** What the ignore file leaves out; a step where there can be one. Errors: `ContextError`. */
@@ -54,7 +59,7 @@ export function definitionResolver({ request, resolver, contexts }: BuildSession
 export function tellWarnings(
   warnings: readonly Warning[],
   { steps }: Pick<BuildSession, 'steps'>,
-  { name, text }: Definition,
+  { name, text, step }: Definition,
 ): void {
   const told = new Set<string>()
   for (const { rule, detail, range, description, url } of warnings) {
@@ -62,7 +67,7 @@ export function tellWarnings(
     if (!told.has(line)) {
       told.add(line)
       const excerpt = renderLocation(name, text, { ...range, startColumn: 0 })
-      steps.warning(line, { rule: { description, url, range, excerpt } })
+      steps.warning(line, { step, rule: { description, url, range, excerpt } })
     }
   }
 }

@@ -23,6 +23,7 @@ import {
   prefetchBlob,
   rootManifest,
 } from './layout-files.ts'
+import { tellManifests } from './told-facts.ts'
 
 type ArchiveOutput = Extract<OutputRequest, { type: 'oci' | 'docker' }> & { readonly dest: string }
 
@@ -86,6 +87,7 @@ export class ArchiveExporter implements Exporter {
         const { cwd, kernel } = this.#parts
         await writeLayoutDirectory(resolve(cwd, dest), addition, kernel, signal)
       }
+      tellManifests(step, result)
     })
     return { digest: rootManifest(result).digest, names }
   }

@@ -14,6 +14,7 @@ import {
   rootManifest,
 } from './layout-files.ts'
 import { fetchCached, type StoreParts, storeResult } from './store.ts'
+import { tellManifests } from './told-facts.ts'
 
 /**
  * `--load` (features row C30): into the local store, and into the Docker or podman engine of this machine when there is one. Which
@@ -54,6 +55,7 @@ export class LoadExporter implements Exporter {
     await services.steps.during(`loading into ${target}`, signal, async (step) => {
       await fetchCached(result, services, signal)
       await storeResult(result, { names: this.#names, origins: [] }, this.#parts, signal)
+      tellManifests(step, result)
       if (this.#engine !== undefined) {
         const parts = { result, names: this.#names, annotations: this.annotations }
         const files = inOrder([

@@ -3,11 +3,11 @@ import type { BuildResult, ImageLayer } from '../image/built-image.ts'
 import type { ImageStore } from '../image/image-store.ts'
 import type { LayerFormat } from '../request.ts'
 import type { LayerOrigin } from '../solver/layer.ts'
-import type { Step } from '../solver/steps.ts'
 import type { Exporter, ExportOutcome, ExportServices } from './exporter.ts'
 import { prefetchBlob, rootManifest } from './layout-files.ts'
 import { imageIdOf } from './metadata.ts'
 import { repositoryNames } from './push-targets.ts'
+import { tellFact, tellManifests } from './told-facts.ts'
 
 export interface StoreParts {
   readonly images: Pick<ImageStore, 'put'>
@@ -65,6 +65,7 @@ export class StoreExporter implements Exporter {
       }
       const origins = this.#isPushed ? this.#names.map(originOf) : []
       await storeResult(result, { names, origins }, this.#parts, signal)
+      tellManifests(step, result)
       tellFact(step, `writing image ${imageIdOf(result)}`)
       for (const name of names) {
         tellFact(step, `naming to ${name}`)
@@ -84,11 +85,6 @@ export async function fetchCached(
   await Promise.all(
     layers.filter((layer) => layer.isInCache).map((layer) => services.ensureBlob(layer, signal)),
   )
-}
-
-/** A part of the step without bytes to count. */
-function tellFact(step: Step, text: string): void {
-  step.progress(text, { currentBytes: 0, totalBytes: undefined, isDone: true })
 }
 
 function originOf(name: string): LayerOrigin {

@@ -178,13 +178,34 @@ describe('PlainPrinter', () => {
   it('lists warnings at the end, in the form that CI tools look for', () => {
     const text = printed(
       (stream) => new PlainPrinter(stream),
-      [{ type: 'warning', atMs: 0, text: 'FromAsCasing: x (line 1)', step: undefined }],
+      [
+        started(1, '[internal] load build definition', 0),
+        ended(1, 0),
+        {
+          ...{ type: 'warning', atMs: 0, text: 'FromAsCasing: x (line 1)', step: 1 },
+          rule: { description: '', url: '', excerpt: '', range: { startLine: 1, endLine: 1 } },
+        },
+      ],
     )
+    assert.doesNotMatch(text, /WARN/)
     assert.match(text, /1 warning found.*\n - FromAsCasing: x \(line 1\)\n$/)
   })
 })
 
 describe('RawJsonPrinter', () => {
+  it('says which step read the line that a warning is about', () => {
+    const text = printed(
+      (stream) => new RawJsonPrinter(stream, 0),
+      [started(1, 'load', 0), { type: 'warning', atMs: 0, text: 'w', step: 1 }],
+    )
+    const [start, warned] = text
+      .trim()
+      .split('\n')
+      .map((line): unknown => JSON.parse(line))
+    const { digest } = (start as { vertexes: [{ digest: string }] }).vertexes[0]
+    assert.deepEqual(warned, { warnings: [{ vertex: digest, level: 1, short: 'dw==' }] })
+  })
+
   it('writes one object a line with the field names of BuildKit', () => {
     const text = printed(
       (stream) => new RawJsonPrinter(stream, 0),

@@ -157,7 +157,8 @@ export class PlainPrinter implements ProgressPrinter {
 
   #warn(event: Extract<BuildEvent, { type: 'warning' }>): void {
     const step = event.step === undefined ? undefined : this.#steps.get(event.step)
-    if (step === undefined) {
+    // The step that read the Dockerfile ended long ago.
+    if (step === undefined || event.rule !== undefined) {
       this.#warnings.push(event)
     } else {
       this.#tell(step, `WARN: ${neutralise(event.text)}`)
