@@ -33,7 +33,7 @@ export interface LayerFinder<E extends DiffEntry = DiffEntry> {
 /** Pages held at a time; whoever asks path after path asks in order. */
 const PAGES_MAX = 2
 /** A chain of hardlinks is no longer in any layer that a program wrote. */
-export const LINKS_MAX = 40
+const LINKS_MAX = 40
 
 /**
  * Finds paths in a layer without holding its entries: as many pages are read as a search by halves takes, and a page

@@ -1,62 +1,44 @@
 import type { DiffEntry } from '../snapshotter.ts'
 import type { LayerPath } from './entry.ts'
-import { type EntryPages, LINKS_MAX } from './layer-index.ts'
-import { isLink, isPlaced, type TreeEntry } from './tree.ts'
+import { type EntryPages, type LayerFinding, LayerIndex } from './layer-index.ts'
+import { isLink } from './tree.ts'
 
-/** The files of a layer that have several names: the only ones that are held. */
+/** Which files of a layer have several names. Of each only a number is held; the files are looked up. */
 export class LinkTargets<E extends DiffEntry> {
-  /** For each link the file that it leads to. */
-  readonly #targets: ReadonlyMap<LayerPath, LayerPath>
-  readonly #files: ReadonlyMap<LayerPath, TreeEntry<E>>
+  readonly #index: LayerIndex<E>
+  readonly #targets: ReadonlySet<number>
 
-  private constructor(
-    targets: ReadonlyMap<LayerPath, LayerPath>,
-    files: ReadonlyMap<LayerPath, TreeEntry<E>>,
-  ) {
+  private constructor(index: LayerIndex<E>, targets: ReadonlySet<number>) {
+    this.#index = index
     this.#targets = targets
-    this.#files = files
   }
 
   static async of<E extends DiffEntry>(pages: EntryPages<E>): Promise<LinkTargets<E>> {
-    const links = new Map<LayerPath, LayerPath>()
-    for await (const page of pagesOf(pages)) {
-      for (const entry of page) if (isLink(entry)) links.set(entry.path, entry.target)
-    }
-    const targets = new Map([...links.keys()].map((path) => [path, lastOf(path, links)]))
-    const wanted = new Set(targets.values())
-    const files = new Map<LayerPath, TreeEntry<E>>()
-    if (wanted.size === 0) return new LinkTargets(targets, files)
-    for await (const page of pagesOf(pages)) {
-      for (const entry of page) {
-        if (isPlaced(entry) && entry.type !== 'dir' && wanted.has(entry.path)) {
-          files.set(entry.path, entry)
-        }
+    const targets = new Set<number>()
+    for (let index = 0; index < pages.count; index += 1) {
+      for (const entry of await pages.page(index)) {
+        if (isLink(entry)) targets.add(hashOf(entry.target))
       }
     }
-    return new LinkTargets(targets, files)
+    return new LinkTargets(new LayerIndex(pages), targets)
   }
 
-  /** The file that a link leads to; undefined for a link to nothing. */
-  fileOf(link: LayerPath): TreeEntry<E> | undefined {
-    return this.#files.get(this.#targets.get(link) ?? link)
+  /** What a link with this target leads to, with the path of its bytes; no entry for a link to nothing. */
+  async find(target: LayerPath): Promise<Pick<LayerFinding<E>, 'entry' | 'source'>> {
+    return await this.#index.find(target)
   }
 
-  /** Whether a file has another name. */
-  has(file: LayerPath): boolean {
-    return this.#files.has(file)
+  /** False: the file has no other name. One among millions that has none may be said to have some. */
+  mayHave(file: LayerPath): boolean {
+    return this.#targets.has(hashOf(file))
   }
 }
 
-async function* pagesOf<E extends DiffEntry>(pages: EntryPages<E>): AsyncGenerator<readonly E[]> {
-  for (let index = 0; index < pages.count; index += 1) yield await pages.page(index)
-}
-
-function lastOf(link: LayerPath, links: ReadonlyMap<LayerPath, LayerPath>): LayerPath {
-  let path = link
-  for (let left = LINKS_MAX; left > 0; left -= 1) {
-    const target = links.get(path)
-    if (target === undefined) break
-    path = target
+/** FNV-1a of the code units, in 30 bits: numbers of that size are held without an object each. */
+function hashOf(path: LayerPath): number {
+  let hash = 0x811c9dc5
+  for (let at = 0; at < path.length; at += 1) {
+    hash = Math.imul(hash ^ path.charCodeAt(at), 0x01000193)
   }
-  return path
+  return (hash ^ (hash >>> 30)) & 0x3fffffff
 }

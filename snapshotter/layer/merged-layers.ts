@@ -24,14 +24,14 @@ export interface StackLayer<E extends DiffEntry> extends EntryPages<E> {
 }
 
 export interface WalkedNode<E extends DiffEntry> extends TreeNode<E> {
-  /** A file that has other names in its layer. */
+  /** False: a file has no other name in its layer. */
   readonly isLinked: boolean
 }
 
 /**
- * The merged view of a stack of layers from their tables of contents, of which a few pages are in memory, and the files
- * that have several names. Whiteouts and opaque directories hide what lower layers have, at any place in their own layer
- * (OCI image-spec, layer.md). A directory that a layer only implies keeps what lower layers say of it.
+ * The merged view of a stack of layers from their tables of contents, of which a few pages are in memory, and a number for
+ * each file that has several names. Whiteouts and opaque directories hide what lower layers have, at any place in their
+ * own layer (OCI image-spec, layer.md). A directory that a layer only implies keeps what lower layers say of it.
  */
 export class MergedLayers<E extends DiffEntry> {
   readonly #layers: readonly StackLayer<E>[]
@@ -179,7 +179,7 @@ class StackWalk<E extends DiffEntry> {
   }
 
   #placed(entry: TreeEntry<E>, layer: number): WalkedNode<E> {
-    const isLinked = this.#links.get(layer)?.has(entry.path) ?? false
+    const isLinked = this.#links.get(layer)?.mayHave(entry.path) ?? false
     return { path: entry.path, entry, layer, source: entry.path, isLinked }
   }
 
@@ -191,7 +191,7 @@ class StackWalk<E extends DiffEntry> {
   ): Promise<void> {
     const { layer } = cursor
     if (own.some(isWhiteout)) Object.assign(found, { node: undefined, floor: layer })
-    const node = this.#nodeOf(own, layer)
+    const node = await this.#nodeOf(own, layer)
     if (node?.entry.type === 'dir') {
       found.node = node
     } else if (
@@ -210,15 +210,15 @@ class StackWalk<E extends DiffEntry> {
     if (own.some(isOpaque)) found.floor = layer
   }
 
-  #nodeOf(own: readonly E[], layer: number): WalkedNode<E> | undefined {
+  async #nodeOf(own: readonly E[], layer: number): Promise<WalkedNode<E> | undefined> {
     for (const entry of own) {
       if (isPlaced(entry)) return this.#placed(entry, layer)
       if (!isLink(entry)) continue
-      const file = this.#links.get(layer)?.fileOf(entry.path)
+      const file = await this.#links.get(layer)?.find(entry.target)
       // A link to nothing is no file: whoever unpacks the layer refuses it.
-      if (file === undefined) return undefined
+      if (file?.entry === undefined || file.entry.type === 'dir') return undefined
       const { path } = entry
-      return { path, entry: { ...file, path }, layer, source: file.path, isLinked: true }
+      return { path, entry: { ...file.entry, path }, layer, source: file.source, isLinked: true }
     }
     return undefined
   }
