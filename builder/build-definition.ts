@@ -67,7 +67,10 @@ export function tellWarnings(
     if (!told.has(line)) {
       told.add(line)
       const excerpt = renderLocation(name, text, { ...range, startColumn: 0 })
-      steps.warning(line, { step, rule: { description, url, range, excerpt } })
+      steps.warning(line, {
+        step,
+        rule: { description, url, range, excerpt, source: { name, text } },
+      })
     }
   }
 }

@@ -59,6 +59,8 @@ export interface BrokenRule {
   readonly range: { readonly startLine: number; readonly endLine: number }
   /** The lines of the Dockerfile, as errors show them. */
   readonly excerpt: string
+  /** The whole Dockerfile. */
+  readonly source: { readonly name: string; readonly text: string }
 }
 
 export type BuildEventSink = (event: BuildEvent) => void

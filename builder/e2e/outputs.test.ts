@@ -26,6 +26,25 @@ describe('several outputs of one build', () => {
   })
 })
 
+describe('the metadata of a build', () => {
+  it('has its warnings when they are asked for', async () => {
+    await using lab = await Lab.open()
+    const context = await lab.context({ Dockerfile: 'FROM scratch AS a\nMAINTAINER me\n' })
+    const metadata = join(lab.dir, 'metadata.json')
+    const told = async (env: Record<string, string>): Promise<string[] | undefined> => {
+      await lab.build(['--metadata-file', metadata, context], { env })
+      const json = JSON.parse(await readFile(metadata, 'utf8'))
+      const warnings: { short: string; vertex: string }[] | undefined =
+        json['buildx.build.warnings']
+      return warnings?.map(
+        ({ short }) => Buffer.from(short, 'base64').toString().split(':')[0] ?? '',
+      )
+    }
+    assert.equal(await told({}), undefined)
+    assert.deepEqual(await told({ BUILDX_METADATA_WARNINGS: '1' }), ['MaintainerDeprecated'])
+  })
+})
+
 describe('outputs to what is open', () => {
   it('are written there, and nothing is replaced', async () => {
     await using lab = await Lab.open()

@@ -9,7 +9,7 @@ import {
   toldOutput,
   writeResultFile,
 } from '../../export/metadata.ts'
-import type { ParsedArgs } from '../args.ts'
+import { type ParsedArgs, readBoolean } from '../args.ts'
 import type { Command, CommandContext } from '../command.ts'
 import { UsageError } from '../errors.ts'
 import { describeFailedBuild, FailedBuild } from '../failed-build.ts'
@@ -20,6 +20,7 @@ import {
   shellAdvice,
 } from '../failed-step-advice.ts'
 import { createProgressPrinter, type ProgressMode } from '../progress/printer.ts'
+import { ToldWarnings } from '../progress/warning-json.ts'
 import { BUILD_FLAGS, IGNORED_FLAGS } from '../request/build-flags.ts'
 import { readBuildRequest } from '../request/build-request.ts'
 import { readCallMethod } from '../request/call-method.ts'
@@ -54,8 +55,10 @@ export const buildCommand: Command = {
       }
     }
     try {
-      const outcome = await buildWithProgress(request, { mode, onFailure }, args, context)
-      await tellResult(request, outcome, args, context)
+      const warnings = new ToldWarnings()
+      const how = { mode, onFailure, warnings }
+      const outcome = await buildWithProgress(request, how, args, context)
+      await tellResult(request, { ...outcome, warnings: warnings.list }, args, context)
       return 0
     } catch (error) {
       const id = onFailure === 'shell' ? failedStepOf(error) : undefined
@@ -72,15 +75,25 @@ function failedStepOf(error: unknown): string | undefined {
   return error instanceof FailedBuild ? error.step?.id : undefined
 }
 
+interface BuildManner {
+  readonly mode: ProgressMode
+  readonly onFailure: OnFailure
+  /** Gets those of the build. */
+  readonly warnings: ToldWarnings
+}
+
 async function buildWithProgress(
   request: BuildRequest,
-  { mode, onFailure }: { readonly mode: ProgressMode; readonly onFailure: OnFailure },
+  { mode, onFailure, warnings }: BuildManner,
   args: ParsedArgs,
   context: CommandContext,
 ): Promise<BuildOutcome> {
   const isDebug = args.boolean('debug') ?? false
   const printer = await createProgressPrinter(mode, context.stderr, context.env, { isDebug })
-  const events: BuildEventSink = (event) => printer.handle(event)
+  const events: BuildEventSink = (event) => {
+    printer.handle(event)
+    warnings.handle(event)
+  }
   for (const { flag, reason } of IGNORED_FLAGS.filter((one) => args.has(one.flag))) {
     events({ type: 'notice', atMs: 0, text: `--${flag} is ignored: ${reason}` })
   }
@@ -101,7 +114,7 @@ async function buildWithProgress(
 /** Files first, then stdout: whoever waits for the output may read the files. */
 async function tellResult(
   request: BuildRequest,
-  { result, exports }: BuildOutcome,
+  { result, exports, warnings }: BuildOutcome & { readonly warnings: readonly object[] },
   args: ParsedArgs,
   context: CommandContext,
 ): Promise<void> {
@@ -113,7 +126,11 @@ async function tellResult(
   const names = [...new Set(same.flatMap((one) => one?.names ?? []))]
   const output = request.outputs[told]
   const annotations = output !== undefined && 'annotations' in output ? output.annotations : []
-  const metadata = metadataJson(result, { hasDigest: digest !== undefined, names, annotations })
+  const areWarningsTold = readBoolean(context.env['BUILDX_METADATA_WARNINGS'] ?? '') === true
+  const metadata = {
+    ...(areWarningsTold && warnings.length > 0 ? { 'buildx.build.warnings': warnings } : {}),
+    ...metadataJson(result, { hasDigest: digest !== undefined, names, annotations }),
+  }
   const json = `${JSON.stringify(metadata, undefined, 2)}\n`
   await writeResult(args, context, 'metadata-file', json)
   const isStdoutTaken = request.outputs.some((output) => 'dest' in output && output.dest === '-')

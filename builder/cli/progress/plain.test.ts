@@ -183,7 +183,10 @@ describe('PlainPrinter', () => {
         ended(1, 0),
         {
           ...{ type: 'warning', atMs: 0, text: 'FromAsCasing: x (line 1)', step: 1 },
-          rule: { description: '', url: '', excerpt: '', range: { startLine: 1, endLine: 1 } },
+          rule: {
+            ...{ description: '', url: '', excerpt: '', source: { name: '', text: '' } },
+            range: { startLine: 1, endLine: 1 },
+          },
         },
       ],
     )

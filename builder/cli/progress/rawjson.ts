@@ -1,7 +1,13 @@
-import { createHash } from 'node:crypto'
 import type { BuildEvent, StepId } from '../../events.ts'
 import type { OutputStream } from '../command.ts'
 import type { ProgressPrinter } from './printer.ts'
+import { base64, vertexDigest, warningJson } from './warning-json.ts'
+
+interface Vertex {
+  readonly digest: string
+  readonly name: string
+  readonly started: string
+}
 
 /**
  * One JSON object per event with the field names of BuildKit's SolveStatus (features row C142): `vertexes`, `statuses`,
@@ -11,7 +17,7 @@ export class RawJsonPrinter implements ProgressPrinter {
   readonly showsFailedLogs = false
   readonly #stream: OutputStream
   readonly #startedMs: number
-  readonly #vertexes = new Map<StepId, Record<string, unknown>>()
+  readonly #vertexes = new Map<StepId, Vertex>()
   readonly #partStarts = new Map<string, string>()
 
   /** `startedMs` is the wall clock at the time 0 of the events. */
@@ -58,7 +64,7 @@ export class RawJsonPrinter implements ProgressPrinter {
       case 'notice':
         return { warnings: [{ level: 0, short: base64(event.text) }] }
       case 'warning':
-        return { warnings: [{ vertex: this.#digest(event.step), ...warning(event) }] }
+        return { warnings: [warningJson(event, this.#digest(event.step))] }
       default:
         return event satisfies never
     }
@@ -85,31 +91,7 @@ export class RawJsonPrinter implements ProgressPrinter {
     }
   }
 
-  #digest(step: StepId | undefined): unknown {
-    return step === undefined ? undefined : this.#vertexes.get(step)?.['digest']
+  #digest(step: StepId | undefined): string | undefined {
+    return step === undefined ? undefined : this.#vertexes.get(step)?.digest
   }
-}
-
-/** Readers tell steps apart by a digest; ours is of number and title. */
-function vertexDigest(step: StepId, title: string): string {
-  return `sha256:${createHash('sha256').update(`${step} ${title}`).digest('hex')}`
-}
-
-/** BuildKit's VertexWarning; `detail` are lines, `range` are lines of the Dockerfile. */
-function warning({ text, rule }: Extract<BuildEvent, { type: 'warning' }>): object {
-  const short = { level: 1, short: base64(text) }
-  if (rule === undefined) {
-    return short
-  }
-  const { description, url, range } = rule
-  return {
-    ...short,
-    detail: [base64(description)],
-    ...(url === '' ? {} : { url }),
-    range: [{ start: { line: range.startLine }, end: { line: range.endLine } }],
-  }
-}
-
-function base64(text: string): string {
-  return Buffer.from(text).toString('base64')
 }

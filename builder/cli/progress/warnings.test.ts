@@ -8,6 +8,7 @@ const WARNING = {
     url: 'https://rules/from',
     range: { startLine: 1, endLine: 1 },
     excerpt: 'Dockerfile:1\n--\n   1 | >>> FROM a as b\n--',
+    source: { name: 'Dockerfile', text: 'FROM a as b\n' },
   },
 }
 
