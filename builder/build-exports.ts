@@ -2,7 +2,7 @@ import type { BuildGraph, NodeId } from '../frontend/index.ts'
 import type { Store } from '../snapshotter/index.ts'
 import type { Descriptor } from '../registry-client/oci/index.ts'
 import type { Exporter, ExportOutcome, ExportServices, GrowingLayer } from './export/exporter.ts'
-import { FORMAT_DEFAULT } from './export/layer-formats.ts'
+import { FORMAT_DEFAULT, READ_BACK_FORMAT } from './export/layer-formats.ts'
 import { toldOutput } from './export/metadata.ts'
 import { assembleResult, type FinishedPlatform, type ImageFormat } from './image/assemble.ts'
 import type { BuildResult, ImageLayer } from './image/built-image.ts'
@@ -49,9 +49,14 @@ export class BuildExports {
     }
   }
 
-  /** The format that new layers are packed in: what the first output wants, so that nothing is written twice. */
+  /**
+   * The format that new layers are packed in: the first that an output wants, so that nothing is written twice. Outputs that
+   * read layers back take it as well.
+   */
   get packFormat(): LayerFormat {
-    return this.#active()[0]?.format ?? FORMAT_DEFAULT
+    const formats = this.#active().map(({ format }) => format)
+    const wanted = formats.find((format) => format !== 'any')
+    return wanted ?? (formats.length === 0 ? FORMAT_DEFAULT : READ_BACK_FORMAT)
   }
 
   get services(): ExportServices {
@@ -77,9 +82,10 @@ export class BuildExports {
     const listeners = this.#active().filter((exporter) => exporter.layerReady !== undefined)
     await Promise.all(
       listeners.map(async (exporter) => {
-        const growing = this.#growing(layer, exporter.format, signal)
+        const format = this.#layerFormatOf(exporter)
+        const growing = this.#growing(layer, format, signal)
         if (growing !== undefined) exporter.layerGrowing?.(growing, this.#services, signal)
-        const ready = await this.#variant(layer, exporter.format, signal)
+        const ready = await this.#variant(layer, format, signal)
         exporter.layerReady?.(ready, this.#services, signal)
       }),
     )
@@ -123,13 +129,17 @@ export class BuildExports {
     return this.#parts.exporters.filter((exporter) => exporter.isEmpty !== true)
   }
 
+  #layerFormatOf({ format }: Exporter): LayerFormat {
+    return format === 'any' ? this.packFormat : format
+  }
+
   #formatOf(
     exporter: Exporter | undefined,
     annotations: readonly AnnotationRequest[],
   ): ImageFormat {
     const { request } = this.#parts
     return {
-      format: exporter?.format ?? FORMAT_DEFAULT,
+      format: exporter === undefined ? FORMAT_DEFAULT : this.#layerFormatOf(exporter),
       annotations: [...(exporter?.annotations ?? []), ...annotations],
       isIndexForced: isMultiPlatform(request),
     }

@@ -13,6 +13,8 @@ import { build } from './build.ts'
 import type { BuildOutcome } from './build-services.ts'
 import { BuildError, StepError } from './errors.ts'
 import type { BuildEvent } from './events.ts'
+import type { Exporter } from './export/exporter.ts'
+import { FORMAT_DEFAULT } from './export/layer-formats.ts'
 import { rootManifest } from './export/layout-files.ts'
 import { imageIdOf } from './export/metadata.ts'
 import { ImageStore } from './image/image-store.ts'
@@ -140,6 +142,7 @@ class Bench implements AsyncDisposable {
   worker = new RecordingWorker(this.onRun)
   workerStarts = 0
   events: BuildEvent[] = []
+  exporters: readonly Exporter[] = []
 
   private constructor(directory: string) {
     this.directory = directory
@@ -185,7 +188,7 @@ class Bench implements AsyncDisposable {
         registry: async () => {
           throw new Error('no registry is needed')
         },
-        exporters: [],
+        exporters: this.exporters,
         events: (event) => this.events.push(event),
         env: {},
       },
@@ -267,6 +270,24 @@ describe('build', () => {
     assert.equal(imageIdOf(second.result), imageIdOf(first.result))
     assert.equal(rootManifest(second.result).digest, rootManifest(first.result).digest)
     assert.equal(bench.workerStarts, 0)
+  })
+
+  it('packs layers once for an output that wants a format and one that reads them back', async () => {
+    await using bench = await Bench.open({ Dockerfile: 'FROM scratch\nCOPY a /a\n', a: '1' })
+    const results: unknown[] = []
+    const exporterOf = (format: Exporter['format']): Exporter => ({
+      format,
+      export: (result) => {
+        results.push(...result.images.flatMap(({ layers }) => layers))
+        return Promise.resolve({ digest: undefined, names: [] })
+      },
+    })
+    bench.exporters = [exporterOf('any'), exporterOf(FORMAT_DEFAULT)]
+    await bench.build()
+    assert.equal(results.length, 2)
+    assert.deepEqual(results[0], results[1])
+    // A layer, a config, a manifest.
+    assert.equal((await readdir(join(bench.directory, 'root', 'blobs', 'sha256'))).length, 3)
   })
 
   it('stops a context that does not arrive when a step fails', async () => {

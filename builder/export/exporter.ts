@@ -21,9 +21,9 @@ export interface GrowingLayer {
 export interface Exporter {
   /**
    * How this output wants new layers. Outputs with equal formats share one BuildResult; for others one is made
-   * for each. `local` and `tar` read layers back and ask for `uncompressed`.
+   * for each. `any`: it reads layers back (`local`, `tar`).
    */
-  readonly format: LayerFormat
+  readonly format: LayerFormat | 'any'
   /** They are part of the manifests that this output gets. */
   readonly annotations?: readonly AnnotationRequest[]
   /** True when nothing of the image is needed (`cacheonly`): layers are not packed for it and `export` is not called. */

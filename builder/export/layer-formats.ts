@@ -9,5 +9,5 @@ export const FORMAT_DEFAULT: LayerFormat = {
   rewriteTimestamp: false,
 }
 
-/** Layers that are read back at once need no compression. */
+/** Layers that are only read back need no compression. */
 export const READ_BACK_FORMAT: LayerFormat = { ...FORMAT_DEFAULT, compression: 'uncompressed' }

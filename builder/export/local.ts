@@ -8,14 +8,13 @@ import {
   type NamedLocks,
 } from '../../snapshotter/index.ts'
 import type { BuildResult, ImageLayer } from '../image/built-image.ts'
-import type { LayerFormat, OutputRequest } from '../request.ts'
+import type { OutputRequest } from '../request.ts'
 import type { Step } from '../solver/steps.ts'
 import { checkDirectoryDestination, type Surroundings } from './destination.ts'
 import { ExportError } from './errors.ts'
 import type { Exporter, ExportOutcome, ExportServices } from './exporter.ts'
 import { flatEntries } from './flat-entries.ts'
 import { FlatImage, type FlatKernel } from './flat-image.ts'
-import { READ_BACK_FORMAT } from './layer-formats.ts'
 import { prefetchBlob } from './layout-files.ts'
 import { checkMirrorDestination, keepPaths, removeOthers } from './mirror.ts'
 import { claimsFor, placedImages } from './placed-images.ts'
@@ -35,7 +34,7 @@ export interface LocalParts extends Pick<Surroundings, 'cwd' | 'stdout'> {
  * says, not the files of two. Errors: `destination-unusable`, `export-unsupported`.
  */
 export class LocalExporter implements Exporter {
-  readonly format: LayerFormat = READ_BACK_FORMAT
+  readonly format = 'any'
   readonly #output: LocalOutput
   readonly #parts: LocalParts
 

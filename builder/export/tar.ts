@@ -3,12 +3,11 @@ import { mkdtemp } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Kernel } from '../../snapshotter/index.ts'
 import type { BuildResult, ImageLayer } from '../image/built-image.ts'
-import type { LayerFormat, OutputRequest } from '../request.ts'
+import type { OutputRequest } from '../request.ts'
 import { checkFileDestination, type Surroundings, writeDestination } from './destination.ts'
 import type { Exporter, ExportOutcome, ExportServices } from './exporter.ts'
 import { flatEntries } from './flat-entries.ts'
 import { FlatImage, type FlatKernel } from './flat-image.ts'
-import { READ_BACK_FORMAT } from './layer-formats.ts'
 import { prefetchBlob } from './layout-files.ts'
 import { claimsFor, placedImages } from './placed-images.ts'
 
@@ -25,7 +24,7 @@ export interface TarParts extends Surroundings {
  * Errors: `destination-unusable`, `export-unsupported`.
  */
 export class TarExporter implements Exporter {
-  readonly format: LayerFormat = READ_BACK_FORMAT
+  readonly format = 'any'
   readonly #output: TarOutput
   readonly #parts: TarParts
 
