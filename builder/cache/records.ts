@@ -16,6 +16,8 @@ export interface StepRecord {
   readonly inputs: KeyInputs
   /** What executing it took; absent for what was not executed here, or is no process. */
   readonly usage?: StepUsage
+  /** With another SOURCE_DATE_EPOCH its layer is the same: nothing in it has that time. */
+  readonly isTimeless?: boolean
 }
 
 export interface StepUsage {
@@ -118,7 +120,11 @@ export function readStepRecord(value: unknown): StepRecord | undefined {
     return undefined
   }
   const usage = readUsage(value['usage'])
-  return { diffId, inputs, createdAt, title, ...(usage === undefined ? {} : { usage }) }
+  return {
+    ...{ diffId, inputs, createdAt, title },
+    ...(usage === undefined ? {} : { usage }),
+    ...(value['isTimeless'] === true ? { isTimeless: true } : {}),
+  }
 }
 
 /** Only shown: what is not one is as good as none. */

@@ -71,6 +71,26 @@ describe('the cache of whole builds', () => {
     assert.deepEqual(await left(), [])
   })
 
+  it('with another SOURCE_DATE_EPOCH has what made nothing of that time, and the image is that of a new build', async () => {
+    await using lab = await Lab.open()
+    const dockerfile = 'FROM scratch\nCOPY . /\nWORKDIR /sub\nCOPY sub/a /made/\n'
+    const context = await lab.context({ Dockerfile: dockerfile, 'sub/a': 'a' })
+    const built = async (epoch: number, root: string): Promise<{ id: string; log: string }> => {
+      const iid = join(lab.dir, 'iid')
+      const env = { SOURCE_DATE_EPOCH: `${epoch}`, TSBUILD_ROOT: join(lab.dir, root) }
+      const { stderr } = await lab.build(['--iidfile', iid, context], { env })
+      return { id: await readFile(iid, 'utf8'), log: stderr }
+    }
+    await built(1, 'state')
+    const second = await built(2, 'state')
+    assert.match(second.log, /COPY \. \/\n#\d+ CACHED\n\n#\d+ .*WORKDIR \/sub\n#\d+ CACHED\n/)
+    assert.match(second.log, /COPY sub\/a \/made\/\n.*not cached: SOURCE_DATE_EPOCH changed/)
+    assert.equal(second.id, (await built(2, 'other')).id)
+    for (const epoch of [1, 2]) {
+      assert.equal((await built(epoch, 'state')).log.match(/^#\d+ CACHED/gm)?.length, 3)
+    }
+  })
+
   it('does not look at the mtime of context files', async () => {
     await using lab = await Lab.open()
     const { host } = await labRegistry()

@@ -110,6 +110,30 @@ describe('StepCache', () => {
     assert.equal(world.locksHeld, 0)
   })
 
+  it('finds a step with another SOURCE_DATE_EPOCH when nothing in its layer has that time', async () => {
+    for (const isTimeless of [true, false]) {
+      const world = makeCache()
+      const withEpoch = (epochSec: number | undefined) => {
+        const own: KeyInputs = { ...inputs, epochSec }
+        const step = makeStep(world, { inputs: own, finalInputs: async () => own })
+        return {
+          ...step,
+          execute: async () => ({
+            ...(await step.execute(new StepReporter(() => {}).start(''), signal)),
+            isTimeless,
+          }),
+        }
+      }
+      const executed: boolean[] = []
+      for (const epochSec of [1, 2, undefined, 2]) {
+        const step = withEpoch(epochSec)
+        await world.cache().run(step, signal)
+        executed.push(step.executions() > 0)
+      }
+      assert.deepEqual(executed, [true, !isTimeless, !isTimeless, false])
+    }
+  })
+
   it('counts a record whose layer is gone as a miss', async () => {
     const world = makeCache()
     const step = makeStep(world)

@@ -1,7 +1,7 @@
 import type { Digest, DiffId } from '../../registry-client/oci/index.ts'
 import type { NamedLocks, Store } from '../../snapshotter/index.ts'
 import { explainMiss } from '../cache/explain.ts'
-import { findStep } from '../cache/find-step.ts'
+import { findStep, type FoundStep } from '../cache/find-step.ts'
 import type { CacheJournal } from '../cache/journal.ts'
 import type { CacheRecords, StepUsage } from '../cache/records.ts'
 import type { RemoteCaches } from '../cache/remote/remote-caches.ts'
@@ -9,6 +9,7 @@ import { CachedLayerUnavailable } from '../errors.ts'
 import { cacheKeyOf, type KeyInputs } from '../solver/cache-key.ts'
 import { BuildLayer, type PackedLayer, type UnpackedLayer } from '../solver/layer.ts'
 import type { Step, StepReporter } from '../solver/steps.ts'
+import { withoutEpoch } from './timeless.ts'
 
 /** A step that leaves one layer, as the cache sees it. */
 export interface CacheableStep {
@@ -36,6 +37,8 @@ export interface ExecutedStep {
   readonly unfinished?: Promise<unknown> | undefined
   /** Of the process; undefined when there was none. */
   readonly usage?: StepUsage
+  /** Nothing in the layer has the time of SOURCE_DATE_EPOCH, or of the build: with another one it is the same. */
+  readonly isTimeless?: boolean
 }
 
 export interface StepCacheParts {
@@ -98,7 +101,8 @@ export class StepCache {
       return undefined
     }
     const key = cacheKeyOf(inputs)
-    const found = await findStep(key, this.#parts, signal)
+    const found =
+      (await findStep(key, this.#parts, signal)) ?? (await this.#findTimeless(step, inputs, signal))
     if (found === undefined) {
       return undefined
     }
@@ -114,6 +118,26 @@ export class StepCache {
     this.#parts.journal.step({ key, diffId, createdAt, inputs, layer })
     this.#parts.steps.start(title).end('cached')
     return layer
+  }
+
+  /** The step as it was done with another SOURCE_DATE_EPOCH, or none, when that made no difference. */
+  async #findTimeless(
+    { title }: CacheableStep,
+    inputs: KeyInputs,
+    signal: AbortSignal,
+  ): Promise<FoundStep | undefined> {
+    const { records } = this.#parts
+    const timeless = withoutEpoch(inputs)
+    const key = timeless && cacheKeyOf(timeless)
+    if (key === undefined || (await records.readStep(key))?.isTimeless !== true) return undefined
+    const found = await findStep(key, this.#parts, signal)
+    if (found !== undefined) {
+      // The next build finds it at once.
+      const { diffId, createdAt } = found
+      const record = { diffId, createdAt, title, inputs, isTimeless: true }
+      await records.writeStep(cacheKeyOf(inputs), record)
+    }
+    return found
   }
 
   /** What the step gave when it was last done, if that was of the same files: over whatever lay below. */
@@ -161,7 +185,7 @@ export class StepCache {
   /** Ends the step's lock, whatever becomes of the packing. */
   async #finish(
     step: CacheableStep,
-    { packing, usage }: ExecutedStep,
+    { packing, usage, isTimeless = false }: ExecutedStep,
     lock: AsyncDisposable,
   ): Promise<PackedLayer> {
     await using _lock = lock
@@ -174,12 +198,16 @@ export class StepCache {
       const key = cacheKeyOf(inputs)
       const layer = BuildLayer.ofRecord(title, { diffId, createdAt })
       journal.step({ key, diffId, createdAt, inputs, layer })
+      const record = {
+        ...{ diffId, createdAt, title, inputs },
+        ...(usage === undefined ? {} : { usage }),
+        ...(isTimeless ? { isTimeless } : {}),
+      }
+      const timeless = isTimeless ? withoutEpoch(inputs) : undefined
       await Promise.all([
-        records.writeStep(key, {
-          ...{ diffId, createdAt, title, inputs },
-          ...(usage === undefined ? {} : { usage }),
-        }),
+        records.writeStep(key, record),
         records.writePosition(step.position, inputs),
+        timeless && records.writeStep(cacheKeyOf(timeless), { ...record, inputs: timeless }),
       ])
     }
     return packed

@@ -20,6 +20,7 @@ import type { LayerAccess } from './layer-access.ts'
 import { madeStep, type MadeStepParts } from './made-step.ts'
 import { openArchive } from './open-archive.ts'
 import type { StepPlace } from './step-place.ts'
+import { TimeWatch } from './timeless.ts'
 
 export interface CopyNodeParts
   extends MadeStepParts,
@@ -71,9 +72,18 @@ export async function copyNode(
       execute: async (_step, inner) => {
         startWorker(inputs, parts)
         await using taken = await selection.take()
-        const entries = await plan(node, taken.sources, inputs.parent, parts, inner)
+        const time = new TimeWatch(node.epochSec ?? Math.floor(parts.nowMs() / 1000))
+        const entries = await plan(
+          node,
+          taken.sources,
+          { parent: inputs.parent, time },
+          parts,
+          inner,
+        )
         const named = (error: unknown): unknown => parts.located(error, node)
-        return await madeStep(entries, { isReadByRun: inputs.isReadByRun, named }, parts, inner)
+        const options = { isReadByRun: inputs.isReadByRun, named }
+        const made = await madeStep(entries, options, parts, inner)
+        return { ...made, isTimeless: time.isTimeless }
       },
     },
     signal,
@@ -115,7 +125,7 @@ function copyInputs(node: CopyNode, parent: string, sources: CopyInputs['sources
 async function plan(
   node: CopyNode,
   selection: readonly SelectedSource[],
-  parent: LayerStack,
+  { parent, time }: { readonly parent: LayerStack; readonly time: TimeWatch },
   parts: CopyNodeParts,
   signal: AbortSignal,
 ): Promise<EntryFile> {
@@ -129,7 +139,7 @@ async function plan(
     // Without a filesystem there are no names, only numbers (features rows D104, D108).
     readAccounts: base === undefined ? undefined : parts.accounts(base),
     openArchive: (tree, match) => openArchive(tree, match, parts, signal),
-    nowSec: Math.floor(parts.nowMs() / 1000),
+    nowSec: time.timeSec,
   })
-  return await EntryFile.of(() => parts.store.lease.temporaryPath(), pages)
+  return await EntryFile.of(() => parts.store.lease.temporaryPath(), time.over(pages))
 }

@@ -9,6 +9,7 @@ import { EMPTY_VIEW } from './copy-place.ts'
 import { madeStep } from './made-step.ts'
 import { planMkdir } from './mkdir.ts'
 import type { StepPlace } from './step-place.ts'
+import { TimeWatch } from './timeless.ts'
 
 /** Does a WORKDIR: the layer with the directories that are missing, empty when all are there (features rows D91, O15). */
 export async function mkdirNode(
@@ -41,16 +42,19 @@ export async function mkdirNode(
       execute: async (_step, inner) => {
         const base =
           parent.length === 0 ? undefined : await BaseView.open(parent, parts.access, inner)
+        const time = new TimeWatch(node.epochSec ?? Math.floor(parts.nowMs() / 1000))
         const planned = await planMkdir({
           node,
           base: base ?? EMPTY_VIEW,
           readAccounts:
             base === undefined ? () => Promise.resolve(undefined) : parts.accounts(base),
-          nowSec: Math.floor(parts.nowMs() / 1000),
+          nowSec: time.timeSec,
         })
         const named = (error: unknown): unknown => parts.located(error, node)
-        const entries = await EntryFile.of(() => parts.store.lease.temporaryPath(), [planned])
-        return await madeStep(entries, { isReadByRun, named }, parts, inner)
+        const newFile = (): string => parts.store.lease.temporaryPath()
+        const entries = await EntryFile.of(newFile, time.over([planned]))
+        const made = await madeStep(entries, { isReadByRun, named }, parts, inner)
+        return { ...made, isTimeless: time.isTimeless }
       },
     },
     signal,
