@@ -136,12 +136,14 @@ function setupError({
       )
     }
     case 'mount':
-    case 'mount-source':
+    case 'mount-source': {
+      const isMissing = step === 'mount-source' && reason === ' (ENOENT)'
       return new SandboxError(
         'sandbox-mount-invalid',
-        `could not mount: ${detail}${reason}`,
+        `could not mount: ${detail}${isMissing ? ': not found' : reason}`,
         details,
       )
+    }
     default:
       return new SandboxError(
         'sandbox-setup-failed',
