@@ -200,6 +200,7 @@ export class BuildSession implements AsyncDisposable {
       resolver: this.resolver,
       steps: this.steps,
       openContext: (name, inner) => this.contexts.open(name, inner),
+      contextTitle: (name) => this.contexts.title(name),
       openHttp: (node, inner) => this.contexts.openHttp(node, inner),
       openGit: (node, inner) => this.contexts.openGit(node, inner),
       isReadByRun: run.isReadByRun,

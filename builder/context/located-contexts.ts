@@ -12,6 +12,7 @@ import type { ContextParts, ContextTree, FilesLocation, OpenContext } from './co
 import { canonicalDirectory } from './directory-context.ts'
 import { type DockerfileText, hostReader, readDockerfile } from './dockerfile.ts'
 import { GitRepository } from './git-tree.ts'
+import { contextTitle } from './context-title.ts'
 import { openContext } from './open-context.ts'
 import { downloadsDirectory, httpTime, openHttpTree } from './url-context.ts'
 
@@ -104,6 +105,11 @@ export class LocatedContexts {
       this.#files = new SingleFlight()
     }
     return isDamaged
+  }
+
+  /** Of the step that opens it, where it is no directory. */
+  title(name: string): string | undefined {
+    return contextTitle(name, this.#location(name))
   }
 
   /** Tells locations apart, for locks and `explain`; never part of a cache key. */

@@ -1,4 +1,5 @@
 import type {
+  ContextNode,
   GitNode,
   HttpNode,
   MkdirNode,
@@ -30,6 +31,8 @@ export interface GraphExecutorParts extends RunNodeParts, MountSourceParts {
   readonly steps: StepReporter
   /** The main context or a named one; opened once. */
   readonly openContext: (name: string, signal: AbortSignal) => Promise<SourceTree>
+  /** Where another title than that of the graph is wanted. */
+  readonly contextTitle: (name: string) => string | undefined
   readonly openHttp: (node: HttpNode, signal: AbortSignal) => Promise<SourceTree>
   readonly openGit: (node: GitNode, signal: AbortSignal) => Promise<SourceTree>
   /** A RUN is going to see the layer of this node. */
@@ -61,12 +64,7 @@ export class GraphExecutor {
         return { kind: 'stack', layers: stackOf(image), description: `image ${image.reference}` }
       }
       case 'context':
-        return {
-          kind: 'files',
-          tree: await this.#parts.steps.during(node.origin.title, signal, () =>
-            this.#parts.openContext(node.name, signal),
-          ),
-        }
+        return { kind: 'files', tree: await this.#openContext(node, signal) }
       case 'http':
         return {
           kind: 'files',
@@ -90,6 +88,13 @@ export class GraphExecutor {
       default:
         return node satisfies never
     }
+  }
+
+  async #openContext({ name, origin }: ContextNode, signal: AbortSignal): Promise<SourceTree> {
+    const { contextTitle, openContext, steps } = this.#parts
+    return await steps.during(contextTitle(name) ?? origin.title, signal, () =>
+      openContext(name, signal),
+    )
   }
 
   async #mkdir(
