@@ -1,11 +1,10 @@
 import type { Digest } from '../../registry-client/oci/index.ts'
-import {
-  type LayerEntry,
-  type LayerPath,
-  type MergedLayers,
-  type PackSource,
-  parentOf,
-  type StackNode,
+import type {
+  LayerEntry,
+  LayerPath,
+  MergedLayers,
+  PackSource,
+  StackNode,
 } from '../../snapshotter/index.ts'
 import type { SourceTree, TreeEntry, TreeFile, TreePlace } from './copy-source.ts'
 
@@ -37,12 +36,8 @@ export class LayerSource implements SourceTree {
 
   async list(path: LayerPath): Promise<readonly TreeEntry[]> {
     const children: TreeEntry[] = []
-    for await (const page of this.#options.layers.walk(path)) {
-      for (const node of page) {
-        if (parentOf(node.path) === path) {
-          children.push(toEntry(node, node.isLinked))
-        }
-      }
+    for await (const page of this.#options.layers.children(path)) {
+      children.push(...page.map((node) => toEntry(node, node.isLinked)))
     }
     return children
   }

@@ -1,34 +1,41 @@
 import type { DiffEntry } from '../snapshotter.ts'
 import type { LayerPath } from './entry.ts'
-import { type EntryPages, isMark, LayerIndex } from './layer-index.ts'
+import { type EntryPages, isMark, type LayerIndex } from './layer-index.ts'
+
+export interface IndexedPages<E extends DiffEntry> {
+  readonly pages: EntryPages<E>
+  /** Of these pages. */
+  readonly index: Pick<LayerIndex<E>, 'position'>
+}
+
+/** No name has a lesser one: what is below a path is before the path with this behind it, and all else behind. */
+const LEAST_UNIT = '\u0001'
 
 /** Reads what a layer has below a path, in its order; a page of it is in memory. */
 export class EntryCursor<E extends DiffEntry> {
   /** Index of the layer. */
   readonly layer: number
   readonly #pages: EntryPages<E>
+  readonly #finder: Pick<LayerIndex<E>, 'position'>
   readonly #root: LayerPath
   #index = 0
   #page: readonly E[] = []
   #at = 0
 
-  private constructor(layer: number, pages: EntryPages<E>, root: LayerPath) {
+  private constructor(layer: number, { pages, index }: IndexedPages<E>, root: LayerPath) {
     this.layer = layer
     this.#pages = pages
+    this.#finder = index
     this.#root = root
   }
 
   static async open<E extends DiffEntry>(
     layer: number,
-    pages: EntryPages<E>,
+    indexed: IndexedPages<E>,
     root: LayerPath,
   ): Promise<EntryCursor<E>> {
-    const cursor = new EntryCursor(layer, pages, root)
-    const start = await new LayerIndex(pages).position(root)
-    cursor.#index = start.page
-    cursor.#page = start.page < pages.count ? await pages.page(start.page) : []
-    cursor.#at = start.at
-    await cursor.fill()
+    const cursor = new EntryCursor(layer, indexed, root)
+    await cursor.#goTo(root)
     while (cursor.current?.path === root) {
       cursor.pass()
       await cursor.fill()
@@ -58,6 +65,26 @@ export class EntryCursor<E extends DiffEntry> {
       this.#page = this.#index < this.#pages.count ? await this.#pages.page(this.#index) : []
       this.#at = 0
     }
+  }
+
+  /** Passes what is below `path`; of what is more than a page it reads the ends. */
+  async skipBelow(path: LayerPath): Promise<void> {
+    while (this.current !== undefined && isBelow(this.current.path, path)) {
+      if (isBelow(this.#page.at(-1)?.path ?? '', path)) {
+        await this.#goTo(`${path}${LEAST_UNIT}`)
+      } else {
+        this.pass()
+      }
+    }
+  }
+
+  /** To the first entry that is not before `path`. */
+  async #goTo(path: LayerPath): Promise<void> {
+    const { page, at } = await this.#finder.position(path)
+    this.#index = page
+    this.#page = page < this.#pages.count ? await this.#pages.page(page) : []
+    this.#at = at
+    await this.fill()
   }
 
   /** Whether what comes is below `path`, marks aside. */

@@ -35,13 +35,15 @@ export interface WalkedNode<E extends DiffEntry> extends TreeNode<E> {
  */
 export class MergedLayers<E extends DiffEntry> {
   readonly #layers: readonly StackLayer<E>[]
+  readonly #indexes: readonly LayerIndex<E>[]
   readonly #view: StackView<E>
   readonly #links = new Map<number, Promise<LinkTargets<E>>>()
 
   /** Bottom layer first. */
   constructor(layers: readonly StackLayer<E>[]) {
     this.#layers = layers
-    this.#view = new StackView(layers.map((pages) => new LayerIndex(pages)))
+    this.#indexes = layers.map((pages) => new LayerIndex(pages))
+    this.#view = new StackView(this.#indexes)
   }
 
   /** What is at `path` itself; no symlink is followed. '' is the root. */
@@ -50,18 +52,31 @@ export class MergedLayers<E extends DiffEntry> {
   }
 
   /** What is below `path`, parents first and sorted by components, in pages. */
-  async *walk(path: LayerPath): AsyncGenerator<readonly WalkedNode<E>[]> {
+  walk(path: LayerPath): AsyncGenerator<readonly WalkedNode<E>[]> {
+    return this.#pagesOf(path, { isDeep: true })
+  }
+
+  /** What is right below `path`, sorted, in pages. What is below that is passed without reading all of it. */
+  children(path: LayerPath): AsyncGenerator<readonly WalkedNode<E>[]> {
+    return this.#pagesOf(path, { isDeep: false })
+  }
+
+  async *#pagesOf(
+    path: LayerPath,
+    { isDeep }: { readonly isDeep: boolean },
+  ): AsyncGenerator<readonly WalkedNode<E>[]> {
     const isDirectory = (await this.#view.lookup(path))?.entry.type === 'dir'
     const showing = isDirectory ? await this.#view.layersIn(path) : []
     const cursors: EntryCursor<E>[] = []
     const links = new Map<number, LinkTargets<E>>()
     for (const index of showing.toReversed()) {
-      const layer = this.#layers[index]
-      if (layer === undefined) continue
-      cursors.push(await EntryCursor.open(index, layer, path))
-      if (layer.hasLinks) links.set(index, await this.#linksOf(index, layer))
+      const pages = this.#layers[index]
+      const found = this.#indexes[index]
+      if (pages === undefined || found === undefined) continue
+      cursors.push(await EntryCursor.open(index, { pages, index: found }, path))
+      if (pages.hasLinks) links.set(index, await this.#linksOf(index, pages))
     }
-    const walk = new StackWalk(path, cursors, links)
+    const walk = new StackWalk(path, { cursors, links, isDeep })
     for (let page = await walk.next(); page.length > 0; page = await walk.next()) yield page
   }
 
@@ -89,17 +104,22 @@ class StackWalk<E extends DiffEntry> {
   #cursors: readonly EntryCursor<E>[]
   readonly #links: ReadonlyMap<number, LinkTargets<E>>
   readonly #open: OpenPath[]
+  readonly #isDeep: boolean
   /** The cursor that is farthest back, and the least path of the others. */
   #first: EntryCursor<E> | undefined
   #limit: LayerPath | undefined
 
   constructor(
     root: LayerPath,
-    cursors: readonly EntryCursor<E>[],
-    links: ReadonlyMap<number, LinkTargets<E>>,
+    parts: {
+      readonly cursors: readonly EntryCursor<E>[]
+      readonly links: ReadonlyMap<number, LinkTargets<E>>
+      readonly isDeep: boolean
+    },
   ) {
-    this.#cursors = cursors
-    this.#links = links
+    this.#cursors = parts.cursors
+    this.#links = parts.links
+    this.#isDeep = parts.isDeep
     this.#open = [{ path: root, floor: 0 }]
   }
 
@@ -116,8 +136,17 @@ class StackWalk<E extends DiffEntry> {
       if (found.node !== undefined) page.push(found.node)
       const isDirectory = found.node?.entry.type === 'dir'
       this.#open.push({ path, floor: isDirectory ? found.floor : Number.POSITIVE_INFINITY })
+      if (!this.#isDeep) await this.#skipBelow(path)
     }
     return page
+  }
+
+  async #skipBelow(path: LayerPath): Promise<void> {
+    for (const cursor of this.#cursors) {
+      if (!isBelow(cursor.current?.path ?? '', path)) continue
+      await cursor.skipBelow(path)
+      this.#first = undefined
+    }
   }
 
   #leastPath(): LayerPath | undefined {

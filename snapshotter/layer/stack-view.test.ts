@@ -12,16 +12,18 @@ import { ContentsPages } from './contents-pages.ts'
 import type { LayerEntry } from './entry.ts'
 import { LayerIndex } from './layer-index.ts'
 import { MergedLayers, type StackLayer } from './merged-layers.ts'
+import { parentOf } from './order.ts'
 import { StackView } from './stack-view.ts'
 
 /** Pages of a few entries, so that a search has something to do; counts how often it asked. */
 function smallPages(
   entries: readonly DiffEntry[],
   size: number,
+  hasLinks = true,
 ): StackLayer<DiffEntry> & { asked: number } {
   return {
     asked: 0,
-    hasLinks: true,
+    hasLinks,
     count: Math.ceil(entries.length / size),
     async page(index) {
       this.asked += 1
@@ -111,6 +113,34 @@ describe('the view of a stack', () => {
         )
       }
     })
+  })
+
+  it('gives as children what the walk has right below a path', async () => {
+    const all = ['', ...new Set(fc.sample(paths, 30)), 'a', 'b', 'a/a']
+    await checkStacks(async (_layers, pages) => {
+      const merged = new MergedLayers(pages)
+      for (const path of all) {
+        const wanted: unknown[] = []
+        for await (const page of merged.walk(path)) {
+          wanted.push(...page.filter((node) => parentOf(node.path) === path))
+        }
+        const children: unknown[] = []
+        for await (const page of merged.children(path)) children.push(...page)
+        assert.deepEqual(children, wanted, JSON.stringify(path))
+      }
+    })
+  })
+
+  it('reads of what is below children only the ends', async () => {
+    const names = Array.from({ length: 1000 }, (_, i) => file(`a/${i}`))
+    const entries = [dir('a'), ...names, dir('b'), file('b/f'), file('c')]
+    const pages = smallPages(normalizeEntries(entries), 10, false)
+    const found: string[] = []
+    for await (const page of new MergedLayers([pages]).children('')) {
+      found.push(...page.map(({ path }) => path))
+    }
+    assert.deepEqual(found, ['a', 'b', 'c'])
+    assert.ok(pages.asked < 30, `${pages.asked} pages`)
   })
 
   it('knows the names of one file, whichever comes first', async () => {
