@@ -41,6 +41,11 @@ describe('check', () => {
     assert.equal(renderCheck(await checkText('FROM a\n')), 'Check complete, no warnings found.\n')
   })
 
+  it('sees a whole instruction behind a byte order mark', async () => {
+    const output = renderCheck(await checkText('\ufeffFROM a as b\n'))
+    assert.match(output, /\n   1 \| >>> \ufeffFROM a as b\n   2 \|     \n/)
+  })
+
   it('reports errors beside the warnings found until then', async () => {
     const report = await checkText('FROM a as b\nENV A=${\n')
     assert.deepEqual(

@@ -14,7 +14,9 @@ export function renderExcerpt(source: string, range: Range, place: Range = range
     const line = (lines[number - 1] ?? '').replace(/\r$/, '')
     const isMarked = number >= range.startLine && number <= last
     out.push(` ${String(number).padStart(3)} | ${isMarked ? '>>>' : '   '} ${line}`)
-    if (number === place.endLine && isPartOfLine(place, line)) out.push(caretLine(place, line))
+    // Columns do not count the byte order mark, which has no width either.
+    const text = line.replace(/^\ufeff/, '')
+    if (number === place.endLine && isPartOfLine(place, text)) out.push(caretLine(place, text))
   }
   const rule = '-'.repeat(20)
   return `${rule}\n${out.join('\n')}\n${rule}`
