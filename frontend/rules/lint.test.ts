@@ -206,5 +206,9 @@ describe('lint directives', () => {
     assert.deepEqual(await faultsOf(['# check=skp=all', 'FROM a']), [
       '1 bad-argument: failed to parse check options: invalid check option "skp"',
     ])
+    const buildArgs = new Map([['BUILDKIT_DOCKERFILE_CHECK', 'skp=all']])
+    assert.deepEqual(await faultsOf(['FROM a'], { buildArgs }), [
+      '- bad-argument: failed to parse build-arg:BUILDKIT_DOCKERFILE_CHECK: invalid check option "skp"',
+    ])
   })
 })

@@ -29,7 +29,8 @@ export function lintConfigOf(
   const config = parseLintConfig(text)
   if (!('fault' in config)) return config
   const range = buildArgs.has(OVERRIDE) ? undefined : lineRange(directive?.line ?? 1)
-  const message = `failed to parse check options: ${config.fault}`
+  const origin = buildArgs.has(OVERRIDE) ? `build-arg:${OVERRIDE}` : 'check options'
+  const message = `failed to parse ${origin}: ${config.fault}`
   const error = new DockerfileError('bad-argument', message, { range })
   throw new DockerfileErrors([error], parsed.name, parsed.text)
 }
