@@ -76,7 +76,7 @@ describe('bad input', () => {
       Dockerfile: `FROM scratch\nADD ${base}/hangs /a\nADD ${base}/fails /b\n`,
     })
     const result = await lab.tsbuild(['build', '--progress=plain', context])
-    await assertFails(lab, result, 1, /fails.*404/, />>> ADD .*fails/, /hangs .*\n#2 CANCELED/)
+    await assertFails(lab, result, 1, /fails.*404/, />>> ADD .*fails/, /hangs .*\n#\d+ CANCELED/)
   })
 
   it('takes empty values, those of variables that are not set, for none, as buildx does', async () => {
