@@ -30,8 +30,8 @@ export interface LocalParts extends Pick<Surroundings, 'cwd' | 'stdout'> {
 /**
  * `type=local` (features row C68): the files of the result in a directory; several platforms go to `linux_amd64/` and so
  * on, all owned by the caller. Files that are there and not in the result stay, unless `isMirror` says otherwise. Whatever stands at a path and is no
- * directory is replaced, never followed or written through. Exports into one directory take turns: it holds what the last one
- * says, not the files of two. Errors: `destination-unusable`, `export-unsupported`.
+ * directory is replaced, never followed or written through. Exports of one state root into one directory take turns: it
+ * holds what the last one says, not the files of two. Errors: `destination-unusable`, `export-unsupported`.
  */
 export class LocalExporter implements Exporter {
   readonly format = 'any'
